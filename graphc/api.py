@@ -1,0 +1,176 @@
+"""`compile`: a graph becomes a `Program`.
+
+What is asked for is checked first (names, missing inputs, what is updated); then the pipeline makes a plan for a CPU
+backend, or the interpreter stands in for one. `backend="auto"` takes the first that works here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, with_location
+from graphc.ir.graph import Graph
+from graphc.ir.location import capture
+from graphc.ir.node import Node
+from graphc.ops.reference import evaluate
+from graphc.ops.tensor import Parameter, Tensor
+from graphc.passes import resolve_marks
+from graphc.pipeline import compile_plan
+from graphc.runtime.argument import Argument
+from graphc.runtime.executor import Executor
+from graphc.runtime.interpreter import Interpreter
+from graphc.runtime.isa import kernels
+from graphc.runtime.program import Program
+
+__all__ = ["BACKENDS", "build_graph", "compile"]
+
+BACKENDS = ("auto", "cython", "numpy")
+
+Outputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+
+
+def compile(
+    inputs: Tensor | Sequence[Tensor],
+    outputs: Outputs,
+    updates: Mapping[Parameter, Tensor] | None = None,
+    *,
+    backend: str = "auto",
+    threads: int | None = None,
+    memory_budget: int | None = None,
+    seed: int = 0,
+) -> Program:
+    """A program that computes `outputs` from `inputs` and then gives parameters their next values.
+
+    `inputs` are tensors made by `gx.input`, in the order of the call; `outputs` a tensor, a sequence or a dict, which
+    is what a call answers with (an array, a list, a dict). `updates` maps parameters to the tensors of their next
+    values: all are computed from the old values, then written. `backend` is "auto", "cython" (prebuilt kernels) or
+    "numpy" (the reference interpreter). `threads` is how many threads a step may use (all by default; results do not
+    depend on it). `memory_budget` is the most bytes that `Program.memory.peak_bytes` may reach. `seed` starts the
+    program's random numbers; its step counter makes every call draw new ones.
+
+    Raises GraphError (an input that is missing, duplicate or no input; an update that is no parameter), ShapeError and
+    DTypeError (an update of another type), BackendError, MemoryBudgetError.
+
+    >>> x = gx.input("x", (3,))
+    >>> double = gx.compile([x], x * 2)
+    >>> double(np.ones(3, np.float32))
+    array([2., 2., 2.], dtype=float32)
+    """
+    if backend not in BACKENDS:
+        raise _located(BackendError(f"backend {backend!r} is unknown here; choose from {', '.join(BACKENDS)}"))
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise _located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
+    graph, structure = build_graph(inputs, outputs, updates)
+    build = _interpreted if backend == "numpy" else _executed
+    program = build(graph, structure, threads or _processors(), seed)
+    if memory_budget is not None and program.memory.peak_bytes > memory_budget:
+        raise _located(
+            MemoryBudgetError(
+                f"the program needs {program.memory.peak_bytes} bytes, the budget is {memory_budget}; "
+                f"the smallest budget that will do is {program.memory.peak_bytes}"
+            )
+        )
+    return program
+
+
+def build_graph(
+    inputs: Tensor | Sequence[Tensor], outputs: Outputs, updates: Mapping[Parameter, Tensor] | None = None
+) -> tuple[Graph, str]:
+    """The checked graph of a program, and the structure of its outputs: "array", "list" or "dict"."""
+    given = _checked_inputs([inputs] if isinstance(inputs, Tensor) else inputs)
+    names, results, structure = _checked_outputs(outputs)
+    graph = Graph(given, results, _checked_updates(updates or {}), names)
+    known = set(given)
+    for node in graph.nodes:
+        if node.op == "input" and node not in known:
+            listed = ", ".join(repr(source.attrs["name"]) for source in given) or "none"
+            message = f"the outputs depend on input {node.attrs['name']!r} ({node.type}), which is not among the inputs: {listed}"
+            raise with_location(GraphError(message), node.location)
+    return graph, structure
+
+
+def _checked_inputs(inputs: Any) -> tuple[Node, ...]:
+    if isinstance(inputs, (str, Mapping)) or not isinstance(inputs, Sequence):
+        raise _located(GraphError(f"inputs is a sequence of tensors made by gx.input, not {inputs!r}"))
+    seen: dict[str, Node] = {}
+    for node in inputs:
+        if not isinstance(node, Tensor) or node.op != "input":
+            raise _located(GraphError(f"inputs are tensors made by gx.input; {node!r} is not one"))
+        if node.attrs["name"] in seen:
+            raise with_location(GraphError(f"two inputs are called {node.attrs['name']!r}; names must differ"), node.location)
+        seen[node.attrs["name"]] = node
+    return tuple(seen.values())
+
+
+def _checked_outputs(outputs: Any) -> tuple[tuple[str, ...], tuple[Node, ...], str]:
+    if isinstance(outputs, Tensor):
+        return ("output",), (outputs,), "array"
+    if isinstance(outputs, Mapping):
+        names, results, structure = tuple(outputs), tuple(outputs.values()), "dict"
+    elif isinstance(outputs, Sequence) and not isinstance(outputs, str):
+        names, results, structure = tuple(f"output{i}" for i in range(len(outputs))), tuple(outputs), "list"
+    else:
+        raise _located(GraphError(f"outputs is a tensor, a sequence or a dict of tensors, not {outputs!r}"))
+    for name, result in zip(names, results, strict=True):
+        if not isinstance(name, str) or not isinstance(result, Tensor):
+            raise _located(GraphError(f"output {name!r} is {result!r}; outputs are tensors, named by strings"))
+    return names, results, structure
+
+
+def _checked_updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
+    if not isinstance(updates, Mapping):
+        raise _located(GraphError(f"updates maps parameters to tensors; {updates!r} does not"))
+    for target, value in updates.items():
+        if not isinstance(target, Parameter):
+            raise _located(GraphError(f"updates are for parameters and states; {target!r} is neither"))
+        if not isinstance(value, Tensor):
+            raise _located(GraphError(f"the next value of {target!r} is a tensor, not {value!r}"))
+        if value.shape != target.shape:
+            raise with_location(
+                ShapeError(f"{target!r} has shape {target.shape}; its next value has {value.shape}"), value.location
+            )
+        if value.dtype is not target.dtype:
+            raise with_location(
+                DTypeError(f"{target!r} holds {target.dtype}; its next value is {value.dtype}; use astype"), value.location
+            )
+    return tuple(updates.items())
+
+
+def _executed(graph: Graph, structure: str, threads: int, seed: int) -> Program:
+    assembled = compile_plan(graph)
+    level = kernels()
+    storage = [parameter.storage for parameter in assembled.parameters]
+    engine = Executor(assembled.plan, storage, assembled.constants, level.table, threads, seed)
+    return Program(
+        engine, _arguments(graph.inputs, [n.attrs["name"] for n in graph.inputs]), _arguments(graph.outputs, graph.names),
+        structure, backend="cython", plan=assembled.plan, parameters=storage, source=assembled.source,
+    )  # fmt: skip
+
+
+def _interpreted(graph: Graph, structure: str, threads: int, seed: int) -> Program:
+    plain = resolve_marks(graph)
+    targets = [target.storage for target, _ in plain.updates if isinstance(target, Parameter)]
+
+    def run(arrays: list[Any], seed: int, step: int) -> list[Any]:
+        return evaluate(plain.results, dict(zip(plain.inputs, arrays, strict=True)), seed=seed, step=step)
+
+    return Program(
+        Interpreter(run, targets, seed), _arguments(graph.inputs, [n.attrs["name"] for n in graph.inputs]),
+        _arguments(graph.outputs, graph.names), structure, backend="numpy",
+        parameters=[node.storage for node in plain.nodes if isinstance(node, Parameter)],
+    )  # fmt: skip
+
+
+def _arguments(nodes: Sequence[Node], names: Sequence[str]) -> list[Argument]:
+    return [Argument(name, node.type, str(node.location or "")) for name, node in zip(names, nodes, strict=True)]
+
+
+def _processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _located(error: Any) -> Any:
+    return with_location(error, capture())

@@ -1,0 +1,156 @@
+"""Forward mode: tangents flow from inputs to outputs, through the `jvp` rules of the ops.
+
+A zero tangent is symbolic (None) until it is the final answer. Only nodes between an input and an output are visited.
+Second-order products combine both modes: `hvp` pushes a vector through the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.autodiff.reverse import (
+    checked_outputs,
+    checked_part,
+    checked_seeds,
+    checked_variables,
+    grad,
+    jacobian,
+    rule_error,
+)
+from graphc.errors import GradientError, GraphcError, InternalError
+from graphc.ir.graph import topological
+from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ops.build import apply, zeros
+from graphc.ops.record import NO_GRADIENT, ZERO, Jvp, Op, op_of
+from graphc.ops.tensor import Tensor
+
+__all__ = ["hessian", "hvp", "jvp"]
+
+Tangents = Sequence[Tensor | None]
+
+
+def jvp(outputs: Any, inputs: Any, tangents: Any) -> list[Tensor]:
+    """The Jacobian-vector product: for each output, its change when the inputs move along their tangents.
+
+    `outputs` and `inputs` are float tensors or sequences of them; `tangents` holds for each input a tensor or array
+    of its shape and dtype, or None for zero. The answer for an output has its shape and dtype. An input that is an
+    intermediate result moves along its tangent alone: what it depends on is not followed through it.
+
+    Raises GradientError: no float tensor, a tangent of another shape or dtype, a path through an op without
+    gradient.
+
+    >>> x = input("x", (3,))
+    >>> jvp([x * x], [x], [[1.0, 0.0, 0.0]])
+    [<add: float32[3]>]
+    """
+    targets = checked_outputs(outputs)
+    variables = checked_variables(inputs)
+    seeds = checked_seeds(tangents, variables, "tangent", "input")
+    found = _push_forward(targets, variables, seeds)
+    return [zeros(target.type) if result is None else result for target, result in zip(targets, found, strict=True)]
+
+
+def hvp(loss: Tensor, inputs: Any, vectors: Any) -> list[Tensor]:
+    """The Hessian of the scalar `loss` by `inputs`, times `vectors`; one product for each input.
+
+    `vectors` holds for each input a tensor or array of its shape and dtype, or None for zero. The Hessian itself is
+    never formed: forward mode is applied to the gradient. Raises GradientError as `grad` and `jvp` do.
+
+    >>> x = input("x", (3,))
+    >>> hvp((x * x).sum(), x, [[1.0, 0.0, 0.0]])[0].shape
+    (3,)
+    """
+    variables = checked_variables(inputs)
+    return jvp(grad(loss, variables), variables, vectors)
+
+
+def hessian(loss: Tensor, wrt: Tensor) -> Tensor:
+    """The second derivatives of the scalar `loss` by `wrt`, of shape `wrt.shape + wrt.shape`. For small `wrt`."""
+    return jacobian(grad(loss, wrt), wrt)
+
+
+# The sweep -------------------------------------------------------------------------------------------------------
+def _push_forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Tangents) -> Tangents:
+    """The tangent of each output; None where it is zero."""
+    tangents: dict[Node, Tensor] = {}
+    given = set(inputs)
+    for variable, seed in zip(inputs, seeds, strict=True):
+        if seed is not None:
+            tangents[variable] = apply("add", tangents[variable], seed) if variable in tangents else seed
+    for node in topological(outputs):
+        if node in given or not node.dtype.is_float:
+            continue
+        parts = [tangents.get(source) for source in node.inputs]
+        if all(part is None for part in parts):
+            continue
+        since = next_serial()
+        tangent = _push_node(node, parts)
+        if tangent is not None:
+            inherit_location([tangent], since, node.location)
+            tangents[node] = tangent
+    return [tangents.get(output) for output in outputs]
+
+
+def _push_node(node: Any, parts: Tangents) -> Tensor | None:
+    op = op_of(node)
+    if op.jvp is ZERO:
+        return None
+    if op.jvp is NO_GRADIENT:
+        raise rule_error(node, f"{node.op} has no gradient with respect to its inputs")
+    try:
+        tangent = _derive(op, node, parts)
+    except (GradientError, InternalError):
+        raise
+    except GraphcError as error:
+        raise InternalError(f"the jvp rule of {node.op} failed for {node!r}: {error}") from error
+    return None if tangent is None else checked_part(tangent, node.type, f"the jvp rule of {node.op}")
+
+
+def _derive(op: Op, node: Any, parts: Tangents) -> Tensor | None:
+    if op.jvp is Jvp.POINTWISE:
+        return _sum(_pointwise(op, node, parts))
+    if op.jvp is Jvp.LINEAR:
+        inputs = [_linear_operand(source, part) for source, part in zip(node.inputs, parts, strict=True)]
+        return apply(op.name, *inputs, **node.attrs)
+    if op.jvp is Jvp.MULTILINEAR:
+        return _sum(_multilinear(op, node, parts))
+    return op.jvp(tuple(parts), node, *node.inputs, **node.attrs)  # type: ignore[operator,no-any-return]
+
+
+def _pointwise(op: Op, node: Any, parts: Tangents) -> list[Tensor]:
+    """An elementwise Jacobian is diagonal, hence its own transpose: the vjp rules take tangents as well."""
+    terms = []
+    for position, part in enumerate(parts):
+        rule = op.vjp_rule(position)
+        if part is None or rule is ZERO:
+            continue
+        if rule is NO_GRADIENT:
+            raise rule_error(node, f"{node.op} has no gradient with respect to its input {position}")
+        term = rule(part, node, *node.inputs, **node.attrs)  # type: ignore[operator]
+        terms.append(checked_part(term, node.type, f"the jvp rule of {op.name} for input {position}"))
+    return terms
+
+
+def _multilinear(op: Op, node: Any, parts: Tangents) -> list[Tensor]:
+    terms = []
+    for position, part in enumerate(parts):
+        if part is not None:
+            inputs = (*node.inputs[:position], part, *node.inputs[position + 1 :])
+            terms.append(apply(op.name, *inputs, **node.attrs))
+    return terms
+
+
+def _linear_operand(source: Tensor, tangent: Tensor | None) -> Tensor:
+    if not source.dtype.is_float:
+        return source
+    return zeros(source.type) if tangent is None else tangent
+
+
+def _sum(terms: list[Tensor]) -> Tensor | None:
+    if not terms:
+        return None
+    total = terms[0]
+    for term in terms[1:]:
+        total = apply("add", total, term)
+    return total

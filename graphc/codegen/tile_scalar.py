@@ -1,0 +1,123 @@
+"""Scalar ops as tile-machine operations: which type computes a dtype, which loop an op, which roundings follow.
+
+16-bit floats are computed in float32 and int8 in int32; after a statement that may leave the dtype's values, they are
+rounded or wrapped. bool is uint8 holding 0 or 1.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from graphc.ir.types import DType
+
+__all__ = ["bits_type", "cast_steps", "elementwise", "has_form", "literal_bits", "load_step", "machine_type", "rounding", "store_step"]
+
+_MACHINE = {
+    "float64": "f64", "float32": "f32", "bfloat16": "f32", "float16": "f32", "int64": "i64", "int32": "i32", "int8": "i32",
+    "uint32": "u32", "uint8": "u8", "bool": "u8",
+}  # fmt: skip
+SIZES = {"u8": 1, "i8": 1, "u16": 2, "i32": 4, "u32": 4, "i64": 8, "f32": 4, "f64": 8}
+_SHORT = {"bfloat16": "bf16", "float16": "f16"}
+_BOOL_OPS = {
+    "add": "bitwise_or", "maximum": "bitwise_or", "multiply": "bitwise_and", "minimum": "bitwise_and",
+    "logical_and": "bitwise_and", "logical_or": "bitwise_or", "logical_xor": "bitwise_xor", "bitwise_invert": "logical_not",
+}  # fmt: skip
+_IDENTITY_ON_INTEGERS = frozenset(("floor", "ceil", "round", "trunc"))
+_TESTS_ON_INTEGERS = {"isnan": "not_equal", "isinf": "not_equal", "isfinite": "equal"}
+_EXACT = frozenset(
+    "negative abs sign relu floor ceil round trunc maximum minimum where logical_not bitwise_and bitwise_or bitwise_xor "
+    "bitwise_invert bitwise_right_shift".split()
+)
+_WRAPS = frozenset("negative abs add subtract multiply power floor_divide bitwise_left_shift".split())
+MIRRORED = {
+    "add": "add", "multiply": "multiply", "maximum": "maximum", "minimum": "minimum", "equal": "equal", "not_equal": "not_equal",
+    "less": "greater", "greater": "less", "less_equal": "greater_equal", "greater_equal": "less_equal",
+}  # fmt: skip
+
+
+def machine_type(dtype: DType) -> str:
+    """The type that computes `dtype`."""
+    return _MACHINE[dtype.name]
+
+
+def bits_type(size: int) -> str:
+    """The type that stands for all of `size` bytes where bits alone matter."""
+    return {1: "u8", 2: "u16", 4: "u32", 8: "i64"}[size]
+
+
+def has_form(op: str, kind: str, form: str) -> bool:
+    """Whether there is a loop that takes an argument as one element or as a row value."""
+    wide = kind in ("f32", "f64", "i32", "i64")
+    if op == "divide" or (op == "subtract" and wide):
+        return True
+    return wide and op in MIRRORED and form in ("VS", "VR")
+
+
+def elementwise(op: str, source: DType) -> tuple[str, bool]:
+    """The operation for `op` on `source` values, and whether it takes its one argument twice; "" is the identity."""
+    if source.kind == "bool":
+        op = _BOOL_OPS.get(op, "" if op == "abs" else op)
+    if not source.is_float:
+        if op in _IDENTITY_ON_INTEGERS:
+            return "", False
+        if op in _TESTS_ON_INTEGERS:
+            return _TESTS_ON_INTEGERS[op], True
+    return op, False
+
+
+def rounding(op: str, dtype: DType) -> str:
+    """The operation that brings the result of `op` back to the values of `dtype`, or empty."""
+    if dtype.name == "int8":
+        return "wrap_i8" if op in _WRAPS else ""
+    return f"round_{_SHORT[dtype.name]}" if dtype.name in _SHORT and op not in _EXACT else ""
+
+
+def load_step(dtype: DType) -> tuple[str, str] | None:
+    """(operation, type) from the dtype in memory to its machine type, if they differ."""
+    if dtype.name in _SHORT:
+        return f"from_{_SHORT[dtype.name]}", "u16"
+    return ("to_i32", "i8") if dtype.name == "int8" else None
+
+
+def store_step(dtype: DType) -> tuple[str, str, int] | None:
+    """(operation, type, size) from the machine type to the dtype in memory, if they differ. It rounds 16-bit floats."""
+    if dtype.name in _SHORT:
+        return f"to_{_SHORT[dtype.name]}", "f32", 2
+    return ("to_i8", "i32", 1) if dtype.name == "int8" else None
+
+
+def cast_steps(source: DType, target: DType) -> list[tuple[str, str, str]]:
+    """(operation, type of its argument, type of its result) for each step of a cast."""
+    kind, to = machine_type(source), machine_type(target)
+    if source is target or (source.kind == "bool" and target.name == "uint8"):
+        return []
+    if target.kind == "bool":
+        return [("to_bool", kind, "u8")]
+    steps: list[tuple[str, str, str]] = []
+    if target.name in _SHORT:
+        if kind in ("i32", "u32", "i64") and source.name != "int8":
+            steps.append(("to_f64", kind, "f64"))
+            kind = "f64"
+        if kind == "f64":
+            steps.append(("to_odd", "f64", "f32"))
+            kind = "f32"
+    if kind != to:
+        steps.append((f"to_{to}", kind, to))
+    if target.name in _SHORT and source.kind != "bool":
+        steps.append((f"round_{_SHORT[target.name]}", "f32", "f32"))
+    if target.name == "int8" and source.kind != "bool":
+        steps.append(("wrap_i8", "i32", "i32"))
+    return steps
+
+
+def literal_bits(dtype: DType, value: Any) -> int:
+    """The bits of a constant in its machine type, as a signed 64-bit word."""
+    with np.errstate(all="ignore"):
+        exact = np.asarray(value).astype(dtype.numpy)
+    kind = machine_type(dtype)
+    code = {"f32": "<f", "f64": "<d", "i32": "<i", "u32": "<I", "i64": "<q", "u8": "<B"}[kind]
+    number = float(exact) if dtype.is_float else int(exact)
+    return struct.unpack("<q", struct.pack(code, number).ljust(8, b"\0"))[0]  # type: ignore[no-any-return]

@@ -1,0 +1,149 @@
+"""Tile programs as records, and the words they become: what `kernels/cpu/include/graphc/tile_decode.h` reads back.
+
+An `Instruction` is one loop over a whole value. A value is a number into `values`: (bytes of an element, level,
+constant's bits or None). Levels, types, forms and operations are numbered as in tile_machine.h and tile_table.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = [
+    "FORMS", "FULL", "ONE", "OPS", "ROW", "TYPES", "Access", "Axis", "Instruction", "Layout", "Segment", "Value", "encode",
+]  # fmt: skip
+
+MAGIC = int.from_bytes(b"gctile01", "little")
+FULL, ROW, ONE = range(3)
+TYPES = {name: number for number, name in enumerate("u8 i8 u16 i32 u32 i64 f32 f64".split())}
+FORMS = {name: number for number, name in enumerate("VV VS SV SS VR RV".split())}
+OPS = {
+    name: number
+    for number, name in enumerate(
+        "load load_over bind store iota random repeat "
+        "sum_start sum_step sum_finish max_start max_step max_finish min_start min_step min_finish "
+        "negative abs sign relu floor ceil round trunc sqrt isnan isinf isfinite "
+        "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan "
+        "sinh cosh tanh asinh acosh atanh erf erfc sigmoid softplus bitwise_invert logical_not "
+        "add subtract multiply divide floor_divide remainder power maximum minimum atan2 "
+        "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift "
+        "equal not_equal less less_equal greater greater_equal where "
+        "to_u8 to_bool to_i8 to_i32 to_u32 to_i64 to_f32 to_f64 to_bf16 to_f16 "
+        "from_bf16 from_f16 wrap_i8 round_bf16 round_f16 to_odd".split()
+    )
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of an index: positions 0 to extent, of which `low` to `high` are inside the guard."""
+
+    extent: int
+    stride: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Access:
+    """An affine index in elements, its axes by part (outer, reduce, inner). `operand` is -1 for none."""
+
+    operand: int
+    size: int
+    offset: int
+    level: int
+    parts: tuple[tuple[Axis, ...], ...]
+
+    @property
+    def is_guarded(self) -> bool:
+        return any(axis.low > 0 or axis.high < axis.extent for part in self.parts for axis in part)
+
+
+@dataclass(frozen=True)
+class Value:
+    """`size` bytes an element on a level; `bits` for a constant."""
+
+    size: int
+    level: int
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One loop. Absent values are -1; the target of a store is its argument `a`."""
+
+    op: str
+    type: str
+    form: str
+    level: int
+    target: int = -1
+    a: int = -1
+    b: int = -1
+    c: int = -1
+    access: Access | None = None
+    extra: int = 0
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The values it reads."""
+        if self.op in ("random", "bind"):
+            return ()
+        values = tuple(value for value in (self.a, self.b, self.c) if value >= 0)
+        return (*values, self.target) if self.op.endswith("_step") else values
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Instructions that run once a tile, or once for every chunk of the reduce part."""
+
+    instructions: tuple[Instruction, ...]
+    looped: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The numbers of a program: space, tile and grain by part, capacities and places of values in bytes of scratch."""
+
+    extents: tuple[int, int, int]
+    steps: tuple[int, int, int]
+    grains: tuple[int, int, int]
+    flat: bool
+    tiles: int
+    scratch: int
+    capacities: tuple[int, int]
+    places: tuple[int, ...]
+
+
+def encode(layout: Layout, operand_sizes: Iterable[int], values: list[Value], segments: list[Segment]) -> tuple[int, ...]:
+    """The words of a program. The first segment runs once for a region, the others for each tile of it."""
+    axes: list[int] = []
+    accesses: dict[Access, list[int]] = {}
+    numbers: dict[Access, int] = {}
+    instructions: list[int] = []
+    runs: list[int] = []
+    for segment in segments:
+        runs += (len(instructions) // 10, len(segment.instructions), int(segment.looped))
+        for x in segment.instructions:
+            if x.access is not None and x.access not in numbers:
+                numbers[x.access] = len(numbers)
+                accesses[x.access] = _access_words(x.access, axes)
+            number = 0 if x.access is None else numbers[x.access]
+            operands = (max(0, value) for value in (x.target, x.a, x.b, x.c))
+            instructions += (OPS[x.op], TYPES[x.type], FORMS[x.form], x.level, *operands, number, x.extra)
+    constants = [value.bits for value in values if value.bits is not None]
+    access_words = [word for words in accesses.values() for word in words]
+    value_words = [word for value, place in zip(values, layout.places, strict=True) for word in (place, value.size, value.level)]
+    sizes = list(operand_sizes)
+    counts = (len(sizes), len(axes) // 4, len(accesses), len(constants), len(values), len(instructions) // 10, len(segments))
+    head = [*layout.extents, *layout.steps, *layout.grains, int(layout.flat), layout.tiles, layout.scratch]
+    body = [*head, *layout.capacities, *counts, *sizes, *axes, *access_words, *constants, *value_words, *instructions, *runs]
+    return (MAGIC, len(body) + 2, *body)
+
+
+def _access_words(access: Access, axes: list[int]) -> list[int]:
+    words = [access.operand, access.size, access.offset, access.level]
+    for part in access.parts:
+        words += (len(axes) // 4, len(part))
+        for axis in part:
+            axes += (axis.extent, axis.stride, axis.low, axis.high)
+    return words

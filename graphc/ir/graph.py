@@ -1,0 +1,117 @@
+"""Graphs: named results and the nodes under them, in a fixed order.
+
+A `Graph` is a frozen record: input nodes in call order, result nodes by name, state updates. The order of
+`nodes` depends on structure alone, never on when a node was built. All traversals are iterative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import zip_longest
+
+from graphc.ir.node import Node
+
+__all__ = ["Graph", "consumers", "identical", "rebuild", "replace", "topological"]
+
+
+def topological(results: Iterable[Node]) -> list[Node]:
+    """All nodes under `results`, inputs before consumers: depth first, left to right."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    for result in results:
+        stack: list[tuple[Node, int]] = [(result, 0)] if result not in seen else []
+        seen.add(result)
+        while stack:
+            node, position = stack.pop()
+            if position == len(node.inputs):
+                order.append(node)
+                continue
+            stack.append((node, position + 1))
+            source = node.inputs[position]
+            if source not in seen:
+                seen.add(source)
+                stack.append((source, 0))
+    return order
+
+
+def identical(some: Iterable[Node], others: Iterable[Node]) -> bool:
+    """True for the same nodes in the same order. (`==` on tuples of tensors would build comparison nodes.)"""
+    return all(a is b for a, b in zip_longest(some, others))
+
+
+def consumers(nodes: Iterable[Node]) -> dict[Node, list[Node]]:
+    """For each node of a topological order, the nodes that read it (once for each time they do)."""
+    readers: dict[Node, list[Node]] = {}
+    for node in nodes:
+        readers.setdefault(node, [])
+        for source in node.inputs:
+            readers[source].append(node)
+    return readers
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """What a program computes. `updates` pairs a parameter node with the node of its next value.
+
+    `names` are the names of the outputs, or empty. Graphs are equal when they hold the same nodes and names.
+    """
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    updates: tuple[tuple[Node, Node], ...] = ()
+    names: tuple[str, ...] = field(default=())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @cached_property
+    def _key(self) -> tuple[object, ...]:
+        updates = tuple((id(target), id(value)) for target, value in self.updates)
+        return tuple(map(id, self.inputs)), tuple(map(id, self.outputs)), updates, self.names
+
+    @property
+    def results(self) -> tuple[Node, ...]:
+        """Everything that is computed: outputs first, then the next values."""
+        return self.outputs + tuple(value for _, value in self.updates)
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """All nodes under the results, inputs before consumers."""
+        return topological(self.results)
+
+    def with_results(self, results: Iterable[Node]) -> Graph:
+        """The same graph with each result replaced, in the order of `results`."""
+        new = tuple(results)
+        count = len(self.outputs)
+        updates = tuple((target, value) for (target, _), value in zip(self.updates, new[count:], strict=True))
+        return Graph(self.inputs, new[:count], updates, self.names)
+
+
+def rebuild(graph: Graph, rewrite: Callable[[Node, tuple[Node, ...]], Node]) -> Graph:
+    """`graph` with `rewrite(node, new_inputs)` put in place of each node, inputs first.
+
+    `rewrite` answers with the node to use; for no change it rebuilds (or returns) the node over the new inputs.
+    """
+    new: dict[Node, Node] = {}
+    for node in graph.nodes:
+        new[node] = rewrite(node, tuple(new[source] for source in node.inputs))
+    return graph.with_results(new[result] for result in graph.results)
+
+
+def replace(
+    results: Iterable[Node], new: Mapping[Node, Node], build: Callable[[Node, tuple[Node, ...]], Node]
+) -> list[Node]:
+    """The results with every node in `new` replaced; nodes above it are rebuilt by `build`."""
+    results = list(results)
+    done: dict[Node, Node] = dict(new)
+    for node in topological(results):
+        if node in done:
+            continue
+        inputs = tuple(done[source] for source in node.inputs)
+        done[node] = node if identical(inputs, node.inputs) else build(node, inputs)
+    return [done[result] for result in results]

@@ -1,0 +1,115 @@
+"""Matrix products as library calls: which kernel, how the batch folds, how the work is cut into tiles.
+
+Tiles are cut by shape alone: enough of them to share, large enough that packing pays. `kernels/cpu/include/graphc/
+gemm.h` documents the parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphc.ir.types import DType, TensorType
+from graphc.lower.kernel import LibraryCall
+from graphc.lower.operand import OperandView, ceil_div, type_tag
+
+__all__ = ["DEPTH", "LARGE_WORK", "PANEL_BYTES", "SMALL_WORK", "matmul"]
+
+DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time
+PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors across
+SMALL_WORK = 1 << 22  # operations that one tile does without a thought
+LARGE_WORK = 1 << 24  # operations above which a tile is cut further if it can be
+LEAST_COLUMNS, LEAST_ROWS, MOST_ROWS = 64, 224, 512
+
+_KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either sign have the same bits
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A stack of products. `batch` holds (extent, stride in A, stride in B) for each dim left after folding."""
+
+    rows: int
+    columns: int
+    depth: int
+    a: tuple[int, int]
+    b: tuple[int, int]
+    batch: tuple[tuple[int, int, int], ...]
+
+    @property
+    def batches(self) -> int:
+        return math.prod(extent for extent, _, _ in self.batch)
+
+
+def _folded_batch(a: OperandView, b: OperandView) -> list[tuple[int, int, int]]:
+    """Batch dims without those of extent 1, neighbours merged where both operands allow it."""
+    dims: list[tuple[int, int, int]] = []
+    for extent, step_a, step_b in zip(a.shape[:-2], a.strides[:-2], b.strides[:-2], strict=True):
+        if extent == 1:
+            continue
+        if dims and dims[-1][1:] == (step_a * extent, step_b * extent):
+            extent *= dims.pop()[0]
+        dims.append((extent, step_a, step_b))
+    return dims
+
+
+def _product(a: OperandView, b: OperandView) -> _Product:
+    """The product in its simplest form: a batch that shares B and lies row after row in A becomes rows."""
+    (rows, depth), columns = a.shape[-2:], b.shape[-1]
+    (a_row, a_column), (b_row, b_column) = a.strides[-2:], b.strides[-2:]
+    batch = _folded_batch(a, b)
+    while batch and batch[-1][2] == 0 and (rows == 1 or batch[-1][1] == rows * a_row):
+        extent, step, _ = batch.pop()
+        rows, a_row = rows * extent, step if rows == 1 else a_row
+    # The stride of an axis of extent 1 is free: choose the one that suits the kernels best.
+    a_column = 1 if depth == 1 else a_column
+    b_row = columns if depth == 1 else b_row
+    a_row = depth if rows == 1 else a_row
+    b_column = 1 if columns == 1 else b_column
+    return _Product(rows, columns, depth, (a_row, a_column), (b_row, b_column), tuple(batch))
+
+
+def _work(rows: int, columns: int, depth: int) -> int:
+    """Operations of a product, counting a narrow one as memory traffic has it."""
+    return 2 * rows * max(columns, 16) * max(depth, 1)
+
+
+def _cut(p: _Product) -> tuple[int, int, int]:
+    """Rows, columns and batches of a tile."""
+    work = _work(p.rows, p.columns, p.depth)
+    if work <= SMALL_WORK:
+        return p.rows, p.columns, max(1, min(p.batches, SMALL_WORK // max(work, 1)))
+    rows, columns = p.rows, p.columns
+    while columns > LEAST_COLUMNS and _work(rows, columns, p.depth) > LARGE_WORK // 2:
+        columns = ceil_div(ceil_div(columns, 2), 32) * 32
+    if rows > MOST_ROWS and columns >= LEAST_COLUMNS:
+        rows = ceil_div(rows, ceil_div(rows, MOST_ROWS))
+    while rows > LEAST_ROWS and _work(rows, columns, p.depth) > LARGE_WORK:
+        rows = ceil_div(rows, 2)
+    return rows, columns, 1
+
+
+def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
+    if not dtype.is_float:
+        return 0
+    if dtype.is_low_precision:
+        return PANEL_BYTES + 4 * rows * (DEPTH + 16) + 4 * rows * columns
+    packs_a = p.a[1] != 1 and p.rows > 1
+    return PANEL_BYTES + (dtype.itemsize * rows * (DEPTH + 16) if packs_a else 0)
+
+
+def matmul(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
+    """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included."""
+    a, b = operands
+    p = _product(a, b)
+    rows, columns, batches = (max(extent, 1) for extent in _cut(p))
+    tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
+    strides = (*p.a, *p.b, p.columns, p.rows * p.columns)
+    dims = tuple(number for dim in p.batch for number in dim)
+    params = (p.rows, p.columns, p.depth, *strides, rows, columns, batches, p.batches, len(p.batch), *dims)
+    tag = type_tag(result.dtype)
+    return LibraryCall(
+        f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, _scratch(result.dtype, p, rows, columns),
+        2 * p.rows * p.columns * p.depth * p.batches,
+    )  # fmt: skip

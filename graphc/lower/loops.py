@@ -1,0 +1,146 @@
+"""Groups become loop nests: `lower_group` writes the kernel IR of a fused group.
+
+The dims of the group's domain are put in order (outer, reduce, inner), each fused node becomes one statement, each
+read a load at an affine index. Loads are shared; stores come last. The order of the dims follows memory: what lies
+contiguous in the largest array runs innermost, be it a reduce dim or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from graphc.ir.node import Node
+from graphc.ir.types import DTYPES, DType
+from graphc.lower.kernel import (
+    Compute, Index, Iota, Kernel, Literal, Load, Operand, Random, Reduce, Space, Statement, Store,
+)  # fmt: skip
+from graphc.ops.record import Kind, op_of
+from graphc.schedule.access import Affine, Leaf, Trace, linear
+from graphc.schedule.group import Group, is_literal
+
+__all__ = ["RNG", "KernelOperand", "lower_group"]
+
+RNG = None  # the operand that holds seed and step belongs to no node
+
+
+@dataclass(frozen=True)
+class KernelOperand:
+    """What a kernel's operand stands for: a node's buffer, or (`node` None) the random state."""
+
+    node: Node | None
+    access: str
+
+
+def lower_group(group: Group) -> tuple[Kernel, tuple[KernelOperand, ...]]:
+    """The loop nest of a fused group, and what its operands stand for."""
+    return _Lowering(group).run()
+
+
+@dataclass
+class _Lowering:
+    group: Group
+    body: list[Statement] = field(default_factory=list)
+    operands: dict[KernelOperand, int] = field(default_factory=dict)
+    values: dict[Node, int] = field(default_factory=dict)
+    shared: dict[Statement, int] = field(default_factory=dict)
+
+    def run(self) -> tuple[Kernel, tuple[KernelOperand, ...]]:
+        space = self._order()
+        for node in self.group.nodes:
+            self.values[node] = self._value(node)
+        for node in self.group.stores:
+            index = self._index(linear(self.group.access(node).axes, node.shape))
+            self.body.append(Store(self._operand(node, "write"), index, self.values[node]))
+        dtypes = [DTYPES["int64"] if o.node is None else o.node.dtype for o in self.operands]
+        operands = tuple(Operand(dtype, o.access) for dtype, o in zip(dtypes, self.operands, strict=True))
+        return Kernel(operands, space, tuple(self.body)), tuple(self.operands)
+
+    # Loop order ------------------------------------------------------------------------------------------------------
+    def _order(self) -> Space:
+        domain, reduce = self.group.domain, self.group.reduce_dims()
+        dims = list(domain.extents)
+        if self.group.library is not None:
+            axes = self.group.anchor_axes[-op_of(self.group.library).epilogue_inner :]
+            inner = [d for d in dims if any(d in axis.dims for axis in axes)]
+            outer = [d for d in dims if d not in inner]
+        elif not reduce:
+            outer, inner = [], dims
+        else:
+            memory = self._memory_order(dims)
+            last = max(memory.index(d) for d in reduce)
+            outer = [d for d in memory[:last] if d not in reduce]
+            inner = memory[last + 1 :]
+            reduce = tuple(d for d in memory if d in reduce)
+        self.dims = {d: position for position, d in enumerate((*outer, *reduce, *inner))}
+        return Space(*(tuple(domain.extents[d] for d in part) for part in (outer, reduce, inner)))
+
+    def _memory_order(self, dims: list[int]) -> list[int]:
+        """The dims by falling stride in the array that decides: a full store if there is one, else the largest read."""
+        candidates = [(node, self.group.access(node)) for node in self.group.stores]
+        candidates += [(leaf.node, leaf.access) for reads in self.group.reads.values() for t in reads for leaf in t.leaves]
+        best: tuple[int, Affine] = (0, Affine(0))
+        for node, access in candidates:
+            position = linear(self.group.domain.current(access).axes, node.shape)
+            if len(position.terms) > best[0]:
+                best = (len(position.terms), position)
+        strides = {d: abs(c) for d, c in best[1].terms}
+        return sorted(dims, key=lambda d: (-strides.get(d, 1 << 62), dims.index(d)))
+
+    # Statements ------------------------------------------------------------------------------------------------------
+    def _emit(self, statement: Statement) -> int:
+        if statement not in self.shared:
+            self.shared[statement] = len(self.body)
+            self.body.append(statement)
+        return self.shared[statement]
+
+    def _value(self, node: Node) -> int:
+        op, group = op_of(node), self.group
+        if node.op == "random_bits":
+            index = self._index(linear(group.access(node).axes, node.shape))
+            return self._emit(Random(self._operand(RNG, "read"), node.attrs["stream"], index, node.dtype))
+        if node.op == "iota":
+            return self._leaf(Leaf(node, group.access(node)))
+        args = tuple(self._read(trace, source.dtype) for trace, source in self._sources(node))
+        if op.kind is Kind.VIEW or node.op == "copy":
+            return args[0]
+        if op.kind is Kind.REDUCTION:
+            return self._emit(Reduce(node.op, node.dtype, args[0]))
+        return self._emit(Compute(node.op, node.dtype, args))
+
+    def _sources(self, node: Node) -> list[tuple[Trace, Node]]:
+        reads = self.group.reads[node]
+        sources = (node,) if op_of(node).kind is Kind.VIEW else node.inputs
+        return list(zip(reads, sources, strict=True))
+
+    def _read(self, trace: Trace, dtype: DType) -> int:
+        if trace.fill is None:
+            return self._leaf(trace.leaves[0])
+        value = self._emit(Literal(dtype, trace.fill))
+        for leaf in trace.leaves:
+            value = self._load(leaf, value)
+        return value
+
+    def _leaf(self, leaf: Leaf) -> int:
+        if is_literal(leaf.node) and not leaf.access.guard:
+            return self._emit(Literal(leaf.node.dtype, leaf.node.attrs["value"].array.item()))
+        if leaf.node in self.values:
+            return self.values[leaf.node]
+        if leaf.node.op == "iota":
+            axis = self.group.domain.current(leaf.access).axes[leaf.node.attrs["axis"]]
+            return self._emit(Iota(leaf.node.dtype, self._index(axis)))
+        return self._load(leaf, None)
+
+    def _load(self, leaf: Leaf, otherwise: int | None) -> int:
+        node, access = leaf.node, self.group.domain.current(leaf.access)
+        guard = tuple(sorted((self.dims[d], low, high) for d, low, high in access.guard))
+        index = self._index(linear(access.axes, node.shape), guard)
+        return self._emit(Load(self._operand(node, "read"), node.dtype, index, otherwise))
+
+    def _index(self, position: Affine, guard: tuple[tuple[int, int, int], ...] = ()) -> Index:
+        strides = [0] * len(self.dims)
+        for d, c in position.terms:
+            strides[self.dims[d]] = c
+        return Index(position.offset, tuple(strides), guard)
+
+    def _operand(self, node: Node | None, access: str) -> int:
+        return self.operands.setdefault(KernelOperand(node, access), len(self.operands))

@@ -1,0 +1,139 @@
+"""Initial values, in NumPy: each initialiser takes a shape and a random generator and answers with a float32 array.
+
+Names, formulas and defaults are PyTorch's. `rng` is a `numpy.random.Generator`, an integer seed, or None for the
+default generator: one for the process, seeded with 0 when graphc is imported and with n by `seed(n)`, so a script
+that builds its modules in one order always starts from the same values. Pass `rng` where that is too coarse.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import GraphError, ShapeError
+
+__all__ = [
+    "Random", "calculate_gain", "constant", "fans", "generator", "kaiming_normal", "kaiming_uniform", "normal", "ones",
+    "orthogonal", "seed", "uniform", "xavier_normal", "xavier_uniform", "zeros",
+]  # fmt: skip
+
+Array = np.ndarray[Any, Any]
+Random = np.random.Generator | int | None
+Shape = tuple[int, ...]
+
+_default = np.random.default_rng(0)
+
+
+def seed(value: int) -> None:
+    """Start the default generator anew. The only setting of graphc that outlives a call; see the module's docstring."""
+    _default.bit_generator.state = np.random.default_rng(value).bit_generator.state
+
+
+def generator(rng: Random = None) -> np.random.Generator:
+    """The generator that `rng` stands for."""
+    if rng is None:
+        return _default
+    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """`(fan_in, fan_out)` of a weight of shape (out, in, *kernel): how many values one output, one input, meets.
+
+    Raises ShapeError for fewer than two axes.
+    """
+    if len(shape) < 2:
+        raise ShapeError(f"fan in and fan out need a weight with at least two axes, not shape {shape}")
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
+    """The factor by which weights before a nonlinearity grow, so that activations keep their variance.
+
+    `slope` is the negative slope of leaky_relu. Raises GraphError for an unknown name.
+
+    >>> round(calculate_gain("relu"), 4)
+    1.4142
+    """
+    gains = {
+        "linear": 1.0,
+        "sigmoid": 1.0,
+        "tanh": 5.0 / 3.0,
+        "relu": math.sqrt(2.0),
+        "leaky_relu": math.sqrt(2.0 / (1.0 + slope**2)),
+        "selu": 0.75,
+    }
+    if nonlinearity not in gains:
+        raise GraphError(f"no gain is known for {nonlinearity!r}; known are {', '.join(gains)}")
+    return gains[nonlinearity]
+
+
+def constant(shape: Shape, value: float) -> Array:
+    return np.full(shape, value, np.float32)
+
+
+def zeros(shape: Shape) -> Array:
+    return np.zeros(shape, np.float32)
+
+
+def ones(shape: Shape) -> Array:
+    return np.ones(shape, np.float32)
+
+
+def uniform(shape: Shape, rng: Random = None, low: float = 0.0, high: float = 1.0) -> Array:
+    """Uniform in [low, high)."""
+    return generator(rng).uniform(low, high, shape).astype(np.float32)
+
+
+def normal(shape: Shape, rng: Random = None, mean: float = 0.0, std: float = 1.0) -> Array:
+    """Normal with the given mean and standard deviation."""
+    return generator(rng).normal(mean, std, shape).astype(np.float32)
+
+
+def xavier_uniform(shape: Shape, rng: Random = None, gain: float = 1.0) -> Array:
+    """Uniform within ±gain·√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    bound = gain * math.sqrt(6.0 / sum(fans(shape)))
+    return uniform(shape, rng, -bound, bound)
+
+
+def xavier_normal(shape: Shape, rng: Random = None, gain: float = 1.0) -> Array:
+    """Normal with standard deviation gain·√(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    return normal(shape, rng, 0.0, gain * math.sqrt(2.0 / sum(fans(shape))))
+
+
+def _kaiming_std(shape: Shape, slope: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise GraphError(f"mode is 'fan_in' or 'fan_out', not {mode!r}")
+    fan = fans(shape)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, slope) / math.sqrt(max(fan, 1))
+
+
+def kaiming_uniform(
+    shape: Shape, rng: Random = None, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Array:
+    """Uniform within ±gain·√(3 / fan) (He et al. 2015); `a` is the negative slope of leaky_relu."""
+    bound = math.sqrt(3.0) * _kaiming_std(shape, a, mode, nonlinearity)
+    return uniform(shape, rng, -bound, bound)
+
+
+def kaiming_normal(
+    shape: Shape, rng: Random = None, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Array:
+    """Normal with standard deviation gain / √fan (He et al. 2015); `a` is the negative slope of leaky_relu."""
+    return normal(shape, rng, 0.0, _kaiming_std(shape, a, mode, nonlinearity))
+
+
+def orthogonal(shape: Shape, rng: Random = None, gain: float = 1.0) -> Array:
+    """A matrix (trailing axes flattened) with orthonormal rows or columns, whichever are fewer, times `gain`.
+
+    The Q of a QR decomposition of a normal matrix, with signs fixed so that it is uniformly distributed (Saxe et al.
+    2014; Mezzadri 2007). Raises ShapeError for fewer than two axes.
+    """
+    fans(shape)
+    rows, columns = shape[0], math.prod(shape[1:])
+    tall = generator(rng).normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    return (gain * (q if rows >= columns else q.T)).reshape(shape).astype(np.float32)

@@ -1,0 +1,271 @@
+"""How nodes are built: `apply` for a primitive, and the coercions that functions share.
+
+Primitives are strict: an elementwise op takes equal shapes and the dtypes its rule asks for. Functions make operands
+fit first: arrays and scalars become constants, dtypes are promoted as NumPy does (Python scalars are weak), shapes
+are broadcast by explicit `broadcast_to` nodes, so that no gradient rule ever meets broadcasting.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import DTypeError, FormatError, GraphcError, GraphError, ShapeError, with_location
+from graphc.ir.location import capture
+from graphc.ir.node import Literal, intern, next_serial
+from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, promote
+from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, primitive
+from graphc.ops.tensor import Parameter, Tensor
+
+__all__ = [
+    "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes", "broadcast_to", "build_node",
+    "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke", "normalize_axes", "normalize_axis", "ones_like",
+    "operands", "scalar_like", "zeros", "zeros_like",
+]  # fmt: skip
+
+
+def apply(op: str, *inputs: Tensor, **attrs: Any) -> Tensor:
+    """The node for primitive `op`. Errors of its rule are raised with the user's line."""
+    try:
+        result_type = OPS[op].infer(*(source.type for source in inputs), **attrs)
+    except GraphcError as error:
+        raise with_location(error, capture()) from None
+    node = intern(Tensor, op, inputs, attrs, result_type)
+    if node.location is None:
+        node.location = capture()
+    return node
+
+
+def invoke(name: str, *args: Any, **kwargs: Any) -> Tensor:
+    """The tensor that the function `name` builds: what compositions are written with."""
+    return call(name, *args, **kwargs)  # type: ignore[no-any-return]
+
+
+def apply_parameter(name: str, value: Any, *, trainable: bool) -> Parameter:
+    """A new parameter whose storage is a 64-byte aligned copy of the array `value`. No two calls give the same."""
+    attrs = {"name": name, "uid": next_serial(), "shape": value.shape, "dtype": dtype_of(value.dtype)}
+    node = intern(Parameter, "parameter", (), attrs, OPS["parameter"].infer(**attrs))
+    node.storage, node.trainable, node.location = _aligned_copy(value), trainable, capture()
+    return node
+
+
+def _aligned_copy(value: Any) -> Any:
+    block = np.empty(value.nbytes + 64, np.uint8)
+    storage: Any = np.ndarray(value.shape, value.dtype, buffer=block, offset=-block.ctypes.data % 64)
+    storage[...] = value
+    return storage
+
+
+def build_node(op: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
+    """The node with these parts: what reading a graph's text builds with. A parameter must still be alive."""
+    if op not in OPS:
+        raise FormatError(f"no op is called {op!r}")
+    _check_arity(OPS[op], len(inputs))
+    try:
+        if op != "parameter":
+            return apply(op, *inputs, **attrs)
+        node: Tensor = intern(Parameter, op, inputs, attrs, OPS[op].infer(**attrs))
+    except TypeError as error:
+        raise FormatError(f"{op} does not take these inputs and attributes: {error}") from None
+    if not hasattr(node, "storage"):
+        raise FormatError(f"no parameter {attrs['name']!r} of type {node.type} with uid {attrs['uid']} is alive")
+    return node
+
+
+def infer_type(node: Any) -> TensorType:
+    """The type that the rule of the node's op gives it. Raises what the rule raises."""
+    op = op_of(node)
+    _check_arity(op, len(node.inputs))
+    return op.infer(*(source.type for source in node.inputs), **node.attrs)
+
+
+def _check_arity(op: Op, count: int) -> None:
+    if isinstance(op.vjp, tuple) and len(op.vjp) != count:
+        raise GraphError(f"{op.name} takes {len(op.vjp)} input(s), not {count}")
+
+
+primitive(
+    "constant",
+    kind=Kind.SOURCE,
+    infer=lambda *, value: value.type,
+    vjp=(),
+    jvp=NO_GRADIENT,
+    reference=lambda *, value: value.array,
+)
+
+
+def constant(array: Any, dtype: Any = None) -> Tensor:
+    """A tensor with a fixed value, copied from `array`. Python floats become float32 unless `dtype` says otherwise.
+
+    >>> constant([1.0, 2.0])
+    <constant: float32[2]>
+    """
+    if isinstance(array, Tensor):
+        return array if dtype is None else cast(array, dtype_of(dtype))
+    return apply("constant", value=Literal(as_array(array, dtype, "constant")))
+
+
+def as_array(value: Any, dtype: Any, role: str) -> Any:
+    """`value` as a new array. NumPy arrays and scalars keep their dtype and Python floats become float32, unless
+    `dtype` says otherwise. Raises DTypeError, which names the `role`."""
+    explicit = isinstance(value, (np.ndarray, np.generic))
+    try:
+        target = None if dtype is None else dtype_of(dtype)
+        array = np.asarray(value)
+        if target is None:
+            target = DTYPES["float32"] if array.dtype == np.float64 and not explicit else dtype_of(array.dtype)
+        return array.astype(target.numpy, order="C")
+    except (DTypeError, TypeError, ValueError, OverflowError) as error:
+        raise with_location(DTypeError(f"cannot make a {role} of {value!r}: {error}"), capture()) from None
+
+
+primitive(
+    "copy",
+    kind=Kind.ELEMENTWISE,
+    infer=lambda x, *, slot: x,
+    vjp=(lambda g, y, x, *, slot: g,),
+    jvp=Jvp.POINTWISE,
+    reference=lambda x, *, slot: x,
+)
+
+
+def copy(x: Tensor, slot: int = 0) -> Tensor:
+    """`x` in a buffer of its own; copies with different `slot` stay apart."""
+    return apply("copy", x, slot=slot)
+
+
+def as_tensor(value: Any, like: DType | None = None) -> Tensor:
+    """`value` as a tensor. A Python scalar takes the dtype `like` where it can (NEP 50's weak scalars)."""
+    if isinstance(value, Tensor):
+        return value
+    if like is not None and type(value) in (bool, int, float):
+        return constant(value, _weak_dtype(value, like))
+    return constant(value)
+
+
+def _weak_dtype(value: bool | int | float, like: DType) -> DType:
+    if isinstance(value, bool):
+        return like
+    if isinstance(value, int):
+        if like.kind == "bool":
+            return DTYPES["int64"]
+        if like.is_integer:
+            info = np.iinfo(like.numpy)
+            if not info.min <= value <= info.max:
+                raise with_location(DTypeError(f"Python integer {value} is out of bounds for {like}"), capture())
+        return like
+    return like if like.is_float else DTYPES["float64"]
+
+
+def operands(*values: Any) -> tuple[Tensor, ...]:
+    """All values as tensors of one dtype and one shape."""
+    first = values[0]
+    if all(isinstance(value, Tensor) and value.type == first.type for value in values):
+        return values
+    tensors = _promoted(values)
+    like = tensors[0].dtype
+    for tensor in tensors:
+        like = promote(like, tensor.dtype)
+    shape = broadcast_shapes(*(tensor.shape for tensor in tensors))
+    return tuple(broadcast_to(cast(tensor, like), shape) for tensor in tensors)
+
+
+def _promoted(values: tuple[Any, ...]) -> list[Tensor]:
+    """All values as tensors; Python scalars take the dtype in which the others meet, or else that of the widest kind."""
+    weak = [type(value) in (bool, int, float) for value in values]
+    tensors = [None if is_weak else as_tensor(value) for value, is_weak in zip(values, weak, strict=True)]
+    like: DType | None = None
+    for tensor in tensors:
+        if tensor is not None:
+            like = tensor.dtype if like is None else promote(like, tensor.dtype)
+    if like is None:
+        kinds = {type(value) for value in values}
+        like = DTYPES["float32" if float in kinds else "int64" if int in kinds else "bool"]
+    return [
+        as_tensor(value, like) if tensor is None else tensor for value, tensor in zip(values, tensors, strict=True)
+    ]
+
+
+def as_float(value: Any) -> Tensor:
+    """`value` as a tensor of a floating dtype: integers and bools become float64, as in NumPy."""
+    tensor = as_tensor(value)
+    return tensor if tensor.dtype.is_float else cast(tensor, DTYPES["float64"])
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """NumPy's broadcast of shapes. Raises ShapeError, which names both."""
+    wide = [shape for shape in shapes if shape] or [()]
+    if all(shape == wide[0] for shape in wide):
+        return wide[0]
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        text = " and ".join(map(str, shapes))
+        raise with_location(
+            ShapeError(
+                f"shapes {text} do not broadcast together: aligned at the right, each pair of extents must be equal or hold a 1"
+            ),
+            capture(),
+        ) from None
+
+
+def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`x` repeated to `shape`; `x` itself where it has that shape."""
+    return x if x.shape == shape else apply("broadcast_to", x, shape=shape)
+
+
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    """`x` as `dtype`; `x` itself where it has it, and a new constant for a constant."""
+    if x.dtype is dtype:
+        return x
+    if x.op == "constant":
+        with np.errstate(all="ignore"):
+            return constant(x.attrs["value"].array, dtype)
+    return apply("cast", x, dtype=dtype)
+
+
+def full(shape: tuple[int, ...], value: float | int | bool, dtype: DType) -> Tensor:
+    """A tensor of one value. Takes no memory: a broadcast scalar."""
+    return broadcast_to(constant(value, dtype), shape)
+
+
+def full_like(x: Tensor, value: float | int | bool) -> Tensor:
+    return full(x.shape, value, x.dtype)
+
+
+def zeros(type: TensorType) -> Tensor:
+    return full(type.shape, 0, type.dtype)
+
+
+def zeros_like(x: Tensor) -> Tensor:
+    return full_like(x, 0)
+
+
+def ones_like(x: Tensor) -> Tensor:
+    return full_like(x, 1)
+
+
+def scalar_like(x: Tensor, value: float) -> Tensor:
+    """`value` as a 0-d constant of the dtype of `x`."""
+    return constant(value, x.dtype)
+
+
+def normalize_axis(axis: Any, ndim: int) -> int:
+    """`axis` counted from the front. Raises ShapeError when it is out of range or no integer."""
+    if isinstance(axis, (bool, np.bool_)) or not isinstance(axis, (int, np.integer)):
+        raise with_location(ShapeError(f"an axis is an integer, not {axis!r}"), capture())
+    if not -ndim <= axis < ndim:
+        raise with_location(ShapeError(f"axis {axis} is out of range for {ndim} axes"), capture())
+    return int(axis) % ndim
+
+
+def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes counted from the front, sorted: None is all of them. Raises ShapeError for repeats and bad axes."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = [normalize_axis(a, ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    if len(builtins.set(axes)) != len(axes):
+        raise with_location(ShapeError(f"axes {axis} name one axis twice"), capture())
+    return tuple(sorted(axes))

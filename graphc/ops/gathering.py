@@ -1,0 +1,267 @@
+"""Reading and adding at integer indices along an axis: the primitives `take` and `scatter_add`, and their functions.
+
+The two are each other's transpose. A negative index counts from the end. An index that is out of range even so is a
+ShapeError where it is known while building; one that only a run knows is clamped to the nearest end, so that compiled
+code stays within its memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.ir.location import capture
+from graphc.ir.types import DTYPES, TensorType
+from graphc.ops import build
+from graphc.ops.build import apply, as_tensor, cast, constant, normalize_axis
+from graphc.ops.contraction import promoted_pair
+from graphc.ops.record import ALL, NO_GRADIENT, NUMERIC, Arg, Array, Jvp, Kind, Sample, function, primitive
+from graphc.ops.tensor import Tensor
+from graphc.ops.views import Ints, reshape_to, shape_error
+
+__all__ = ["as_index", "checked_index", "clamped", "known_index", "scatter_add", "take", "take_along_axis"]
+
+
+# The primitives --------------------------------------------------------------------------------------------------
+def _picked(x: TensorType, indices: TensorType, axis: int) -> Ints:
+    if indices.dtype.name not in ("int32", "int64"):
+        raise DTypeError(f"indices are int32 or int64, not {indices.dtype}")
+    if not 0 <= axis < x.ndim:
+        raise ShapeError(f"axis {axis} is out of range for {x}")
+    if x.shape[axis] == 0 and indices.size:
+        raise ShapeError(f"there is nothing to index along axis {axis} of {x}, which is empty")
+    return x.shape[:axis] + indices.shape + x.shape[axis + 1 :]
+
+
+def _infer_take(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
+    return x.with_shape(_picked(x, indices, axis))
+
+
+def _infer_scatter_add(x: TensorType, indices: TensorType, updates: TensorType, *, axis: int) -> TensorType:
+    if x.dtype is not updates.dtype or x.dtype.kind == "bool":
+        raise DTypeError(f"scatter_add takes two tensors of one numeric dtype, not {x} and {updates}")
+    if updates.shape != _picked(x, indices, axis):
+        raise ShapeError(
+            f"scatter_add into axis {axis} of {x} with indices {indices.shape} takes updates of shape "
+            f"{_picked(x, indices, axis)}, not {updates.shape}"
+        )
+    return x
+
+
+def _in_range(indices: Array, extent: int) -> Array:
+    return np.clip(np.where(indices < 0, indices + extent, indices), 0, max(extent - 1, 0))
+
+
+def _take_reference(x: Array, indices: Array, *, axis: int) -> Array:
+    return np.take(x, _in_range(indices, x.shape[axis]), axis=axis)
+
+
+def _scatter_add_reference(x: Array, indices: Array, updates: Array, *, axis: int) -> Array:
+    result = x.copy()
+    where: Any = (slice(None),) * axis + (_in_range(indices, x.shape[axis]),)
+    np.add.at(result, where, updates)
+    return result
+
+
+primitive(
+    "take",
+    kind=Kind.LIBRARY,
+    infer=_infer_take,
+    vjp=(
+        lambda g, y, x, indices, *, axis: apply("scatter_add", build.zeros_like(x), indices, g, axis=axis),
+        NO_GRADIENT,
+    ),
+    jvp=Jvp.LINEAR,
+    reference=_take_reference,
+    cost=2,
+)
+primitive(
+    "scatter_add",
+    kind=Kind.LIBRARY,
+    infer=_infer_scatter_add,
+    vjp=(
+        lambda g, y, x, indices, updates, *, axis: g,
+        NO_GRADIENT,
+        lambda g, y, x, indices, updates, *, axis: apply("take", g, indices, axis=axis),
+    ),
+    jvp=Jvp.LINEAR,
+    reference=_scatter_add_reference,
+    cost=4,
+)
+
+
+# Indices ---------------------------------------------------------------------------------------------------------
+def known_index(index: Any) -> Array | None:
+    """The integers of an index that is known while building, or None for those of a tensor that is not constant.
+
+    Raises DTypeError for what is no integer array.
+    """
+    if isinstance(index, Tensor) and index.op != "constant":
+        if not index.dtype.is_integer:
+            raise with_location(DTypeError(f"indices are integers, not {index.type}"), capture())
+        return None
+    array = index.attrs["value"].array if isinstance(index, Tensor) else np.asarray(index)
+    if array.size == 0 and isinstance(index, (list, tuple)):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise with_location(DTypeError(f"indices are integers, not {array.dtype}: {index!r}"), capture())
+    return array.astype(np.int64)
+
+
+def checked_index(array: Array, extent: int, what: str) -> Array:
+    """`array` counted from the front. Raises ShapeError for an index out of range."""
+    wrong = array[(array < -extent) | (array >= extent)]
+    if wrong.size:
+        raise shape_error(f"{what}: index {wrong.flat[0]} is out of range for {extent} elements")
+    return np.where(array < 0, array + extent, array)
+
+
+def as_index(index: Any, extent: int, what: str) -> Tensor:
+    """An index along an axis as an int32 or int64 tensor; checked, and counted from the front, where it is known."""
+    known = known_index(index)
+    if known is not None:
+        return constant(checked_index(known, extent, what))
+    return index if index.dtype.name in ("int32", "int64") else cast(index, DTYPES["int64"])
+
+
+def clamped(index: Tensor, extent: int) -> Tensor:
+    """An index as int64 in `[0, extent)`, by the rule of the primitives; a constant is already there."""
+    index = cast(index, DTYPES["int64"])
+    if index.op == "constant":
+        return index
+    zero, count = (build.full_like(index, value) for value in (0, extent))
+    index = apply("where", apply("less", index, zero), apply("add", index, count), index)
+    last = build.full_like(index, max(extent - 1, 0))
+    return apply("minimum", apply("maximum", index, zero), last)
+
+
+# Functions -------------------------------------------------------------------------------------------------------
+def _indices(values: Any, dtype: str = "int64") -> Arg:
+    array = np.asarray(values)
+    return Arg(array.shape, dtype=dtype, values=tuple(array.reshape(-1).tolist()))
+
+
+@function(
+    formula=lambda x, indices, axis=None: np.take(x, indices, axis),
+    samples=(
+        Sample((Arg((4, 3)), _indices([0, 3, 0, -1]), 0)),
+        Sample((Arg((4, 3)), _indices([[0, 2], [1, 1]], "int32"), 1)),
+        Sample((Arg((2, 3, 2)), _indices([2, 0]), -2)),
+        Sample((Arg((2, 3)), _indices([5, 0, 3]))),
+        Sample((Arg((2, 3)), _indices(1), 1)),
+        Sample((Arg((2, 3)), _indices([]), 1)),
+        Sample((Arg((2, 3)), _indices([1, 0], "uint8"), 0)),
+        Sample((Arg((2, 3)), [1, 1], 0)),
+    ),
+    dtypes=ALL,
+    errors=(
+        (ShapeError, (Arg((2, 3)), [0, 2], 0), {}),
+        (ShapeError, (Arg((2, 3)), [-4], 1), {}),
+        (ShapeError, (Arg((2, 3)), [0], 2), {}),
+        (ShapeError, (Arg((0, 3)), [0], 0), {}),
+        (DTypeError, (Arg((2, 3)), [0.5], 0), {}),
+        (DTypeError, (Arg((2, 3)), [True, False], 0), {}),
+    ),
+)
+def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
+    """The slices of `x` at `indices` along `axis`, of the flattened `x` without an axis.
+
+    The shape of the indices stands in place of the axis. The gradient of an element taken twice is the sum of both.
+    An index that is out of range is an error where it is known while building, else it is clamped.
+
+    >>> take(np.zeros((10, 4)), [[1, 2, 3]], 0).shape
+    (1, 3, 4)
+    """
+    x = as_tensor(x)
+    if axis is None:
+        x, axis = reshape_to(x, (x.size,)), 0
+    place = normalize_axis(axis, x.ndim)
+    index = as_index(indices, x.shape[place], f"take along axis {place} of {x.type}")
+    return apply("take", x, index, axis=place)
+
+
+def _scatter_add_formula(x: Any, indices: Any, updates: Any, axis: int = 0) -> Any:
+    rows = np.moveaxis(np.array(x), axis, 0)
+    span = np.moveaxis(updates, range(axis, axis + indices.ndim), range(indices.ndim))
+    for position in np.ndindex(*indices.shape):
+        rows[indices[position]] += span[position]
+    return np.moveaxis(rows, 0, axis)
+
+
+@function(
+    formula=_scatter_add_formula,
+    samples=(
+        Sample((Arg((4, 3)), _indices([0, 3, 0]), Arg((3, 3)))),
+        Sample((Arg((2, 4)), _indices([[0, 2], [2, -1]], "int32"), Arg((2, 2, 2)), 1)),
+        Sample((Arg((4,)), _indices(1), Arg(()))),
+        Sample((Arg((4,)), _indices([]), Arg((0,)))),
+    ),
+    dtypes=NUMERIC,
+    errors=(
+        (ShapeError, (Arg((4, 3)), _indices([0, 1]), Arg((3, 3))), {}),
+        (ShapeError, (Arg((4, 3)), [4], Arg((1, 3))), {}),
+        (DTypeError, (Arg((4,)), Arg((2,), dtype="float32"), Arg((2,))), {}),
+    ),
+)
+def scatter_add(x: Any, indices: Any, updates: Any, axis: int = 0) -> Tensor:
+    """`x` with `updates` added to its slices at `indices` along `axis`; an index that repeats adds each time.
+
+    `updates` has the shape of `take(x, indices, axis)`, or broadcasts to it. Out of range, the rule is that of `take`.
+    """
+    x, updates = promoted_pair(x, updates)
+    place = normalize_axis(axis, x.ndim)
+    index = as_index(indices, x.shape[place], f"scatter_add into axis {place} of {x.type}")
+    shape = x.shape[:place] + index.shape + x.shape[place + 1 :]
+    return apply("scatter_add", x, index, build.broadcast_to(updates, shape), axis=place)
+
+
+@function(
+    formula=lambda x, indices, axis=-1: np.take_along_axis(x, indices, axis),
+    samples=(
+        Sample((Arg((2, 3)), _indices([[2, 0, 0, 1], [1, 1, 2, 0]]), 1)),
+        Sample((Arg((3, 2)), _indices([[2, -1]], "int32"), 0)),
+        Sample((Arg((2, 3, 2)), _indices(np.ones((2, 1, 2), int)), 1)),
+        Sample((Arg((1, 3)), _indices([[0], [2]]))),
+        Sample((Arg((2, 3)), _indices(np.zeros((2, 0), int)))),
+    ),
+    dtypes=ALL,
+    errors=(
+        (ShapeError, (Arg((2, 3)), _indices([0, 1]), 1), {}),
+        (ShapeError, (Arg((2, 3)), _indices([[0], [0], [0]]), 1), {}),
+        (ShapeError, (Arg((2, 3)), np.array([[0], [3]]), 1), {}),
+        (DTypeError, (Arg((2, 3)), Arg((2, 1), dtype="float32"), 1), {}),
+    ),
+)
+def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
+    """`y[i, j, k] = x[i, indices[i, j, k], k]` for axis 1: for each line along `axis`, its elements at its own indices.
+
+    `x` and `indices` have as many axes, and broadcast but for `axis`. Out of range, the rule is that of `take`.
+    """
+    x = as_tensor(x)
+    place = normalize_axis(axis, x.ndim)
+    index = as_index(indices, x.shape[place], f"take_along_axis {place} of {x.type}")
+    if index.ndim != x.ndim:
+        raise shape_error(f"take_along_axis needs indices with the {x.ndim} axes of {x.type}, not {index.type}")
+    lines = build.broadcast_shapes(_without(x.shape, place), _without(index.shape, place))
+    x = build.broadcast_to(x, (*lines[:place], x.shape[place], *lines[place:]))
+    index = build.broadcast_to(clamped(index, x.shape[place]), (*lines[:place], index.shape[place], *lines[place:]))
+    if x.size == 0 and index.size:
+        raise shape_error(f"there is nothing to index along axis {place} of {x.type}, which is empty")
+    return apply("take", reshape_to(x, (x.size,)), _linear(index, x.shape, place), axis=0)
+
+
+def _linear(index: Tensor, shape: Ints, axis: int) -> Tensor:
+    """The position in a flat array of `shape` of each element that `index` picks along `axis`."""
+    position = index * math.prod(shape[axis + 1 :])
+    for other in range(len(shape)):
+        if other != axis and shape[other] > 1:
+            line = apply("iota", shape=index.shape, axis=other, dtype=DTYPES["int64"])
+            position = position + line * math.prod(shape[other + 1 :])
+    return position
+
+
+def _without(shape: Ints, axis: int) -> Ints:
+    return shape[:axis] + shape[axis + 1 :]

@@ -1,0 +1,326 @@
+"""Random numbers by counter: the primitive `random_bits` and uniform, normal, bernoulli and randint numbers from it.
+
+Element i of `random_bits` is word i % 4 of Philox4x32-10 with key (seed low, seed high) and counter (i // 4, stream,
+step low, step high), all 32 bits wide (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). So the
+bits depend on nothing but seed, step, stream and position: not on threads, nor on whether they are recomputed.
+Each call of a function takes the next stream from a counter, in building order from `FIRST_STREAM` on, so that two
+dropouts never merge. `stream=` names one below that instead, and `reset_streams` starts the counter afresh.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.ir.location import capture
+from graphc.ir.types import DTYPES, DType, TensorType, tensor_type
+from graphc.ops import build
+from graphc.ops.build import apply, as_tensor, cast, invoke
+from graphc.ops.record import NO_GRADIENT, Arg, Array, Kind, Sample, function, primitive
+from graphc.ops.tensor import Tensor
+from graphc.ops.views import Ints, narrow, reshape_to, shape_error
+
+__all__ = [
+    "FIRST_STREAM", "bernoulli", "normal", "philox", "randint", "random_bits_reference", "reset_streams", "uniform",
+]  # fmt: skip
+
+FIRST_STREAM = 1 << 31
+_WORD = 0xFFFFFFFF
+_streams = itertools.count(FIRST_STREAM)
+
+
+def reset_streams() -> None:
+    """Start the counter of streams afresh, so that building the same functions in the same order gives the same bits.
+
+    Use it between programs, not within one: functions built after it repeat the bits of those built before.
+    """
+    global _streams
+    _streams = itertools.count(FIRST_STREAM)
+
+
+# The primitive ---------------------------------------------------------------------------------------------------
+def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
+    """Philox4x32 with ten rounds: four words for each counter. Words are below 2**32; counters may be arrays."""
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = key
+    low, half = np.uint64(_WORD), np.uint64(32)
+    for _ in range(10):
+        first, second = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1 = (second >> half) ^ c1 ^ np.uint64(k0), second & low
+        c2, c3 = (first >> half) ^ c3 ^ np.uint64(k1), first & low
+        k0, k1 = (k0 + 0x9E3779B9) & _WORD, (k1 + 0xBB67AE85) & _WORD
+    return c0, c1, c2, c3
+
+
+def random_bits_reference(shape: Ints, stream: int, seed: int, step: int) -> Array:
+    """The value of `random_bits` for a seed and a step of up to 64 bits: an array of uint32."""
+    size = math.prod(shape)
+    block = np.arange((size + 3) // 4, dtype=np.uint64)
+    words = philox((block, stream, step & _WORD, (step >> 32) & _WORD), (seed & _WORD, (seed >> 32) & _WORD))
+    full = np.stack([np.broadcast_to(word, block.shape) for word in words], axis=-1)
+    return full.reshape(-1)[:size].astype(np.uint32).reshape(shape)
+
+
+def _infer_random_bits(*, shape: Ints, stream: int) -> TensorType:
+    if not 0 <= stream <= _WORD:
+        raise ShapeError(f"random_bits takes a stream of 32 bits, not {stream}")
+    result = tensor_type(shape, "uint32")
+    if result.size > 4 << 32:
+        raise ShapeError(f"random_bits makes at most 2**34 words in one stream, not {result.size}")
+    return result
+
+
+primitive(
+    "random_bits",
+    kind=Kind.SOURCE,
+    infer=_infer_random_bits,
+    vjp=(),
+    jvp=NO_GRADIENT,
+    reference=lambda *, shape, stream, seed=0, step=0: random_bits_reference(shape, stream, seed, step),
+    cost=20,
+)
+
+
+def _bits(count: int, shape: Ints, stream: int | None) -> tuple[Tensor, ...]:
+    """`count` independent words for each element."""
+    if stream is None:
+        stream = next(_streams)
+    elif isinstance(stream, bool) or not isinstance(stream, int) or not 0 <= stream < FIRST_STREAM:
+        message = f"a stream is an integer from 0 to {FIRST_STREAM - 1}, not {stream!r}"
+        raise with_location(GraphError(message), capture())
+    words = apply("random_bits", shape=(count, *shape), stream=stream)
+    return tuple(reshape_to(narrow(words, 0, i, 1), shape) for i in range(count))
+
+
+# From bits to numbers --------------------------------------------------------------------------------------------
+def _top(word: Tensor, bits: int, dtype: DType) -> Tensor:
+    """The first `bits` bits of each word, as whole numbers of `dtype`."""
+    return cast(apply("bitwise_right_shift", word, build.full_like(word, 32 - bits)), dtype)
+
+
+def _scaled(x: Tensor, factor: float) -> Tensor:
+    return apply("multiply", x, build.full_like(x, factor))
+
+
+def _fraction64(high: Tensor, low: Tensor) -> Tensor:
+    """float64 in [0, 1), a multiple of 2**-53."""
+    float64 = DTYPES["float64"]
+    whole = apply("add", _scaled(_top(high, 27, float64), 2.0**26), _top(low, 26, float64))
+    return _scaled(whole, 2.0**-53)
+
+
+def _unit(shape: Ints, dtype: DType, stream: int | None) -> Tensor:
+    """Uniform in [0, 1): a multiple of 2**-53, or of 2**-24, 2**-11, 2**-8 for float32, float16, bfloat16."""
+    if dtype.name == "float64":
+        return _fraction64(*_bits(2, shape, stream))
+    bits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
+    (word,) = _bits(1, shape, stream)
+    return cast(_scaled(_top(word, bits, DTYPES["float32"]), 2.0**-bits), dtype)
+
+
+def _gaussian(shape: Ints, dtype: DType, stream: int | None) -> Tensor:
+    """Standard normal: sqrt(-2 log u) cos(2 pi v), by Box and Muller (1958), with u in (0, 1] and v in [0, 1)."""
+    if dtype.name == "float64":
+        a, b, c, d = _bits(4, shape, stream)
+        u, v, tiny = _fraction64(a, b), _fraction64(c, d), 2.0**-54
+    else:
+        wide, tiny = DTYPES["float32"], 2.0**-33
+        a, b = _bits(2, shape, stream)
+        u, v = _scaled(cast(a, wide), 2.0**-32), _scaled(_top(b, 24, wide), 2.0**-24)
+    u = apply("add", u, build.full_like(u, tiny))  # keeps zero out, and rounds to at most 1
+    radius = apply("sqrt", _scaled(apply("log", u), -2.0))
+    return cast(apply("multiply", radius, apply("cos", _scaled(v, 2 * math.pi))), dtype)
+
+
+def _placed(x: Tensor, scale: Any, offset: Any) -> Tensor:
+    """`x * scale + offset` for numbers or tensors that broadcast to the shape of `x`."""
+    if type(scale) in (int, float) and scale == 1 and type(offset) in (int, float) and offset == 0:
+        return x
+    spread = [build.broadcast_to(cast(as_tensor(part, x.dtype), x.dtype), x.shape) for part in (scale, offset)]
+    return apply("add", apply("multiply", x, spread[0]), spread[1])
+
+
+def _float_type(shape: Any, dtype: Any, what: str) -> TensorType:
+    try:
+        result = tensor_type(shape, dtype)
+        if not result.dtype.is_float:
+            raise DTypeError(f"{what} makes floating numbers, not {result.dtype}")
+    except (DTypeError, ShapeError) as error:
+        raise with_location(error, capture()) from None
+    return result
+
+
+# Functions -------------------------------------------------------------------------------------------------------
+def _words(count: int, shape: Any, stream: int) -> Array:
+    return random_bits_reference((count, *tensor_type(shape).shape), stream, 0, 0)
+
+
+def _formula_dtype(name: str) -> Any:
+    """16-bit floats stand as float32 in formulas."""
+    return np.float64 if name == "float64" else np.float32
+
+
+def _uniform_formula(shape: Any, low: Any = 0.0, high: Any = 1.0, *, dtype: str = "float32", stream: int = 0) -> Any:
+    words = _words(2 if dtype == "float64" else 1, shape, stream).astype(np.uint64)
+    if dtype == "float64":
+        unit = ((words[0] >> np.uint64(5)) * 2**26 + (words[1] >> np.uint64(6))) / 2.0**53
+        return unit * (high - low) + low
+    bits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype]
+    unit = np.floor(words[0] / 2.0 ** (32 - bits)) / 2.0**bits
+    return (unit * (high - low) + low).astype(_formula_dtype(dtype))
+
+
+@function(
+    formula=_uniform_formula,
+    samples=(
+        Sample(((3, 4),), (("stream", 1),), grad=False),
+        Sample(((5,), -2.0, 3.0), (("dtype", "float64"), ("stream", 2)), grad=False),
+        Sample(((), 0.0, 2.0), (("stream", 3),), grad=False),
+        Sample(((0, 2),), (("stream", 4),), grad=False),
+        Sample(((7,),), (("dtype", "float16"), ("stream", 5)), grad=False),
+        Sample(((7,),), (("dtype", "bfloat16"), ("stream", 5)), grad=False),
+        Sample(((2, 3), Arg((3,), -2, -1), Arg((2, 1), 1, 2)), (("dtype", "float64"), ("stream", 6))),
+    ),
+    dtypes=("float32", "float64"),
+    errors=(
+        (ShapeError, ((-1,),), {}),
+        (DTypeError, ((2,),), {"dtype": "int32"}),
+        (GraphError, ((2,),), {"stream": -1}),
+        (ShapeError, ((2,), Arg((3,))), {}),
+    ),
+)
+def uniform(
+    shape: Any, low: Any = 0.0, high: Any = 1.0, *, dtype: Any = "float32", stream: int | None = None
+) -> Tensor:
+    """Independent numbers, uniform in [low, high) up to rounding. Bounds are numbers or tensors that broadcast.
+
+    Every number of float64 is a multiple of 2**-53 of the interval, of float32 of 2**-24.
+
+    >>> uniform((2, 3)).shape
+    (2, 3)
+    """
+    result = _float_type(shape, dtype, "uniform")
+    unit = _unit(result.shape, result.dtype, stream)
+    both_plain = type(low) in (int, float) and type(high) in (int, float)
+    return _placed(unit, high - low if both_plain else invoke("subtract", high, low), low)
+
+
+def _normal_formula(shape: Any, mean: Any = 0.0, std: Any = 1.0, *, dtype: str = "float32", stream: int = 0) -> Any:
+    words = _words(4 if dtype == "float64" else 2, shape, stream).astype(np.float64)
+    if dtype == "float64":
+        u = (np.floor(words[0] / 2**5) * 2**26 + np.floor(words[1] / 2**6) + 0.5) / 2.0**53
+        v = (np.floor(words[2] / 2**5) * 2**26 + np.floor(words[3] / 2**6)) / 2.0**53
+    else:
+        u, v = (words[0].astype(np.float32) / 2.0**32 + 2.0**-33).astype(np.float32), np.floor(words[1] / 2**8) / 2**24
+    gaussian = np.sqrt(-2 * np.log(np.minimum(u, 1))) * np.cos(2 * np.pi * v)
+    return (gaussian * std + mean).astype(_formula_dtype(dtype))
+
+
+@function(
+    formula=_normal_formula,
+    samples=(
+        Sample(((3, 4),), (("stream", 1),), grad=False),
+        Sample(((5,), -2.0, 3.0), (("dtype", "float64"), ("stream", 2)), grad=False),
+        Sample(((),), (("stream", 3),), grad=False),
+        Sample(((0, 2),), (("stream", 4),), grad=False),
+        Sample(((2, 3), Arg((3,)), Arg((2, 1), 1, 2)), (("dtype", "float64"), ("stream", 6))),
+    ),
+    dtypes=("float32", "float64"),
+    errors=(
+        (ShapeError, ((-1,),), {}),
+        (DTypeError, ((2,),), {"dtype": "bool"}),
+        (GraphError, ((2,),), {"stream": 1 << 31}),
+        (ShapeError, ((2,), 0.0, Arg((3,))), {}),
+    ),
+)
+def normal(shape: Any, mean: Any = 0.0, std: Any = 1.0, *, dtype: Any = "float32", stream: int | None = None) -> Tensor:
+    """Independent normal numbers. `mean` and `std` are numbers or tensors that broadcast to `shape`.
+
+    Values lie within 8.7 standard deviations for float64 and 6.8 for float32, the ends of 53 and 32 bits.
+    """
+    result = _float_type(shape, dtype, "normal")
+    return _placed(_gaussian(result.shape, result.dtype, stream), std, mean)
+
+
+def _bernoulli_formula(p: Any, shape: Any = None, *, stream: int = 0) -> Any:
+    shape = np.shape(p) if shape is None else shape
+    return _words(1, shape, stream)[0] // 2**8 < np.asarray(p, np.float64) * 2**24
+
+
+@function(
+    formula=_bernoulli_formula,
+    samples=(
+        Sample((0.25, (4, 5)), (("stream", 1),)),
+        Sample((0.0, (9,)), (("stream", 2),)),
+        Sample((1.0, (9,)), (("stream", 3),)),
+        Sample((Arg((3, 4), 0, 1),), (("stream", 4),)),
+        Sample((Arg((4,), 0, 1), (3, 4)), (("stream", 5),)),
+        Sample((0.5, (0, 3)), (("stream", 6),)),
+    ),
+    dtypes=("float32", "float64"),
+    differentiable=False,
+    errors=(
+        (ShapeError, (Arg((3,)), (2,)), {}),
+        (ShapeError, (0.5, (-2,)), {}),
+        (DTypeError, (1.5, (2,)), {}),
+        (DTypeError, (Arg((3,), dtype="int32"),), {}),
+    ),
+)
+def bernoulli(p: Any, shape: Any = None, *, stream: int | None = None) -> Tensor:
+    """Independent bools, True with probability `p`, a number in [0, 1] or a tensor that broadcasts to `shape`.
+
+    Probabilities are met to 2**-24. Without a shape, the result has that of `p`.
+    """
+    if type(p) in (int, float) and not 0 <= p <= 1:
+        raise with_location(DTypeError(f"bernoulli takes a probability from 0 to 1, not {p}"), capture())
+    chance = as_tensor(float(p) if type(p) is int else p)
+    if not chance.dtype.is_float:
+        raise with_location(DTypeError(f"bernoulli takes floating probabilities, not {chance.type}"), capture())
+    result = _float_type(chance.shape if shape is None else shape, "float32", "bernoulli")
+    unit = _unit(result.shape, result.dtype, stream)
+    return apply("less", *build.operands(unit, build.broadcast_to(chance, result.shape)))
+
+
+def _randint_formula(low: int, high: int, shape: Any, *, dtype: str = "int64", stream: int = 0) -> Any:
+    words = _words(2, shape, stream).astype(np.uint64)
+    unit = ((words[0] >> np.uint64(5)) * 2**26 + (words[1] >> np.uint64(6))) / 2.0**53
+    return (np.floor(unit * (high - low)) + low).astype(dtype)
+
+
+@function(
+    formula=_randint_formula,
+    samples=(
+        Sample((0, 10, (4, 5)), (("stream", 1),)),
+        Sample((-3, 4, (6,)), (("dtype", "int32"), ("stream", 2))),
+        Sample((7, 8, (3,)), (("dtype", "uint8"), ("stream", 3))),
+        Sample((0, 1 << 40, (3,)), (("stream", 4),)),
+        Sample((0, 2, (0,)), (("stream", 5),)),
+    ),
+    dtypes=("int64",),
+    differentiable=False,
+    errors=(
+        (ShapeError, (3, 3, (2,)), {}),
+        (DTypeError, (0, 300, (2,)), {"dtype": "uint8"}),
+        (DTypeError, (0, 3, (2,)), {"dtype": "float32"}),
+    ),
+)
+def randint(low: int, high: int, shape: Any, *, dtype: Any = "int64", stream: int | None = None) -> Tensor:
+    """Independent integers, uniform in [low, high); the bias is at most (high - low) / 2**53."""
+    try:
+        result = tensor_type(shape, dtype)
+        if not result.dtype.is_integer:
+            raise DTypeError(f"randint makes integers, not {result.dtype}")
+    except (DTypeError, ShapeError) as error:
+        raise with_location(error, capture()) from None
+    if not low < high or high - low > 1 << 53:
+        raise shape_error(f"randint needs low < high, at most 2**53 apart; got {low} and {high}")
+    limits = np.iinfo(result.dtype.numpy)
+    if low < limits.min or high - 1 > limits.max:
+        raise with_location(DTypeError(f"randint from {low} to {high} does not fit {result.dtype}"), capture())
+    unit = _fraction64(*_bits(2, result.shape, stream))
+    whole = cast(apply("floor", _scaled(unit, float(high - low))), DTYPES["int64"])
+    return cast(apply("add", whole, build.full_like(whole, low)), result.dtype)

@@ -1,0 +1,222 @@
+"""The records from which everything else is derived: `Op`, what a node can be; `Function`, what a user can call.
+
+An `Op` is a primitive: it has a shape and dtype rule, gradient rules both ways and a NumPy reference. A `Function`
+builds nodes from tensors, arrays and scalars: a primitive with its arguments put in order, or a composition that
+the compiler fuses back together. A function carries samples and a NumPy formula, from which the tests derive their
+cases. Both are declared once; a missing field fails at import. `OPS` and `FUNCTIONS` are the tables.
+
+Rules of differentiation, all of which build nodes and so can be differentiated again:
+
+* `vjp`: one rule for each input, `rule(g, y, *inputs, **attrs) -> Tensor`, the cotangent of that input given the
+  cotangent `g` of the output `y`. Only rules that are needed are called. `ZERO` is a gradient that is zero
+  everywhere (floor); `NO_GRADIENT` an input, or a whole op, that has none (an index).
+* `jvp`: `POINTWISE` (an elementwise Jacobian is diagonal, so its vjp rules serve), `LINEAR` (linear in all float
+  inputs together: the op itself, zeros for missing tangents), `MULTILINEAR` (linear in each float input apart), or
+  `rule(tangents, y, *inputs, **attrs) -> Tensor` with None for a zero tangent.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from graphc.errors import InternalError
+from graphc.ir.types import DTYPES, TensorType
+
+__all__ = [
+    "ALL", "BOOL", "FLOAT", "FUNCTIONS", "INTEGER", "NO_GRADIENT", "NUMERIC", "OPS", "SIGNED", "WIDE_FLOAT", "ZERO",
+    "Arg", "Function", "Jvp", "Kind", "Op", "Sample", "call", "function", "op_of", "primitive",
+]  # fmt: skip
+
+Array = np.ndarray[Any, Any]
+Rule = Callable[..., Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+WIDE_FLOAT = ("float64", "float32")
+FLOAT = ("float64", "float32", "bfloat16", "float16")
+INTEGER = ("int64", "int32", "int8", "uint32", "uint8")
+SIGNED = (*FLOAT, "int64", "int32", "int8")
+NUMERIC = (*FLOAT, *INTEGER)
+BOOL = ("bool",)
+ALL = tuple(DTYPES)
+
+
+class Kind(enum.StrEnum):
+    """How an op relates its output elements to its input elements; what fusion and lowering go by."""
+
+    SOURCE = "source"  # no tensor inputs: input, parameter, constant, arange, random_bits
+    ELEMENTWISE = "elementwise"  # output[i] depends on inputs[i]; all shapes equal
+    VIEW = "view"  # output elements are input elements (or a fill value) at affine indices
+    REDUCTION = "reduction"  # combines along attrs["axes"], which leave the shape
+    CONTRACTION = "contraction"  # matmul and convolutions: a library kernel that may carry an epilogue
+    LIBRARY = "library"  # any other op with a kernel of its own
+    MARK = "mark"  # passes its first input through and tells a pass something
+
+
+class _Sentinel(enum.Enum):
+    ZERO = "zero"
+    NO_GRADIENT = "no gradient"
+
+
+ZERO = _Sentinel.ZERO
+NO_GRADIENT = _Sentinel.NO_GRADIENT
+
+
+class Jvp(enum.Enum):
+    """The ready-made forward-mode rules (see the module's docstring)."""
+
+    POINTWISE = "pointwise"
+    LINEAR = "linear"
+    MULTILINEAR = "multilinear"
+
+
+@dataclass(frozen=True)
+class Op:
+    """A primitive operation.
+
+    `infer(*types, **attrs)` gives the output type or raises ShapeError or DTypeError. `vjp` is a tuple with an
+    entry for each input, or for ops with any number of inputs a function from the input's position to its entry,
+    or NO_GRADIENT. `reference(*arrays, **attrs)` evaluates with NumPy; 16-bit floats reach it as float32, and its
+    result is cast to the inferred dtype. `cost` is the scalar work of one output element in additions.
+    `strided_operands`: the library kernel reads operands through any strides, so views of them need no copy.
+    `epilogue_inner`: how many trailing axes of the output are the inner dims of an epilogue; 0 means it takes none.
+    """
+
+    name: str
+    kind: Kind
+    infer: Callable[..., TensorType]
+    vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | _Sentinel
+    jvp: Jvp | Rule | _Sentinel
+    reference: Callable[..., Any]
+    cost: int = 1
+    strided_operands: bool = False
+    epilogue_inner: int = 0
+
+    def vjp_rule(self, position: int) -> Rule | _Sentinel:
+        """The entry for the input at `position`."""
+        if isinstance(self.vjp, _Sentinel):
+            return self.vjp
+        return self.vjp[position] if isinstance(self.vjp, tuple) else self.vjp(position)
+
+
+@dataclass(frozen=True)
+class Arg:
+    """A random array argument of a sample: uniform in [low, high).
+
+    `dtype` fixes the dtype (indices, masks); None takes the dtype of the case. `values` gives the elements.
+    `distinct` spreads the values so that no two lie within 0.05 (no ties under max, no kinks inside a finite
+    difference step). `away_from` keeps a distance of 0.1 from those points. `grad=False` leaves it out of gradients.
+    """
+
+    shape: tuple[int, ...]
+    low: float = -2.0
+    high: float = 2.0
+    dtype: str | None = None
+    values: tuple[Any, ...] | None = None
+    distinct: bool = False
+    away_from: tuple[float, ...] = ()
+    grad: bool = True
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of a function: `args` holds an `Arg` for each array, anything else (and lists of Args) as is.
+
+    `second=False` leaves out second derivatives, with the reason in `why`.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...] = ()
+    grad: bool = True
+    second: bool = True
+    why: str = ""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return dict(self.kwargs)
+
+
+@dataclass(frozen=True)
+class Function:
+    """What a user can call: `build` makes the nodes.
+
+    `formula(*arrays, **kwargs)` is the same thing in NumPy or SciPy, written independently of the primitives where
+    there is more than one; it gets and returns arrays of the case's dtype (16-bit floats as float32). `dtypes` are
+    the dtypes that the samples run in. `differentiable` is False where no input has a gradient. `convention` says
+    what the gradient is at kinks and ties. `errors` are bad calls: (error class, args, kwargs).
+    """
+
+    name: str
+    build: Callable[..., Any]
+    formula: Callable[..., Any]
+    samples: tuple[Sample, ...]
+    dtypes: tuple[str, ...]
+    differentiable: bool
+    convention: str = ""
+    errors: tuple[tuple[type[Exception], tuple[Any, ...], dict[str, Any]], ...] = ()
+
+
+OPS: dict[str, Op] = {}
+FUNCTIONS: dict[str, Function] = {}
+
+
+def primitive(
+    name: str,
+    *,
+    kind: Kind,
+    infer: Callable[..., TensorType],
+    vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | _Sentinel,
+    jvp: Jvp | Rule | _Sentinel,
+    reference: Callable[..., Any],
+    cost: int = 1,
+    strided_operands: bool = False,
+    epilogue_inner: int = 0,
+) -> Op:
+    """Declare a primitive and put it into `OPS`."""
+    if name in OPS:
+        raise InternalError(f"op {name} is declared twice")
+    OPS[name] = Op(name, kind, infer, vjp, jvp, reference, cost, strided_operands, epilogue_inner)
+    return OPS[name]
+
+
+def function(
+    *,
+    formula: Callable[..., Any],
+    samples: Sequence[Sample],
+    dtypes: tuple[str, ...],
+    differentiable: bool = True,
+    convention: str = "",
+    errors: Sequence[tuple[type[Exception], tuple[Any, ...], dict[str, Any]]] = (),
+    name: str | None = None,
+) -> Callable[[F], F]:
+    """Declare the decorated builder as a user-callable function and put it into `FUNCTIONS`."""
+
+    def declare(build: F) -> F:
+        key = name or build.__name__
+        if key in FUNCTIONS:
+            raise InternalError(f"function {key} is declared twice")
+        FUNCTIONS[key] = Function(
+            key, build, formula, tuple(samples), dtypes, differentiable, convention, tuple(errors)
+        )
+        return build
+
+    return declare
+
+
+def op_of(node: Any) -> Op:
+    """The record of a node's op. Raises InternalError for an op that nobody declared."""
+    try:
+        return OPS[node.op]
+    except KeyError:
+        raise InternalError(f"no op is called {node.op!r}") from None
+
+
+def call(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Build by a function's name: what operators and methods of `Tensor` stand for."""
+    return FUNCTIONS[name].build(*args, **kwargs)
+
+

@@ -1,0 +1,365 @@
+"""Reductions over any axes: sums, products, means, extremes, any and all, as NumPy has them.
+
+`sum`, `max` and `min` are primitives; all else is a composition that fuses into one pass over a row. 16-bit floats are
+reduced in float32 and rounded once. Reducing over no elements gives the neutral element where there is one, nan for a
+mean, and ShapeError for an extreme.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.ir.location import capture
+from graphc.ir.types import DTYPES, DType, TensorType, dtype_of
+from graphc.ops.build import apply, as_float, as_tensor, broadcast_to, cast, constant, full, normalize_axes
+from graphc.ops.elementwise import Errors
+from graphc.ops.record import ALL, Arg, Jvp, Kind, Sample, call, function, primitive
+from graphc.ops.tensor import Tensor
+from graphc.ops.views import pad_view, permute, reshape_to, slice_view
+
+__all__ = [
+    "BAD_AXES", "EMPTY_ERRORS", "all", "any", "count_nonzero", "finish", "max", "mean", "mean_over", "min", "prod",
+    "reduced", "reduction_samples", "restore", "sum", "widened",
+]  # fmt: skip
+
+Axes = int | tuple[int, ...] | None
+Ints = tuple[int, ...]
+
+_AXES: tuple[tuple[Ints, tuple[tuple[str, Any], ...]], ...] = (
+    ((), ()),
+    ((4,), ()),
+    ((4,), (("axis", 0),)),
+    ((2, 3), ()),
+    ((2, 3), (("axis", 1),)),
+    ((2, 3), (("axis", -2), ("keepdims", True))),
+    ((2, 3, 2), (("axis", (0, 2)),)),
+    ((2, 3), (("axis", ()),)),
+    ((1, 3), (("axis", 0),)),
+    ((2, 1, 2, 1, 2, 3), (("axis", (0, 3, 5)), ("keepdims", True))),
+    ((3, 0), (("axis", 0),)),
+)
+_EMPTY: tuple[tuple[Ints, tuple[tuple[str, Any], ...]], ...] = (((0,), ()), ((2, 0), (("axis", 1),)))
+BAD_AXES: Errors = [
+    (ShapeError, (Arg((2, 3)), 2), {}),
+    (ShapeError, (Arg((2, 3)), (0, -2)), {}),
+    (ShapeError, (Arg((2, 3)), 0.5), {}),
+]
+EMPTY_ERRORS: Errors = [(ShapeError, (Arg((0,)),), {}), (ShapeError, (Arg((2, 0)), 1), {})]
+
+
+def reduction_samples(
+    low: float = -2, high: float = 2, *, empty: bool = True, empty_grad: bool = True, distinct: bool = False
+) -> list[Sample]:
+    """A sample for each way to choose axes; `empty` ones reduce over no elements."""
+    samples = [Sample((Arg(shape, low, high, distinct=distinct),), kwargs) for shape, kwargs in _AXES]
+    if empty:
+        samples += [Sample((Arg(shape),), kwargs, grad=empty_grad, why="no elements") for shape, kwargs in _EMPTY]
+    return samples
+
+
+# Shapes -------------------------------------------------------------------------------------------
+def reduced(shape: Ints, axes: Ints) -> Ints:
+    """`shape` without `axes`."""
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+def with_ones(shape: Ints, axes: Ints) -> Ints:
+    """`shape` with extent 1 at `axes`."""
+    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+
+
+def restore(x: Tensor, shape: Ints, axes: Ints) -> Tensor:
+    """A reduced tensor repeated along `axes` to `shape`."""
+    return broadcast_to(reshape_to(x, with_ones(shape, axes)), shape)
+
+
+def finish(x: Tensor, shape: Ints, axes: Ints, keepdims: bool) -> Tensor:
+    """A reduced tensor as the user wants it: with extents of 1 at `axes`, or without them."""
+    return reshape_to(x, with_ones(shape, axes)) if keepdims else x
+
+
+def widened(x: Tensor) -> Tensor:
+    """16-bit floats as float32, everything else as it is."""
+    return cast(x, DTYPES["float32"]) if x.dtype.is_low_precision else x
+
+
+# Primitives ---------------------------------------------------------------------------------------
+def _infer_sum(x: TensorType, *, axes: Ints) -> TensorType:
+    if x.dtype.kind == "bool":
+        raise DTypeError(f"sum does not take {x}; cast it to a number first")
+    return x.with_shape(reduced(x.shape, axes))
+
+
+primitive(
+    "sum",
+    kind=Kind.REDUCTION,
+    infer=_infer_sum,
+    vjp=(lambda g, y, x, *, axes: restore(g, x.shape, axes),),
+    jvp=Jvp.LINEAR,
+    reference=lambda x, *, axes: np.sum(x, axis=axes, dtype=x.dtype),
+)
+
+
+def _declare_extreme(name: str, reference: Callable[..., Any]) -> None:
+    """`max` or `min`: the cotangent is split evenly among the elements that attain it."""
+
+    def infer(x: TensorType, *, axes: Ints) -> TensorType:
+        if builtins.any(x.shape[axis] == 0 for axis in axes) and 0 not in reduced(x.shape, axes):
+            raise ShapeError(f"{name} of {x} over axes {axes}: no elements, and no neutral element to answer with")
+        return x.with_shape(reduced(x.shape, axes))
+
+    def attained(y: Tensor, x: Tensor, axes: Ints) -> tuple[Tensor, Tensor]:
+        mask = x == restore(y, x.shape, axes)
+        return mask, apply("sum", cast(mask, x.dtype), axes=axes)
+
+    def vjp(g: Tensor, y: Tensor, x: Tensor, *, axes: Ints) -> Tensor:
+        mask, count = attained(y, x, axes)
+        return call("where", mask, restore(g / count, x.shape, axes), 0)  # type: ignore[no-any-return]
+
+    def jvp(tangents: tuple[Tensor | None, ...], y: Tensor, x: Tensor, *, axes: Ints) -> Tensor | None:
+        mask, count = attained(y, x, axes)
+        (tangent,) = tangents
+        return None if tangent is None else apply("sum", call("where", mask, tangent, 0), axes=axes) / count
+
+    primitive(
+        name,
+        kind=Kind.REDUCTION,
+        infer=infer,
+        vjp=(vjp,),
+        jvp=jvp,
+        reference=lambda x, *, axes: reference(x, axis=axes),
+    )
+
+
+_declare_extreme("max", np.max)
+_declare_extreme("min", np.min)
+
+
+# Sums ---------------------------------------------------------------------------------------------
+def sum_dtype(dtype: DType) -> DType:
+    """The dtype in which a sum or product is taken: integers and bools go to int64, as in NumPy."""
+    return dtype if dtype.is_float else DTYPES["int64"]
+
+
+def _sum_formula(x: Any, axis: Axes = None, keepdims: bool = False, dtype: Any = None) -> Any:
+    target = dtype or (np.int64 if x.dtype.kind in "uib" else x.dtype)
+    return np.sum(x, axis=axis, keepdims=keepdims, dtype=target)
+
+
+@function(
+    formula=_sum_formula,
+    samples=[*reduction_samples(), Sample((Arg((2, 3)),), (("axis", 0), ("dtype", "float64")))],
+    dtypes=ALL,
+    errors=[*BAD_AXES, (DTypeError, (Arg((2,)),), {"dtype": "bool"})],
+)
+def sum(x: Any, axis: Axes = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
+    """The sum over `axis` (all axes by default); 0 over no elements.
+
+    x: any shape. Floats keep their dtype, integers and bools become int64, unless `dtype` says otherwise; 16-bit floats
+    are summed in float32. `keepdims` leaves reduced axes with extent 1. Derivative: 1 for each element.
+    Raises ShapeError, DTypeError.
+
+    >>> evaluate(sum([[1.0, 2.0], [3.0, 4.0]], axis=0))
+    array([4., 6.], dtype=float32)
+    """
+    tensor = as_tensor(x)
+    target = _checked_dtype(dtype) if dtype is not None else sum_dtype(tensor.dtype)
+    axes = normalize_axes(axis, tensor.ndim)
+    tensor = cast(tensor, target)
+    return finish(apply("sum", tensor, axes=axes) if axes else tensor, tensor.shape, axes, keepdims)
+
+
+def _checked_dtype(dtype: Any) -> DType:
+    try:
+        target = dtype_of(dtype)
+    except DTypeError as error:
+        raise with_location(error, capture()) from None
+    if target.kind == "bool":
+        raise with_location(DTypeError("sums are taken in numbers, not in bool; use any"), capture())
+    return target
+
+
+def _mean_formula(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
+@function(formula=_mean_formula, samples=reduction_samples(empty_grad=False), dtypes=ALL, errors=BAD_AXES)
+def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The arithmetic mean over `axis` (all axes by default); nan over no elements.
+
+    x: any shape; integers and bools become float64, 16-bit floats are averaged in float32. Derivative: 1/n.
+    Raises ShapeError, DTypeError.
+
+    >>> evaluate(mean([[1.0, 2.0], [3.0, 4.0]], axis=0))
+    array([2., 3.], dtype=float32)
+    """
+    tensor = as_float(x)
+    axes = normalize_axes(axis, tensor.ndim)
+    return finish(cast(mean_over(widened(tensor), axes), tensor.dtype), tensor.shape, axes, keepdims)
+
+
+def mean_over(x: Tensor, axes: Ints) -> Tensor:
+    """The mean over normalised axes, which leave the shape."""
+    if not axes:
+        return x
+    return apply("sum", x, axes=axes) / constant(math.prod(x.shape[axis] for axis in axes), x.dtype)
+
+
+# Products -----------------------------------------------------------------------------------------
+def _prod_formula(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    return np.prod(x, axis=axis, keepdims=keepdims, dtype=np.int64 if x.dtype.kind in "uib" else x.dtype)
+
+
+@function(
+    formula=_prod_formula,
+    samples=[
+        *reduction_samples(0.5, 1.5),
+        Sample((Arg((7,)),)),
+        Sample((Arg((2, 4), values=(0, 2, 3, 1, 0, 2, 0, 1)), 1), why="one and two zeros in a product"),
+    ],
+    dtypes=ALL,
+    errors=BAD_AXES,
+)
+def prod(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The product over `axis` (all axes by default); 1 over no elements.
+
+    x: any shape. Floats keep their dtype, integers and bools become int64. The factors are multiplied in halves, the
+    first with the second, so no derivative of any order divides: all are exact where factors are 0.
+    Raises ShapeError, DTypeError.
+
+    >>> evaluate(prod([[1.0, 2.0], [3.0, 4.0]], axis=0))
+    array([3., 8.], dtype=float32)
+    """
+    tensor = as_tensor(x)
+    axes = normalize_axes(axis, tensor.ndim)
+    factors = widened(cast(tensor, sum_dtype(tensor.dtype)))
+    return finish(cast(_prod(factors, axes), sum_dtype(tensor.dtype)), tensor.shape, axes, keepdims)
+
+
+def _prod(x: Tensor, axes: Ints) -> Tensor:
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    shape = tuple(x.shape[axis] for axis in kept)
+    count = math.prod(x.shape[axis] for axis in axes)
+    if count == 0:
+        return full(shape, 1, x.dtype)
+    size = 1 << (count - 1).bit_length()
+    x = reshape_to(permute(x, (*kept, *axes)), (*shape, count))
+    zeros = (0,) * len(shape)
+    x = pad_view(x, (*zeros, 0), (*zeros, size - count), 1)
+    while size > 1:
+        size //= 2
+        halves = [slice_view(x, (*zeros, start), (*shape, size)) for start in (0, size)]
+        x = halves[0] * halves[1]
+    return reshape_to(x, shape)
+
+
+# Extremes and truth -------------------------------------------------------------------------------
+_TIED = Sample((Arg((2, 3), values=(1, 3, 3, 2, 2, 2)), 1), grad=False, why="a tie has no derivative")
+
+
+@function(
+    formula=lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims),
+    samples=[*reduction_samples(empty=False, distinct=True), _TIED],
+    dtypes=ALL,
+    convention="the derivative is split evenly among all elements that attain the maximum",
+    errors=[*BAD_AXES, *EMPTY_ERRORS],
+)
+def max(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The largest element over `axis` (all axes by default), nan if there is one.
+
+    x: any shape and dtype, which is kept. Derivative: 1 for the largest, split evenly among equals.
+    Raises ShapeError, for no elements too.
+
+    >>> evaluate(max([[1.0, 4.0], [3.0, 2.0]], axis=0))
+    array([3., 4.], dtype=float32)
+    """
+    return _extreme("max", x, axis, keepdims)
+
+
+@function(
+    formula=lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims),
+    samples=[*reduction_samples(empty=False, distinct=True), _TIED],
+    dtypes=ALL,
+    convention="the derivative is split evenly among all elements that attain the minimum",
+    errors=[*BAD_AXES, *EMPTY_ERRORS],
+)
+def min(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The smallest element over `axis` (all axes by default), nan if there is one.
+
+    x: any shape and dtype, which is kept. Derivative: 1 for the smallest, split evenly among equals.
+    Raises ShapeError, for no elements too.
+
+    >>> evaluate(min([[1.0, 4.0], [3.0, 2.0]], axis=0))
+    array([1., 2.], dtype=float32)
+    """
+    return _extreme("min", x, axis, keepdims)
+
+
+def _extreme(op: str, x: Any, axis: Axes, keepdims: bool) -> Tensor:
+    tensor = as_tensor(x)
+    axes = normalize_axes(axis, tensor.ndim)
+    return finish(apply(op, tensor, axes=axes) if axes else tensor, tensor.shape, axes, keepdims)
+
+
+@function(
+    formula=lambda x, axis=None, keepdims=False: np.any(x, axis=axis, keepdims=keepdims),
+    samples=reduction_samples(),
+    dtypes=ALL,
+    differentiable=False,
+    errors=BAD_AXES,
+)
+def any(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Whether any element over `axis` is not 0, as bool; False over no elements. Raises ShapeError.
+
+    >>> evaluate(any([[True, False], [False, False]], axis=1))
+    array([ True, False])
+    """
+    return _truth("max", x, axis, keepdims)
+
+
+@function(
+    formula=lambda x, axis=None, keepdims=False: np.all(x, axis=axis, keepdims=keepdims),
+    samples=reduction_samples(),
+    dtypes=ALL,
+    differentiable=False,
+    errors=BAD_AXES,
+)
+def all(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Whether all elements over `axis` are not 0, as bool; True over no elements. Raises ShapeError.
+
+    >>> evaluate(all([[True, False], [True, True]], axis=1))
+    array([False,  True])
+    """
+    return _truth("min", x, axis, keepdims)
+
+
+def _truth(op: str, x: Any, axis: Axes, keepdims: bool) -> Tensor:
+    tensor = cast(as_tensor(x), DTYPES["bool"])
+    axes = normalize_axes(axis, tensor.ndim)
+    if builtins.any(tensor.shape[a] == 0 for a in axes):
+        result = full(reduced(tensor.shape, axes), op == "min", DTYPES["bool"])
+    else:
+        result = apply(op, tensor, axes=axes) if axes else tensor
+    return finish(result, tensor.shape, axes, keepdims)
+
+
+@function(
+    formula=lambda x, axis=None, keepdims=False: np.count_nonzero(x, axis=axis, keepdims=keepdims),
+    samples=[sample for sample in reduction_samples() if sample.keywords.get("axis") != ()],
+    dtypes=ALL,
+    differentiable=False,
+    errors=BAD_AXES,
+)
+def count_nonzero(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """How many elements over `axis` are not 0, as int64. Raises ShapeError.
+
+    >>> evaluate(count_nonzero([[1, 0], [2, 3]], axis=1))
+    array([1, 2])
+    """
+    return sum(cast(as_tensor(x), DTYPES["bool"]), axis, keepdims)

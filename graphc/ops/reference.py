@@ -1,0 +1,107 @@
+"""`evaluate`: the interpreter of the tensor graph in NumPy, the oracle of every backend.
+
+It walks the nodes in order and calls each op's `reference`; it shares no pass and no kernel with the backends. 16-bit
+floats are computed in float32 and rounded after every op. An array is freed when its last reader has run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import GraphError, InputError, InternalError, with_location
+from graphc.ir.graph import topological
+from graphc.ir.node import Node
+from graphc.ops.random import random_bits_reference
+from graphc.ops.record import Array, op_of
+from graphc.ops.tensor import Parameter
+
+__all__ = ["evaluate"]
+
+
+def evaluate(results: Iterable[Node], values: Mapping[Any, Any], *, seed: int = 0, step: int = 0) -> list[Array]:
+    """The arrays of `results`, given arrays for the inputs under them; each has the shape and dtype of its node.
+
+    Any node may be given a value, which then stands for it. Parameters have the value they hold unless one is given.
+    `seed` and `step` are those of the random bits. Raises GraphError for an input without a value, InputError for a
+    value of another shape or dtype.
+
+    >>> x = input("x", (2,))
+    >>> evaluate([x * 2], {x: np.float32([1, 2])})
+    [array([2., 4.], dtype=float32)]
+    """
+    wanted = list(results)
+    given = {node: _checked(node, value) for node, value in values.items()}
+    order = _needed(wanted, given)
+    reads = _read_counts(order, wanted, given)
+    arrays: dict[Node, Array] = {}
+    with np.errstate(all="ignore"):
+        for node in order:
+            arrays[node] = given[node] if node in given else _compute(node, arrays, seed, step)
+            for source in () if node in given else node.inputs:
+                reads[source] -= 1
+                if not reads[source]:
+                    del arrays[source]
+    return [np.array(arrays[node]) for node in wanted]
+
+
+def _checked(node: Node, value: Any) -> Array:
+    """`value` as an array for `node`; Python numbers and lists are converted, arrays must have the dtype."""
+    if not isinstance(node, Node):
+        raise GraphError(f"values are given by tensor, not by {node!r}")
+    explicit = isinstance(value, (np.ndarray, np.generic))
+    array = np.asarray(value) if explicit else np.asarray(value, node.dtype.numpy)
+    if array.shape != node.shape or array.dtype != node.dtype.numpy:
+        came = f"{array.dtype}{list(array.shape)}"
+        raise with_location(InputError(f"{node!r} takes {node.type}, got {came}"), node.location)
+    return array
+
+
+def _needed(wanted: list[Node], given: Mapping[Node, Array]) -> list[Node]:
+    """The nodes to visit, inputs first; what stands under a given node alone is left out."""
+    needed: set[Node] = set()
+    pending = list(wanted)
+    while pending:
+        node = pending.pop()
+        if node not in needed:
+            needed.add(node)
+            pending.extend(() if node in given else node.inputs)
+    return [node for node in topological(wanted) if node in needed]
+
+
+def _read_counts(order: list[Node], wanted: list[Node], given: Mapping[Node, Array]) -> dict[Node, int]:
+    """How often each node is still to be read; results once more, so that they stay."""
+    reads = dict.fromkeys(order, 0)
+    for node in wanted:
+        reads[node] += 1
+    for node in order:
+        for source in () if node in given else node.inputs:
+            reads[source] += 1
+    return reads
+
+
+def _compute(node: Node, arrays: Mapping[Node, Array], seed: int, step: int) -> Array:
+    """The value of one node."""
+    match node.op:
+        case "parameter" if isinstance(node, Parameter):
+            return np.asarray(node.storage)
+        case "input" | "parameter":
+            raise with_location(GraphError(f"{node!r} has no value: give one for it in `values`"), node.location)
+        case "random_bits":
+            return random_bits_reference(node.shape, node.attrs["stream"], seed, step)
+        case _:
+            return _apply_reference(node, [arrays[source] for source in node.inputs])
+
+
+def _apply_reference(node: Node, inputs: list[Array]) -> Array:
+    """The op's reference on widened inputs, narrowed to the type of the node."""
+    wide = [
+        array.astype(np.float32) if source.dtype.is_low_precision else array
+        for array, source in zip(inputs, node.inputs, strict=True)
+    ]
+    result = np.asarray(op_of(node).reference(*wide, **node.attrs))
+    if result.shape != node.shape:
+        raise InternalError(f"the reference of {node.op} answers {result.shape} for {node!r}")
+    return result.astype(node.dtype.numpy, copy=False)

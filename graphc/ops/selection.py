@@ -1,0 +1,227 @@
+"""Elementwise choices: clipping, extremes beside nan, replacing special values, signs, closeness.
+
+All are compositions of comparisons and `where`, so the derivative goes to what was chosen and is an exact zero
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from graphc.errors import DTypeError, ShapeError
+from graphc.ir.types import DTYPES
+from graphc.ops.build import apply, as_tensor, cast, full_like, invoke, operands
+from graphc.ops.elementwise import PAIRS, TRIPLES, Errors, float_operands, floats, given, over, samples
+from graphc.ops.record import FLOAT, Arg, Sample, function
+from graphc.ops.tensor import Tensor
+
+__all__ = ["clip", "copysign", "fmax", "fmin", "heaviside", "isclose", "nan_to_num", "signbit"]
+
+_TEXT: Errors = [(DTypeError, ("text",), {})]
+_UNBROADCAST: Errors = [(ShapeError, (Arg((2, 3)), Arg((4,))), {})]
+
+
+def _where(condition: Tensor, x1: Any, x2: Any) -> Tensor:
+    return invoke("where", condition, x1, x2)
+
+
+@function(
+    formula=lambda x, *bounds: np.clip(x, *(*bounds, None)[:2]) if bounds else x,
+    samples=[
+        *(Sample((*sample.args, -1, 1)) for sample in samples(over(-2, 2, -1.0, 1.0))),
+        *(Sample((*sample.args, None, 1)) for sample in samples(over(-2, 2, 1.0), shapes=[((2, 3),)])),
+        *(Sample((*sample.args, 0)) for sample in samples(over(-2, 2, 0.0), shapes=[((2, 3),)])),
+        Sample((Arg((2, 3)),)),
+        *samples(over(-3, 3), over(-2, -1), over(1, 2), shapes=TRIPLES),
+        Sample((Arg((3,), values=(-1, 0, 1)), -1, 1), grad=False, why="at the bounds"),
+        Sample((Arg((3,), values=(-2, 0, 2)), 1, -1), why="bounds the wrong way round: the upper one wins"),
+    ],
+    dtypes=(*FLOAT, "int64", "int32", "int8"),
+    convention="the derivative at both bounds is 1 for x and 0 for the bound",
+    errors=[(ShapeError, (Arg((2, 3)), Arg((4,)), 1.0), {})],
+)
+def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
+    """x between min and max, the nearer bound outside; None is no bound. nan stays nan.
+
+    Bounds are scalars, arrays or tensors; shapes broadcast and dtypes are promoted. Derivatives: 1 for whichever is
+    taken. Raises DTypeError, ShapeError.
+
+    >>> evaluate(clip([-3.0, 0.5], -1, 1))
+    array([-1. ,  0.5], dtype=float32)
+    """
+    bounds = [bound for bound in (min, max) if bound is not None]
+    tensor, *limits = operands(as_tensor(x), *bounds)
+    if min is not None:
+        tensor = _where(tensor < limits[0], limits[0], tensor)
+    if max is not None:
+        tensor = _where(tensor > limits[-1], limits[-1], tensor)
+    return tensor
+
+
+_ONE_NAN = Sample((given(1.0, math.nan, 2.0, math.nan), given(3.0, 1.0, math.nan, math.nan)), grad=False)
+
+
+@function(
+    formula=np.fmax, samples=[*samples(over(), over()), _ONE_NAN], dtypes=FLOAT,
+    convention="on a tie each has half", errors=_UNBROADCAST,
+)  # fmt: skip
+def fmax(x1: Any, x2: Any) -> Tensor:
+    """The larger of x1 and x2; a number wins over nan. Shapes broadcast. Raises DTypeError, ShapeError.
+
+    >>> evaluate(fmax([1.0, float("nan")], [2.0, 3.0]))
+    array([2., 3.], dtype=float32)
+    """
+    return _beside_nan("maximum", x1, x2)
+
+
+@function(
+    formula=np.fmin, samples=[*samples(over(), over()), _ONE_NAN], dtypes=FLOAT,
+    convention="on a tie each has half", errors=_UNBROADCAST,
+)  # fmt: skip
+def fmin(x1: Any, x2: Any) -> Tensor:
+    """The smaller of x1 and x2; a number wins over nan. Shapes broadcast. Raises DTypeError, ShapeError.
+
+    >>> evaluate(fmin([1.0, float("nan")], [2.0, 3.0]))
+    array([1., 3.], dtype=float32)
+    """
+    return _beside_nan("minimum", x1, x2)
+
+
+def _beside_nan(op: str, x1: Any, x2: Any) -> Tensor:
+    a, b = operands(x1, x2)
+    if not a.dtype.is_float:
+        return apply(op, a, b)
+    return _where(invoke("isnan", a), b, _where(invoke("isnan", b), a, apply(op, a, b)))
+
+
+def _nan_to_num_formula(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+_SPECIALS = given(1.0, math.nan, math.inf, -math.inf)
+
+
+@function(
+    formula=_nan_to_num_formula,
+    samples=[
+        *samples(over()),
+        Sample((_SPECIALS,), grad=False, why="infinite"),
+        Sample((_SPECIALS, 7.0, 8.0, -9.0), grad=False, why="infinite"),
+    ],
+    dtypes=("float64", "float32", "int32", "bool"),
+    convention="the derivative at what is replaced is 0",
+    errors=_TEXT,
+)
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+    """x with numbers for nan and the infinities: by default 0 and the largest and smallest finite of the dtype.
+
+    x: any shape; integers and bools are left alone. Raises DTypeError.
+
+    >>> evaluate(nan_to_num([1.0, float("nan"), float("inf")], posinf=9.0))
+    array([1., 0., 9.], dtype=float32)
+    """
+    tensor = as_tensor(x)
+    if not tensor.dtype.is_float:
+        return tensor
+    largest = float(ml_dtypes.finfo(tensor.dtype.numpy).max)  # type: ignore[no-untyped-call]
+    high = largest if posinf is None else posinf
+    low = -largest if neginf is None else neginf
+    finite = _where(tensor == math.inf, high, _where(tensor == -math.inf, low, tensor))
+    return _where(invoke("isnan", tensor), nan, finite)
+
+
+@function(
+    formula=np.heaviside,
+    samples=[*samples(over(-2, 2, 0.0), over()), Sample((given(0.0, -1.0, math.nan), Arg((3,))), grad=False)],
+    dtypes=FLOAT,
+    convention="the derivative by x1 is 0 everywhere",
+    errors=_UNBROADCAST,
+)
+def heaviside(x1: Any, x2: Any) -> Tensor:
+    """0 for negative x1, 1 for positive, x2 where x1 is 0, nan for nan. Shapes broadcast.
+
+    Integers and bools become float64. Raises DTypeError, ShapeError.
+
+    >>> evaluate(heaviside([-1.0, 0.0, 2.0], 0.5))
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+    a, b = float_operands(x1, x2)
+    step = _where(a == 0, b, _where(a < 0, 0, full_like(a, 1)))
+    return _where(invoke("isnan", a), math.nan, step)
+
+
+@function(
+    formula=lambda x: np.signbit(x),
+    samples=[*samples(over()), Sample((given(0.0, -0.0, -math.inf, math.inf),))],
+    dtypes=FLOAT,
+    differentiable=False,
+    errors=_TEXT,
+)
+def signbit(x: Any) -> Tensor:
+    """Whether x is negative, -0.0 counted in, as bool; False for every nan. Any shape. Raises DTypeError.
+
+    >>> evaluate(signbit([-0.0, 0.0, -2.0]))
+    array([ True, False,  True])
+    """
+    tensor = as_tensor(x)
+    if not tensor.dtype.is_float:
+        return tensor < 0 if tensor.dtype.kind == "int" else cast(full_like(tensor, 0), DTYPES["bool"])
+    return 1 / _where(tensor == 0, tensor, math.inf) + _where(tensor == 0, 0, tensor) < 0
+
+
+@function(
+    formula=floats(np.copysign),
+    samples=[
+        *samples(over(-2, 2, 0.0), over(-2, 2, 0.0)),
+        Sample((given(1.0, -2.0, 3.0), given(-0.0, 0.0, -math.inf)), grad=False),
+    ],
+    dtypes=FLOAT,
+    convention="the derivative at x1 = 0 is 0, that by x2 is 0 everywhere",
+    errors=_UNBROADCAST,
+)
+def copysign(x1: Any, x2: Any) -> Tensor:
+    """|x1| with the sign of x2, that of -0.0 counted in; a nan x2 is positive. Shapes broadcast.
+
+    Integers and bools become float64. Raises DTypeError, ShapeError.
+
+    >>> evaluate(copysign([1.0, 2.0], [-0.0, 3.0]))
+    array([-1.,  2.], dtype=float32)
+    """
+    a, b = float_operands(x1, x2)
+    size = invoke("abs", a)
+    return _where(signbit(b), -size, size)
+
+
+def _isclose_formula(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    return np.isclose(x1, x2, rtol, atol, equal_nan)
+
+
+@function(
+    formula=_isclose_formula,
+    samples=[
+        *samples(over(), over(), shapes=PAIRS),
+        Sample((given(1.0, 2.0, math.nan, math.inf), given(1.0, 2.000001, math.nan, math.inf))),
+        Sample((given(1.0, math.nan, math.inf), given(1.2, math.nan, -math.inf), 0.0, 0.5, True)),
+    ],
+    dtypes=("float64", "float32"),
+    differentiable=False,
+    errors=_UNBROADCAST,
+)
+def isclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Whether |x1 - x2| <= atol + rtol |x2|, as bool; infinities are close to themselves, nan only if asked.
+
+    Shapes broadcast; integers and bools become float64. Raises DTypeError, ShapeError.
+
+    >>> evaluate(isclose([1.0, 2.0], [1.0, 2.1]))
+    array([ True, False])
+    """
+    a, b = float_operands(x1, x2)
+    near = invoke("abs", a - b) <= atol + rtol * invoke("abs", b)
+    close = invoke("logical_or", a == b, invoke("logical_and", near, invoke("isfinite", b)))
+    if not equal_nan:
+        return close
+    return invoke("logical_or", close, invoke("logical_and", invoke("isnan", a), invoke("isnan", b)))

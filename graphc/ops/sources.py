@@ -1,0 +1,356 @@
+"""Where values come from: inputs, parameters, index tables and filled arrays; and marks on the way.
+
+`input` and `parameter` are declared here and built by the DSL, which knows their names and storage. All others are
+made of `iota` (the index along an axis) and broadcast constants, so they take no memory until something reads them.
+The marks pass their first input through: `stop_gradient` tells autodiff, `with_update` tells compile.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.ir.location import capture
+from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, tensor_type
+from graphc.ops import build
+from graphc.ops.build import apply, as_tensor, broadcast_to, cast, constant, normalize_axis
+from graphc.ops.elementwise import Errors, over, samples
+from graphc.ops.record import ALL, FLOAT, NO_GRADIENT, NUMERIC, ZERO, Arg, Jvp, Kind, Sample, function, primitive
+from graphc.ops.tensor import Tensor
+
+__all__ = [
+    "arange", "eye", "full", "full_like", "iota", "linspace", "ones", "ones_like", "stop_gradient", "with_update",
+    "zeros", "zeros_like",
+]  # fmt: skip
+
+
+def _has_no_reference(**attrs: Any) -> Any:
+    raise NotImplementedError("inputs and parameters are given, not computed")
+
+
+primitive(
+    "input", kind=Kind.SOURCE, infer=lambda *, name, shape, dtype: tensor_type(shape, dtype), vjp=(), jvp=NO_GRADIENT,
+    reference=_has_no_reference, cost=0,
+)  # fmt: skip
+primitive(
+    "parameter", kind=Kind.SOURCE, infer=lambda *, name, uid, shape, dtype: tensor_type(shape, dtype), vjp=(),
+    jvp=NO_GRADIENT, reference=_has_no_reference, cost=0,
+)  # fmt: skip
+
+
+# Index tables -------------------------------------------------------------------------------------
+def _infer_iota(*, shape: tuple[int, ...], axis: int, dtype: DType) -> TensorType:
+    if not 0 <= axis < len(shape):
+        raise ShapeError(f"iota counts along an axis of its shape {shape}, not {axis}")
+    if dtype.name not in NUMERIC:
+        raise DTypeError(f"iota counts in numbers, not in {dtype}")
+    return TensorType(dtype, shape)
+
+
+def _iota_reference(*, shape: tuple[int, ...], axis: int, dtype: DType) -> Any:
+    line = np.arange(shape[axis]).astype(dtype.numpy)
+    return np.broadcast_to(line.reshape([-1 if a == axis else 1 for a in range(len(shape))]), shape)
+
+
+primitive("iota", kind=Kind.SOURCE, infer=_infer_iota, vjp=(), jvp=NO_GRADIENT, reference=_iota_reference)
+
+
+def _located_dtype(dtype: Any) -> DType:
+    try:
+        return dtype_of(dtype)
+    except DTypeError as error:
+        raise with_location(error, capture()) from None
+
+
+def _located_shape(shape: Any) -> tuple[int, ...]:
+    try:
+        return tensor_type(shape).shape
+    except ShapeError as error:
+        raise with_location(error, capture()) from None
+
+
+@function(
+    formula=lambda shape, axis=0, dtype="int64": np.indices(shape)[axis].astype(_formula_dtype(dtype)),
+    samples=[
+        Sample(((4,),)), Sample(((2, 3), 1)), Sample(((2, 3), -2), (("dtype", "float32"),)), Sample(((0, 3), 1)),
+        Sample(((2, 1, 2, 1, 2, 3), 4), (("dtype", "uint8"),)), Sample(((3, 2), 0, "bfloat16")),
+    ],
+    dtypes=("float32",),
+    differentiable=False,
+    errors=[(ShapeError, ((2, 3), 2), {}), (ShapeError, ((-1,),), {}), (DTypeError, ((2,), 0, "bool"), {})],
+)  # fmt: skip
+def iota(shape: Any, axis: int = 0, dtype: Any = "int64") -> Tensor:
+    """The index along `axis`, in every element of an array of this shape.
+
+    Raises ShapeError, DTypeError.
+
+    >>> evaluate(iota((2, 3), 1))
+    array([[0, 1, 2],
+           [0, 1, 2]])
+    """
+    extents = _located_shape(shape)
+    return apply("iota", shape=extents, axis=normalize_axis(axis, len(extents)), dtype=_located_dtype(dtype))
+
+
+def _formula_dtype(dtype: Any) -> Any:
+    """16-bit floats stand as float32 in formulas."""
+    return "float32" if dtype in ("bfloat16", "float16") else dtype
+
+
+@function(
+    formula=lambda *args, dtype=None: np.arange(
+        *args, dtype=dtype or ("float32" if any(isinstance(a, float) for a in args) else "int64")
+    ),
+    samples=[
+        Sample((5,)), Sample((0,)), Sample((2, 7)), Sample((7, 2, -2)), Sample((3, 1)), Sample((1, 2, 0.25)),
+        Sample((5,), (("dtype", "float64"),)), Sample((2, 6, 2), (("dtype", "int8"),)), Sample((0.5, 3)),
+    ],
+    dtypes=("float32",),
+    differentiable=False,
+    errors=[(ShapeError, (1, 2, 0), {}), (DTypeError, (3,), {"dtype": "bool"}), (DTypeError, ("three",), {})],
+)  # fmt: skip
+def arange(start: float, stop: float | None = None, step: float = 1, *, dtype: Any = None) -> Tensor:
+    """The numbers start, start + step, ... before stop; `arange(stop)` counts from 0.
+
+    dtype: int64, or float32 where an argument is a float. Raises ShapeError (step 0), DTypeError.
+
+    >>> evaluate(arange(2, 8, 2))
+    array([2, 4, 6])
+    """
+    low, high = (0, start) if stop is None else (start, stop)
+    for value in (low, high, step):
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+            raise with_location(DTypeError(f"arange counts between numbers, not {value!r}"), capture())
+    if step == 0:
+        raise with_location(ShapeError("arange cannot get from start to stop in steps of 0"), capture())
+    whole = all(isinstance(value, (int, np.integer)) for value in (low, high, step))
+    target = _located_dtype(dtype or ("int64" if whole else "float32"))
+    count = max(0, math.ceil((high - low) / step))
+    wide = DTYPES["float64"] if target.is_float else DTYPES["int64"]
+    index = apply("iota", shape=(count,), axis=0, dtype=target if (low, step) == (0, 1) else wide)
+    return cast(index if (low, step) == (0, 1) else index * constant(step, wide) + constant(low, wide), target)
+
+
+@function(
+    formula=lambda start, stop, num=50, endpoint=True, dtype="float32": np.linspace(
+        start, stop, num, endpoint, dtype=_formula_dtype(dtype)
+    ),
+    samples=[
+        Sample((0, 1, 5)), Sample((-1.5, 2, 4, False)), Sample((0, 1, 1)), Sample((0, 1, 0)), Sample((3, 3, 2)),
+        Sample((0, 10, 11), (("dtype", "float64"),)), Sample((0, 1)), Sample((5, -5, 7, True, "float16")),
+    ],
+    dtypes=("float32",),
+    differentiable=False,
+    errors=[(ShapeError, (0, 1, -1), {}), (DTypeError, (0, 1, 3), {"dtype": "int32"})],
+)  # fmt: skip
+def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = "float32") -> Tensor:
+    """`num` evenly spaced numbers from start to stop, which is the last one unless `endpoint` is False.
+
+    dtype: a floating one. Raises ShapeError (num < 0), DTypeError.
+
+    >>> evaluate(linspace(0, 1, 5))
+    array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
+    """
+    target = _located_dtype(dtype)
+    if not target.is_float:
+        raise with_location(DTypeError(f"linspace answers in a floating dtype, not in {target}"), capture())
+    (count,) = _located_shape(num)
+    wide = DTYPES["float64"]
+    index = apply("iota", shape=(count,), axis=0, dtype=wide)
+    parts = max(count - 1 if endpoint else count, 1)
+    line = index * constant((stop - start) / parts, wide) + constant(start, wide)
+    if endpoint and count > 1:
+        line = build_where(index == count - 1, constant(stop, wide), line)
+    return cast(line, target)
+
+
+def build_where(condition: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+    """`where` over the shape of the condition."""
+    return apply("where", condition, broadcast_to(x1, condition.shape), broadcast_to(x2, condition.shape))
+
+
+@function(
+    formula=lambda n, m=None, k=0, dtype="float32": np.eye(n, m, k, dtype=_formula_dtype(dtype)),
+    samples=[
+        Sample((3,)), Sample((2, 3)), Sample((3, 2, 1)), Sample((3, 3, -2), (("dtype", "int32"),)), Sample((0,)),
+        Sample((2,), (("dtype", "bool"),)), Sample((2,), (("dtype", "float16"),)),
+    ],
+    dtypes=("float32",),
+    differentiable=False,
+    errors=[(ShapeError, (-1,), {}), (DTypeError, (2,), {"dtype": "complex64"})],
+)  # fmt: skip
+def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = "float32") -> Tensor:
+    """The n by m matrix (m = n by default) with ones on diagonal k, which counts upwards from the main one.
+
+    Raises ShapeError, DTypeError.
+
+    >>> evaluate(eye(2, 3, 1))
+    array([[0., 1., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    shape = _located_shape((n, n if m is None else m))
+    index = DTYPES["int64"]
+    row = apply("iota", shape=shape, axis=0, dtype=index) + k
+    return cast(row == apply("iota", shape=shape, axis=1, dtype=index), _located_dtype(dtype))
+
+
+# Filled arrays ------------------------------------------------------------------------------------
+_SHAPES = [Sample((shape,)) for shape in ((), (3,), 4, (2, 3), (0, 2), (2, 1, 2, 1, 2, 3))]
+_BAD_SHAPE: Errors = [(ShapeError, ((2, -1),), {}), (ShapeError, ("ab",), {}), (DTypeError, ((2,), "int16"), {})]
+
+
+@function(
+    formula=lambda shape, dtype="float32": np.zeros(shape, _formula_dtype(dtype)),
+    samples=[*_SHAPES, *(Sample(((2,), dtype)) for dtype in ALL)],
+    dtypes=("float32",),
+    differentiable=False,
+    errors=_BAD_SHAPE,
+)
+def zeros(shape: Any, dtype: Any = "float32") -> Tensor:
+    """An array of zeros. Raises ShapeError, DTypeError.
+
+    >>> evaluate(zeros(2))
+    array([0., 0.], dtype=float32)
+    """
+    return build.full(_located_shape(shape), 0, _located_dtype(dtype))
+
+
+@function(
+    formula=lambda shape, dtype="float32": np.ones(shape, _formula_dtype(dtype)),
+    samples=[*_SHAPES, *(Sample(((2,), dtype)) for dtype in ALL)],
+    dtypes=("float32",),
+    differentiable=False,
+    errors=_BAD_SHAPE,
+)
+def ones(shape: Any, dtype: Any = "float32") -> Tensor:
+    """An array of ones. Raises ShapeError, DTypeError.
+
+    >>> evaluate(ones(2))
+    array([1., 1.], dtype=float32)
+    """
+    return build.full(_located_shape(shape), 1, _located_dtype(dtype))
+
+
+@function(
+    formula=lambda shape, value, dtype=None: np.full(
+        shape, value, _formula_dtype(dtype) or ("float32" if isinstance(value, float) else None)
+    ),
+    samples=[
+        Sample(((2, 3), 1.5)), Sample(((3,), 7)), Sample(((2,), True)), Sample(((0,), 2.0)), Sample(((), -0.0)),
+        Sample(((2,), float("nan"))), *(Sample(((2,), 1, dtype)) for dtype in ALL),
+    ],
+    dtypes=("float32",),
+    differentiable=False,
+    errors=[(ShapeError, ((2, -1), 1), {}), (DTypeError, ((2,), "one"), {})],
+)  # fmt: skip
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+    """An array of one value: a scalar, or a tensor or array that broadcasts to the shape.
+
+    dtype: float32 for a Python float, int64 for an int, bool for a bool, unless given. Differentiable by a tensor
+    `fill_value`. Raises ShapeError, DTypeError.
+
+    >>> evaluate(full((2,), 7))
+    array([7, 7])
+    """
+    target = None if dtype is None else _located_dtype(dtype)
+    value = as_tensor(fill_value) if target is None else cast(as_tensor(fill_value), target)
+    return broadcast_to(value, _located_shape(shape))
+
+
+@function(
+    formula=lambda x, dtype=None: np.zeros_like(x, _formula_dtype(dtype)),
+    samples=[*samples(over()), Sample((Arg((2,)), "int32"))],
+    dtypes=ALL,
+    differentiable=False,
+    errors=[(DTypeError, (Arg((2,)), "int16"), {})],
+)
+def zeros_like(x: Any, dtype: Any = None) -> Tensor:
+    """Zeros in the shape of x, and in its dtype unless another is given. Raises DTypeError.
+
+    >>> evaluate(zeros_like([1, 2]))
+    array([0, 0])
+    """
+    return _filled_like(x, 0, dtype)
+
+
+@function(
+    formula=lambda x, dtype=None: np.ones_like(x, _formula_dtype(dtype)),
+    samples=[*samples(over()), Sample((Arg((2,)), "int32"))],
+    dtypes=ALL,
+    differentiable=False,
+    errors=[(DTypeError, (Arg((2,)), "int16"), {})],
+)
+def ones_like(x: Any, dtype: Any = None) -> Tensor:
+    """Ones in the shape of x, and in its dtype unless another is given. Raises DTypeError.
+
+    >>> evaluate(ones_like([1, 2]))
+    array([1, 1])
+    """
+    return _filled_like(x, 1, dtype)
+
+
+@function(
+    formula=lambda x, value, dtype=None: np.full_like(x, value, _formula_dtype(dtype)),
+    samples=[*(Sample((*sample.args, 3)) for sample in samples(over())), Sample((Arg((2,)), 5, "int32"))],
+    dtypes=(*FLOAT, "int64", "uint8"),
+    differentiable=False,
+    errors=[(DTypeError, (Arg((2,)), 1, "int16"), {})],
+)
+def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+    """`fill_value` in the shape of x, and in its dtype unless another is given. Raises DTypeError.
+
+    >>> evaluate(full_like([1, 2], 3))
+    array([3, 3])
+    """
+    return _filled_like(x, fill_value, dtype)
+
+
+def _filled_like(x: Any, value: Any, dtype: Any) -> Tensor:
+    tensor = as_tensor(x)
+    target = tensor.dtype if dtype is None else _located_dtype(dtype)
+    return broadcast_to(cast(as_tensor(value), target), tensor.shape)
+
+
+# Marks --------------------------------------------------------------------------------------------
+primitive(
+    "stop_gradient", kind=Kind.MARK, infer=lambda x: x, vjp=(ZERO,), jvp=Jvp.POINTWISE, reference=lambda x: x, cost=0
+)
+
+
+@function(
+    formula=lambda x: x,
+    samples=samples(over()),
+    dtypes=ALL,
+    differentiable=False,
+    convention="the derivative is 0",
+)
+def stop_gradient(x: Any) -> Tensor:
+    """x, taken as a constant by differentiation. Any shape and dtype.
+
+    >>> evaluate(stop_gradient([1.0, 2.0]))
+    array([1., 2.], dtype=float32)
+    """
+    return apply("stop_gradient", as_tensor(x))
+
+
+def _infer_with_update(y: TensorType, parameter: TensorType, value: TensorType) -> TensorType:
+    if value != parameter:
+        raise ShapeError(f"a parameter of type {parameter} cannot be updated to {value}")
+    return y
+
+
+primitive(
+    "with_update", kind=Kind.MARK, infer=_infer_with_update, vjp=(lambda g, y, x, parameter, value: g, ZERO, ZERO),
+    jvp=Jvp.POINTWISE, reference=lambda y, parameter, value: y, cost=0,
+)  # fmt: skip
+
+
+def with_update(y: Any, parameter: Tensor, value: Any) -> Tensor:
+    """y, with the wish that a program which computes it also sets `parameter` to `value` (running statistics).
+
+    The value has the shape and dtype of the parameter. Gradients pass to y alone. Raises ShapeError.
+    """
+    return apply("with_update", as_tensor(y), parameter, as_tensor(value))

@@ -1,0 +1,268 @@
+"""`Tensor`: a node with NumPy's operators, attributes and methods.
+
+Each operator stands for the function of the same name in `FUNCTIONS`, so gradient rules read as mathematics.
+A tensor is symbolic: it has no value until a program runs, hence no truth value, length-independent iteration only
+over its first axis, and `==` compares element by element. Hashing is by identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.ir.location import capture
+from graphc.ir.node import Node
+from graphc.ops.record import call
+
+__all__ = ["Parameter", "Tensor"]
+
+
+class Tensor(Node):
+    """A symbolic array with a static shape and dtype. See the functions of `graphc` for what each method does."""
+
+    __slots__ = ()
+    __array_priority__ = 1000
+    __array_ufunc__ = None  # NumPy arrays on the left defer to the reflected operators
+
+    inputs: tuple[Tensor, ...]
+
+    def __repr__(self) -> str:
+        name = self.attrs.get("name")
+        return f"<{self.op}{f' {name!r}' if name is not None else ''}: {self.type}>"
+
+    __hash__ = object.__hash__  # by identity, though == compares element by element
+
+    def __bool__(self) -> bool:
+        raise with_location(
+            GraphError(
+                f"{self!r} has no truth value while the graph is built; choose with gx.where(condition, a, b), "
+                "and compare tensors for identity with `is`"
+            ),
+            capture(),
+        )
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("a 0-d tensor cannot be iterated")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise with_location(
+            GraphError(f"{self!r} is symbolic and has no array; evaluate it with gx.evaluate or gx.compile"), capture()
+        )
+
+    def __float__(self) -> float:
+        raise with_location(GraphError(f"{self!r} is symbolic and has no value; use gx.evaluate"), capture())
+
+    __int__ = __index__ = __float__  # type: ignore[assignment]
+
+    # Operators ---------------------------------------------------------------------------------------------------
+    def __add__(self, other: Any) -> Tensor:
+        return call("add", self, other)  # type: ignore[no-any-return]
+
+    def __radd__(self, other: Any) -> Tensor:
+        return call("add", other, self)  # type: ignore[no-any-return]
+
+    def __sub__(self, other: Any) -> Tensor:
+        return call("subtract", self, other)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return call("subtract", other, self)  # type: ignore[no-any-return]
+
+    def __mul__(self, other: Any) -> Tensor:
+        return call("multiply", self, other)  # type: ignore[no-any-return]
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return call("multiply", other, self)  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return call("divide", self, other)  # type: ignore[no-any-return]
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return call("divide", other, self)  # type: ignore[no-any-return]
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return call("floor_divide", self, other)  # type: ignore[no-any-return]
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return call("floor_divide", other, self)  # type: ignore[no-any-return]
+
+    def __mod__(self, other: Any) -> Tensor:
+        return call("remainder", self, other)  # type: ignore[no-any-return]
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return call("remainder", other, self)  # type: ignore[no-any-return]
+
+    def __pow__(self, other: Any) -> Tensor:
+        return call("power", self, other)  # type: ignore[no-any-return]
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return call("power", other, self)  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return call("matmul", self, other)  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return call("matmul", other, self)  # type: ignore[no-any-return]
+
+    def __neg__(self) -> Tensor:
+        return call("negative", self)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return call("abs", self)  # type: ignore[no-any-return]
+
+    def __invert__(self) -> Tensor:
+        return call("bitwise_invert", self)  # type: ignore[no-any-return]
+
+    def __and__(self, other: Any) -> Tensor:
+        return call("bitwise_and", self, other)  # type: ignore[no-any-return]
+
+    def __rand__(self, other: Any) -> Tensor:
+        return call("bitwise_and", other, self)  # type: ignore[no-any-return]
+
+    def __or__(self, other: Any) -> Tensor:
+        return call("bitwise_or", self, other)  # type: ignore[no-any-return]
+
+    def __ror__(self, other: Any) -> Tensor:
+        return call("bitwise_or", other, self)  # type: ignore[no-any-return]
+
+    def __xor__(self, other: Any) -> Tensor:
+        return call("bitwise_xor", self, other)  # type: ignore[no-any-return]
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return call("bitwise_xor", other, self)  # type: ignore[no-any-return]
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return call("equal", self, other)  # type: ignore[no-any-return]
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return call("not_equal", self, other)  # type: ignore[no-any-return]
+
+    def __lt__(self, other: Any) -> Tensor:
+        return call("less", self, other)  # type: ignore[no-any-return]
+
+    def __le__(self, other: Any) -> Tensor:
+        return call("less_equal", self, other)  # type: ignore[no-any-return]
+
+    def __gt__(self, other: Any) -> Tensor:
+        return call("greater", self, other)  # type: ignore[no-any-return]
+
+    def __ge__(self, other: Any) -> Tensor:
+        return call("greater_equal", self, other)  # type: ignore[no-any-return]
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return call("getitem", self, key)  # type: ignore[no-any-return]
+
+    # Methods -----------------------------------------------------------------------------------------------------
+    @property
+    def T(self) -> Tensor:
+        """The matrix transpose of a 2-d tensor (all axes reversed, as in NumPy)."""
+        return call("transpose", self)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        if self.ndim < 2:
+            raise with_location(ShapeError(f"mT needs at least two axes; {self!r} has {self.ndim}"), capture())
+        return call("swapaxes", self, -1, -2)  # type: ignore[no-any-return]
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return call("sum", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return call("mean", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def var(self, axis: Any = None, keepdims: bool = False, correction: float = 0) -> Tensor:
+        return call("var", self, axis, keepdims, correction)  # type: ignore[no-any-return]
+
+    def std(self, axis: Any = None, keepdims: bool = False, correction: float = 0) -> Tensor:
+        return call("std", self, axis, keepdims, correction)  # type: ignore[no-any-return]
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return call("prod", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return call("max", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return call("min", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return call("any", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return call("all", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return call("argmax", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return call("argmin", self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def cumsum(self, axis: int | None = None) -> Tensor:
+        return call("cumsum", self, axis)  # type: ignore[no-any-return]
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        return call("clip", self, min, max)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: Any) -> Tensor:
+        return call("astype", self, dtype)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return call("reshape", self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+
+    def flatten(self) -> Tensor:
+        return call("reshape", self, (-1,))  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else (axes or None)
+        return call("transpose", self, order)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        return call("squeeze", self, axis)  # type: ignore[no-any-return]
+
+
+class Parameter(Tensor):
+    """A tensor with a value that programs read and update: a weight, or other state (an optimiser's moments).
+
+    `value` reads a copy and writes in place; every program that uses the parameter sees the same storage.
+    `trainable` tells weights from other state. Made by `gx.parameter` and `gx.state`.
+    """
+
+    __slots__ = ("storage", "trainable")
+
+    storage: Any  # a C-contiguous, 64-byte aligned array that never moves
+    trainable: bool
+
+    @property
+    def name(self) -> str:
+        return self.attrs["name"]  # type: ignore[no-any-return]
+
+    @property
+    def value(self) -> Any:
+        return self.storage.copy()
+
+    @value.setter
+    def value(self, new: Any) -> None:
+        self.storage[...] = checked_value(self, new)
+
+
+def checked_value(parameter: Parameter, new: Any) -> Any:
+    """`new` as an array of the parameter's shape and dtype. Raises ShapeError, DTypeError (no lossy casts)."""
+    array = np.asarray(new)
+    if array.shape != parameter.shape:
+        raise ShapeError(f"{parameter!r} takes values of shape {parameter.shape}, got {array.shape}")
+    if array.dtype != parameter.dtype.numpy and not np.can_cast(array.dtype, parameter.dtype.numpy, "same_kind"):
+        raise DTypeError(f"{parameter!r} takes {parameter.dtype} values, got {array.dtype}")
+    return array

@@ -1,0 +1,15 @@
+"""Rewrites of the tensor graph: functions from one graph to the next, each idempotent.
+
+Their order matters in three places: `resolve_marks` comes first, since marks stand between patterns; `stabilise`
+contains `simplify`; and `split_reductions` comes last, since `simplify` would undo it. Dead code and common
+subexpressions need no pass (see `rewriting`).
+"""
+
+from graphc.passes.fold import fold_constants
+from graphc.passes.marks import resolve_marks
+from graphc.passes.simplify import simplify
+from graphc.passes.split_reductions import split_reductions
+from graphc.passes.stability import stabilise
+from graphc.passes.views import transpose_products
+
+__all__ = ["fold_constants", "resolve_marks", "simplify", "split_reductions", "stabilise", "transpose_products"]

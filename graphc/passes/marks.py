@@ -1,0 +1,60 @@
+"""Marks: what was only a message to the compiler leaves the graph.
+
+    stop_gradient(x)                 = x                                 gradients were taken before
+    with_update(y, parameter, value) = y, and parameter := value joins the graph's updates
+
+Values are kept to the bit.
+"""
+
+from __future__ import annotations
+
+from graphc.errors import GraphError, with_location
+from graphc.ir.graph import Graph, topological
+from graphc.ir.node import Node
+from graphc.passes.rewriting import rebuilt
+
+__all__ = ["resolve_marks"]
+
+
+def resolve_marks(graph: Graph) -> Graph:
+    """`graph` without marks; what `with_update` asked for, in program order, then the graph's own updates.
+
+    Updates inside the values of updates count too. Raises GraphError, with the user's line, for an update of what is
+    not a parameter and for two updates of one parameter that differ.
+    """
+    new: dict[Node, Node] = {}
+    updates: dict[Node, tuple[Node, Node]] = {}
+    for node in topological(graph.results):
+        inputs = tuple(new[source] for source in node.inputs)
+        if node.op == "with_update":
+            _, parameter, value = inputs
+            _record(updates, parameter, value, node)
+            new[node] = inputs[0]
+        else:
+            new[node] = inputs[0] if node.op == "stop_gradient" else rebuilt(node, inputs)
+    for parameter, value in graph.updates:
+        if parameter in updates:
+            _check_equal(parameter, new[value], value, *updates[parameter])
+        updates[parameter] = (new[value], value)
+    outputs = tuple(new[output] for output in graph.outputs)
+    return Graph(graph.inputs, outputs, tuple((target, value) for target, (value, _) in updates.items()), graph.names)
+
+
+def _record(updates: dict[Node, tuple[Node, Node]], parameter: Node, value: Node, mark: Node) -> None:
+    if parameter.op != "parameter":
+        raise with_location(GraphError(f"only a parameter can be updated, not {parameter!r}"), mark.location)
+    if value.type != parameter.type:
+        message = f"{parameter!r} takes values of type {parameter.type}, the update is {value.type}"
+        raise with_location(GraphError(message), mark.location)
+    if parameter in updates:
+        _check_equal(parameter, value, mark, *updates[parameter])
+    updates[parameter] = (value, mark)
+
+
+def _check_equal(parameter: Node, value: Node, site: Node, other: Node, other_site: Node) -> None:
+    if value is not other:
+        message = (
+            f"{parameter!r} is updated twice with different values; a program writes each parameter once. "
+            f"The other update is at {other_site.location}"
+        )
+        raise with_location(GraphError(message), site.location)

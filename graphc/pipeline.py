@@ -1,0 +1,43 @@
+"""From a graph to a plan: every stage, in order, on one screen.
+
+The passes rewrite the graph, each `Graph -> Graph`; then the graph is cut into groups, groups become loop nests and
+library calls, and these get their code, their order and their memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graphc.assembly import Assembled, assemble_plan
+from graphc.ir.graph import Graph
+from graphc.passes import fold_constants, resolve_marks, simplify, split_reductions, stabilise, transpose_products
+from graphc.runtime.verify import verify
+from graphc.schedule.fusion import fuse
+from graphc.schedule.results import separate_results
+
+__all__ = ["PASSES", "compile_plan", "optimise"]
+
+PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
+    fold_constants,  # what depends on constants alone becomes a constant
+    stabilise,  # algebra that changes no value, and log(softmax), log1p, softplus, ...: no overflow, no cancellation
+    transpose_products,  # transposes go where a matrix product reads them for nothing
+    split_reductions,  # large reductions to few results in two levels, so that they run in parallel
+    separate_results,  # every result in a buffer of its own
+)
+
+
+def optimise(graph: Graph) -> Graph:
+    """`graph` after all passes."""
+    for rewrite in PASSES:
+        graph = rewrite(graph)
+    return graph
+
+
+def compile_plan(graph: Graph) -> Assembled:
+    """The verified plan of `graph`, with what it is bound to."""
+    graph = optimise(graph)
+    groups = fuse(graph)
+    assembled = assemble_plan(graph, groups)
+    verify(assembled.plan)
+    return assembled

@@ -1,0 +1,222 @@
+"""How the arrays of a call find their places.
+
+Arrays are checked, never guessed: shape and dtype must be those of the input. Python scalars and lists take the
+input's dtype where no information of their kind is lost. A contiguous array is used where it is; any other is copied
+into a staging place that was allocated with the program. Raises InputError, which names the input, what it should be
+and what came; nothing has been touched by then.
+"""
+
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t
+from libc.string cimport memcmp
+cimport numpy as cnp
+
+import numpy as np
+
+from graphc.errors import InputError, with_location
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Empty(int ndim, const cnp.npy_intp *dims, cnp.dtype dtype, int fortran)
+
+
+_KINDS = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2}  # what may become what: bool, integer, float (V is bfloat16)
+
+
+def rank(object array):
+    """What kind of number an array holds; None where it holds something else."""
+    return _KINDS.get(array.dtype.kind)
+
+
+cdef class Slot:
+    """One input or output: its type, and for an input its staging place."""
+
+    cdef readonly object argument
+    cdef readonly str name
+    cdef cnp.dtype dtype
+    cdef tuple shape
+    cdef cnp.npy_intp dims[64]
+    cdef int ndim, rank
+    cdef cnp.ndarray staging
+
+    def __init__(self, argument, bint staged):
+        self.argument, self.name = argument, argument.name
+        self.dtype, self.shape = argument.type.dtype.numpy, argument.type.shape
+        self.ndim = len(self.shape)
+        if self.ndim > 64:
+            raise InputError(f"{self.name!r} has {self.ndim} axes; arrays have at most 64")
+        for axis in range(self.ndim):
+            self.dims[axis] = self.shape[axis]
+        self.rank = rank(np.empty(0, self.dtype))
+        self.staging = np.empty(self.shape, self.dtype) if staged else None
+
+    cdef bint fits(self, cnp.ndarray array):
+        """Whether `array` has exactly this shape and dtype."""
+        if cnp.PyArray_NDIM(array) != self.ndim:
+            return False
+        if memcmp(cnp.PyArray_DIMS(array), self.dims, self.ndim * sizeof(cnp.npy_intp)):
+            return False
+        return <void *> cnp.PyArray_DESCR(array) == <void *> self.dtype or array.dtype == self.dtype
+
+    cdef empty(self):
+        """A new array of this shape and dtype."""
+        Py_INCREF(self.dtype)  # PyArray_Empty takes a reference over
+        return PyArray_Empty(self.ndim, self.dims, self.dtype, 0)
+
+    cdef fault(self, str what, value):
+        """The error for `value`, which was given as `what`."""
+        if isinstance(value, np.ndarray) or isinstance(value, np.generic):
+            came = f"{value.dtype}[{', '.join(map(str, value.shape))}]"
+        else:
+            text = repr(value)
+            came = f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"
+        error = InputError(f"{what} {self.name!r} takes {self.argument.type}, got {came}{self.advice(value)}")
+        return with_location(error, self.argument.location or None)
+
+    def advice(self, value):
+        """What the caller can do about it."""
+        if not isinstance(value, np.ndarray):
+            return ""
+        if value.shape != self.shape:
+            return f": the shape must be {self.shape}"
+        return f"; convert it first with .astype({self.dtype.name!r})" if value.dtype != self.dtype else ""
+
+    cdef cnp.ndarray accept(self, value):
+        """The array to read for `value`: `value` itself, or its copy in the staging place."""
+        cdef cnp.ndarray array = value if isinstance(value, cnp.ndarray) else self.convert(value)
+        if not self.fits(array):
+            raise self.fault("input", value)
+        if cnp.PyArray_ISCARRAY_RO(array):
+            return array
+        cnp.PyArray_CopyInto(self.staging, array)
+        return self.staging
+
+    def convert(self, value):
+        """A Python scalar, a list or another library's array as a NumPy array."""
+        foreign = hasattr(value, "__array__") or hasattr(value, "__array_interface__") or hasattr(value, "__buffer__")
+        try:
+            array = np.asarray(value)
+            if foreign or rank(array) is None:
+                return array
+            if array.size and rank(array) > self.rank:
+                raise self.fault("input", value)
+            return np.asarray(value, self.dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise self.fault("input", value) from None
+
+
+cdef class Binding:
+    """The inputs and outputs of a program. `structure` is "array", "list" or "dict": how outputs are handed back."""
+
+    cdef list input_slots, output_slots
+    cdef dict positions
+    cdef readonly str structure
+    cdef readonly int64_t staging_bytes
+    cdef list protected
+
+    def __init__(self, inputs, outputs, str structure, protected=()):
+        self.input_slots = [Slot(argument, True) for argument in inputs]
+        self.output_slots = [Slot(argument, False) for argument in outputs]
+        self.positions = {slot.name: position for position, slot in enumerate(self.input_slots)}
+        self.structure = structure
+        self.staging_bytes = sum(argument.nbytes for argument in inputs)
+        self.protected = list(protected)
+
+    def inputs(self, tuple arrays not None, dict named not None):
+        """The arrays of a call in the inputs' order, ready to be read in place."""
+        cdef Py_ssize_t position, given = len(arrays), count = len(self.input_slots)
+        cdef list bound = []
+        cdef Slot slot
+        if given + len(named) != count:
+            raise self.miscounted(arrays, named)
+        for position in range(count):
+            slot = self.input_slots[position]
+            if position < given:
+                bound.append(slot.accept(arrays[position]))
+            elif slot.name in named:
+                bound.append(slot.accept(named[slot.name]))
+            else:
+                raise self.miscounted(arrays, named)
+        return bound
+
+    def miscounted(self, arrays, named):
+        """The error for a call with unknown, missing, extra or duplicate inputs."""
+        names = list(self.positions)
+        signature = f"the inputs are {', '.join(str(slot.argument) for slot in self.input_slots) or 'none'}"
+        if len(arrays) > len(names):
+            return InputError(f"the program takes {len(names)} inputs, got {len(arrays)} by position; {signature}")
+        unknown = [name for name in named if name not in self.positions]
+        if unknown:
+            return InputError(f"there is no input called {', '.join(map(repr, unknown))}; {signature}")
+        twice = [name for name in named if self.positions[name] < len(arrays)]
+        if twice:
+            return InputError(f"input {', '.join(map(repr, twice))} is given by position and by name; {signature}")
+        missing = [name for name in names[len(arrays) :] if name not in named]
+        return InputError(f"input {', '.join(map(repr, missing))} is missing; {signature}")
+
+    def outputs(self, out, list inputs not None):
+        """The arrays to fill: new ones, or those in `out`, which has the structure of the outputs."""
+        cdef Slot slot
+        cdef list arrays = []
+        if out is None:
+            for slot in self.output_slots:
+                arrays.append(slot.empty())
+            return arrays
+        arrays = self.unpack(out)
+        for slot, array in zip(self.output_slots, arrays):
+            check_output(slot, array)
+        self.check_overlap(arrays, inputs)
+        return arrays
+
+    def unpack(self, out):
+        """The arrays in `out`, in the outputs' order."""
+        names = [(<Slot> slot).name for slot in self.output_slots]
+        if self.structure == "array":
+            return [out]
+        if self.structure == "list":
+            if not isinstance(out, (list, tuple)) or len(out) != len(names):
+                raise InputError(f"out= takes a list of {len(names)} arrays, got {type(out).__name__}")
+            return list(out)
+        if not isinstance(out, dict) or set(out) != set(names):
+            came = f"a dict with {', '.join(map(repr, out))}" if isinstance(out, dict) else type(out).__name__
+            raise InputError(f"out= takes a dict with {', '.join(map(repr, names))}, got {came}")
+        return [out[name] for name in names]
+
+    cdef check_overlap(self, list outputs, list inputs):
+        """Refuse outputs that share memory with each other, with an input that is read in place, or with a parameter."""
+        cdef list taken = [(np.asarray(array), "an input") for array in inputs]
+        taken += [(array, "a parameter") for array in self.protected]
+        for slot, array in zip(self.output_slots, outputs):
+            for other, what in taken:
+                if np.may_share_memory(array, other):
+                    raise InputError(f"out= array for {slot.name!r} overlaps {what}; give it memory of its own")
+            taken.append((array, "another out= array"))
+
+    def pack(self, list arrays not None):
+        """`arrays` in the structure of the outputs."""
+        if self.structure == "array":
+            return arrays[0]
+        if self.structure == "list":
+            return arrays
+        return {(<Slot> slot).name: array for slot, array in zip(self.output_slots, arrays)}
+
+
+cdef check_output(Slot slot, array):
+    """Raise InputError unless `array` can be filled in place."""
+    if not isinstance(array, cnp.ndarray) or not slot.fits(array):
+        raise slot.fault("out= for", array)
+    flags = array.flags
+    if not flags.c_contiguous or not flags.aligned:
+        raise InputError(f"out= array for {slot.name!r} must be C-contiguous; its strides are {array.strides}")
+    if not flags.writeable:
+        raise InputError(f"out= array for {slot.name!r} is read-only")
+
+
+def commit(list targets not None, list values not None):
+    """Copy each value into its target. Cannot be interrupted half-way by a signal handler."""
+    cdef Py_ssize_t position
+    for position in range(len(targets)):
+        cnp.PyArray_CopyInto(targets[position], values[position])

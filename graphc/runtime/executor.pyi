@@ -1,0 +1,28 @@
+from collections.abc import Iterable
+from typing import Any
+
+from graphc.runtime.plan import Plan
+from graphc.runtime.stages import Stage
+
+class Executor:
+    plan: Plan
+    stages: tuple[Stage, ...]
+    threads: int
+    table_bytes: int
+    arena_bytes: int
+    scratch_bytes: int
+    seed: int
+    step: int
+    def __init__(
+        self,
+        plan: Plan,
+        parameters: Iterable[Any],
+        constants: Iterable[Any],
+        table: object,
+        threads: int = 1,
+        seed: int = 0,
+    ) -> None: ...
+    def watch(self, before: int, after: int) -> None: ...
+    def run(self, inputs: list[Any], outputs: list[Any]) -> None: ...
+    def run_together(self, inputs: list[Any], outputs: list[Any]) -> None: ...
+    def run_profiled(self, inputs: list[Any], outputs: list[Any]) -> list[int]: ...

@@ -1,0 +1,343 @@
+"""The executor: runs the launches of a plan.
+
+Everything is prepared once: one 64-byte aligned arena, scratch memory for each thread, decoded tile programs and the
+table of launches. A step writes the addresses of the call's arrays into the table of buffers and walks the launches
+with the GIL released; it creates no Python object for a launch and allocates nothing.
+"""
+
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+cimport numpy as cnp
+
+import numpy as np
+
+from graphc.errors import InternalError
+from graphc.runtime.stages import group, sharable_work
+
+cnp.import_array()
+
+cdef extern from "<stdlib.h>" nogil:
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+cdef extern from "graphc/isa.h" nogil:
+    const char *GC_ISA_CAPSULE
+    ctypedef struct gc_ref:
+        int64_t buffer
+        int64_t offset
+    ctypedef struct gc_call:
+        char **buffers
+        gc_ref *operands
+        int64_t *params
+        void *program
+        gc_ref *program_operands
+        char *scratch
+    ctypedef void (*gc_kernel)(const gc_call *call, int64_t tile) noexcept nogil
+    ctypedef struct gc_isa:
+        const char *level
+        gc_kernel (*kernel)(const char *name) noexcept nogil
+        int64_t (*program_size)(const int64_t *words, int64_t count) noexcept nogil
+        int (*program_decode)(const int64_t *words, int64_t count, void *program) noexcept nogil
+        int64_t (*operand_bytes)(const void *program, int64_t operand) noexcept nogil
+
+cdef extern from "graphc/execute.h" nogil:
+    ctypedef struct gc_launch:
+        gc_kernel kernel
+        gc_call call
+        int64_t tiles
+    ctypedef struct gc_stage:
+        int64_t first, last, tiles, grain
+        int64_t *depends
+        int64_t depend_count
+    ctypedef struct gc_step:
+        gc_launch *launches
+        int64_t launch_count
+        gc_stage *stages
+        int64_t stage_count
+        char *scratch
+        int64_t scratch_stride
+        int64_t work
+    int GC_MAX_THREADS
+    void gc_step_prepare(gc_step *step)
+    void gc_step_dispose(gc_step *step)
+    void gc_step_run(gc_step *step, int threads)
+    void gc_step_together(gc_step *step, int threads)
+    void gc_step_profile(gc_step *step, int64_t *elapsed)
+
+ctypedef void (*Watcher)() noexcept nogil
+
+
+cdef class Block:
+    """64-byte aligned memory that lives as long as the object. `cleared` memory starts as zeros."""
+
+    cdef char *memory
+    cdef readonly int64_t nbytes
+
+    def __cinit__(self, int64_t nbytes, bint cleared=True):
+        cdef void *memory = NULL
+        self.nbytes = nbytes
+        if posix_memalign(&memory, 64, max(nbytes, 64)):
+            raise MemoryError(f"cannot allocate {nbytes} bytes")
+        self.memory = <char *> memory
+        if cleared:
+            memset(memory, 0, nbytes)
+
+    def __dealloc__(self):
+        free(self.memory)
+
+
+cdef Block integers(values):
+    """A block of int64."""
+    cdef list items = list(values)
+    cdef Block block = Block(8 * len(items))
+    cdef int64_t i
+    for i in range(len(items)):
+        (<int64_t *> block.memory)[i] = items[i]
+    return block
+
+
+cdef Block refs(values):
+    """A block of operands."""
+    cdef list items = list(values)
+    cdef Block block = Block(sizeof(gc_ref) * len(items))
+    cdef int64_t i
+    for i in range(len(items)):
+        (<gc_ref *> block.memory)[i] = gc_ref(items[i].buffer, items[i].offset)
+    return block
+
+
+cdef class Executor:
+    """A plan made ready to run.
+
+    `parameters` and `constants` are the arrays behind the plan's buffers of these names; they are used where they
+    are. `table` is the capsule of an instruction set level's kernels. `seed` and `step` are the state of the random
+    numbers; a completed run raises `step` by one. Runs must take turns (`Program` sees to that).
+    Raises InternalError when the plan and what it is given do not fit together.
+    """
+
+    cdef readonly object plan
+    cdef readonly object stages
+    cdef readonly int threads
+    cdef readonly int64_t table_bytes, arena_bytes, scratch_bytes
+    cdef list kept, blocks, copies
+    cdef const gc_isa *isa
+    cdef char **buffers
+    cdef int64_t *inputs
+    cdef int64_t *input_bytes
+    cdef int64_t *outputs
+    cdef int64_t *output_bytes
+    cdef int64_t input_count, output_count
+    cdef gc_step *step_
+    cdef uint64_t random[2]
+    cdef Watcher before, after
+
+    def __init__(self, plan, parameters, constants, table, int threads=1, uint64_t seed=0):
+        if not 1 <= threads <= GC_MAX_THREADS:
+            raise InternalError(f"an executor runs on 1 to {GC_MAX_THREADS} threads, not {threads}")
+        self.plan, self.threads, self.blocks = plan, threads, []
+        self.kept = [table, list(parameters), list(constants)]
+        self.isa = <const gc_isa *> PyCapsule_GetPointer(table, GC_ISA_CAPSULE)
+        self.random[0], self.random[1] = seed, 0
+        self._place_buffers()
+        self._bind_storage(plan.parameters, self.kept[1], "parameter")
+        self._bind_storage(plan.constants, self.kept[2], "constant")
+        self._bind_call()
+        self._prepare_step()
+
+    def __dealloc__(self):
+        if self.step_ != NULL:
+            gc_step_dispose(self.step_)
+
+    cdef char *_keep(self, Block block):
+        """The address of a block that lives as long as the executor."""
+        self.blocks.append(block)
+        self.table_bytes += block.nbytes
+        return block.memory
+
+    cdef _place_buffers(self):
+        cdef Block arena = Block(self.plan.arena_bytes, False)
+        cdef int64_t i
+        self.buffers = <char **> self._keep(Block(sizeof(char *) * len(self.plan.buffers)))
+        self.blocks.append(arena)
+        self.arena_bytes = arena.nbytes
+        for i, buffer in enumerate(self.plan.buffers):
+            if buffer.space == "arena":
+                self.buffers[i] = arena.memory + <int64_t> buffer.offset
+        if self.plan.rng >= 0:
+            self.buffers[<int64_t> self.plan.rng] = <char *> self.random
+
+    cdef _bind_storage(self, positions, list arrays, str kind):
+        if len(positions) != len(arrays):
+            raise InternalError(f"executor: the plan has {len(positions)} {kind}s, given are {len(arrays)}")
+        cdef cnp.ndarray array
+        for position, array in zip(positions, arrays):
+            buffer = self.plan.buffers[position]
+            writable = kind == "constant" or cnp.PyArray_ISWRITEABLE(array)
+            if array.nbytes != buffer.nbytes or not cnp.PyArray_ISCARRAY_RO(array) or not writable:
+                raise InternalError(
+                    f"executor: {kind} {buffer.name!r} needs a contiguous array of {buffer.nbytes} bytes, "
+                    f"got {array.dtype}{list(np.shape(array))}"
+                )
+            self.buffers[<int64_t> position] = <char *> cnp.PyArray_DATA(array)
+
+    cdef _bind_call(self):
+        """Which buffers a call fills in. An output that is no array of its own is copied after the run."""
+        plan = self.plan
+        sizes = [buffer.nbytes for buffer in plan.buffers]
+        self.input_count, self.output_count = len(plan.inputs), len(plan.outputs)
+        self.inputs = <int64_t *> self._keep(integers(plan.inputs))
+        self.input_bytes = <int64_t *> self._keep(integers(sizes[i] for i in plan.inputs))
+        self.outputs = <int64_t *> self._keep(integers(plan.outputs))
+        self.output_bytes = <int64_t *> self._keep(integers(sizes[i] for i in plan.outputs))
+        self.copies = [
+            position
+            for position, buffer in enumerate(plan.outputs)
+            if plan.buffers[buffer].space != "output" or buffer in plan.outputs[:position]
+        ]
+
+    cdef _prepare_step(self):
+        cdef int64_t stride = -(-max(self.plan.scratch_bytes, 1) // 64) * 64
+        cdef Block scratch = Block(stride * self.threads, False)
+        self.blocks.append(scratch)
+        self.scratch_bytes = scratch.nbytes
+        self.stages = tuple(group(self.plan.launches))
+        self.step_ = <gc_step *> self._keep(Block(sizeof(gc_step)))
+        self.step_.launches = self._launches()
+        self.step_.launch_count = len(self.plan.launches)
+        self.step_.stages = self._stages()
+        self.step_.stage_count = len(self.stages)
+        self.step_.scratch = scratch.memory
+        self.step_.scratch_stride = stride
+        self.step_.work = sharable_work(self.stages)
+        gc_step_prepare(self.step_)
+
+    cdef gc_launch *_launches(self) except NULL:
+        cdef gc_launch *launches = <gc_launch *> self._keep(Block(sizeof(gc_launch) * max(len(self.plan.launches), 1)))
+        cdef gc_launch *launch
+        cdef int64_t i
+        programs = [self._decode(i, words) for i, words in enumerate(self.plan.programs)]
+        for i, record in enumerate(self.plan.launches):
+            launch = &launches[i]
+            launch.kernel = self.isa.kernel(record.kernel.encode())
+            if launch.kernel == NULL:
+                raise InternalError(f"executor: launch {i} ({record.label}) asks for kernel {record.kernel!r}, which is not there")
+            launch.tiles = record.tiles
+            launch.call.buffers = self.buffers
+            launch.call.operands = <gc_ref *> self._keep(refs(record.operands))
+            launch.call.params = <int64_t *> self._keep(integers(record.params))
+            launch.call.program_operands = <gc_ref *> self._keep(refs(record.program_operands))
+            if record.program >= 0:
+                launch.call.program = <void *> <uintptr_t> programs[record.program]
+                self._check_program(i, record, launch.call.program)
+        return launches
+
+    def _decode(self, position, words):
+        """The address of a decoded tile program."""
+        cdef Block encoded = integers(words)
+        cdef int64_t size = self.isa.program_size(<int64_t *> encoded.memory, len(words))
+        if size < 0:
+            raise InternalError(f"executor: tile program {position} is malformed: {words[:16]}...")
+        cdef Block program = Block(size)
+        if self.isa.program_decode(<int64_t *> encoded.memory, len(words), program.memory):
+            raise InternalError(f"executor: tile program {position} is malformed: {words[:16]}...")
+        return <uintptr_t> self._keep(program)
+
+    cdef _check_program(self, position, record, const void *program):
+        """A tile program may touch so many bytes of each operand; they must lie in the operand's buffer."""
+        cdef int64_t needed, number = 0
+        for number, ref in enumerate(record.program_operands):
+            needed = self.isa.operand_bytes(program, number)
+            if needed < 0 or (record.tiles and ref.offset + needed > self.plan.buffers[ref.buffer].nbytes):
+                raise InternalError(
+                    f"executor: operand {number} of launch {position} ({record.label}) needs {needed} bytes from {ref} on; "
+                    f"the buffer is {self.plan.buffers[ref.buffer]}"
+                )
+        number = len(record.program_operands)
+        if self.isa.operand_bytes(program, number) >= 0:
+            raise InternalError(f"executor: launch {position} ({record.label}) has only {number} operands for its program")
+
+    cdef gc_stage *_stages(self) except NULL:
+        cdef gc_stage *stages = <gc_stage *> self._keep(Block(sizeof(gc_stage) * max(len(self.stages), 1)))
+        cdef int64_t i
+        for i, record in enumerate(self.stages):
+            stages[i].first, stages[i].last = record.first, record.last
+            stages[i].tiles, stages[i].grain = record.tiles, record.grain
+            stages[i].depends = <int64_t *> self._keep(integers(record.depends))
+            stages[i].depend_count = len(record.depends)
+        return stages
+
+    # Running -----------------------------------------------------------------------------------------------------
+    @property
+    def seed(self):
+        return self.random[0]
+
+    @seed.setter
+    def seed(self, uint64_t value):
+        self.random[0] = value
+
+    @property
+    def step(self):
+        return self.random[1]
+
+    @step.setter
+    def step(self, uint64_t value):
+        self.random[1] = value
+
+    def watch(self, uintptr_t before, uintptr_t after):
+        """Call the C functions `void before(void)`, `void after(void)` at these addresses around each step (0: none)."""
+        self.before, self.after = <Watcher> before, <Watcher> after
+
+    cdef int _bind(self, list inputs, list outputs) except -1:
+        cdef int64_t i
+        if len(inputs) != self.input_count or len(outputs) != self.output_count:
+            raise InternalError(f"executor: called with {len(inputs)} inputs and {len(outputs)} outputs")
+        for i in range(self.input_count):
+            self.buffers[self.inputs[i]] = data(inputs[i], self.input_bytes[i])
+        for i in range(self.output_count - 1, -1, -1):
+            if not self.copies or i not in self.copies:
+                self.buffers[self.outputs[i]] = data(outputs[i], self.output_bytes[i])
+        return 0
+
+    cdef int _finish(self, list outputs) except -1:
+        cdef int64_t position
+        self.random[1] += 1
+        for position in self.copies:
+            memcpy(
+                cnp.PyArray_DATA(outputs[position]), self.buffers[self.outputs[position]], self.output_bytes[position]
+            )
+        return 0
+
+    def run(self, list inputs not None, list outputs not None):
+        """Run one step: read the arrays `inputs`, fill the arrays `outputs`, all contiguous and of the plan's types."""
+        self._bind(inputs, outputs)
+        with nogil:
+            if self.before != NULL:
+                self.before()
+            gc_step_run(self.step_, self.threads)
+            if self.after != NULL:
+                self.after()
+        self._finish(outputs)
+
+    def run_together(self, list inputs not None, list outputs not None):
+        """`run` on all threads, however little work there is. The results are the same; tests compare them."""
+        self._bind(inputs, outputs)
+        with nogil:
+            gc_step_together(self.step_, self.threads)
+        self._finish(outputs)
+
+    def run_profiled(self, list inputs not None, list outputs not None):
+        """`run` on one thread; answers with the nanoseconds that each launch took."""
+        cdef Block elapsed = Block(8 * len(self.plan.launches))
+        self._bind(inputs, outputs)
+        with nogil:
+            gc_step_profile(self.step_, <int64_t *> elapsed.memory)
+        self._finish(outputs)
+        return [(<int64_t *> elapsed.memory)[i] for i in range(len(self.plan.launches))]
+
+
+cdef char *data(array, int64_t nbytes) except? NULL:
+    """The address of a contiguous array of at least `nbytes`."""
+    if not isinstance(array, cnp.ndarray) or not cnp.PyArray_ISCARRAY_RO(array) or cnp.PyArray_NBYTES(array) < nbytes:
+        raise InternalError(f"executor: expected a contiguous array of {nbytes} bytes, got {type(array).__name__}")
+    return <char *> cnp.PyArray_DATA(array)

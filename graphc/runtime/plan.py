@@ -1,0 +1,94 @@
+"""The plan: the whole contract between compiler and runtime.
+
+    plan    = buffers, launches, programs, inputs, outputs, updates, arena bytes, scratch bytes
+    buffer  = a tensor's place: its space, and for the arena its offset and lifetime
+    launch  = a kernel, its constants, its operands, how many tiles it has, which launches it waits for
+
+Spaces: "input" (the caller's array or its staged copy), "output" (a new array, or the caller's), "parameter" (storage
+that outlives the call), "constant" (read-only data), "rng" (seed and step, two uint64), "arena" (one block, planned
+offsets). Everything is plain frozen data: it can be compared, saved as JSON and printed: plan_format.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Buffer", "Launch", "Plan", "Ref"]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A place for a tensor.
+
+    `first` and `last` are the launches between which the contents matter (inclusive). `key` ties a buffer to what it
+    holds: an input's name, an output's position, a parameter's or constant's position in the plan's list.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+    space: str
+    offset: int = 0
+    first: int = 0
+    last: int = 0
+    location: str = ""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An operand: bytes of a buffer from `offset` on."""
+
+    buffer: int
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel call.
+
+    `kernel` is "tile" for a tile program, else a library kernel's name with its `params`. `program` is the position
+    in `Plan.programs` of the tile program (for a library kernel: its epilogue), or -1; `program_operands` are that
+    program's operands. `operands` are the library kernel's. `reads`/`writes` declare which Refs' buffers are touched
+    (positions in `Plan.buffers`); `depends` are earlier launches that must be complete before this one starts.
+    `in_place` are pairs (read buffer, written buffer) that may lie in the same bytes, because each tile reads an
+    element before it writes the one in its place.
+    """
+
+    label: str
+    kernel: str
+    params: tuple[int, ...]
+    operands: tuple[Ref, ...]
+    program: int
+    program_operands: tuple[Ref, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    tiles: int
+    scratch: int
+    work: int
+    depends: tuple[int, ...]
+    location: str = ""
+    in_place: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled program without its machine code.
+
+    `programs` are tile programs as words. `inputs`, `outputs` are buffers in call order; `parameters` and `constants`
+    are the buffers bound to parameter storage and constant data, in the order of the program's lists; `rng` is the
+    buffer with seed and step, or -1.
+    """
+
+    buffers: tuple[Buffer, ...]
+    launches: tuple[Launch, ...]
+    programs: tuple[tuple[int, ...], ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    parameters: tuple[int, ...]
+    constants: tuple[int, ...]
+    rng: int
+    arena_bytes: int
+    scratch_bytes: int
+    lower_bound: int
+    names: tuple[str, ...] = ()  # input names, then output names

@@ -1,0 +1,149 @@
+"""`Program`: a compiled graph that is called with arrays.
+
+Calls are strict and atomic: what does not fit is an InputError before anything has changed, and parameters, optimiser
+state and the random step change only in a call that ran. Calls of one Program take turns; calls of several Programs
+run at the same time. After a fork the child can go on calling.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from graphc.errors import InputError
+from graphc.runtime.argument import Argument
+from graphc.runtime.binding import Binding
+from graphc.runtime.executor import Executor
+from graphc.runtime.memory_report import MemoryReport, memory_report
+from graphc.runtime.plan import Plan
+from graphc.runtime.profile import Profile, profile_of
+
+__all__ = ["Engine", "Program"]
+
+
+class Engine(Protocol):
+    """What runs a step: `Executor` or `Interpreter`. A completed run raises `step` by one."""
+
+    seed: int
+    step: int
+    threads: int
+    table_bytes: int
+
+    def run(self, inputs: list[Any], outputs: list[Any]) -> None: ...
+
+
+class Program:
+    """A compiled graph. Made by `gx.compile` and `gx.load`.
+
+    `engine` runs it; `plan` is what the engine was made from, or None where there is none. `structure` ("array",
+    "list" or "dict") says how results are handed back. `parameters` are the arrays that outlive the calls, which are
+    protected from being used as `out=`. `source` is the text of the kernels, for people to read.
+
+    >>> step(x_batch, y_batch)                     # by position, in the order of `inputs`
+    >>> step(x=x_batch, y=y_batch)                 # by name
+    >>> step(x_batch, y_batch, out=result)         # into arrays of the caller
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        inputs: Sequence[Argument],
+        outputs: Sequence[Argument],
+        structure: str,
+        *,
+        backend: str,
+        plan: Plan | None = None,
+        parameters: Sequence[Any] = (),
+        source: str = "",
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.backend = backend
+        self.plan = plan
+        self.source = source
+        self._engine = engine
+        self._parameters = tuple(parameters)
+        self._binding = Binding(self.inputs, self.outputs, structure, self._parameters)
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def __call__(self, /, *arrays: Any, out: Any = None, **named: Any) -> Any:
+        """Run one step. Answers with the outputs, or with `out` filled.
+
+        An array has exactly the input's shape and dtype; Python scalars and lists take its dtype where that loses
+        nothing of their kind. Raises InputError, which names the input, what was expected and what came.
+        """
+        binding = self._binding
+        with self._turn():
+            inputs = binding.inputs(arrays, named)
+            outputs = binding.outputs(out, inputs)
+            self._engine.run(inputs, outputs)
+        return binding.pack(outputs) if out is None else out
+
+    def _turn(self) -> threading.Lock:
+        """The lock that calls take turns by. A forked child gets its own: who held it does not exist there."""
+        if self._process != os.getpid():
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
+
+    def __repr__(self) -> str:
+        takes = ", ".join(map(str, self.inputs))
+        gives = ", ".join(map(str, self.outputs))
+        return f"<Program ({takes}) -> ({gives}) on {self.backend}, {self.threads} threads>"
+
+    @property
+    def threads(self) -> int:
+        """The most threads a step uses. Results do not depend on it."""
+        return self._engine.threads
+
+    @property
+    def seed(self) -> int:
+        """The seed of the random numbers. Setting it also sets `step` to 0."""
+        return self._engine.seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        with self._turn():
+            self._engine.seed, self._engine.step = value, 0
+
+    @property
+    def step(self) -> int:
+        """How many calls have run; random numbers follow from (seed, step)."""
+        return self._engine.step
+
+    @step.setter
+    def step(self, value: int) -> None:
+        with self._turn():
+            self._engine.step = value
+
+    @property
+    def memory(self) -> MemoryReport:
+        """The bytes that the program holds while a step runs. An interpreted program reports only what it must hold."""
+        if self.plan is not None:
+            return memory_report(self.plan, self.threads, self._engine.table_bytes)
+        parameter = sum(array.nbytes for array in self._parameters)
+        given = sum(argument.nbytes for argument in self.inputs)
+        results = sum(argument.nbytes for argument in self.outputs)
+        return MemoryReport(parameter, 0, given, results, 0, 0, 0, 0)
+
+    def profile(self, /, *arrays: Any, runs: int = 10, **named: Any) -> Profile:
+        """The time of each launch, mean of `runs` steps on one thread. Parameters and the random step stay as they are.
+
+        >>> print(step.profile(x_batch, y_batch))
+        """
+        engine, plan = self._engine, self.plan
+        if plan is None or not isinstance(engine, Executor):
+            raise InputError(f"the {self.backend} backend has no launches to profile; compile with another backend")
+        with self._turn():
+            inputs = self._binding.inputs(arrays, named)
+            outputs = self._binding.outputs(None, inputs)
+            saved, step = [array.copy() for array in self._parameters], engine.step
+            try:
+                samples = [engine.run_profiled(inputs, outputs) for _ in range(max(runs, 1) + 1)][1:]
+            finally:
+                for array, value in zip(self._parameters, saved, strict=True):
+                    array[...] = value
+                engine.step = step
+        return profile_of(plan, [sum(times) / len(samples) for times in zip(*samples, strict=True)], len(samples))

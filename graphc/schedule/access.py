@@ -1,0 +1,322 @@
+"""Which element of a node a point of a loop nest touches: affine accesses, and how they pass through views.
+
+    affine = offset + sum(coefficient * dim)        over the numbered dims of a `Domain`
+    access = an affine for each axis of a node, and a guard: (dim, low, high) asks low <= dim < high
+
+A view adds no work: the access of its output becomes an access of its input. A reshape may split a dim of the
+domain in two; accesses written before stay valid (`Domain.current` brings them up to date). Axes of extent 1 are
+always at 0, so no dim is spent on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from graphc.ir.node import Node
+
+__all__ = ["Access", "Affine", "Domain", "Leaf", "Trace", "linear", "row_major", "trace"]
+
+Terms = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """`offset + sum(coefficient * dim)`; terms are sorted by dim and have no zero coefficient."""
+
+    offset: int
+    terms: Terms = ()
+
+    def scaled(self, factor: int) -> Affine:
+        if factor == 0:
+            return ZERO
+        return Affine(self.offset * factor, tuple((d, c * factor) for d, c in self.terms))
+
+    def shifted(self, offset: int) -> Affine:
+        return Affine(self.offset + offset, self.terms)
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return tuple(d for d, _ in self.terms)
+
+
+ZERO = Affine(0)
+
+
+def total(parts: Iterable[Affine]) -> Affine:
+    """The sum of affines."""
+    offset, terms = 0, dict[int, int]()
+    for part in parts:
+        offset += part.offset
+        for d, c in part.terms:
+            terms[d] = terms.get(d, 0) + c
+    return Affine(offset, tuple(sorted((d, c) for d, c in terms.items() if c)))
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """Strides, in elements, of a contiguous array."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    return tuple(strides)
+
+
+def linear(axes: Sequence[Affine], shape: Sequence[int]) -> Affine:
+    """The position in a contiguous array of `shape` that the axes address."""
+    return total(axis.scaled(stride) for axis, stride in zip(axes, row_major(shape), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a loop nest addresses a node: an affine for each of its axes, and where the access is allowed at all."""
+
+    axes: tuple[Affine, ...]
+    guard: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def dims(self) -> frozenset[int]:
+        return frozenset(d for axis in self.axes for d in axis.dims)
+
+
+@dataclass
+class Domain:
+    """The dims of a loop nest while it is being put together: extents by dim, in loop order.
+
+    `frozen` domains refuse to split a dim, which tells whether a view is a plain strided one. Dims under a guard are
+    `pinned`: they are not split either.
+    """
+
+    extents: dict[int, int] = field(default_factory=dict)
+    frozen: bool = False
+    pinned: set[int] = field(default_factory=set)
+    _splits: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    _count: int = 0
+
+    def copy(self) -> Domain:
+        return Domain(dict(self.extents), self.frozen, set(self.pinned), dict(self._splits), self._count)
+
+    def add(self, extent: int) -> int:
+        self.extents[self._count] = extent
+        self._count += 1
+        return self._count - 1
+
+    def identity(self, shape: Sequence[int]) -> Access:
+        """A new dim for each axis of extent other than 1."""
+        return Access(tuple(ZERO if n == 1 else Affine(0, ((self.add(n), 1),)) for n in shape))
+
+    def split(self, dim: int, inner: int) -> None:
+        """Replace `dim` by two dims, the second of extent `inner`, at the same place of the loop order."""
+        outer = self.extents[dim] // inner
+        first, second = self._count, self._count + 1
+        self._count += 2
+        order = list(self.extents.items())
+        at = next(i for i, (d, _) in enumerate(order) if d == dim)
+        order[at : at + 1] = [(first, outer), (second, inner)]
+        self.extents = dict(order)
+        self._splits[dim] = (first, second, inner)
+
+    def current_dims(self, dims: Iterable[int]) -> tuple[int, ...]:
+        """`dims` with those that were split replaced by their parts."""
+        found: list[int] = []
+        pending = list(dims)[::-1]
+        while pending:
+            d = pending.pop()
+            if d in self._splits:
+                first, second, _ = self._splits[d]
+                pending += (second, first)
+            else:
+                found.append(d)
+        return tuple(found)
+
+    def _current(self, affine: Affine) -> Affine:
+        while any(d in self._splits for d, _ in affine.terms):
+            parts = [Affine(affine.offset)]
+            for d, c in affine.terms:
+                if d in self._splits:
+                    first, second, inner = self._splits[d]
+                    parts.append(Affine(0, ((first, c * inner), (second, c))))
+                else:
+                    parts.append(Affine(0, ((d, c),)))
+            affine = total(parts)
+        return affine
+
+    def current(self, access: Access) -> Access:
+        """`access` in terms of the dims as they are now."""
+        if not self._splits:
+            return access
+        return Access(tuple(self._current(axis) for axis in access.axes), access.guard)
+
+    def divide(self, affine: Affine, by: int) -> tuple[Affine, Affine] | None:
+        """`affine` as `by * quotient + remainder` with 0 <= remainder < by everywhere; None where it is no affine pair."""
+        while True:
+            affine = self._current(affine)
+            quotient = Affine(affine.offset // by)
+            parts, rest = [quotient], [Affine(affine.offset % by)]
+            for d, c in affine.terms:
+                if c % by == 0:
+                    parts.append(Affine(0, ((d, c // by),)))
+                elif c > 0 and c * self.extents[d] > by and not self.frozen and d not in self.pinned:
+                    inner = by // c
+                    if by % c or self.extents[d] % inner:
+                        return None
+                    self.split(d, inner)
+                    break
+                else:
+                    rest.append(Affine(0, ((d, c),)))
+            else:
+                remainder = total(rest)
+                low = remainder.offset + sum(c * (self.extents[d] - 1) for d, c in remainder.terms if c < 0)
+                high = remainder.offset + sum(c * (self.extents[d] - 1) for d, c in remainder.terms if c > 0)
+                return (total(parts), remainder) if 0 <= low and high < by else None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A node that is no view, and the access by which the loop nest reaches it."""
+
+    node: Node
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What stands behind a chain of views: a leaf, or guarded leaves with a fill value where none applies."""
+
+    leaves: tuple[Leaf, ...]
+    fill: float | int | bool | None = None
+
+
+def trace(node: Node, access: Access, domain: Domain, stop: Iterable[Node] = ()) -> Trace | Node:
+    """Follow `access` from `node` through views to what is no view (or stands in `stop`).
+
+    Answers with the node at which the chain could not be followed where the access stops being affine: that node
+    then needs a buffer of its own.
+    """
+    stops = frozenset(stop)
+    while node.op in _STEPS and node not in stops:
+        access = domain.current(access)
+        step = _STEPS[node.op](node, access, domain)
+        if step is None:
+            return node
+        node, access = node.inputs[0], step
+    if node in stops or node.op not in ("pad", "concatenate"):
+        return Trace((Leaf(node, domain.current(access)),))
+    return _trace_guarded(node, domain.current(access), domain, stops)
+
+
+def _trace_guarded(node: Node, access: Access, domain: Domain, stops: frozenset[Node]) -> Trace | Node:
+    """A pad or concatenation: each input under a guard on single dims."""
+    parts: list[tuple[Node, Access]] = []
+    if node.op == "pad":
+        inside = _padded(node, access, domain)
+        if inside is None:
+            return node
+        parts.append((node.inputs[0], inside))
+        fill = node.attrs["value"]
+    else:
+        start, axis = 0, node.attrs["axis"]
+        for source in node.inputs:
+            part = _part(access, axis, start, source.shape[axis], domain)
+            if part is None:
+                return node
+            parts.append((source, part))
+            start += source.shape[axis]
+        fill = 0
+    leaves: list[Leaf] = []
+    for source, inside in parts:
+        below = trace(source, inside, domain, stops)
+        if isinstance(below, Node) or below.fill is not None:
+            blocked = below if isinstance(below, Node) else source
+            return blocked
+        leaves += below.leaves
+    return Trace(tuple(leaves), fill)
+
+
+def _restrict(affine: Affine, extent: int, domain: Domain) -> tuple[tuple[int, int, int], ...] | None:
+    """The guard under which 0 <= affine < extent; None where it is not an interval of one dim."""
+    if not affine.terms:
+        return () if 0 <= affine.offset < extent else None
+    if len(affine.terms) != 1 or affine.terms[0][1] not in (1, -1):
+        return None
+    ((d, c),) = affine.terms
+    low, high = (-affine.offset, extent - affine.offset) if c == 1 else (affine.offset - extent + 1, affine.offset + 1)
+    low, high = max(low, 0), min(high, domain.extents[d])
+    domain.pinned.add(d)
+    return () if (low, high) == (0, domain.extents[d]) else ((d, low, max(low, high)),)
+
+
+def _padded(node: Node, access: Access, domain: Domain) -> Access | None:
+    axes, guard = [], list(access.guard)
+    for axis, low, n in zip(access.axes, node.attrs["low"], node.inputs[0].shape, strict=True):
+        moved = axis.shifted(-low)
+        more = _restrict(moved, n, domain)
+        if more is None:
+            return None
+        axes.append(moved)
+        guard += more
+    return Access(tuple(axes), tuple(guard))
+
+
+def _part(access: Access, axis: int, start: int, extent: int, domain: Domain) -> Access | None:
+    moved = access.axes[axis].shifted(-start)
+    if not moved.terms:
+        return None
+    guard = _restrict(moved, extent, domain)
+    if guard is None:
+        return None
+    axes = (*access.axes[:axis], moved, *access.axes[axis + 1 :])
+    return Access(axes, access.guard + guard)
+
+
+def _through_broadcast(node: Node, access: Access, domain: Domain) -> Access:
+    shape = node.inputs[0].shape
+    axes = access.axes[len(node.shape) - len(shape) :]
+    return Access(tuple(ZERO if n == 1 else axis for axis, n in zip(axes, shape, strict=True)), access.guard)
+
+
+def _through_transpose(node: Node, access: Access, domain: Domain) -> Access:
+    axes: list[Affine] = [ZERO] * len(access.axes)
+    for position, axis in enumerate(node.attrs["axes"]):
+        axes[axis] = access.axes[position]
+    return Access(tuple(axes), access.guard)
+
+
+def _through_slice(node: Node, access: Access, domain: Domain) -> Access:
+    starts, steps = node.attrs["starts"], node.attrs["steps"]
+    axes = (a.scaled(step).shifted(start) for a, start, step in zip(access.axes, starts, steps, strict=True))
+    return Access(tuple(axes), access.guard)
+
+
+def _through_reshape(node: Node, access: Access, domain: Domain) -> Access | None:
+    source = node.inputs[0]
+    if node.size == 0:
+        return Access((ZERO,) * source.ndim, access.guard)
+    axes: list[Affine] = [ZERO] * source.ndim
+    outer = [(n, a) for n, a in zip(node.shape, access.axes, strict=True) if n != 1]
+    inner = [axis for axis, n in enumerate(source.shape) if n != 1]
+    while outer:
+        block = [outer.pop()]
+        wanted = [inner.pop()]
+        while (have := math.prod(n for n, _ in block)) != (need := math.prod(source.shape[i] for i in wanted)):
+            if have < need:
+                block.append(outer.pop())
+            else:
+                wanted.append(inner.pop())
+        block.reverse()
+        rest = linear([a for _, a in block], [n for n, _ in block])
+        for axis in wanted[:-1]:
+            pair = domain.divide(rest, source.shape[axis])
+            if pair is None:
+                return None
+            rest, axes[axis] = pair
+        axes[wanted[-1]] = rest
+    return domain.current(Access(tuple(axes), access.guard))
+
+
+_STEPS = {
+    "broadcast_to": _through_broadcast,
+    "transpose": _through_transpose,
+    "slice": _through_slice,
+    "reshape": _through_reshape,
+}

@@ -1,0 +1,193 @@
+"""Merging groups: two loop nests over the same elements become one.
+
+Candidates are a group and one that reads a value it stores, and two groups that read the same value. They merge if
+one loop nest serves both (their members are taken in one by one, as when a group grows) and no value would leave the
+new group and come back. What only the two of them read needs no buffer any more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from graphc.ir.graph import Graph
+from graphc.ir.node import Node
+from graphc.ops.record import op_of
+from graphc.schedule.group import Group, holder
+from graphc.schedule.results import result_base
+from graphc.schedule.views import strided_view
+
+__all__ = ["merge_groups"]
+
+_SEARCHED = 64  # groups looked at before a merge is given up for fear of a cycle
+_CROWD = 8  # a value that more groups than this touch is left alone
+_SMALL = 2  # values of fewer elements are not worth a merge
+
+
+def merge_groups(groups: Sequence[Group], graph: Graph, held: set[Node], max_nodes: int) -> list[Group]:
+    """`groups`, merged where that saves a pass over memory, in an order in which they can run."""
+    merging = _Merging(groups, graph, held, max_nodes)
+    for alike in (_same_rows, _same_elements):
+        for value in graph.nodes:
+            if value.size >= _SMALL and value in merging.touching:
+                merging.merge_around(value, alike)
+    return merging.ordered()
+
+
+class _Merging:
+    def __init__(self, groups: Sequence[Group], graph: Graph, held: set[Node], max_nodes: int) -> None:
+        self.rank = {node: number for number, node in enumerate(graph.nodes)}
+        self.results = {result_base(result) for result in graph.results}
+        self.held, self.max_nodes = held, max_nodes
+        self.groups: dict[Group, None] = dict.fromkeys(groups)
+        self.maker: dict[Node, Group] = {}
+        self.touching: dict[Node, dict[Group, None]] = {}  # fused groups that read or store a value
+        self.readers: dict[Node, dict[Group, None]] = {}  # all groups that read a value, library operands too
+        self.operands = {group: _library_operands(group) for group in groups}
+        self.span: dict[Group, tuple[int, int]] = {}  # ranks of a group's first store and of its last member
+        for group in groups:
+            self._enter(group)
+
+    def _enter(self, group: Group) -> None:
+        first = min(self.rank[node] for node in group.stores)
+        self.span[group] = first, max(self.rank[node] for node in group.members)
+        for node in group.stores:
+            self.maker[node] = group
+            self._touch(node, group)
+        for node in self._reads(group):
+            self.readers.setdefault(node, {})[group] = None
+            self._touch(node, group)
+
+    def _touch(self, node: Node, group: Group) -> None:
+        if group.library is None:
+            self.touching.setdefault(node, {})[group] = None
+
+    def _leave(self, group: Group) -> None:
+        for node in (*group.stores, *self._reads(group)):
+            self.touching.get(node, {}).pop(group, None)
+            self.readers.get(node, {}).pop(group, None)
+        del self.groups[group]
+
+    def _reads(self, group: Group) -> list[Node]:
+        """The values that `group` reads and does not compute, with what its views need."""
+        members = set(group.members)
+        own = [node for node in (*group.wants, *group.needs) if node not in members]
+        return list(dict.fromkeys([*own, *self.operands.get(group, ())]))
+
+    def merge_around(self, value: Node, alike: Callable[[Group, Group], bool]) -> None:
+        """Merge pairs that touch `value` and are `alike`."""
+        while len(groups := list(self.touching.get(value, ()))) <= _CROWD:
+            if not any(alike(a, b) and self._merge(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]):
+                return
+
+    def _merge(self, first: Group, second: Group) -> bool:
+        if len(first.accesses) + len(second.accesses) > self.max_nodes:
+            return False
+        if self._reaches_around(first, second) or self._reaches_around(second, first):
+            return False
+        merged = self._union(first, second)
+        if merged is None:
+            return False
+        self._leave(first)
+        self._leave(second)
+        self.groups[merged] = None
+        self.operands[merged] = ()
+        self._enter(merged)
+        return True
+
+    def _union(self, first: Group, second: Group) -> Group | None:
+        """The one group of both's members, if the larger loop nest can serve them."""
+        sizes = [(_counts(group)[0], len(group.accesses)) for group in (first, second)]
+        lead, other = (first, second) if sizes[0] >= sizes[1] else (second, first)
+        union = lead.copy()
+        dims = union.dims_of(other)
+        if dims is None or not union.adopt_reduce(other, dims):
+            return None
+        for node in sorted(other.accesses, key=lambda node: -self.rank[node]):
+            if not union.join(node, union.translated(other.access(node), dims)):
+                return None
+        touched = other.accesses.keys() | (other.wants.keys() & lead.accesses.keys())
+        if any(union.wanted(node) != union.access(node) for node in touched if node in union.wants):
+            return None
+        if union.needs & union.accesses.keys():
+            return None
+        union.accesses = dict(sorted(union.accesses.items(), key=lambda item: -self.rank[item[0]]))
+        return union if self._store(union, (first, second)) else None
+
+    def _store(self, union: Group, parts: tuple[Group, Group]) -> bool:
+        """Keep what others read; False where the loop nest does not run through all of it."""
+        for part in parts:
+            for node in part.stores:
+                if node in self.results or any(reader not in parts for reader in self.readers.get(node, ())):
+                    union.stores.append(node)
+                    if not union.covers(union.access(node), node.shape):
+                        return False
+        return True
+
+    def _reaches_around(self, start: Group, goal: Group) -> bool:
+        """Whether a value of `start` comes to `goal` through another group."""
+        limit = self.span[goal][1]
+        pending = [group for group in self._followers(start) if group is not goal]
+        seen = set(pending)
+        while pending:
+            if len(seen) > _SEARCHED:
+                return True
+            for group in self._followers(pending.pop()):
+                if group is goal:
+                    return True
+                if group not in seen and self.span[group][0] < limit and group is not start:
+                    seen.add(group)
+                    pending.append(group)
+        return False
+
+    def _followers(self, group: Group) -> Iterable[Group]:
+        for node in group.stores:
+            yield from self.readers.get(node, ())
+
+    def ordered(self) -> list[Group]:
+        """The groups, makers before readers."""
+        order: list[Group] = []
+        done: set[Group] = set()
+        for root in self.groups:
+            stack = [root]
+            while stack:
+                group = stack[-1]
+                waiting = [] if group in done else [
+                    self.maker[node] for node in self._reads(group) if node in self.maker and self.maker[node] not in done
+                ]  # fmt: skip
+                if waiting and group not in done:
+                    stack.extend(maker for maker in waiting if maker is not group)
+                    continue
+                stack.pop()
+                if group not in done:
+                    done.add(group)
+                    order.append(group)
+        return order
+
+
+def _counts(group: Group) -> tuple[int, int]:
+    """Elements of the full domain and of its rows."""
+    reduce = set(group.reduce_dims())
+    full = math.prod(group.domain.extents.values())
+    return full, math.prod(extent for d, extent in group.domain.extents.items() if d not in reduce)
+
+
+def _same_rows(first: Group, second: Group) -> bool:
+    return _counts(first) == _counts(second)
+
+
+def _same_elements(first: Group, second: Group) -> bool:
+    """Whether one loop nest may serve both: as many elements in all, or as many as the other has rows."""
+    return bool(set(_counts(first)) & set(_counts(second)))
+
+
+def _library_operands(group: Group) -> tuple[Node, ...]:
+    """The values behind the operands of the group's library op."""
+    if group.library is None:
+        return ()
+    views = [(source, strided_view(source)) for source in group.library.inputs]
+    found = []
+    for source, view in views:
+        fits = view is not None and (op_of(group.library).strided_operands or view.is_contiguous)
+        found.append(view.base if fits and view is not None else holder(source))
+    return tuple(found)

@@ -1,0 +1,56 @@
+"""Views that cost nothing: a node as offset and strides into the buffer of another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from graphc.ir.node import Node
+from graphc.schedule.access import Domain, linear, row_major, trace
+
+__all__ = ["StridedView", "strided_view"]
+
+
+@dataclass(frozen=True, slots=True)
+class StridedView:
+    """An array inside a buffer: `base` is the node that owns the buffer; offset and strides in elements."""
+
+    base: Node
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def is_contiguous(self) -> bool:
+        wanted = row_major(self.shape)
+        return 0 in self.shape or all(
+            s == w or n == 1 for s, w, n in zip(self.strides, wanted, self.shape, strict=True)
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """True where the view is its whole base, if perhaps in another shape."""
+        return self.is_contiguous and self.offset == 0 and math.prod(self.shape) == self.base.size
+
+
+def strided_view(node: Node, stop: Iterable[Node] = ()) -> StridedView | None:
+    """`node` as a strided view of what lies under its views; None where it is none."""
+    stops = frozenset(stop)
+    base = node
+    while base.op == "reshape" and base not in stops:
+        base = base.inputs[0]
+    if base is not node:  # a reshape keeps the order of the elements: of a contiguous array it is contiguous
+        below = strided_view(base, stops)
+        if below is not None and below.is_contiguous:
+            return StridedView(below.base, below.offset, node.shape, row_major(node.shape))
+    domain = Domain(frozen=True)
+    found = trace(node, domain.identity(node.shape), domain, stops)
+    if isinstance(found, Node) or found.fill is not None:
+        return None
+    (leaf,) = found.leaves
+    position = linear(leaf.access.axes, leaf.node.shape)
+    coefficients = dict(position.terms)
+    dims = iter(range(len(domain.extents)))
+    strides = tuple(0 if n == 1 else coefficients.get(next(dims), 0) for n in node.shape)
+    return StridedView(leaf.node, position.offset, node.shape, strides)

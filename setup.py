@@ -1,0 +1,83 @@
+"""What pyproject.toml cannot say: where the packages lie, and how the extension modules are built.
+
+The kernels are compiled once for each instruction set level; `graphc.kernels.cpu` chooses among them when imported.
+`GRAPHC_BUILD_LEVELS="baseline,avx2"` builds some levels only, for a faster development cycle.
+"""
+
+import os
+import platform
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+INCLUDE = "kernels/cpu/include"
+HEADERS = sorted(map(str, Path(INCLUDE).rglob("*.h")))
+
+# Each is safe alone, unlike -ffast-math: no errno, no traps; contraction is stated so that bits do not depend on it.
+FLAGS = ["-O3", "-g0", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wno-unused-function"]
+
+LEVELS = {"baseline": []}
+if platform.machine().lower() in ("x86_64", "amd64"):
+    LEVELS["avx2"] = ["-march=x86-64-v3"]
+    LEVELS["avx512"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
+CHOSEN = [level for level in os.environ.get("GRAPHC_BUILD_LEVELS", ",".join(LEVELS)).split(",") if level in LEVELS]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "embedsignature": True,
+}
+
+
+def extension(name: str, source: str, level: str = "baseline") -> Extension:
+    """One extension module over the kernel headers, compiled for an instruction set level."""
+    return Extension(
+        name,
+        [source],
+        include_dirs=[INCLUDE, numpy.get_include()],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            ("_GNU_SOURCE", None),
+            ("GC_LEVEL", f'"{level}"'),
+        ],
+        extra_compile_args=[*FLAGS, *LEVELS[level]],
+        extra_link_args=["-pthread"],
+        depends=[*HEADERS, *map(str, Path("kernels/cpu").glob("*.px[di]"))],
+    )
+
+
+EXTENSIONS = [
+    extension("graphc.runtime.executor", "graphc/runtime/executor.pyx"),
+    extension("graphc.runtime.binding", "graphc/runtime/binding.pyx"),
+    extension("graphc.kernels.cpu.features", "kernels/cpu/features.pyx"),
+    *(extension(f"graphc.kernels.cpu.{level}", f"kernels/cpu/{level}.pyx", level) for level in CHOSEN),
+]
+
+
+class ParallelBuild(build_ext):
+    """Builds the extension modules side by side."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+
+setup(
+    packages=[
+        "graphc",
+        *(f"graphc.{package}" for package in find_packages("graphc")),
+        "graphc.kernels",
+        *(f"graphc.kernels.{package}" for package in find_packages("kernels")),
+    ],
+    package_dir={"graphc": "graphc", "graphc.kernels": "kernels"},
+    package_data={"graphc": ["py.typed"], "graphc.runtime": ["*.pyi"], "graphc.kernels.cpu": ["include/graphc/*.h"]},
+    ext_modules=cythonize(EXTENSIONS, build_dir="build/cython", compiler_directives=DIRECTIVES),
+    cmdclass={"build_ext": ParallelBuild},
+    zip_safe=False,
+)

@@ -1,0 +1,138 @@
+"""Random numbers: Philox against its published vectors, distributions against their statistics, streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from graphc.ops.build import apply
+from graphc.ops.random import (
+    FIRST_STREAM,
+    bernoulli,
+    normal,
+    philox,
+    randint,
+    random_bits_reference,
+    reset_streams,
+    uniform,
+)
+from graphc.ops.reference import evaluate
+from graphc.ops.tensor import Tensor
+
+COUNT = 20_000
+ALPHA = 1e-4  # the seeds are fixed, so a test that passes keeps passing
+
+
+def run(result: Tensor, seed: int = 1, step: int = 0) -> np.ndarray[Any, Any]:
+    return evaluate([result], {}, seed=seed, step=step)[0]
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_gives_the_published_words(counter: Any, key: Any, expected: Any) -> None:
+    # The known-answer vectors of Random123 for philox4x32 with ten rounds.
+    assert tuple(int(word) for word in philox(counter, key)) == expected
+
+
+def test_bits_are_words_of_the_stated_counters() -> None:
+    seed, step, stream = 0x123456789ABCDEF0, 0xFEDCBA9876543210, 77
+    bits = random_bits_reference((3, 7), stream, seed, step)
+    assert bits.dtype == np.uint32
+    for i, word in enumerate(bits.ravel()):
+        counter = (i // 4, stream, 0x76543210, 0xFEDCBA98)
+        assert word == philox(counter, (0x9ABCDEF0, 0x12345678))[i % 4]
+
+
+def test_bits_depend_on_seed_step_and_stream() -> None:
+    node = apply("random_bits", shape=(64,), stream=3)
+    other = apply("random_bits", shape=(64,), stream=4)
+    places = [(1, 0), (2, 0), (1, 1), (1 << 32, 0), (1, 1 << 32)]
+    drawn = [run(other), *(run(node, seed, step) for seed, step in places)]
+    assert len({bits.tobytes() for bits in drawn}) == len(drawn)
+    np.testing.assert_array_equal(run(node), run(node))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_uniform_numbers_are_uniform(dtype: str) -> None:
+    values = run(uniform((COUNT,), dtype=dtype, stream=1)).astype(np.float64)
+    assert values.min() >= 0
+    assert values.max() < 1
+    counts = np.histogram(values, 64, (0, 1))[0]
+    assert stats.chisquare(counts).pvalue > ALPHA
+    assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 4 / COUNT**0.5
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_normal_numbers_are_normal(dtype: str) -> None:
+    values = run(normal((COUNT,), 2.0, 3.0, dtype=dtype, stream=2)).astype(np.float64)
+    assert stats.kstest((values - 2) / 3, "norm").pvalue > ALPHA
+    assert abs(values.mean() - 2) < 4 * 3 / COUNT**0.5
+    assert abs(values.std() - 3) < 4 * 3 / (2 * COUNT) ** 0.5
+    assert np.isfinite(values).all()
+
+
+def test_the_extreme_words_give_finite_numbers() -> None:
+    bits = apply("random_bits", shape=(2, 4), stream=9)
+    result = normal((4,), stream=9)
+    words = np.array([[0, 0, 0xFFFFFFFF, 0xFFFFFFFF], [0, 0xFFFFFFFF, 0, 0xFFFFFFFF]], np.uint32)
+    (values,) = evaluate([result], {bits: words})
+    assert np.isfinite(values).all()
+    assert 6.7 < np.abs(values).max() < 6.8
+    half = apply("random_bits", shape=(1, 4), stream=9)
+    (largest,) = evaluate([uniform((4,), stream=9)], {half: words[:1]})
+    assert largest.min() == 0
+    assert largest.max() == np.float32(1 - 2**-24)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.999, 1.0])
+def test_bernoulli_meets_its_probability(p: float) -> None:
+    drawn = run(bernoulli(p, (COUNT,), stream=3))
+    assert drawn.dtype == bool
+    assert abs(drawn.mean() - p) <= 4 * (p * (1 - p) / COUNT) ** 0.5
+
+
+def test_randint_is_uniform_over_its_range() -> None:
+    drawn = run(randint(-3, 8, (COUNT,), dtype="int32", stream=4))
+    values, counts = np.unique(drawn, return_counts=True)
+    np.testing.assert_array_equal(values, np.arange(-3, 8))
+    assert stats.chisquare(counts).pvalue > ALPHA
+
+
+def test_every_call_has_a_stream_of_its_own() -> None:
+    a, b = uniform((8,)), uniform((8,))
+    assert a is not b
+    assert not np.array_equal(run(a), run(b))
+    assert uniform((8,), stream=5) is uniform((8,), stream=5)
+
+
+def test_streams_follow_the_building_order() -> None:
+    def build() -> list[Tensor]:
+        return [uniform((4,)), normal((4,)), bernoulli(0.5, (4,))]
+
+    reset_streams()
+    first = build()
+    reset_streams()
+    assert all(a is b for a, b in zip(first, build(), strict=True))
+    assert all(stream >= FIRST_STREAM for stream in map(_stream, first))
+    reset_streams()
+
+
+def _stream(result: Tensor) -> int:
+    while result.inputs:
+        result = result.inputs[0]
+    stream = result.attrs["stream"]
+    assert isinstance(stream, int)
+    return stream

@@ -1,0 +1,71 @@
+"""The road through the house: a module imports only from its own room and from rooms above, and only at its top."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "graphc"
+
+# Rooms on one line are siblings: none imports another. The package's own __init__ shows the house from outside.
+ROOMS = (
+    ("errors",), ("kernels",), ("ir",), ("ops",), ("dsl", "autodiff", "passes"), ("nn", "optim"), ("schedule",),
+    ("lower",), ("codegen",), ("runtime",), ("aot", "assembly"), ("pipeline",), ("api",), ("cli",), ("examples",),
+)  # fmt: skip
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+VISITORS = ("__init__.py", "__main__.py", "cli.py", "demo.py", "examples/")  # may use `graphc` as a user does
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
+    """The graphc modules that are imported, each as the path after `graphc.`; "" is the package itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = ["graphc.relative"] if node.level else [node.module or ""]
+            if names == ["graphc"]:
+                names = [f"graphc.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from ((name.partition(".")[2], node) for name in names if name.split(".")[0] == "graphc")
+
+
+def faults(path: str, source: str) -> list[str]:
+    """What is wrong with the imports of the module at `path`, relative to the package."""
+    tree, room = ast.parse(source), path.split("/")[0].removesuffix(".py")
+    top, found = set(tree.body), []
+    for target, node in imports(tree):
+        where, other = f"{path}:{node.lineno} imports graphc.{target}", target.split(".")[0]
+        guarded = any(isinstance(outer, (ast.If, ast.Try)) and node in ast.walk(outer) for outer in tree.body)
+        if node not in top and not guarded:
+            found.append(f"{where} inside a function or class")
+        if path.startswith(VISITORS) or room not in LEVEL:
+            continue
+        if other not in LEVEL:
+            found.append(f"{where}, which is no room")
+        elif other != room and LEVEL[other] >= LEVEL[room]:
+            found.append(f"{where}, which is not above {room}")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py")))
+def test_imports_go_up(path: str) -> None:
+    assert faults(path, (PACKAGE / path).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("ir/node.py", "from graphc.ops import record"),
+        ("dsl/a.py", "import graphc.passes.fold"),
+        ("ops/a.py", "def f():\n    from graphc.ir import node"),
+        ("ops/a.py", "from graphc import compile"),
+        ("ops/a.py", "from .record import Op"),
+        ("runtime/a.py", "from graphc.cli import main"),
+    ],
+)
+def test_the_test_notices(path: str, source: str) -> None:
+    assert faults(path, source)
