@@ -14,7 +14,8 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 INCLUDE = "kernels/cpu/include"
-HEADERS = sorted(map(str, Path(INCLUDE).rglob("*.h")))
+HEADERS = sorted(str(path) for path in Path(INCLUDE).rglob("*.h"))
+STEP_HEADERS = [f"{INCLUDE}/graphc/{name}.h" for name in ("execute", "isa", "launch", "threads")]
 
 # Each is safe alone, unlike -ffast-math: no errno, no traps; contraction is stated so that bits do not depend on it.
 FLAGS = ["-O3", "-g0", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wno-unused-function"]
@@ -35,8 +36,8 @@ DIRECTIVES = {
 }
 
 
-def extension(name: str, source: str, level: str = "baseline") -> Extension:
-    """One extension module over the kernel headers, compiled for an instruction set level."""
+def extension(name: str, source: str, depends: list[str], level: str = "baseline") -> Extension:
+    """One extension module over the headers it depends on, compiled for an instruction set level."""
     return Extension(
         name,
         [source],
@@ -48,15 +49,15 @@ def extension(name: str, source: str, level: str = "baseline") -> Extension:
         ],
         extra_compile_args=[*FLAGS, *LEVELS[level]],
         extra_link_args=["-pthread"],
-        depends=[*HEADERS, *map(str, Path("kernels/cpu").glob("*.px[di]"))],
+        depends=depends,
     )
 
 
 EXTENSIONS = [
-    extension("graphc.runtime.executor", "graphc/runtime/executor.pyx"),
-    extension("graphc.runtime.binding", "graphc/runtime/binding.pyx"),
-    extension("graphc.kernels.cpu.features", "kernels/cpu/features.pyx"),
-    *(extension(f"graphc.kernels.cpu.{level}", f"kernels/cpu/{level}.pyx", level) for level in CHOSEN),
+    *(extension(f"graphc.kernels.cpu.{level}", f"kernels/cpu/{level}.pyx", HEADERS, level) for level in CHOSEN),
+    extension("graphc.kernels.cpu.features", "kernels/cpu/features.pyx", [f"{INCLUDE}/graphc/features.h"]),
+    extension("graphc.runtime.executor", "graphc/runtime/executor.pyx", STEP_HEADERS),
+    extension("graphc.runtime.binding", "graphc/runtime/binding.pyx", []),
 ]
 
 

@@ -84,7 +84,7 @@ class _Assembly:
 
     def run(self) -> Assembled:
         self._number_values()
-        drafts = [self._draft(group) for group in self.groups]
+        drafts = [self._draft(group) for group in self.groups if any(node.size for node in group.members)]
         drafts, buffer_of = self._update(drafts)
         tasks = [Task(d.reads, d.writes, d.in_place, after) for d, after in zip(drafts, self.after, strict=True)]
         arrangement = arrange(self.values, tasks)
@@ -200,7 +200,7 @@ class _Assembly:
         self.after = [task.after for task in tasks]
         buffer_of = list(range(len(self.values)))
         for old, new in pairs:
-            if new in direct:
+            if new in direct or not self.values[old].nbytes:
                 buffer_of[new] = old
                 self.values[new] = Value(self.values[new].nbytes, self.values[old].storage)
             else:

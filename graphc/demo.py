@@ -6,6 +6,7 @@ plot of losses and accuracies and both models, and compares the speed of a step 
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -122,7 +123,7 @@ def _summary(runs: list[Run], digits: Digits) -> Table:
     title = f"digits: {len(digits.train_images):,} images to learn from, accuracy on {len(digits.test_images):,} others"
     table = Table(title=title)
     table.add_column("model")
-    for title in ("parameters", "compile", "steps", "training", "steps/s", "loss", "accuracy"):
+    for title in ("weights", "compile", "steps", "training", "steps/s", "loss", "accuracy"):
         table.add_column(title, justify="right")
     for run in runs:
         history, count = run.history, sum(parameter.size for parameter in run.model.parameters())
@@ -158,14 +159,18 @@ def _compare(console: Console, runs: list[Run], digits: Digits, seed: int) -> No
     if not torch_twin.available():
         console.print("To compare the speed with PyTorch, install it and run the demo again: pip install torch")
         return
-    table = Table(title="one training step of 64 images, median")
-    for title in ("model", "graphc", "PyTorch", "ratio"):
+    threads = sorted({1, os.cpu_count() or 1})
+    table = Table(title="a training step of 64 images, median; ratio to the faster PyTorch")
+    peers = [f"PyTorch, {count} thread{'s' * (count > 1)}" for count in threads]
+    for title in ("model", "graphc", *peers, "ratio"):
         table.add_column(title, justify="left" if title == "model" else "right")
     for run in runs:
         assert isinstance(run.model, nn.Sequential)
         batch = next(batches(digits, 64, np.random.default_rng(seed)))
-        ours, theirs = _medians([run.step, torch_twin.training_step(run.model)], batch)
-        table.add_row(run.name, f"{1e6 * ours:,.0f} µs", f"{1e6 * theirs:,.0f} µs", f"{theirs / ours:.2f}×")
+        rivals = [torch_twin.training_step(run.model, count) for count in threads]
+        ours, *theirs = _medians([run.step, *rivals], batch)
+        times = [f"{1e6 * seconds:,.0f} µs" for seconds in (ours, *theirs)]
+        table.add_row(run.name, *times, f"{min(theirs) / ours:.2f}×")
     console.print(table)
 
 
@@ -173,11 +178,11 @@ def _medians(steps: list[Callable[..., Any]], batch: tuple[Any, Any], rounds: in
     """The median seconds of a call of each step; they run in turns, so that a busy moment hits all alike."""
     arrays = tuple(np.ascontiguousarray(part) for part in batch)
     times: list[list[float]] = [[] for _ in steps]
-    for turn in range(rounds + 1):
-        for position, step in enumerate(steps):
+    for _ in range(rounds):
+        for step, found in zip(steps, times, strict=True):
+            step(*arrays)  # the first call of a turn finds cold caches and sleeping threads
             for _ in range(calls):
                 begin = time.perf_counter()
                 step(*arrays)
-                if turn:
-                    times[position].append(time.perf_counter() - begin)
+                found.append(time.perf_counter() - begin)
     return [statistics.median(found) for found in times]

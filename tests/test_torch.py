@@ -22,7 +22,10 @@ def _axes(name: str) -> Callable[..., Any]:
 
     def reduce(x: Any, axis: Any = None, keepdims: bool = False, **kwargs: Any) -> Any:
         axes = tuple(range(x.ndim)) if axis is None else axis
-        return x if axes == () else getattr(torch, name)(x, dim=axes, keepdim=keepdims, **kwargs)
+        if axes == ():  # which means all axes to PyTorch
+            x, axes, keepdims = x[..., None], -1, False
+        kwargs = {key: getattr(torch, value) if key == "dtype" else value for key, value in kwargs.items()}
+        return getattr(torch, name)(x, dim=axes, keepdim=keepdims, **kwargs)
 
     return reduce
 
@@ -54,7 +57,14 @@ def _clip(x: Any, *bounds: Any) -> Any:
 
 def _tensors(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that wants tensors, with Python numbers turned into them."""
-    return lambda *args: function(*(a if isinstance(a, torch.Tensor) else torch.tensor(a, dtype=torch.float64) for a in args))
+    return lambda *args: function(
+        *(a if isinstance(a, torch.Tensor) else torch.tensor(a, dtype=torch.float64) for a in args)
+    )
+
+
+def _aligned(shift: Any, axis: Any) -> tuple[Any, Any]:
+    """A shift for each axis."""
+    return ((shift,) * len(axis) if isinstance(axis, tuple) and isinstance(shift, int) else shift), axis
 
 
 def _softmax(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,15 +80,76 @@ def _softmax(function: Callable[..., Any]) -> Callable[..., Any]:
     return over
 
 
-SAME_NAME = (
-    "abs negative floor ceil trunc round sign sqrt exp exp2 expm1 log log2 log10 log1p erf erfc sin cos tan asin acos atan "
-    "sinh cosh tanh asinh acosh atanh sigmoid square reciprocal rsqrt logit sinc deg2rad rad2deg frac isnan isinf isfinite "
-    "signbit positive"
-).split()
-SAME_BINARY = (
-    "add subtract multiply divide floor_divide remainder maximum minimum atan2 fmax fmin hypot logaddexp logaddexp2 xlogy "
-    "fmod copysign heaviside equal not_equal less less_equal greater greater_equal"
-).split()
+SAME_NAME = [
+    "abs",
+    "negative",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "sign",
+    "sqrt",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "erf",
+    "erfc",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "sigmoid",
+    "square",
+    "reciprocal",
+    "rsqrt",
+    "logit",
+    "sinc",
+    "deg2rad",
+    "rad2deg",
+    "frac",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "signbit",
+    "positive",
+]
+SAME_BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "floor_divide",
+    "remainder",
+    "maximum",
+    "minimum",
+    "atan2",
+    "fmax",
+    "fmin",
+    "hypot",
+    "logaddexp",
+    "logaddexp2",
+    "xlogy",
+    "fmod",
+    "copysign",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+]
 TORCH: dict[str, Callable[..., Any]] = {
     **{name: getattr(torch, name) for name in SAME_NAME},
     **{name: _tensors(getattr(torch, {"equal": "eq", "not_equal": "ne"}.get(name, name))) for name in SAME_BINARY},
@@ -107,16 +178,42 @@ TORCH: dict[str, Callable[..., Any]] = {
     "gelu": lambda x, approximate="none": functional.gelu(x, approximate=approximate),
     "softplus": lambda x, beta=1.0: functional.softplus(x, beta, threshold=100),
     "log_sigmoid": functional.logsigmoid,
+    "hardsigmoid": lambda x: functional.relu6(x + 3) / 6,  # its own rounds 1/6 to float32
+    "matmul": torch.matmul,
+    "einsum": torch.einsum,
+    "inner": torch.inner,
+    "tensordot": lambda a, b, axes=2: torch.tensordot(a, b, axes),
+    "vecdot": lambda a, b, axis=-1: torch.linalg.vecdot(a, b, dim=axis),
+    "outer": lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)),
+    "broadcast_to": torch.broadcast_to,
+    "diagonal": torch.diagonal,
+    "trace": lambda x, offset=0, axis1=0, axis2=1: torch.diagonal(x, offset, axis1, axis2).sum(-1),
+    "moveaxis": torch.moveaxis,
+    "swapaxes": torch.swapaxes,
+    "roll": lambda x, shift, axis=None: torch.roll(x, *_aligned(shift, axis)),
+    "take_along_axis": lambda x, indices, axis=-1: torch.take_along_dim(x, indices.long(), axis),
+    "tril": torch.tril,
+    "triu": torch.triu,
+    "nan_to_num": torch.nan_to_num,
+    "isclose": torch.isclose,
+    "argmax": lambda x, axis=None, keepdims=False: torch.argmax(x, axis, keepdims),
+    "argmin": lambda x, axis=None, keepdims=False: torch.argmin(x, axis, keepdims),
+    **{name: _tensors(getattr(torch, name)) for name in ("logical_and", "logical_or", "logical_xor", "logical_not")},
     **{
         name: getattr(functional, name)
-        for name in (
-            "leaky_relu elu selu celu silu mish relu6 hardtanh hardsigmoid hardswish softsign tanhshrink softshrink "
-            "hardshrink threshold"
-        ).split()
+        for name in ["linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"]
+    },
+    **{
+        name: getattr(functional, name)
+        for name in ["leaky_relu", "elu", "selu", "celu", "silu", "mish", "relu6", "hardtanh", "hardswish", "softsign", "tanhshrink", "softshrink", "hardshrink", "threshold"]
     },
 }  # fmt: skip
-DIFFERENT = {
-    ("softsign", "second"): "PyTorch has no second derivative where x is negative and small",
+# Where PyTorch's derivatives are nan although the true ones are not.
+NAN_THERE = {
+    "logaddexp": "second derivatives of infinitely far operands are 0",
+    "logaddexp2": "second derivatives of infinitely far operands are 0",
+    "power": "second derivatives at base 0",
+    "sinc": "second derivative at 0 is -pi**2 / 3",
 }
 
 
@@ -142,6 +239,7 @@ def differences(built: Built, function: Callable[..., Any]) -> list[str]:
     ours = built.outputs[0]
     faults = _compare("value", evaluate([ours], built.values), [theirs])
     graded = built.case.function.differentiable and built.case.sample.grad and variables and ours.dtype.is_float
+    name = built.case.function.name
     if faults or not graded or not theirs.requires_grad:
         return faults
     rng = np.random.default_rng(1)
@@ -159,13 +257,14 @@ def differences(built: Built, function: Callable[..., Any]) -> list[str]:
         their_first, variables, [torch.tensor(w) for w in second_weights], allow_unused=True
     )
     their_second = [torch.zeros_like(v) if g is None else g for g, v in zip(their_second, variables, strict=True)]
-    return faults + _compare("second gradient", evaluate(second, built.values), their_second)
+    return faults + _compare("second gradient", evaluate(second, built.values), their_second, name in NAN_THERE)
 
 
-def _compare(what: str, ours: list[Any], theirs: list[Any]) -> list[str]:
+def _compare(what: str, ours: list[Any], theirs: list[Any], excuse_nan: bool = False) -> list[str]:
     faults = []
     for a, tensor in zip(ours, theirs, strict=True):
-        b = tensor.detach().numpy()
+        b = tensor.detach().numpy(force=True)
+        b = np.where(np.isnan(b) & np.isfinite(a), a, b) if excuse_nan and a.shape == b.shape else b
         if a.shape != b.shape:
             faults.append(f"{what}: shape {a.shape}, PyTorch says {b.shape}")
         elif not np.allclose(a, b, 1e-9, 1e-10, equal_nan=True):

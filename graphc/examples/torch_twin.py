@@ -42,16 +42,16 @@ def _layer(peers: Any, layer: nn.Module) -> Any:
     return kind(layer.p) if isinstance(layer, nn.Dropout) else kind()
 
 
-def training_step(model: nn.Sequential, threads: int | None = None) -> Callable[[Any, Any], float]:
+def training_step(model: nn.Sequential, threads: int) -> Callable[[Any, Any], float]:
     """`(images, labels) → loss`: forward, backward and AdamW in eager PyTorch, from NumPy arrays as graphc's step."""
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     copy = twin(model).train()
     optimizer = torch.optim.AdamW(copy.parameters(), lr=1e-3)
 
     def step(images: Any, labels: Any) -> float:
+        if torch.get_num_threads() != threads:  # setting it makes a new pool each time
+            torch.set_num_threads(threads)
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(copy(torch.from_numpy(images)), torch.from_numpy(labels).long())
         loss.backward()

@@ -16,7 +16,8 @@
 A value is a *row* value if it depends on no reduce dim: a Reduce, a Literal, a Load, Iota or Random whose index has zero
 strides and no guard over the reduce dims, a Compute of row values. All others are *full*. A row value used with a full
 one is repeated along the reduce dims. With `space.reduce == ()` there is a single level and every value counts as row.
-A Store of a row value writes once a row; a Store of a full value once an element. Several Reduces may follow each other
+A Store of a row value writes once a row, or, at an index
+that varies along the reduce dims, the same value all along it; a Store of a full value writes once an element. Several Reduces may follow each other
 (max, then the sum of exponentials): that is a row program. `dtype` is the dtype in which the value is rounded: bfloat16
 and float16 are computed in float32 and rounded after each statement, 8-bit integers wrap after each statement.
 Reductions of float values accumulate in a fixed tree that depends on the extents alone.

@@ -99,10 +99,8 @@ def _store_fault(kernel: Kernel, index: Index, arg: int, dims: int) -> str:
     if fault:
         return fault
     space = kernel.space
-    reduce = space.reduce_dims
-    stored = [d for d in range(dims) if not (kernel.is_row[arg] and d in reduce)]
-    if any(index.strides[d] for d in range(dims) if d not in stored):
-        return "stores a row value at an index that varies along a reduce dim"
+    row = kernel.is_row[arg] and not any(index.strides[d] for d in space.reduce_dims)
+    stored = [d for d in range(dims) if not (row and d in space.reduce_dims)]
     if any(space.extents[d] > 1 and not index.strides[d] for d in stored):
         return "writes an element more than once"
     return ""

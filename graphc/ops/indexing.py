@@ -83,7 +83,7 @@ def _items(key: Any, x: Tensor) -> list[Any]:
     """The parts of a key, one for each axis of `x`, with None for new axes and `_GAP` where an ellipsis was."""
     parts: list[Any] = []
     for part in key if isinstance(key, tuple) else (key,):
-        parts.extend(_plain(part, x))
+        parts.extend(_plain(part))
     taken = sum(part is not None and part is not Ellipsis for part in parts)
     if taken > x.ndim:
         raise shape_error(f"{x!r} has {x.ndim} axes; the key {_text(key)} indexes {taken}")
@@ -94,32 +94,35 @@ def _items(key: Any, x: Tensor) -> list[Any]:
     return [*parts[:place], *([_GAP] * bool(dots)), *[slice(None)] * (x.ndim - taken), *parts[place + 1 :]]
 
 
-def _plain(part: Any, x: Tensor) -> Sequence[Any]:
+def _plain(part: Any) -> Sequence[Any]:
     """A part of a key as None, an ellipsis, a slice, an int, an array of int64 or a tensor; a known mask as several."""
     if part is None or part is Ellipsis or isinstance(part, slice):
         return (part,)
-    if isinstance(part, (bool, np.bool_)):
-        raise with_location(DTypeError(f"{part} is no index; use None for a new axis, or gx.where"), capture())
+    _check_kind(part)
     if isinstance(part, (int, np.integer)):
         return (int(part),)
-    if isinstance(part, Tensor) and part.dtype.kind == "bool":
-        raise with_location(
-            DTypeError(
-                f"the mask {part!r} would give a shape that depends on data; use gx.where(mask, a, b), multiply by the "
-                "mask, or index with a NumPy array of bools known while building"
-            ),
-            capture(),
-        )
-    if not isinstance(part, (Tensor, np.ndarray, list, tuple)):
-        raise with_location(
-            DTypeError(f"indices are integers, slices, ..., None and integer arrays; not {part!r}"), capture()
-        )
     if not isinstance(part, Tensor) and np.ndim(part) and np.asarray(part).dtype == bool:
         return [_Mask(*pair) for pair in zip(np.nonzero(part), np.shape(part), strict=True)]
     known = known_index(part)
     if known is None:
         return (part,)
     return (known if known.ndim else int(known),)
+
+
+def _check_kind(part: Any) -> None:
+    """Raises DTypeError for what is no index."""
+    if isinstance(part, (bool, np.bool_)):
+        message = f"{part} is no index; use None for a new axis, or gx.where"
+    elif isinstance(part, Tensor) and part.dtype.kind == "bool":
+        message = (
+            f"the mask {part!r} would give a shape that depends on data; use gx.where(mask, a, b), multiply by the "
+            "mask, or index with a NumPy array of bools known while building"
+        )
+    elif not isinstance(part, (int, np.integer, Tensor, np.ndarray, list, tuple)):
+        message = f"indices are integers, slices, ..., None and integer arrays; not {part!r}"
+    else:
+        return
+    raise with_location(DTypeError(message), capture())
 
 
 def _text(key: Any) -> str:

@@ -5,6 +5,7 @@ contains `simplify`; and `split_reductions` comes last, since `simplify` would u
 subexpressions need no pass (see `rewriting`).
 """
 
+from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
 from graphc.passes.simplify import simplify
@@ -12,4 +13,4 @@ from graphc.passes.split_reductions import split_reductions
 from graphc.passes.stability import stabilise
 from graphc.passes.views import transpose_products
 
-__all__ = ["fold_constants", "resolve_marks", "simplify", "split_reductions", "stabilise", "transpose_products"]
+__all__ = ["fill_empty", "fold_constants", "resolve_marks", "simplify", "split_reductions", "stabilise", "transpose_products"]

@@ -12,7 +12,7 @@ __all__ = ["Profile", "ProfileRow", "profile_of"]
 
 @dataclass(frozen=True)
 class ProfileRow:
-    """One launch: its mean time in microseconds, its share of the step, and the rates that follow from its size."""
+    """One launch: its median time in microseconds, its share of the step, and the rates that follow from its size."""
 
     label: str
     kernel: str
@@ -32,7 +32,7 @@ class Profile:
 
     @property
     def microseconds(self) -> float:
-        """Mean time of a whole step."""
+        """Time of a whole step: the sum over its launches."""
         return sum(row.microseconds for row in self.rows)
 
     def __str__(self) -> str:
@@ -43,12 +43,12 @@ class Profile:
                 f"{_cut(row.label, 31):<32}{_cut(row.kernel, 19):<20}{row.microseconds:>10.2f}{row.share:>8.1%}"
                 f"{row.gigabytes_per_second:>8.1f}{row.gigaops_per_second:>8.1f}"
             )
-        lines.append(f"{'total':<52}{self.microseconds:>10.2f}   mean of {self.runs} runs on one thread")
+        lines.append(f"{'total':<52}{self.microseconds:>10.2f}   median of {self.runs} runs on one thread")
         return "\n".join(lines)
 
 
 def profile_of(plan: Plan, nanoseconds: Sequence[float], runs: int) -> Profile:
-    """The profile for the mean `nanoseconds` of each launch."""
+    """The profile for the median `nanoseconds` of each launch."""
     total = sum(nanoseconds) or 1.0
     rows = [
         ProfileRow(

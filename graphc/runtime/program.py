@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from statistics import median
 from typing import Any, Protocol
 
 from graphc.errors import InputError
@@ -129,7 +130,7 @@ class Program:
         return MemoryReport(parameter, 0, given, results, 0, 0, 0, 0)
 
     def profile(self, /, *arrays: Any, runs: int = 10, **named: Any) -> Profile:
-        """The time of each launch, mean of `runs` steps on one thread. Parameters and the random step stay as they are.
+        """The time of each launch, median of `runs` steps on one thread. Parameters and the random step stay as they are.
 
         >>> print(step.profile(x_batch, y_batch))
         """
@@ -146,4 +147,4 @@ class Program:
                 for array, value in zip(self._parameters, saved, strict=True):
                     array[...] = value
                 engine.step = step
-        return profile_of(plan, [sum(times) / len(samples) for times in zip(*samples, strict=True)], len(samples))
+        return profile_of(plan, [median(times) for times in zip(*samples, strict=True)], len(samples))

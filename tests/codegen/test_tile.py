@@ -90,7 +90,7 @@ def test_arguments_of_every_level(level: str, dtype: str, shape: tuple[int, int,
     rng = np.random.default_rng(4)
     dense = strides_of(shape)
     row = (shape[2], 0, 1)
-    operands, buffers = [Operand(kind, "read")] * 4, [small_values(rng, kind, 250) for _ in range(4)]
+    operands, buffers = [Operand(kind, "read")] * 4, [small_values(rng, kind, 700) for _ in range(4)]
     body: list[Statement] = [Load(0, kind, Index(0, dense)), Load(1, kind, Index(2, row)), Literal(kind, 2), Load(2, kind, Index(5, (0, 0, 0)))]
     ops = ["add", "subtract", "multiply", "maximum", "minimum", "less", "greater_equal", "equal", *(["divide"] if kind.is_float else [])]
     for op in ops:

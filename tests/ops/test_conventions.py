@@ -135,7 +135,20 @@ def test_promotion(values: tuple[Any, Any], expected: str) -> None:
 
 
 def test_every_function_with_a_kink_states_its_convention() -> None:
-    for name in ("abs", "relu", "maximum", "minimum", "max", "min", "clip", "norm", "std", "leaky_relu", "elu", "power"):
+    for name in (
+        "abs",
+        "relu",
+        "maximum",
+        "minimum",
+        "max",
+        "min",
+        "clip",
+        "norm",
+        "std",
+        "leaky_relu",
+        "elu",
+        "power",
+    ):
         assert FUNCTIONS[name].convention, name
 
 

@@ -143,6 +143,21 @@ def test_an_epilogue_may_read_what_its_kernel_wrote() -> None:
         verify(edit(plan, 0, kernel="tile"))
 
 
+def test_an_epilogue_may_write_in_the_place_of_what_its_kernel_wrote() -> None:
+    """Both buffers are born in one launch; the kernel's own result dies there."""
+    plan = edit_buffer(in_place(), 3, first=0)
+    launch = replace(
+        plan.launches[0], kernel="gemm", program=0, writes=(2, 3), program_operands=(Ref(2), Ref(3)), in_place=((2, 3),)
+    )
+    buffers = list(edit_buffer(plan, 2, last=0).buffers)
+    final = add_launch(3, 0, 1, 16, depends=[0])
+    plan = replace(plan, buffers=tuple(buffers), launches=(launch, final), programs=((1,),))
+    plan = edit_buffer(plan, 3, last=1)
+    assert verify(plan) is plan
+    with pytest.raises(InternalError, match="overlap at launch 0"):
+        verify(edit(plan, 0, in_place=()))
+
+
 def random_plan(seed: int, count: int = 40) -> Plan:
     """Launches that read earlier results at random; every buffer has bytes of its own, every dependency is declared."""
     random = np.random.default_rng(seed)

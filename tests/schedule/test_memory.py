@@ -139,9 +139,9 @@ def test_check_catches_any_planted_overlap():
     ],
 )
 def test_large_problems_take_seconds(name, blocks):
-    begin = time.perf_counter()
+    begin = time.process_time()
     placement = place(blocks)
-    took = time.perf_counter() - begin
+    took = time.process_time() - begin
     check(blocks, placement, alignment=64)
     assert placement.peak <= 1.1 * placement.lower_bound
     assert took < 20

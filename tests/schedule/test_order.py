@@ -76,7 +76,7 @@ def test_nothing_to_order():
 def test_a_hundred_thousand_launches():
     count = 100_000
     depends = [[max(i - 1, 0), i // 2] if i else [] for i in range(count)]
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = order(count, depends, [[i] for i in range(count)], depends, [64] * count)
     assert _is_topological(found, depends)
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20

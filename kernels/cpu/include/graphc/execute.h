@@ -40,8 +40,8 @@ typedef struct gc_step {
     int64_t scratch_stride;
     int64_t work;     /* scalar operations that several threads can share */
     int64_t runs;     /* how often the step ran, for choosing how to run it */
-    int64_t alone;    /* fastest run on one thread, in nanoseconds */
-    int64_t together; /* fastest run on all threads */
+    int64_t alone;    /* recent nanoseconds of a run on one thread; 0 before the first */
+    int64_t together; /* the same on all threads */
     pthread_mutex_t lock; /* for threads that sleep until a stage is done */
     pthread_cond_t finished;
     atomic_int sleepers;
@@ -152,7 +152,7 @@ static void gc_step_prepare(gc_step *step) {
     pthread_cond_init(&step->finished, NULL);
     atomic_store(&step->sleepers, 0);
     step->forks = atomic_load(&gc_forks);
-    step->alone = step->together = INT64_MAX;
+    step->alone = step->together = 0;
 }
 
 static void gc_step_dispose(gc_step *step) {
@@ -172,9 +172,10 @@ static void gc_step_together(gc_step *step, int threads) {
 }
 
 /* The choice between the two ---------------------------------------------------------------------------------------
- * Steps below GC_LITTLE_WORK run alone, steps above GC_MUCH_WORK together. In between, and as the machine may be busy
- * with something else, the faster way is found by measuring, now and again; a step that takes one thread less than
- * GC_SHORT_STEP nanoseconds is not worth waking anybody for. */
+ * Steps below GC_LITTLE_WORK run alone, steps above GC_MUCH_WORK together. In between the faster way is found by
+ * measuring, a few runs of each and again after a while, as the machine may be busy with something else; when the chosen
+ * way slows down past the other, the other is taken. A step that takes one thread less than GC_SHORT_STEP nanoseconds is
+ * not worth waking anybody for. */
 #define GC_LITTLE_WORK 100000
 #define GC_MUCH_WORK 100000000
 #define GC_SHORT_STEP 100000
@@ -186,7 +187,7 @@ static int gc_step_shared(gc_step *step) {
         return step->work > GC_MUCH_WORK;
     const int64_t run = step->runs++ % GC_TRIAL_PERIOD;
     if (run == 0)
-        step->alone = step->together = INT64_MAX;
+        step->alone = step->together = 0;
     if (run < GC_TRIALS || step->alone < GC_SHORT_STEP)
         return 0;
     return run < 2 * GC_TRIALS || step->together < step->alone;
@@ -205,9 +206,8 @@ static void gc_step_run(gc_step *step, int threads) {
     else
         gc_step_alone(step);
     const int64_t elapsed = gc_nanoseconds() - before;
-    int64_t *fastest = shared ? &step->together : &step->alone;
-    if (elapsed < *fastest)
-        *fastest = elapsed;
+    int64_t *recent = shared ? &step->together : &step->alone;
+    *recent = *recent ? (3 * *recent + elapsed) / 4 : elapsed;
 }
 
 #endif

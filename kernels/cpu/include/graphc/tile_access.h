@@ -187,7 +187,7 @@ static inline void gc_copy_run(char *to, int64_t to_stride, const char *from, in
     }
     switch (size) {
     case 1: GC_COPY_RUN(uint8_t);
-    case 2: GC_COPY_RUN(uint16_t __attribute__((may_alias)));
+    case 2: GC_COPY_RUN(gc_raw16);
     case 4: GC_COPY_RUN(gc_raw32);
     default: GC_COPY_RUN(gc_raw64);
     }

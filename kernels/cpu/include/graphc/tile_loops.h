@@ -17,7 +17,8 @@ typedef uint32_t gc_u32;
 typedef int64_t gc_i64;
 typedef float gc_f32;
 typedef double gc_f64;
-typedef uint32_t __attribute__((may_alias)) gc_raw32; /* the bits of any 32-bit type */
+typedef uint16_t __attribute__((may_alias)) gc_raw16; /* the bits of any type of that size */
+typedef uint32_t __attribute__((may_alias)) gc_raw32;
 typedef uint64_t __attribute__((may_alias)) gc_raw64;
 
 #define GC_EACH _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
@@ -301,6 +302,7 @@ GC_UNARY(to_odd_f64, f32, f64, gc_narrow_to_odd)
     }
 
 GC_REPEAT(u8, uint8_t)
+GC_REPEAT(u16, gc_raw16)
 GC_REPEAT(u32, gc_raw32)
 GC_REPEAT(i64, gc_raw64)
 

@@ -65,11 +65,11 @@ typedef struct gc_entry {
     GC_AT(load, T, VV) = {gc_loop_load, GC_READS, {GC_S(T), 0, 0, 0}},                                                 \
     GC_AT(load_over, T, VV) = {gc_loop_load_over, GC_READS, {GC_S(T), GC_S(T), 0, 0}},                                 \
     GC_AT(bind, T, VV) = {gc_loop_bind, GC_WRITES, {0, GC_S(T), 0, 0}},                                                \
-    GC_AT(store, T, VV) = {gc_loop_store, GC_WRITES, {0, GC_S(T), 0, 0}},
-#define GC_CHOICE_ENTRIES(T)                                                                                           \
-    GC_WHERE_ENTRY(T, VV, vv) GC_WHERE_ENTRY(T, VS, vs) GC_WHERE_ENTRY(T, SV, sv) GC_WHERE_ENTRY(T, SS, ss)            \
+    GC_AT(store, T, VV) = {gc_loop_store, GC_WRITES, {0, GC_S(T), 0, 0}},                                              \
     GC_AT(repeat, T, VS) = {gc_loop_repeat_##T##_vs, GC_COMPUTES, {GC_S(T), GC_S(T), 0, 0}},                           \
     GC_AT(repeat, T, VR) = {gc_loop_repeat_##T##_vr, GC_COMPUTES, {GC_S(T), GC_S(T), 0, 0}},
+#define GC_CHOICE_ENTRIES(T)                                                                                           \
+    GC_WHERE_ENTRY(T, VV, vv) GC_WHERE_ENTRY(T, VS, vs) GC_WHERE_ENTRY(T, SV, sv) GC_WHERE_ENTRY(T, SS, ss)
 
 #define GC_REDUCE_ENTRIES(op, T, finish)                                                                               \
     GC_AT(op##_start, T, VV) = {gc_loop_##op##_start_##T, GC_STARTS, {GC_STATE, 0, 0, 0}},                             \

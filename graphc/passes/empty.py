@@ -1,0 +1,38 @@
+"""Arrays without elements: after this pass no loop nest and no library kernel runs over nothing.
+
+    f(...) of size 0                    = broadcast_to(0)
+    sum, any, all over nothing          = broadcast_to(0), broadcast_to(False), broadcast_to(True)
+    contraction of empty operands       = broadcast_to(0)
+"""
+
+from __future__ import annotations
+
+from graphc.ir.graph import Graph, rebuild
+from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ops.build import full
+from graphc.ops.record import Kind, op_of
+from graphc.passes.rewriting import rebuilt
+
+__all__ = ["fill_empty"]
+
+_OF_NOTHING = {"sum": 0, "max": False, "min": True}  # max and min over nothing exist for bool alone
+
+
+def fill_empty(graph: Graph) -> Graph:
+    """`graph` with what has no elements, or is made of none, replaced by constants."""
+
+    def rewrite(node: Node, inputs: tuple[Node, ...]) -> Node:
+        kind, since = op_of(node).kind, next_serial()
+        empty = any(source.size == 0 for source in inputs)
+        if kind is Kind.SOURCE or not (node.size == 0 or empty):
+            return rebuilt(node, inputs)
+        if node.size == 0 or kind is Kind.CONTRACTION:
+            new: Node = full(node.shape, 0, node.dtype)
+        elif kind is Kind.REDUCTION:
+            new = full(node.shape, _OF_NOTHING[node.op], node.dtype)
+        else:
+            return rebuilt(node, inputs)
+        inherit_location([new], since, node.location)
+        return new
+
+    return rebuild(graph, rewrite)
