@@ -6,6 +6,7 @@ backend, or the interpreter stands in for one. `backend="auto"` takes the first 
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -64,7 +65,13 @@ def compile(
         raise _located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
     graph, structure = build_graph(inputs, outputs, updates)
     build = _interpreted if backend == "numpy" else _executed
-    program = build(graph, structure, threads or _processors(), seed)
+    collecting = gc.isenabled()
+    gc.disable()  # the many records of a large graph live until the end; looking for cycles among them doubles the time
+    try:
+        program = build(graph, structure, threads or _processors(), seed)
+    finally:
+        if collecting:
+            gc.enable()
     if memory_budget is not None and program.memory.peak_bytes > memory_budget:
         raise _located(
             MemoryBudgetError(

@@ -78,8 +78,7 @@ class _Assembly:
     types: list[TensorType] = field(default_factory=list)
     owners: list[Node | None] = field(default_factory=list)
     number: dict[Node | None, int] = field(default_factory=dict)
-    programs: dict[tuple[int, ...], int] = field(default_factory=dict)
-    sources: list[str] = field(default_factory=list)
+    programs: dict[Kernel, tuple[int, TileProgram]] = field(default_factory=dict)
     after: list[tuple[int, ...]] = field(default_factory=list)
 
     def run(self) -> Assembled:
@@ -91,7 +90,8 @@ class _Assembly:
         plan = self._plan(drafts, arrangement, buffer_of)
         parameters = tuple(o for o in self.owners if isinstance(o, Parameter))
         constants = tuple(o.attrs["value"].array for o in self.owners if o is not None and o.op == "constant")
-        return Assembled(plan, parameters, constants, "\n".join(self.sources))
+        source = "\n".join(f"program {n}: {kernel_text(kernel)}" for kernel, (n, _) in self.programs.items())
+        return Assembled(plan, parameters, constants, source)
 
     # Values ----------------------------------------------------------------------------------------------------------
     def _add_value(self, node: Node | None, name: str, type: TensorType, storage: str | None) -> int:
@@ -146,9 +146,8 @@ class _Assembly:
     # Launches --------------------------------------------------------------------------------------------------------
     def _draft(self, group: Group) -> _Draft:
         kernel, kernel_operands = lower_group(group) if group.is_fused else (None, ())
-        program = assemble(kernel) if kernel is not None else None
+        number, program = self._program(kernel) if kernel is not None else (-1, None)
         located = tuple(self._locate(o.node) for o in kernel_operands)
-        number = self._program(program, kernel) if program is not None and kernel is not None else -1
         reads = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "read"]
         writes = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "write"]
         pairs = _in_place(kernel, located) if kernel is not None else ()
@@ -185,12 +184,11 @@ class _Assembly:
             operands.append((value, offset + view.offset * source.dtype.itemsize))
         return views, operands
 
-    def _program(self, program: TileProgram, kernel: Kernel) -> int:
-        known = len(self.programs)
-        number = self.programs.setdefault(program.words, known)
-        if number == known:
-            self.sources.append(f"kernel {number}\n{kernel_text(kernel)}")
-        return number
+    def _program(self, kernel: Kernel) -> tuple[int, TileProgram]:
+        """The program of a kernel, and its number; equal kernels have one."""
+        if kernel not in self.programs:
+            self.programs[kernel] = len(self.programs), assemble(kernel)
+        return self.programs[kernel]
 
     # Updates ---------------------------------------------------------------------------------------------------------
     def _update(self, drafts: list[_Draft]) -> tuple[list[_Draft], list[int]]:
@@ -215,11 +213,11 @@ class _Assembly:
         index = Index(0, (1,))
         body = (Load(0, type.dtype, index), Store(1, index, 0))
         kernel = Kernel((Operand(type.dtype, "read"), Operand(type.dtype, "write")), Space((), (), (type.size,)), body)
-        program = assemble(kernel)
+        number, program = self._program(kernel)
         return _Draft(
             label="copy", kernel="tile", params=(), operands=(), reads=(source,), writes=(target,), in_place=(),
             tiles=program.tiles, scratch=program.scratch, work=program.work,
-            program=self._program(program, kernel), program_operands=((source, 0), (target, 0)),
+            program=number, program_operands=((source, 0), (target, 0)),
         )  # fmt: skip
 
     # The plan --------------------------------------------------------------------------------------------------------
@@ -233,7 +231,7 @@ class _Assembly:
         return Plan(
             tuple(self._buffer(value, arrangement) for value in kept),
             tuple(self._launch(drafts[n], arrangement.depends[at], buffer) for at, n in enumerate(arrangement.order)),
-            tuple(self.programs), tuple(range(len(self.graph.inputs))), outputs,
+            tuple(program.words for _, program in self.programs.values()), tuple(range(len(self.graph.inputs))), outputs,
             tuple(b for b, op in enumerate(ops) if op == "parameter"),
             tuple(b for b, op in enumerate(ops) if op == "constant"),
             buffer[self.number[None]] if None in self.number else -1, arrangement.arena_bytes,

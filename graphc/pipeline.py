@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from graphc.assembly import Assembled, assemble_plan
 from graphc.ir.graph import Graph
-from graphc.passes import fill_empty, fold_constants, resolve_marks, simplify, split_reductions, stabilise, transpose_products
+from graphc.passes import fill_empty, resolve_marks, split_reductions, stabilise, transpose_products
 from graphc.runtime.verify import verify
 from graphc.schedule.fusion import fuse
 from graphc.schedule.results import separate_results
@@ -20,8 +20,7 @@ __all__ = ["PASSES", "compile_plan", "optimise"]
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
     fill_empty,  # what has no elements becomes a constant
-    fold_constants,  # what depends on constants alone becomes a constant
-    stabilise,  # algebra that changes no value, and log(softmax), log1p, softplus, ...: no overflow, no cancellation
+    stabilise,  # constants folded, algebra that changes no value, and log(softmax), log1p, softplus, ...: no overflow, no cancellation
     transpose_products,  # transposes go where a matrix product reads them for nothing
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel
     separate_results,  # every result in a buffer of its own

@@ -80,76 +80,22 @@ def _softmax(function: Callable[..., Any]) -> Callable[..., Any]:
     return over
 
 
-SAME_NAME = [
-    "abs",
-    "negative",
-    "floor",
-    "ceil",
-    "trunc",
-    "round",
-    "sign",
-    "sqrt",
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "erf",
-    "erfc",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "sigmoid",
-    "square",
-    "reciprocal",
-    "rsqrt",
-    "logit",
-    "sinc",
-    "deg2rad",
-    "rad2deg",
-    "frac",
-    "isnan",
-    "isinf",
-    "isfinite",
-    "signbit",
-    "positive",
-]
-SAME_BINARY = [
-    "add",
-    "subtract",
-    "multiply",
-    "divide",
-    "floor_divide",
-    "remainder",
-    "maximum",
-    "minimum",
-    "atan2",
-    "fmax",
-    "fmin",
-    "hypot",
-    "logaddexp",
-    "logaddexp2",
-    "xlogy",
-    "fmod",
-    "copysign",
-    "equal",
-    "not_equal",
-    "less",
-    "less_equal",
-    "greater",
-    "greater_equal",
-]
+SAME_NAME = (
+    "abs", "negative", "floor", "ceil", "trunc", "round", "sign", "sqrt", "exp", "exp2", "expm1", "log", "log2",
+    "log10", "log1p", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh",
+    "acosh", "atanh", "sigmoid", "square", "reciprocal", "rsqrt", "logit", "sinc", "deg2rad", "rad2deg", "frac",
+    "isnan", "isinf", "isfinite", "signbit", "positive",
+)  # fmt: skip
+SAME_BINARY = (
+    "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "maximum", "minimum", "atan2", "fmax",
+    "fmin", "hypot", "logaddexp", "logaddexp2", "xlogy", "fmod", "copysign", "equal", "not_equal", "less",
+    "less_equal", "greater", "greater_equal",
+)  # fmt: skip
+FUNCTIONAL = (
+    "linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "max_pool1d", "max_pool2d", "avg_pool1d",
+    "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "leaky_relu", "elu", "selu", "celu", "silu", "mish",
+    "relu6", "hardtanh", "hardswish", "softsign", "tanhshrink", "softshrink", "hardshrink", "threshold",
+)  # fmt: skip
 TORCH: dict[str, Callable[..., Any]] = {
     **{name: getattr(torch, name) for name in SAME_NAME},
     **{name: _tensors(getattr(torch, {"equal": "eq", "not_equal": "ne"}.get(name, name))) for name in SAME_BINARY},
@@ -158,7 +104,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "min": _axes("amin"),
     "var": lambda x, axis=None, keepdims=False, correction=0: _axes("var")(x, axis, keepdims, correction=correction),
     "std": lambda x, axis=None, keepdims=False, correction=0: _axes("std")(x, axis, keepdims, correction=correction),
-    "norm": lambda x, ord=2, axis=None, keepdims=False: torch.linalg.vector_norm(x, ord, axis, keepdims),
+    "norm": lambda x, order=2, axis=None, keepdims=False: torch.linalg.vector_norm(x, order, axis, keepdims),
     "prod": _prod,
     "cumsum": _flat("cumsum"),
     "cumprod": _flat("cumprod"),
@@ -199,15 +145,8 @@ TORCH: dict[str, Callable[..., Any]] = {
     "argmax": lambda x, axis=None, keepdims=False: torch.argmax(x, axis, keepdims),
     "argmin": lambda x, axis=None, keepdims=False: torch.argmin(x, axis, keepdims),
     **{name: _tensors(getattr(torch, name)) for name in ("logical_and", "logical_or", "logical_xor", "logical_not")},
-    **{
-        name: getattr(functional, name)
-        for name in ["linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"]
-    },
-    **{
-        name: getattr(functional, name)
-        for name in ["leaky_relu", "elu", "selu", "celu", "silu", "mish", "relu6", "hardtanh", "hardswish", "softsign", "tanhshrink", "softshrink", "hardshrink", "threshold"]
-    },
-}  # fmt: skip
+    **{name: getattr(functional, name) for name in FUNCTIONAL},
+}
 # Where PyTorch's derivatives are nan although the true ones are not.
 NAN_THERE = {
     "logaddexp": "second derivatives of infinitely far operands are 0",

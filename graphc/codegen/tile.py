@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from graphc.codegen.tile_nest import Nest, without_empty_reductions
 from graphc.codegen.tile_place import (
-    STRIP, Slots, Steps, assign_slots, chunk_steps, instructions_of, places, resident_steps, tile_bytes,
+    STRIP, Slots, Steps, assign_slots, chunk_steps, flat_steps, instructions_of, places, resident_steps, tile_bytes,
 )  # fmt: skip
 from graphc.codegen.tile_select import Selection, select
 from graphc.codegen.tile_words import FULL, ONE, ROW, Instruction, Layout, encode
@@ -54,33 +54,29 @@ def assemble(kernel: Kernel) -> TileProgram:
     """
     verify(kernel)
     nest = Nest(without_empty_reductions(kernel))
-    selection, slots, steps = _fitted(nest)
+    selection = select(nest, resident=True)
+    slots = assign_slots(nest, selection)
+    if nest.is_flat:
+        steps, block = flat_steps(nest, selection, tile_bytes(slots, selection))
+        return _program(nest, selection, slots, steps, block)
+    steps_or_none = resident_steps(nest, tile_bytes(slots, selection))
+    # what reads everything just once, for one round of reductions, gains nothing from holding whole columns
+    if steps_or_none is not None and (steps_or_none[2] == nest.extents[2] or not _is_one_round(nest)):
+        return _program(nest, selection, slots, steps_or_none)
+    selection = select(nest, resident=False)
+    slots = assign_slots(nest, selection)
+    share = _column_share(nest, _cost(selection))
+    return _program(nest, selection, slots, chunk_steps(nest, tile_bytes(slots, selection), share))
+
+
+def _program(nest: Nest, selection: Selection, slots: Slots, steps: Steps, block: int = 0) -> TileProgram:
     capacities = (steps[0] * steps[1] * steps[2], 1 if nest.is_flat else steps[0] * steps[2])
     where, scratch = places(slots, selection.values, capacities)
     cost = _cost(selection)
-    outer, _, inner = nest.extents
-    grains = _grains(nest, steps, cost)
-    tiles = math.ceil(outer * inner / grains[2]) if nest.is_flat else math.ceil(outer / grains[0]) * math.ceil(inner / grains[2])
-    layout = Layout(nest.extents, steps, grains, nest.is_flat, tiles, scratch, capacities, where)
-    sizes = (operand.dtype.itemsize for operand in kernel.operands)
-    words = encode(layout, sizes, selection.values, selection.segments)
-    return TileProgram(words, tiles, scratch, nest.size * cost)
-
-
-def _fitted(nest: Nest) -> tuple[Selection, Slots, Steps]:
-    """The program with the reduce part in one tile where that fits, else in chunks.
-
-    A kernel that reads everything just once, for one round of reductions, gains nothing from holding whole columns.
-    """
-    selection = select(nest, resident=True)
-    slots = assign_slots(nest, selection)
-    width = tile_bytes(slots, selection)
-    steps = resident_steps(nest, width)
-    if steps is not None and (nest.is_flat or steps[2] == nest.extents[2] or not _is_one_round(nest)):
-        return selection, slots, steps
-    selection = select(nest, resident=False)
-    slots = assign_slots(nest, selection)
-    return selection, slots, chunk_steps(nest, tile_bytes(slots, selection))
+    grains, tiles = _grains(nest, steps, block, cost)
+    layout = Layout(nest.extents, steps, grains, nest.is_flat, block, tiles, scratch, capacities, where)
+    sizes = (operand.dtype.itemsize for operand in nest.operands)
+    return TileProgram(encode(layout, sizes, selection.values, selection.segments), tiles, scratch, nest.size * cost)
 
 
 def _is_one_round(nest: Nest) -> bool:
@@ -102,22 +98,30 @@ def _instruction_cost(x: Instruction) -> int:
     return _DEAR.get(x.op, 1) * wide
 
 
-def _grains(nest: Nest, steps: Steps, cost: int) -> Steps:
-    """How many outer, reduce and inner positions make one unit of parallel work."""
+def _grains(nest: Nest, steps: Steps, block: int, cost: int) -> tuple[Steps, int]:
+    """How many outer, reduce and inner positions make one unit of parallel work, and how many units there are."""
     outer, reduce, inner = nest.extents
     points = max(1, GRAIN // cost)
-    if nest.size < points * 3 // 2:
-        return max(1, outer), max(1, reduce), max(1, outer * inner if nest.is_flat else inner)
     if nest.is_flat:
-        return 1, 1, _even(nest.size, points, steps[2])
-    rows = points // (reduce * inner)
-    if rows >= 1 or inner < 2 * STRIP:
-        return _even(outer, max(1, rows), steps[0]), reduce, inner
-    return 1, reduce, _even(inner, max(1, points // reduce), min(steps[2], 4 * STRIP))
+        total, row, step = (nest.size // block, block, steps[0]) if block else (nest.size, 1, steps[2])
+        share = _share(total, points / row, step)
+        return (share if block else 1, 1, 1 if block else share), math.ceil(total / share)
+    columns = max(1, min(inner, _column_share(nest, cost)))
+    rows = _share(outer, points / (reduce * inner), steps[0]) if columns == inner else 1
+    return (rows, reduce, columns), math.ceil(outer / rows) * math.ceil(inner / columns)
 
 
-def _even(total: int, most: int, unit: int) -> int:
+def _column_share(nest: Nest, cost: int) -> int:
+    """The inner positions of one unit of work: all, unless a single outer position with all of them is far too much."""
+    outer, reduce, inner = nest.extents
+    points = max(1, GRAIN // cost)
+    if reduce * inner < points * 3 // 2 or inner < 32 * STRIP:
+        return inner
+    return _share(inner, points / reduce, 16 * STRIP)
+
+
+def _share(total: int, most: float, unit: int) -> int:
     """A share of `total` near `most`, the shares nearly equal and a multiple of `unit` where there are several."""
-    shares = max(1, round(total / most))
+    shares = max(1, round(total / max(1.0, most)))
     share = math.ceil(total / shares)
-    return min(total, math.ceil(share / unit) * unit)
+    return max(1, min(total, math.ceil(share / unit) * unit))

@@ -15,13 +15,14 @@ from graphc.codegen.tile_nest import Nest
 from graphc.codegen.tile_select import Selection
 from graphc.codegen.tile_words import FULL, ONE, ROW, Access, Instruction, Segment, Value
 
-__all__ = ["ALIGNMENT", "Slots", "Steps", "assign_slots", "chunk_steps", "is_dense", "places", "resident_steps", "tile_bytes"]
+__all__ = ["STRIP", "Slots", "Steps", "assign_slots", "chunk_steps", "flat_steps", "instructions_of", "places", "resident_steps", "tile_bytes"]
 
 ALIGNMENT = 64
-CACHE = 32 * 1024  # bytes that the values of a tile may take, so that they stay in the first-level cache
+CACHE = 24 * 1024  # bytes that the values of a tile may take, so that they stay in the first-level cache
 SECOND_CACHE = 256 * 1024  # the same for a tile that must hold a whole row
 MOST = 8192  # elements of a tile
 STRIP = 16  # least inner positions of a tile, a cache line of float32
+BLOCK = 64  # columns of a block where an operand is transposed
 
 Steps = tuple[int, int, int]
 _NOT_IN_PLACE = ("load", "load_over", "repeat", "iota", "random")
@@ -122,11 +123,28 @@ def tile_bytes(slots: Slots, selection: Selection) -> int:
     return max(1, held + sum(size for _, size in streams))
 
 
+def flat_steps(nest: Nest, selection: Selection, width: int) -> tuple[Steps, int]:
+    """The tile of a flat nest, and the length of a row if it is a block of rows and columns. `width` in bytes."""
+    room = max(256, min(MOST, CACHE // width))
+    row = _block_row(nest, selection)
+    if row:
+        columns = min(row, BLOCK)
+        return (max(1, min(nest.size // row, max(room, BLOCK * BLOCK // 2) // columns, 2 * BLOCK)), 1, columns), row
+    return (1, 1, _rounded(room, nest.size)), 0
+
+
+def _block_row(nest: Nest, selection: Selection) -> int:
+    """The extent of the innermost dim if an operand is walked along it in strides, but along another dim side by side."""
+    for x in instructions_of(selection.segments):
+        axes = x.access.parts[2] if x.access is not None and x.op in ("load", "store") and not x.access.is_guarded else ()
+        if len(axes) > 1 and axes[-1].stride not in (0, 1) and axes[-2].stride == 1 and axes[-2].extent >= 8:
+            return axes[-1].extent
+    return 0
+
+
 def resident_steps(nest: Nest, width: int) -> Steps | None:
     """The largest tile that holds the whole reduce part within the caches; None if there is none. `width` in bytes."""
     outer, reduce, inner = nest.extents
-    if nest.is_flat:
-        return 1, 1, _rounded(min(MOST, max(256, CACHE // width)), nest.size)
     room = max(1, CACHE // width)
     if reduce * inner <= room:
         return max(1, min(outer, room // (reduce * inner))), reduce, inner
@@ -139,12 +157,15 @@ def resident_steps(nest: Nest, width: int) -> Steps | None:
     return None
 
 
-def chunk_steps(nest: Nest, width: int) -> Steps:
-    """A tile of a part of the reduce part: long inner rows, else a stretch that stays within one axis of the reduce dims."""
+def chunk_steps(nest: Nest, width: int, share: int) -> Steps:
+    """A tile of a part of the reduce part: long inner rows, else a stretch that stays within one axis of the reduce dims.
+
+    `share` is how many inner positions one unit of work has.
+    """
     _, reduce, inner = nest.extents
     room = max(256, min(MOST, CACHE // width))
     if inner > 1:
-        columns = inner if inner <= room else max(STRIP, room // STRIP * STRIP)
+        columns = share if share <= room // 8 else max(STRIP, room // 8 // STRIP * STRIP)
         return 1, max(1, min(reduce, room // columns)), columns
     last = nest.kernel.space.reduce[-1] if nest.kernel.space.reduce else 1
     if last < reduce and 256 <= last:

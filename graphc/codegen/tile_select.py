@@ -294,9 +294,21 @@ class _Selector:
         return FULL if FULL in (nest.levels[position], nest.level(statement.index)) else ROW
 
     def _store(self, *levels: int) -> None:
-        for position in self._needed(Store):
-            if self._store_level(position) in levels:
-                self._emit_store(position)
+        """The stores of these levels. What is stored as it was loaded goes first: a later store may overwrite it."""
+        stores = [p for p in self._needed(Store) if self._store_level(p) in levels]
+        values = {p: self._value(self.nest.kernel.arguments(self.nest.kernel.body[p])[0]) for p in stores}
+        loaded = {x.target for segment in self.segments for x in segment if x.op == "load"}
+        stores.sort(key=lambda p: values[p] not in loaded)
+        for position in stores[1:]:  # an earlier store may overwrite these all the same, as when two operands are exchanged
+            if values[position] in loaded:
+                self._copy_before_stores(position, values[position])
+        for position in stores:
+            self._emit_store(position)
+
+    def _copy_before_stores(self, position: int, value: int) -> None:
+        arg = self.nest.kernel.arguments(self.nest.kernel.body[position])[0]
+        level, size = self.values[value].level, self.values[value].size
+        self.numbers[arg] = self._emit("bitwise_and", bits_type(size), "VV", level, size, value, value)
 
     def _emit_store(self, position: int) -> None:
         nest, statement = self.nest, self.nest.kernel.body[position]

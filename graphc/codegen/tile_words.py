@@ -102,12 +102,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class Layout:
-    """The numbers of a program: space, tile and grain by part, capacities and places of values in bytes of scratch."""
+    """The numbers of a program: space, tile and grain by part, capacities and places of values in bytes of scratch.
+
+    `block` is the length of a row where the tiles of a flat program are blocks of rows and columns, else 0.
+    """
 
     extents: tuple[int, int, int]
     steps: tuple[int, int, int]
     grains: tuple[int, int, int]
     flat: bool
+    block: int
     tiles: int
     scratch: int
     capacities: tuple[int, int]
@@ -135,7 +139,7 @@ def encode(layout: Layout, operand_sizes: Iterable[int], values: list[Value], se
     value_words = [word for value, place in zip(values, layout.places, strict=True) for word in (place, value.size, value.level)]
     sizes = list(operand_sizes)
     counts = (len(sizes), len(axes) // 4, len(accesses), len(constants), len(values), len(instructions) // 10, len(segments))
-    head = [*layout.extents, *layout.steps, *layout.grains, int(layout.flat), layout.tiles, layout.scratch]
+    head = [*layout.extents, *layout.steps, *layout.grains, int(layout.flat), layout.block, layout.tiles, layout.scratch]
     body = [*head, *layout.capacities, *counts, *sizes, *axes, *access_words, *constants, *value_words, *instructions, *runs]
     return (MAGIC, len(body) + 2, *body)
 

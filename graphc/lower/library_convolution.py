@@ -13,13 +13,14 @@ from typing import Any
 
 from graphc.ir.types import DType, TensorType
 from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import DEPTH, LARGE_WORK, PANEL_BYTES, SMALL_WORK
+from graphc.lower.library_matmul import DEPTH, PANEL_BYTES, SMALL_WORK
 from graphc.lower.operand import OperandView, ceil_div, type_tag
 
 __all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 
 PLANE_BYTES = 1 << 18  # padded planes of a tile should stay in the second cache
 MOST_TAPS = 512  # rows of the patch matrix that the input's gradient makes at a time
+LARGE_WORK = 1 << 24  # operations that make a large tile
 LEAST_TILES = 16  # tiles wanted of a large convolution
 SLACK = 64  # elements that a vector may run over
 

@@ -19,9 +19,11 @@ __all__ = ["DEPTH", "LARGE_WORK", "PANEL_BYTES", "SMALL_WORK", "matmul"]
 
 DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time
 PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors across
-SMALL_WORK = 1 << 22  # operations that one tile does without a thought
-LARGE_WORK = 1 << 24  # operations above which a tile is cut further if it can be
-LEAST_COLUMNS, LEAST_ROWS, MOST_ROWS = 64, 224, 512
+ROW_GAP = 16  # GC_ROW_GAP
+SMALL_WORK = 1 << 22  # operations that are not worth cutting
+LARGE_WORK = 1 << 26  # operations of a tile that is large enough for anything
+LEAST_TILES, MOST_TILES = 8, 32  # tiles wanted of a product that is worth cutting
+LEAST_COLUMNS, LEAST_ROWS, MOST_ROWS = 64, 128, 512
 
 _KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either sign have the same bits
 
@@ -75,17 +77,28 @@ def _work(rows: int, columns: int, depth: int) -> int:
     return 2 * rows * max(columns, 16) * max(depth, 1)
 
 
-def _cut(p: _Product) -> tuple[int, int, int]:
+def _packs_a(p: _Product, itemsize: int) -> bool:
+    """Whether a tile copies its rows of A first: they are no rows in memory, or collide in the cache (gc_rows_collide)."""
+    collide = p.rows >= 32 and p.columns >= 64 and p.a[0] * itemsize % 2048 == 0
+    return p.rows > 1 and (p.a[1] != 1 or collide)
+
+
+def _cut(p: _Product, itemsize: int) -> tuple[int, int, int]:
     """Rows, columns and batches of a tile."""
     work = _work(p.rows, p.columns, p.depth)
     if work <= SMALL_WORK:
         return p.rows, p.columns, max(1, min(p.batches, SMALL_WORK // max(work, 1)))
-    rows, columns = p.rows, p.columns
-    while columns > LEAST_COLUMNS and _work(rows, columns, p.depth) > LARGE_WORK // 2:
-        columns = ceil_div(ceil_div(columns, 2), 32) * 32
-    if rows > MOST_ROWS and columns >= LEAST_COLUMNS:
-        rows = ceil_div(rows, ceil_div(rows, MOST_ROWS))
-    while rows > LEAST_ROWS and _work(rows, columns, p.depth) > LARGE_WORK:
+    rows, columns = ceil_div(p.rows, ceil_div(p.rows, MOST_ROWS)) if p.columns >= LEAST_COLUMNS else p.rows, p.columns
+    least_columns = 2 * LEAST_COLUMNS if _packs_a(p, itemsize) else LEAST_COLUMNS
+    wanted = max(LEAST_TILES, min(MOST_TILES, work * p.batches // LARGE_WORK))
+
+    def too_few() -> bool:
+        tiles = p.batches * ceil_div(p.rows, rows) * ceil_div(p.columns, columns)
+        return tiles < wanted and _work(rows, columns, p.depth) > SMALL_WORK
+
+    while columns > least_columns and too_few():
+        columns = max(least_columns, ceil_div(ceil_div(columns, 2), 32) * 32)
+    while rows > LEAST_ROWS and too_few():
         rows = ceil_div(rows, 2)
     return rows, columns, 1
 
@@ -94,16 +107,15 @@ def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
     if not dtype.is_float:
         return 0
     if dtype.is_low_precision:
-        return PANEL_BYTES + 4 * rows * (DEPTH + 16) + 4 * rows * columns
-    packs_a = p.a[1] != 1 and p.rows > 1
-    return PANEL_BYTES + (dtype.itemsize * rows * (DEPTH + 16) if packs_a else 0)
+        return PANEL_BYTES + 4 * rows * (DEPTH + ROW_GAP) + 4 * rows * columns
+    return PANEL_BYTES + (dtype.itemsize * rows * (DEPTH + ROW_GAP) if _packs_a(p, dtype.itemsize) else 0)
 
 
 def matmul(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included."""
     a, b = operands
     p = _product(a, b)
-    rows, columns, batches = (max(extent, 1) for extent in _cut(p))
+    rows, columns, batches = (max(extent, 1) for extent in _cut(p, result.dtype.itemsize))
     tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
     strides = (*p.a, *p.b, p.columns, p.rows * p.columns)
     dims = tuple(number for dim in p.batch for number in dim)

@@ -186,7 +186,7 @@ def _power_by_exponent(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return g * y * invoke("log", safe)
 
 
-def _integer_power(a: Any, b: Any) -> Any:
+def _power_reference(a: Any, b: Any) -> Any:
     """NumPy's power, with an answer for negative integer exponents: 1/a**|b| without its fraction, 0 for a = 0."""
     if a.dtype.kind not in "iu":
         return np.power(a, b)
@@ -197,12 +197,12 @@ def _integer_power(a: Any, b: Any) -> Any:
 
 def _power_formula(a: Any, b: Any) -> Any:
     dtype = np.result_type(a, b)
-    return _integer_power(np.asarray(a, dtype), np.asarray(b, dtype))
+    return _power_reference(np.asarray(a, dtype), np.asarray(b, dtype))
 
 
 primitive(
     "power", kind=Kind.ELEMENTWISE, infer=elementwise_rule("power", NUMERIC), vjp=(_power_by_base, _power_by_exponent),
-    jvp=Jvp.POINTWISE, reference=_integer_power, cost=30,
+    jvp=Jvp.POINTWISE, reference=_power_reference, cost=30,
 )  # fmt: skip
 
 

@@ -21,8 +21,8 @@ from graphc.ops.tensor import Parameter, Tensor
 
 __all__ = [
     "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes", "broadcast_to", "build_node",
-    "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke", "normalize_axes", "normalize_axis", "ones_like",
-    "operands", "scalar_like", "zeros", "zeros_like",
+    "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke", "normalize_axes", "normalize_axis",
+    "ones_like", "operands", "scalar_like", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def operands(*values: Any) -> tuple[Tensor, ...]:
 
 
 def _promoted(values: tuple[Any, ...]) -> list[Tensor]:
-    """All values as tensors; Python scalars take the dtype in which the others meet, or else that of the widest kind."""
+    """All values as tensors; Python scalars take the dtype in which the others meet, or that of the widest kind."""
     weak = [type(value) in (bool, int, float) for value in values]
     tensors = [None if is_weak else as_tensor(value) for value, is_weak in zip(values, weak, strict=True)]
     like: DType | None = None
@@ -205,7 +205,8 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         text = " and ".join(map(str, shapes))
         raise with_location(
             ShapeError(
-                f"shapes {text} do not broadcast together: aligned at the right, each pair of extents must be equal or hold a 1"
+                f"shapes {text} do not broadcast together: aligned at the right, each pair of extents must be equal "
+                "or hold a 1"
             ),
             capture(),
         ) from None

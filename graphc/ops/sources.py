@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.errors import DTypeError, InternalError, ShapeError, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, tensor_type
 from graphc.ops import build
-from graphc.ops.build import apply, as_tensor, broadcast_to, cast, constant, normalize_axis
+from graphc.ops.build import apply, as_tensor, broadcast_to, cast, constant, invoke, normalize_axis
 from graphc.ops.elementwise import Errors, over, samples
 from graphc.ops.record import ALL, FLOAT, NO_GRADIENT, NUMERIC, ZERO, Arg, Jvp, Kind, Sample, function, primitive
 from graphc.ops.tensor import Tensor
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def _has_no_reference(**attrs: Any) -> Any:
-    raise NotImplementedError("inputs and parameters are given, not computed")
+    raise InternalError("inputs and parameters are given, not computed")
 
 
 primitive(
@@ -157,19 +157,14 @@ def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dt
     target = _located_dtype(dtype)
     if not target.is_float:
         raise with_location(DTypeError(f"linspace answers in a floating dtype, not in {target}"), capture())
-    (count,) = _located_shape(num)
+    (count,) = _located_shape((num,))
     wide = DTYPES["float64"]
     index = apply("iota", shape=(count,), axis=0, dtype=wide)
     parts = max(count - 1 if endpoint else count, 1)
     line = index * constant((stop - start) / parts, wide) + constant(start, wide)
     if endpoint and count > 1:
-        line = build_where(index == count - 1, constant(stop, wide), line)
+        line = invoke("where", index == count - 1, constant(stop, wide), line)
     return cast(line, target)
-
-
-def build_where(condition: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
-    """`where` over the shape of the condition."""
-    return apply("where", condition, broadcast_to(x1, condition.shape), broadcast_to(x2, condition.shape))
 
 
 @function(

@@ -143,6 +143,18 @@ class Tensor(Node):
     def __rxor__(self, other: Any) -> Tensor:
         return call("bitwise_xor", other, self)  # type: ignore[no-any-return]
 
+    def __lshift__(self, other: Any) -> Tensor:
+        return call("bitwise_left_shift", self, other)  # type: ignore[no-any-return]
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return call("bitwise_left_shift", other, self)  # type: ignore[no-any-return]
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return call("bitwise_right_shift", self, other)  # type: ignore[no-any-return]
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return call("bitwise_right_shift", other, self)  # type: ignore[no-any-return]
+
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
         return call("equal", self, other)  # type: ignore[no-any-return]
 

@@ -1,6 +1,9 @@
 """Arrays without elements: after this pass no loop nest and no library kernel runs over nothing.
 
     f(...) of size 0                    = broadcast_to(0)
+    pad of nothing                      = broadcast_to(the padding)
+    concatenate                         = concatenate of the parts that have elements
+    scatter_add of nothing to x         = x
     sum, any, all over nothing          = broadcast_to(0), broadcast_to(False), broadcast_to(True)
     contraction of empty operands       = broadcast_to(0)
 """
@@ -30,6 +33,13 @@ def fill_empty(graph: Graph) -> Graph:
             new: Node = full(node.shape, 0, node.dtype)
         elif kind is Kind.REDUCTION:
             new = full(node.shape, _OF_NOTHING[node.op], node.dtype)
+        elif node.op == "pad":
+            new = full(node.shape, node.attrs["value"], node.dtype)
+        elif node.op == "concatenate":
+            parts = tuple(source for source in inputs if source.size)
+            new = parts[0] if len(parts) == 1 else rebuilt(node, parts)
+        elif node.op == "scatter_add" and inputs[2].size == 0:
+            new = inputs[0]
         else:
             return rebuilt(node, inputs)
         inherit_location([new], since, node.location)

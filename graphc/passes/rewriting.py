@@ -9,6 +9,7 @@ rule builds under its answer is visited in the next sweep. Dead code needs no pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import is_
 
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph, rebuild
@@ -32,7 +33,7 @@ def merged(*tables: Rules) -> dict[str, tuple[Rule, ...]]:
 
 def rebuilt(node: Node, inputs: tuple[Node, ...]) -> Tensor:
     """`node` over other inputs of the same types; the node itself where they are its own. Keeps the user's line."""
-    if all(new is old for new, old in zip(inputs, node.inputs, strict=True)):
+    if all(map(is_, inputs, node.inputs)):
         return node  # type: ignore[return-value]
     new = intern(type(node), node.op, inputs, dict(node.attrs), node.type)
     if new.location is None:
@@ -42,8 +43,9 @@ def rebuilt(node: Node, inputs: tuple[Node, ...]) -> Tensor:
 
 def rewrite(graph: Graph, rules: Rules) -> Graph:
     """`graph` with `rules` applied until nothing changes (at most a fixed number of sweeps)."""
+    settled: set[Node] = set()  # nodes are immutable: where no rule applied once, none ever will
     for _ in range(_MOST_SWEEPS):
-        new = rebuild(graph, lambda node, inputs: _apply(rules, rebuilt(node, inputs)))
+        new = rebuild(graph, lambda node, inputs: _apply(rules, rebuilt(node, inputs), settled))
         if same_results(new.results, graph.results):
             return graph
         graph = new
@@ -55,13 +57,14 @@ def same_results(a: Iterable[Node], b: Iterable[Node]) -> bool:
     return all(x is y for x, y in zip(a, b, strict=True))
 
 
-def _apply(rules: Rules, node: Tensor) -> Tensor:
-    if node.op not in rules:
+def _apply(rules: Rules, node: Tensor, settled: set[Node]) -> Tensor:
+    if node in settled or node.op not in rules:
         return node
     since, original = next_serial(), node
     for _ in range(_MOST_STEPS):
         replacement = _first(rules, node)
         if replacement is None:
+            settled.add(node)
             break
         node = replacement
     if node is not original:

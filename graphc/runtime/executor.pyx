@@ -9,6 +9,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
+cimport cython
 cimport numpy as cnp
 
 import numpy as np
@@ -107,6 +108,7 @@ cdef Block refs(values):
     return block
 
 
+@cython.no_gc_clear  # __dealloc__ needs the blocks
 cdef class Executor:
     """A plan made ready to run.
 

@@ -130,7 +130,7 @@ class Program:
         return MemoryReport(parameter, 0, given, results, 0, 0, 0, 0)
 
     def profile(self, /, *arrays: Any, runs: int = 10, **named: Any) -> Profile:
-        """The time of each launch, median of `runs` steps on one thread. Parameters and the random step stay as they are.
+        """The time of each launch, median of `runs` steps on one thread. Parameters and the step stay as they are.
 
         >>> print(step.profile(x_batch, y_batch))
         """

@@ -43,7 +43,7 @@ class _Merging:
         self.maker: dict[Node, Group] = {}
         self.touching: dict[Node, dict[Group, None]] = {}  # fused groups that read or store a value
         self.readers: dict[Node, dict[Group, None]] = {}  # all groups that read a value, library operands too
-        self.operands = {group: _library_operands(group) for group in groups}
+        self.reads: dict[Group, list[Node]] = {}  # what a group reads and does not compute
         self.span: dict[Group, tuple[int, int]] = {}  # ranks of a group's first store and of its last member
         for group in groups:
             self._enter(group)
@@ -54,7 +54,8 @@ class _Merging:
         for node in group.stores:
             self.maker[node] = group
             self._touch(node, group)
-        for node in self._reads(group):
+        self.reads[group] = _reads(group)
+        for node in self.reads[group]:
             self.readers.setdefault(node, {})[group] = None
             self._touch(node, group)
 
@@ -63,16 +64,10 @@ class _Merging:
             self.touching.setdefault(node, {})[group] = None
 
     def _leave(self, group: Group) -> None:
-        for node in (*group.stores, *self._reads(group)):
+        for node in (*group.stores, *self.reads[group]):
             self.touching.get(node, {}).pop(group, None)
             self.readers.get(node, {}).pop(group, None)
         del self.groups[group]
-
-    def _reads(self, group: Group) -> list[Node]:
-        """The values that `group` reads and does not compute, with what its views need."""
-        members = set(group.members)
-        own = [node for node in (*group.wants, *group.needs) if node not in members]
-        return list(dict.fromkeys([*own, *self.operands.get(group, ())]))
 
     def merge_around(self, value: Node, alike: Callable[[Group, Group], bool]) -> None:
         """Merge pairs that touch `value` and are `alike`."""
@@ -85,14 +80,13 @@ class _Merging:
             return False
         if self._reaches_around(first, second) or self._reaches_around(second, first):
             return False
-        merged = self._union(first, second)
-        if merged is None:
+        union = self._union(first, second)
+        if union is None:
             return False
         self._leave(first)
         self._leave(second)
-        self.groups[merged] = None
-        self.operands[merged] = ()
-        self._enter(merged)
+        self.groups[union] = None
+        self._enter(union)
         return True
 
     def _union(self, first: Group, second: Group) -> Group | None:
@@ -112,17 +106,14 @@ class _Merging:
         if union.needs & union.accesses.keys():
             return None
         union.accesses = dict(sorted(union.accesses.items(), key=lambda item: -self.rank[item[0]]))
-        return union if self._store(union, (first, second)) else None
+        union.stores = [node for node in (*lead.stores, *other.stores) if self._is_read_outside(node, first, second)]
+        covered = (node not in other.accesses or union.covers(union.access(node), node.shape) for node in union.stores)
+        return union if all(covered) else None
 
-    def _store(self, union: Group, parts: tuple[Group, Group]) -> bool:
-        """Keep what others read; False where the loop nest does not run through all of it."""
-        for part in parts:
-            for node in part.stores:
-                if node in self.results or any(reader not in parts for reader in self.readers.get(node, ())):
-                    union.stores.append(node)
-                    if not union.covers(union.access(node), node.shape):
-                        return False
-        return True
+    def _is_read_outside(self, node: Node, first: Group, second: Group) -> bool:
+        if node in self.results:
+            return True
+        return any(reader is not first and reader is not second for reader in self.readers.get(node, ()))
 
     def _reaches_around(self, start: Group, goal: Group) -> bool:
         """Whether a value of `start` comes to `goal` through another group."""
@@ -153,7 +144,7 @@ class _Merging:
             while stack:
                 group = stack[-1]
                 waiting = [] if group in done else [
-                    self.maker[node] for node in self._reads(group) if node in self.maker and self.maker[node] not in done
+                    self.maker[node] for node in self.reads[group] if node in self.maker and self.maker[node] not in done
                 ]  # fmt: skip
                 if waiting and group not in done:
                     stack.extend(maker for maker in waiting if maker is not group)
@@ -179,6 +170,12 @@ def _same_rows(first: Group, second: Group) -> bool:
 def _same_elements(first: Group, second: Group) -> bool:
     """Whether one loop nest may serve both: as many elements in all, or as many as the other has rows."""
     return bool(set(_counts(first)) & set(_counts(second)))
+
+
+def _reads(group: Group) -> list[Node]:
+    """The values that `group` reads and does not compute, with what its views need."""
+    own = [node for node in (*group.wants, *group.needs) if node not in group.accesses and node is not group.library]
+    return list(dict.fromkeys([*own, *_library_operands(group)]))
 
 
 def _library_operands(group: Group) -> tuple[Node, ...]:

@@ -72,15 +72,22 @@ GC_FUNCTION void GC_(panel)(int64_t rows, int64_t columns, int64_t depth, const 
     }
 }
 
-/* Rows of A as strips: for each strip, its rows' elements side by side for each k. */
+/* Rows of A as strips: for each strip, its rows' elements side by side for each k. Goes along the columns of
+ * A, which are the lines in memory; a vector may run over what its strip has still to be written. */
 GC_FUNCTION void GC_(pack_strips)(int64_t rows, int64_t depth, const GC_REAL *from, int64_t row, int64_t column,
                                   GC_REAL *packed) {
     const int64_t height = gc_strip_height(rows);
-    for (int64_t i = 0, strip; i < rows; i += strip) {
-        strip = gc_strip(rows - i, height);
-        for (int64_t k = 0; k < depth; k++, packed += strip)
-            for (int64_t r = 0; r < strip; r++) packed[r] = from[(i + r) * row + k * column];
-    }
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t i = 0, strip; i < rows; i += strip) {
+            strip = gc_strip(rows - i, height);
+            const GC_REAL *line = from + i * row + k * column;
+            GC_REAL *to = packed + i * depth + k * strip;
+            const int64_t width = (strip + GC_LANES - 1) / GC_LANES * GC_LANES;
+            if (row == 1 && (depth - k) * strip >= width && (depth - 1 - k) * column + rows - i >= width)
+                for (int64_t r = 0; r < width; r += GC_LANES) GC_(store)(to + r, GC_(load)(line + r));
+            else
+                for (int64_t r = 0; r < strip; r++) to[r] = line[r * row];
+        }
 }
 
 /* packed[k * width + j] = columns[j * step + k]: a transposition, by squares of vectors. */
@@ -109,7 +116,10 @@ GC_FUNCTION void GC_(pack_panel)(int64_t depth, int64_t columns, const GC_REAL *
                                  GC_REAL *packed, int64_t width) {
     if (column == 1 && columns == width) {
         for (int64_t k = 0; k < depth; k++)
-            for (int64_t j = 0; j < width; j += GC_LANES) GC_(store)(packed + k * width + j, GC_(load)(from + k * row + j));
+            for (int64_t j = 0; j < width; j += GC_LANES) {
+                if (k + 8 < depth) __builtin_prefetch(from + (k + 8) * row + j); /* rows may lie a page apart */
+                GC_(store)(packed + k * width + j, GC_(load)(from + k * row + j));
+            }
     } else if (column == 1 && row > 0) {
         for (int64_t k = 0; k < depth; k++) {
             const GC_REAL *line = from + k * row;

@@ -6,7 +6,7 @@
  *           stride, 7 C's row stride, 8 C's batch stride, 9 rows of a tile, 10 columns of a tile, 11 batches of a tile,
  *           12 batches in all, 13 count of batch dims, then for each: extent, A's stride, B's stride
  * tile      ((batch group) * row tiles + row tile) * column tiles + column tile
- * scratch   a panel of B (GC_DEPTH * 128 bytes), then tile rows * (GC_DEPTH + 16) elements for A, and for 16-bit
+ * scratch   a panel of B (GC_DEPTH * 128 bytes), then tile rows * (GC_DEPTH + GC_ROW_GAP) elements for A, and for 16-bit
  *           floats the tile of C in float32
  * epilogue  outer = batches * M rows, inner = N columns; run on each tile once all of its depth is summed
  *
@@ -47,6 +47,13 @@ static inline int64_t gc_strip_height(int64_t rows) {
 static inline int64_t gc_strip(int64_t left, int64_t height) {
     if (left >= height) return height;
     return left > 8 ? left & ~(int64_t)1 : left;
+}
+
+/* Rows a power of two apart fall into the same few sets of the first cache; copied with a gap they do not. It pays when
+ * the rows are read again for several panels. library_matmul.py asks the same question, for the scratch. */
+#define GC_ROW_GAP 16
+static inline int gc_rows_collide(int64_t rows, int64_t columns, int64_t row_bytes) {
+    return rows >= 32 && columns >= 64 && row_bytes % 2048 == 0;
 }
 
 #define GC_JOIN_(a, b) a##b
@@ -137,13 +144,13 @@ GC_GEMM_REAL(f64, double)
                                        const uint16_t *b, uint16_t *c, char *scratch) {                           \
         const int64_t width = 2 * GC_F32_LANES, slices = (p[2] + GC_DEPTH - 1) / GC_DEPTH;                        \
         float *packed_b = (float *)scratch, *packed_a = packed_b + GC_DEPTH * width;                              \
-        float *sums = packed_a + p[9] * (GC_DEPTH + 16);                                                          \
+        float *sums = packed_a + p[9] * (GC_DEPTH + GC_ROW_GAP);                                                          \
         for (int64_t i = 0; i < t->rows * t->columns; i++) sums[i] = 0;                                           \
         for (int64_t s = 0, start = 0, depth; s < slices; s++, start += depth) {                                  \
             depth = (p[2] - start + slices - s - 1) / (slices - s);                                               \
             for (int64_t i = 0; i < t->rows; i++)                                                                 \
                 for (int64_t k = 0; k < depth; k++)                                                               \
-                    packed_a[i * (depth + 16) + k] = gc_from_##TAG(a[i * p[3] + (start + k) * p[4]]);             \
+                    packed_a[i * (depth + GC_ROW_GAP) + k] = gc_from_##TAG(a[i * p[3] + (start + k) * p[4]]);             \
             for (int64_t j = 0; j < t->columns; j += width) {                                                     \
                 const int64_t columns = t->columns - j < width ? t->columns - j : width;                          \
                 const uint16_t *from = b + start * p[5] + j * p[6];                                               \
@@ -152,7 +159,7 @@ GC_GEMM_REAL(f64, double)
                         packed_b[k * width + l] = gc_from_##TAG(from[k * p[5] + l * p[6]]);                       \
                     for (int64_t l = columns; l < width; l++) packed_b[k * width + l] = 0;                        \
                 }                                                                                                 \
-                gc_panel_f32(t->rows, columns, depth, packed_a, depth + 16, GC_ROWS, packed_b, width, sums + j,   \
+                gc_panel_f32(t->rows, columns, depth, packed_a, depth + GC_ROW_GAP, GC_ROWS, packed_b, width, sums + j,   \
                              t->columns, start > 0);                                                              \
             }                                                                                                     \
         }                                                                                                         \

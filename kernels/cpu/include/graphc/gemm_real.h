@@ -42,11 +42,15 @@ GC_ALWAYS_INLINE void GC_(product_slice)(const GC_(product) * p, int64_t start, 
     const GC_REAL *a = p->a + start * p->a_column;
     int64_t a_step = p->a_column == 1 ? p->a_row : p->a_column;
     int layout = p->a_column == 1 ? GC_ROWS : GC_COLUMNS;
-    const int small_a = p->rows == 1 || (p->a_row == 1 && p->rows * depth <= GC_DEPTH * GC_PANEL / 2);
-    if (layout == GC_COLUMNS && !small_a) {
+    if (layout == GC_COLUMNS && p->rows > 1 && (p->a_row != 1 || p->rows * depth > GC_DEPTH * GC_PANEL / 2)) {
         GC_(pack_strips)(p->rows, depth, a, p->a_row, p->a_column, packed_a);
         a = packed_a;
         layout = GC_STRIPS;
+    } else if (layout == GC_ROWS && gc_rows_collide(p->rows, p->columns, p->a_row * (int64_t)sizeof *a)) {
+        a_step = depth + GC_ROW_GAP;
+        for (int64_t i = 0; i < p->rows; i++)
+            for (int64_t k = 0; k < depth; k++) packed_a[i * a_step + k] = a[i * p->a_row + k];
+        a = packed_a;
     }
     const int small_b = p->rows <= 3 * GC_MICRO_ROWS || depth * p->b_row <= GC_DEPTH * GC_PANEL / 2;
     for (int64_t j = 0; j < p->columns; j += GC_PANEL) {

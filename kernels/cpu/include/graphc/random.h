@@ -45,7 +45,7 @@ static inline uint32_t gc_random_word(gc_random_key key, int64_t i) {
 }
 
 /* Elements i .. i + n into `out`. Whole blocks go 32 at a time: first their words apart, which vectorises, then interleaved. */
-static inline void gc_random_fill(gc_random_key key, int64_t i, int64_t n, uint32_t *out) {
+static __attribute__((noinline, unused)) void gc_random_fill(gc_random_key key, int64_t i, int64_t n, uint32_t *out) {
     for (; n > 0 && (i & 3); i++, n--)
         *out++ = gc_random_word(key, i);
     for (; n >= 4; ) {

@@ -106,8 +106,8 @@ static void gc_tile_region(const gc_call *call, int64_t a0, int64_t a1, int64_t 
     for (int64_t i = 0; i < p->values; i++)
         m.value[i] = gc_home(&m, i);
     const int64_t step_c = gc_least(p->step[GC_INNER], c1 - c0);
-    /* a flat program takes as many short rows at a time as there is room for, and long rows one by one */
-    const int64_t fitting = !p->flat ? p->step[GC_OUTER] : c1 - c0 >= 512 ? 1 : p->step[GC_INNER] / step_c;
+    /* a flat program without blocks takes as many short rows at a time as there is room for, and long rows one by one */
+    const int64_t fitting = !p->flat || p->block ? p->step[GC_OUTER] : c1 - c0 >= 512 ? 1 : p->step[GC_INNER] / step_c;
     const int64_t step_a = gc_least(fitting, a1 - a0);
     m.start[GC_OUTER] = a0;
     m.start[GC_INNER] = c0;
@@ -124,19 +124,22 @@ static void gc_tile_region(const gc_call *call, int64_t a0, int64_t a1, int64_t 
 static void gc_tile_run(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {
     const gc_program *const p = (const gc_program *)call->program;
     const int64_t columns = p->extent[GC_INNER];
-    if (p->flat && c0 == 0 && c1 == columns)
+    if (p->flat && !p->block && c0 == 0 && c1 == columns)
         gc_tile_region(call, 0, 1, a0 * columns, a1 * columns, 0);
     else
         gc_tile_region(call, a0, a1, c0, c1, columns);
 }
 
-/* Unit `tile` of the program's parallel work: a grain of the flat range, or of outer and inner positions. */
+/* Unit `tile` of the program's parallel work: a grain of the flat range or its rows, or of outer and inner positions. */
 static void gc_tile_kernel(const gc_call *call, int64_t tile) {
     const gc_program *const p = (const gc_program *)call->program;
     const int64_t *const extent = p->extent, *const grain = p->grain;
     if (p->flat) {
-        const int64_t all = extent[GC_OUTER] * extent[GC_INNER], c0 = tile * grain[GC_INNER];
-        gc_tile_region(call, 0, 1, c0, gc_least(all, c0 + grain[GC_INNER]), 0);
+        const int64_t all = extent[GC_OUTER] * extent[GC_INNER], a0 = tile * grain[GC_OUTER], c0 = tile * grain[GC_INNER];
+        if (p->block)
+            gc_tile_region(call, a0, gc_least(all / p->block, a0 + grain[GC_OUTER]), 0, p->block, p->block);
+        else
+            gc_tile_region(call, 0, 1, c0, gc_least(all, c0 + grain[GC_INNER]), 0);
         return;
     }
     const int64_t across = (extent[GC_INNER] + grain[GC_INNER] - 1) / grain[GC_INNER];

@@ -59,8 +59,7 @@ typedef struct gc_run {
 typedef void (*gc_run_body)(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n);
 
 /* The runs of one span, the other parts of the index adding up to `offset`. */
-static inline __attribute__((always_inline)) void gc_span_runs(const gc_span *span, int64_t offset, int64_t position,
-                                                               const gc_run *run, gc_run_body body) {
+static inline void gc_span_runs(const gc_span *span, int64_t offset, int64_t position, const gc_run *run, gc_run_body body) {
     if (span->count == 0) {
         body(run, position, offset, 0, span->length);
         return;
@@ -82,7 +81,7 @@ static inline __attribute__((always_inline)) void gc_span_runs(const gc_span *sp
 }
 
 /* The tile's runs in the order of the value's elements. */
-static inline __attribute__((always_inline)) void gc_runs(const gc_run *run, int64_t rows, int64_t columns, gc_run_body body) {
+GC_APART gc_runs(const gc_run *run, int64_t rows, int64_t columns, gc_run_body body) {
     const gc_machine *m = run->machine;
     const gc_access *x = run->instruction->access;
     gc_span span[GC_PARTS];
@@ -179,7 +178,7 @@ static inline char *gc_in_place(const gc_machine *m, const gc_access *x) {
     }                                                                                                                  \
     break
 
-/* n elements of `size` bytes, with strides in elements; `to` and `from` are the very same memory or do not meet. */
+/* n elements of `size` bytes, with strides in elements. */
 static inline void gc_copy_run(char *to, int64_t to_stride, const char *from, int64_t from_stride, int64_t n, int64_t size) {
     if ((to_stride == 1 && from_stride == 1) || n == 1) {
         memmove(to, from, (size_t)(n * size));
@@ -193,14 +192,55 @@ static inline void gc_copy_run(char *to, int64_t to_stride, const char *from, in
     }
 }
 
-static inline void gc_load_run(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n) {
+static void gc_load_run(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n) {
     const int64_t size = run->instruction->access->size;
     gc_copy_run(run->value + position * size, 1, run->memory + offset * size, stride, n, size);
 }
 
-static inline void gc_store_run(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n) {
+static void gc_store_run(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n) {
     const int64_t size = run->instruction->access->size;
     gc_copy_run(run->memory + offset * size, stride, run->value + position * size, 1, n, size);
+}
+
+/* Whether a block of rows and columns of a flat program is evenly spaced both ways in the operand. */
+static inline int gc_is_block(const gc_machine *m, const gc_access *x, int64_t *offset, int64_t *by_row, int64_t *by_column) {
+    const int64_t rows = m->length[GC_OUTER], count = x->count[GC_INNER];
+    if (x->guarded || rows == 1 || count == 0)
+        return 0;
+    const gc_axis *const last = &x->axes[GC_INNER][count - 1];
+    const gc_span span = {x->axes[GC_INNER], count, m->start[GC_INNER] + m->start[GC_OUTER] * m->pitch, 1};
+    gc_cursor cursor;
+    gc_cursor_start(&cursor, &span);
+    *offset = x->offset + cursor.offset;
+    *by_column = last->stride;
+    *by_row = last->stride * m->pitch;
+    if (last->extent != m->pitch) /* rows go on along the last axis */
+        return last->extent % m->pitch == 0 && cursor.at[count - 1] + (rows - 1) * m->pitch < last->extent;
+    if (count < 2)
+        return 0;
+    *by_row = last[-1].stride;
+    return cursor.at[count - 2] + rows <= last[-1].extent;
+}
+
+#define GC_COPY_BLOCK(A)                                                                                               \
+    {                                                                                                                  \
+        A *const d = (A *)to;                                                                                          \
+        const A *const s = (const A *)from;                                                                            \
+        for (int64_t c = 0; c < columns; c++)                                                                          \
+            for (int64_t r = 0; r < rows; r++)                                                                         \
+                d[c * to_column + r * to_row] = s[c * from_column + r * from_row];                                     \
+    }                                                                                                                  \
+    break
+
+/* A block, column by column; strides in elements. */
+GC_APART gc_copy_block(char *to, int64_t to_row, int64_t to_column, const char *from, int64_t from_row, int64_t from_column,
+                       int64_t rows, int64_t columns, int64_t size) {
+    switch (size) {
+    case 1: GC_COPY_BLOCK(uint8_t);
+    case 2: GC_COPY_BLOCK(gc_raw16);
+    case 4: GC_COPY_BLOCK(gc_raw32);
+    default: GC_COPY_BLOCK(gc_raw64);
+    }
 }
 
 /* The first `done` bytes, over and over up to `total`. */
@@ -218,11 +258,16 @@ static inline gc_run gc_run_of(const gc_machine *m, const gc_instruction *x, int
 }
 
 /* Copies the operand's elements; of what repeats, one period is copied from the operand and the rest from there. */
-static inline void gc_gather(const gc_machine *m, const gc_instruction *x) {
+GC_APART gc_gather(const gc_machine *m, const gc_instruction *x) {
     const gc_access *access = x->access;
     const gc_run run = gc_run_of(m, x, x->target);
     const int64_t rows = m->length[GC_OUTER], columns = m->length[GC_INNER], size = access->size;
     const int64_t total = m->count[access->level] * size;
+    int64_t offset, by_row, by_column;
+    if (m->program->flat && gc_is_block(m, access, &offset, &by_row, &by_column) && by_row == 1) {
+        gc_copy_block(run.value, columns, 1, run.memory + offset * size, 1, by_column, rows, columns, size);
+        return;
+    }
     if (m->program->flat) {
         const int repeats = access->period && rows == 1 && access->period < columns;
         gc_runs(&run, rows, repeats ? access->period : columns, gc_load_run);
@@ -265,16 +310,20 @@ GC_LOOP(store) {
     if (x->extra && m->value[x->a] != gc_home(m, x->a))
         return;
     const gc_run run = gc_run_of(m, x, x->a);
+    const int64_t rows = m->length[GC_OUTER], columns = m->length[GC_INNER], size = x->access->size;
     char *const place = gc_in_place(m, x->access);
+    int64_t offset, by_row, by_column;
     if (place)
-        memmove(place, run.value, (size_t)(m->count[x->access->level] * x->access->size));
+        memmove(place, run.value, (size_t)(m->count[x->access->level] * size));
+    else if (m->program->flat && gc_is_block(m, x->access, &offset, &by_row, &by_column) && by_row == 1)
+        gc_copy_block(run.memory + offset * size, 1, by_column, run.value, columns, 1, rows, columns, size);
     else
-        gc_runs(&run, m->length[GC_OUTER], m->length[GC_INNER], gc_store_run);
+        gc_runs(&run, rows, columns, gc_store_run);
 }
 
 /* The index itself, as a number. */
 #define GC_IOTA(T)                                                                                                     \
-    static inline void gc_iota_run_##T(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n) { \
+    static void gc_iota_run_##T(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n) { \
         gc_##T *const d = (gc_##T *)run->value + position;                                                             \
         for (int64_t i = 0; i < n; i++)                                                                                \
             d[i] = (gc_##T)(offset + i * stride);                                                                      \
@@ -294,7 +343,7 @@ GC_IOTA(i64)
 GC_IOTA(f32)
 GC_IOTA(f64)
 
-static inline void gc_random_run(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n) {
+static void gc_random_run(const gc_run *run, int64_t position, int64_t offset, int64_t stride, int64_t n) {
     uint32_t *const d = (uint32_t *)run->value + position;
     if (stride == 1)
         gc_random_fill(run->key, offset, n, d);

@@ -21,7 +21,7 @@
 
 enum {
     GC_W_MAGIC, GC_W_COUNT, GC_W_EXTENT, GC_W_STEP = GC_W_EXTENT + 3, GC_W_GRAIN = GC_W_STEP + 3, GC_W_FLAT = GC_W_GRAIN + 3,
-    GC_W_TILES, GC_W_SCRATCH, GC_W_FULL, GC_W_ROW, GC_W_OPERANDS, GC_W_AXES, GC_W_ACCESSES, GC_W_CONSTANTS, GC_W_VALUES,
+    GC_W_BLOCK, GC_W_TILES, GC_W_SCRATCH, GC_W_FULL, GC_W_ROW, GC_W_OPERANDS, GC_W_AXES, GC_W_ACCESSES, GC_W_CONSTANTS, GC_W_VALUES,
     GC_W_INSTRUCTIONS, GC_W_SEGMENTS, GC_HEADER
 };
 
@@ -67,6 +67,7 @@ static inline int gc_decode_header(const int64_t *words, gc_program *p) {
             return -1;
     }
     p->flat = words[GC_W_FLAT];
+    p->block = words[GC_W_BLOCK];
     p->tiles = words[GC_W_TILES];
     p->scratch = words[GC_W_SCRATCH];
     p->capacity[GC_FULL] = words[GC_W_FULL];
@@ -84,11 +85,12 @@ static inline int gc_decode_header(const int64_t *words, gc_program *p) {
     if (!gc_between(p->scratch, p->values * (int64_t)sizeof(char *), GC_MOST) || !gc_between(p->tiles, 0, GC_MOST) ||
         !gc_between(p->capacity[GC_FULL], 1, GC_MOST) || !gc_between(p->capacity[GC_ROW], 1, GC_MOST) || p->segments < 1)
         return -1;
-    if (p->flat)
-        return p->extent[GC_REDUCE] == 1 && step[GC_INNER] <= p->capacity[GC_FULL] &&
-                       !__builtin_mul_overflow(p->extent[GC_OUTER], p->extent[GC_INNER], &full)
-                   ? 0
-                   : -1;
+    if (p->flat) {
+        const int whole = !__builtin_mul_overflow(p->extent[GC_OUTER], p->extent[GC_INNER], &full) &&
+                          gc_between(p->block, 0, GC_MOST) && (p->block == 0 || full % p->block == 0);
+        const int fits = !__builtin_mul_overflow(step[GC_OUTER], step[GC_INNER], &row) && row <= p->capacity[GC_FULL];
+        return p->extent[GC_REDUCE] == 1 && whole && fits ? 0 : -1;
+    }
     if (__builtin_mul_overflow(step[GC_OUTER], step[GC_INNER], &row) || row > p->capacity[GC_ROW] ||
         __builtin_mul_overflow(row, step[GC_REDUCE], &full) || full > p->capacity[GC_FULL])
         return -1;

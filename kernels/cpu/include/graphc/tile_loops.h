@@ -102,13 +102,13 @@ enum { GC_LOT = 512 }; /* elements of a row value that are repeated at a time wh
 
 /* Each element `times` times, at most 64. Writes up to 63 elements too many, over which the next row goes. */
 #define GC_REPEATING(A)                                                                                                \
-    static inline void gc_repeat_each_##A(gc_##A *to, const gc_##A *from, int64_t count, int64_t times) {              \
+    GC_APART gc_repeat_each_##A(gc_##A *to, const gc_##A *from, int64_t count, int64_t times) {              \
         for (int64_t o = 0; o < count; o++, to += times)                                                               \
             for (int64_t at = 0; at < times; at += 16)                                                                 \
                 for (int64_t i = 0; i < 16; i++)                                                                       \
                     to[at + i] = from[o];                                                                              \
     }                                                                                                                  \
-    static inline const gc_##A *gc_repeat_all_##A(gc_##A *to, const gc_##A *from, int64_t count, int64_t times) {      \
+    static __attribute__((noinline)) const gc_##A *gc_repeat_all_##A(gc_##A *to, const gc_##A *from, int64_t count, int64_t times) {      \
         for (int64_t o = 0; o < times; o++)                                                                            \
             for (int64_t i = 0; i < count; i++)                                                                        \
                 to[o * count + i] = from[i];                                                                           \

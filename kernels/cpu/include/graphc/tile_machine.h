@@ -64,6 +64,7 @@ typedef struct gc_program {
     int64_t step[GC_PARTS];   /* largest tile; of a flat program only the last counts */
     int64_t grain[GC_PARTS];  /* the part of the space that is one unit of parallel work */
     int64_t tiles, flat, scratch;
+    int64_t block;            /* flat: positions of a row where tiles are blocks of rows and columns; else 0 */
     int64_t operands, axes, accesses, constants, values, instructions, segments, capacity[GC_LEVELS];
     int64_t *operand_sizes, *operand_bytes; /* of an element; of the memory that is touched */
     gc_access *access;

@@ -166,7 +166,21 @@ static inline float gc_expm1_f32(float x) { return (float)gc_expm1_f64(x); }
 static inline float gc_log1p_f32(float x) { return (float)gc_log1p_f64(x); }
 static inline float gc_log2_f32(float x) { return (float)(gc_log_f64(x) * 0x1.71547652b82fep+0); }
 static inline float gc_log10_f32(float x) { return (float)(gc_log_f64(x) * 0x1.bcb7b1526e50ep-2); }
-static inline float gc_softplus_f32(float x) { return (float)gc_softplus_f64(x); }
+
+/* max(x, 0) + log(1 + e) with e = exp(-|x|): the logarithm is 2 atanh(s), s = e / (2 + e) <= 1/3 */
+static inline float gc_softplus_f32(float argument) {
+    const double x = argument;
+    const double e = gc_exp_f64(-fabs(x));
+    const double s = e / (2.0 + e);
+    const double z = s * s;
+    double p = 0x1.be7886fc94a08p-4;
+    p = gc_muladd_f64(p, z, 0x1.5f2398f92af10p-4);
+    p = gc_muladd_f64(p, z, 0x1.c8bd7b024ff6fp-4);
+    p = gc_muladd_f64(p, z, 0x1.248a4d3047cd8p-3);
+    p = gc_muladd_f64(p, z, 0x1.9999bd5bf81d4p-3);
+    p = gc_muladd_f64(p, z, 0x1.5555553abf69bp-2);
+    return (float)((x > 0.0 ? x : x != x ? x : 0.0) + 2.0 * gc_muladd_f64(p * z, s, s));
+}
 
 /* (e + e / (e + 1)) / 2 with e = expm1(|x|); beyond 100 the float32 result is infinite */
 static inline float gc_sinh_f32(float x) {

@@ -1,0 +1,182 @@
+"""The command line: `graphc demo | doctor | inspect | check | bench`.
+
+Exit codes: 0 for success, 1 for what failed (a wrong gradient, a graph that cannot be compiled, a missing package),
+2 for a command line that makes no sense, 130 for Ctrl-C. Errors that graphc raises on purpose are printed without a
+traceback unless --traceback asks for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+from graphc import __version__
+from graphc.api import BACKENDS
+from graphc.commands.bench import bench
+from graphc.commands.checking import check
+from graphc.commands.doctor import examine
+from graphc.commands.inspection import SECTIONS, inspect
+from graphc.commands.target import FORMS, TargetError, load_target
+from graphc.demo import run_demo
+from graphc.errors import GraphcError
+
+__all__ = ["main"]
+
+TARGET = f"""\
+TARGET is MODULE:FUNCTION or FILE.py:FUNCTION. The function takes no arguments and answers with
+{FORMS}.
+
+  # model.py
+  import graphc as gx
+
+  def build():
+      x = gx.input("x", (3,))
+      w = gx.parameter("w", [1.0, 2.0, 3.0])
+      loss = gx.sum((x - w) ** 2)
+      return [x], {{"loss": loss}}, {{w: w - 0.1 * gx.grad(loss, w)}}
+"""
+PLAIN_SECTIONS = ("graph", "optimised", "kernels", "plan", "memory")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[Any], int] = options.run
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        return _failed("interrupted", 130)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        return 0
+    except (GraphcError, OSError) as error:
+        if options.traceback:
+            raise
+        return _failed(str(error), 2 if isinstance(error, TargetError) and error.__cause__ is None else 1)
+
+
+def _failed(message: str, code: int) -> int:
+    Console(stderr=True).print(f"graphc: error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+# Commands --------------------------------------------------------------------------------------------------------
+def _demo(options: argparse.Namespace) -> int:
+    return run_demo(options.output, options.epochs, options.seed, options.backend, not options.no_compare)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    return examine(Console())
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    return inspect(load_target(options.target), options.section or PLAIN_SECTIONS, print)
+
+
+def _check(options: argparse.Namespace) -> int:
+    return check(load_target(options.target), Console(), seed=options.seed, directions=options.directions)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    return bench(
+        Console(), backend=options.backend, threads=options.threads, seconds=options.seconds, profile=options.profile
+    )
+
+
+# Arguments -------------------------------------------------------------------------------------------------------
+class _Parser(argparse.ArgumentParser):
+    """Errors point to the help of the command that was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} -h\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="graphc", description="A compiled static-graph autodiff engine.", epilog="graphc COMMAND -h tells more.")
+    parser.add_argument("--version", action="version", version=f"graphc {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_doctor(commands)
+    _add_inspect(commands)
+    _add_check(commands)
+    _add_bench(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[Any], int], summary: str, details: str, epilog: str = "") -> Any:
+    parser = commands.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}".strip(), epilog=epilog or None,
+        formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--traceback", action="store_true", help="print the Python traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    details = "Saves a plot and both models. Needs scikit-learn (its bundled digits; nothing is downloaded) and matplotlib."
+    parser = _command(commands, "demo", _demo, "train an MLP and a CNN on handwritten digits", details)
+    parser.add_argument("--output", type=Path, default=Path("graphc-demo"), metavar="DIR", help="where to save (%(default)s)")
+    parser.add_argument("--epochs", type=_positive, metavar="N", help="epochs of each model (each its own)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and dropout (%(default)s)")
+    parser.add_argument("--no-compare", action="store_true", help="leave out the comparison with PyTorch")
+    _add_backend(parser)
+
+
+def _add_doctor(commands: Any) -> None:
+    _command(commands, "doctor", _doctor, "tell what is installed, what was chosen and why, and test it", "")
+
+
+def _add_inspect(commands: Any) -> None:
+    summary = "print what becomes of a graph: graph, kernels, plan, memory"
+    parser = _command(commands, "inspect", _inspect, summary, "", epilog=TARGET)
+    parser.add_argument("target", metavar="TARGET", help="a function that builds a graph, such as model.py:build")
+    listed = "; ".join(f"{name}: {title}" for name, (title, _) in SECTIONS.items())
+    parser.add_argument(
+        "--section", action="append", choices=tuple(SECTIONS), help=f"print this section only; may be repeated. {listed}"
+    )
+
+
+def _add_check(commands: Any) -> None:
+    summary = "check gradients against finite differences, and backends against each other"
+    parser = _command(commands, "check", _check, summary, "", epilog=TARGET + CHECK)
+    parser.add_argument("target", metavar="TARGET", help="a function that builds a graph, such as model.py:build")
+    parser.add_argument("--seed", type=int, default=0, help="of the random inputs and directions (%(default)s)")
+    parser.add_argument(
+        "--directions", type=_positive, default=3, metavar="N", help="directions for each parameter (%(default)s)"
+    )
+
+
+CHECK = """
+Gradients are those of the outputs that are scalars of floats. Inputs are random: normal floats, integers 0 or 1;
+a dict may hold other arrays for some of them: {"inputs": ..., "outputs": ..., "values": {"labels": array}}.
+"""
+
+
+def _add_bench(commands: Any) -> None:
+    summary = "measure training steps here"
+    parser = _command(commands, "bench", _bench, summary, "Beside PyTorch, in a checkout: python -m benchmarks.")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="threads of a step (all)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure each program (%(default)s)")
+    parser.add_argument("--profile", action="store_true", help="print the time of each launch, too")
+    _add_backend(parser)
+
+
+def _add_backend(parser: Any) -> None:
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the programs (%(default)s)")
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return number

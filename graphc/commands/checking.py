@@ -1,0 +1,190 @@
+"""`graphc check`: gradients against finite differences, and backends against the reference.
+
+Derivatives are checked along random directions, so that the cost depends on the number of parameters, not on their
+sizes. The compiled program runs beside the reference on random inputs, then on one, two and four threads, which must
+give the same bits. Parameters are as before when it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from graphc.api import build_graph, compile
+from graphc.autodiff import check_gradients
+from graphc.commands.target import Target, TargetError
+from graphc.errors import GradientError
+from graphc.ir.graph import Graph, replace, topological
+from graphc.ir.node import Node
+from graphc.ir.types import DTYPES
+from graphc.ops.build import apply, build_node, cast, constant
+from graphc.ops.reference import evaluate
+from graphc.ops.tensor import Parameter, Tensor
+from graphc.passes import resolve_marks
+
+__all__ = ["check"]
+
+Array = np.ndarray[Any, Any]
+
+THREADS = (1, 2, 4)
+TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
+STEP, GRADIENT_TOLERANCE = 1e-6, 1e-4  # a small step seldom meets a kink, such as that of relu
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    checked: str
+    error: str
+    passed: bool
+
+
+def check(target: Target, console: Console, *, seed: int = 0, directions: int = 3) -> int:
+    """Print what was found; 0 if everything agrees, else 1."""
+    graph, _ = build_graph(target.inputs, target.outputs, target.updates)
+    values = random_values(graph.inputs, target.values, np.random.default_rng(seed))
+    findings = [*_gradients(graph, values, seed, directions), *_backends(target, graph, values)]
+    table = Table(title=target.name)
+    for title in ("value", "checked", "error", ""):
+        table.add_column(title)
+    for finding in findings:
+        verdict = "[green]right[/]" if finding.passed else "[bold red]wrong[/]"
+        table.add_row(finding.name, finding.checked, finding.error, verdict)
+    console.print(table)
+    wrong = sum(not finding.passed for finding in findings)
+    console.print(f"{len(findings) - wrong} of {len(findings)} right, with random inputs from seed {seed}", highlight=False)
+    return 1 if wrong else 0
+
+
+def random_values(inputs: Sequence[Node], given: Mapping[str, Any], rng: np.random.Generator) -> dict[Node, Array]:
+    """An array for each input: the one given by name, or random: normal floats, and integers that are 0 or 1.
+
+    Raises TargetError for a name that no input has.
+    """
+    names = [node.attrs["name"] for node in inputs]
+    if unknown := set(given) - set(names):
+        raise TargetError(f"values are given for {sorted(unknown)}; the inputs are {names}")
+    values = {}
+    for node, name in zip(inputs, names, strict=True):
+        random = rng.standard_normal(node.shape) if node.dtype.is_float else rng.integers(0, 2, node.shape)
+        values[node] = np.asarray(given.get(name, random)).astype(node.dtype.numpy)
+    return values
+
+
+# Gradients -------------------------------------------------------------------------------------------------------
+def _gradients(graph: Graph, values: Mapping[Node, Array], seed: int, directions: int) -> Iterator[Finding]:
+    """Each scalar output that is a float: its derivative along random directions of what it depends on."""
+    losses = [(name, node) for name, node in zip(graph.names, graph.outputs, strict=True) if _is_loss(node)]
+    for name, loss in losses:
+        variables = [node for node in topological([loss]) if _is_variable(node)]
+        if variables:
+            yield _gradient(name, loss, variables, values, seed, directions)
+    if not losses:
+        yield Finding("gradients", "no output is a scalar of floats, so there is no gradient to check", "–", True)
+
+
+def _is_loss(node: Node) -> bool:
+    return node.shape == () and node.dtype.is_float
+
+
+def _is_variable(node: Node) -> bool:
+    weight = node.trainable if isinstance(node, Parameter) else node.op == "input"
+    return weight and node.dtype.is_float and node.size > 0
+
+
+def _gradient(
+    name: str, loss: Node, variables: list[Node], values: Mapping[Node, Array], seed: int, directions: int
+) -> Finding:
+    """Derivatives of the loss by t, where each variable v is v + t·d for a random direction d."""
+    rng = np.random.default_rng(seed)
+    checked, worst = f"{directions} derivatives by each of {len(variables)} values, against differences", 0.0
+    for _ in range(directions):
+        steps = [apply("input", name=f"{name} along {i}", shape=(), dtype=DTYPES["float64"]) for i in range(len(variables))]
+        moved = {v: _moved(v, t, rng) for v, t in zip(variables, steps, strict=True)}
+        (along,) = replace([loss], moved, lambda node, inputs: build_node(node.op, inputs, dict(node.attrs)))
+        at = _held([along], {**values, **dict.fromkeys(steps, np.zeros(()))}, seed)
+        try:
+            worst = max(worst, check_gradients(along, steps, at, eps=STEP, rtol=GRADIENT_TOLERANCE, seed=seed))
+        except GradientError as error:
+            return Finding(name, checked, str(error).split("\n  at ")[0], False)
+    return Finding(name, checked, f"{worst:.1e}", True)
+
+
+def _held(results: list[Node], values: dict[Node, Array], seed: int) -> dict[Node, Array]:
+    """`values`, and the values of what is under stop_gradient: to a gradient these are constants."""
+    stops = [node for node in topological(results) if node.op == "stop_gradient"]
+    return {**values, **dict(zip(stops, evaluate(stops, values, seed=seed), strict=True))}
+
+
+def _moved(variable: Node, step: Tensor, rng: np.random.Generator) -> Tensor:
+    assert isinstance(variable, Tensor)
+    direction = rng.standard_normal(variable.shape)
+    return variable + cast(step, variable.dtype) * constant(direction / np.linalg.norm(direction), variable.dtype)
+
+
+# Backends --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Run:
+    """One call of a program: its outputs by name, and what it wrote into parameters."""
+
+    outputs: dict[str, Array]
+    updates: list[Array]
+
+    @property
+    def bits(self) -> list[bytes]:
+        return [array.tobytes() for array in (*self.outputs.values(), *self.updates)]
+
+
+def _backends(target: Target, graph: Graph, values: Mapping[Node, Array]) -> Iterator[Finding]:
+    """Every result of the compiled program beside the reference's, and its bits on several thread counts."""
+    plain, arrays = resolve_marks(graph), list(values.values())
+    expected = _run(target, plain, arrays, backend="numpy")
+    runs = [_run(target, plain, arrays, backend="cython", threads=count) for count in THREADS]
+    for name, value in expected.outputs.items():
+        kind = f"{value.dtype.name}{list(value.shape)}"
+        yield _compared(name, f"{kind}, cython against the reference", [(runs[0].outputs[name], value)])
+    if expected.updates:
+        pairs = list(zip(runs[0].updates, expected.updates, strict=True))
+        yield _compared(f"{len(pairs)} updates", "next values, cython against the reference", pairs)
+    same = all(run.bits == runs[0].bits for run in runs)
+    yield Finding("all results", f"the same bits on {', '.join(map(str, THREADS))} threads", "–", same)
+
+
+def _compared(name: str, checked: str, pairs: Sequence[tuple[Array, Array]]) -> Finding:
+    errors = [_difference(result, value) for result, value in pairs]
+    allowed = [TOLERANCES.get(value.dtype.name, 0.0) for _, value in pairs]
+    passed = all(error <= most for error, most in zip(errors, allowed, strict=True))
+    return Finding(name, checked, f"{max(errors):.1e}", passed)
+
+
+def _run(target: Target, graph: Graph, arrays: list[Array], **options: Any) -> _Run:
+    """One call; the parameters keep their values."""
+    changes = {**target.options, "memory_budget": None, **options}
+    program = compile(target.inputs, list(graph.outputs), dict(graph.updates), **changes)
+    parameters = [node for node, _ in graph.updates if isinstance(node, Parameter)]
+    saved = [parameter.value for parameter in parameters]
+    try:
+        outputs = dict(zip(graph.names, program(*arrays), strict=True))
+        return _Run(outputs, [parameter.value for parameter in parameters])
+    finally:
+        for parameter, value in zip(parameters, saved, strict=True):
+            parameter.value = value
+
+
+def _difference(result: Array, expected: Array) -> float:
+    """The largest error relative to the largest value; infinite where infinities or NaN stand elsewhere."""
+    a, b = np.asarray(result).astype(np.float64), np.asarray(expected).astype(np.float64)
+    finite = np.isfinite(b)
+    if not np.array_equal(np.where(finite, 0.0, b), np.where(np.isfinite(a), 0.0, a), equal_nan=True):
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    scale = max(float(np.abs(b[finite]).max()), 1e-30)
+    return float(np.abs(a[finite] - b[finite]).max()) / scale

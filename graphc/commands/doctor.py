@@ -1,0 +1,159 @@
+"""`graphc doctor`: what is installed, what was chosen and why, and whether it works.
+
+Every backend, and every instruction set level, runs a small training step in a process of its own, so that a level
+that this processor cannot run is a line of the report and not a crash. `python -m graphc.commands.doctor BACKEND` is
+that process: it prints the largest error against the reference.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import graphc as gx
+from graphc import nn, optim
+from graphc.kernels import cpu
+from graphc.kernels.cpu.features import has_avx2, has_avx512
+from graphc.runtime import isa
+
+__all__ = ["examine", "self_test"]
+
+REQUIRED = ("numpy", "scipy", "ml_dtypes", "safetensors", "rich")
+OPTIONAL = {
+    "scikit-learn": "data of the demo and the digits examples",
+    "matplotlib": "plot of the demo",
+    "torch": "comparison of speed",
+    "pytest": "tests",
+}
+TOLERANCE = 1e-5
+_TIMEOUT = 120
+
+
+def examine(console: Console) -> int:
+    """Print the report; 0 if everything that graphc needs works here, else 1."""
+    for title, rows in (("system", _system()), ("packages", _packages()), ("kernels", _kernels())):
+        _section(console, title, rows)
+    tests = [("numpy", "numpy", {}), *(("cython", f"cython, {level}", {isa.VARIABLE: level}) for level in isa.usable_levels())]
+    results = [(label, *_run_apart(backend, environment)) for backend, label, environment in tests]
+    _section(console, "self-test: a training step on each backend, against the reference", [r[:2] for r in results])
+    healthy = all(passed for _, _, passed in results) and all(_version(name) for name in REQUIRED)
+    console.print("everything works" if healthy else "[bold red]something is wrong: see above[/]")
+    return 0 if healthy else 1
+
+
+def _section(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 2))
+    for name, text in rows:
+        table.add_row(name, text)
+    console.print(table, highlight=False)
+    console.print()
+
+
+# What is there ---------------------------------------------------------------------------------------------------
+def _system() -> list[tuple[str, str]]:
+    compiler = next((path for name in (os.environ.get("CC", ""), "cc", "gcc", "clang") if name and (path := shutil.which(name))), None)
+    return [
+        ("graphc", f"{gx.__version__} in {Path(gx.__file__).parent}"),
+        ("Python", f"{platform.python_version()} in {sys.prefix}"),
+        ("system", f"{platform.system()} {platform.release()} on {platform.machine()}"),
+        ("processor", _processor()),
+        ("threads", f"{_threads()} that this process may use, of {os.cpu_count()}; a program takes all of them unless threads= says otherwise"),
+        ("C compiler", f"{compiler}" if compiler else "none found; none is needed, the kernels are prebuilt"),
+    ]  # fmt: skip
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _packages() -> list[tuple[str, str]]:
+    rows = [(name, _version(name) or "missing, and graphc needs it") for name in REQUIRED]
+    return rows + [(name, _version(name) or f"not installed ({purpose})") for name, purpose in OPTIONAL.items()]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _kernels() -> list[tuple[str, str]]:
+    """Each level: built or not, usable or not; and which is chosen, and why."""
+    able = {"baseline": True, "avx2": has_avx2(), "avx512": has_avx512()}
+    rows = []
+    for level in cpu.LEVELS:
+        built = find_spec(f"graphc.kernels.cpu.{level}") is not None
+        runs = "this processor runs it" if able[level] else "this processor lacks its instructions"
+        rows.append((level, f"{'built' if built else 'not built'}, {runs}"))
+    wanted = os.environ.get(isa.VARIABLE)
+    try:
+        why = f"{isa.VARIABLE} asks for it" if wanted else f"the widest that is usable; {isa.VARIABLE} can ask for another"
+        chosen = f"{isa.kernels().level}: {why}"
+    except gx.errors.BackendError as error:
+        chosen = f"none: {error}"
+    return [*rows, ("chosen", chosen), ("backend", 'backend="auto" is "cython"')]
+
+
+# Whether it works ------------------------------------------------------------------------------------------------
+def _run_apart(backend: str, environment: dict[str, str]) -> tuple[str, bool]:
+    """The outcome of `self_test(backend)` in a process of its own."""
+    command = [sys.executable, "-m", "graphc.commands.doctor", backend]
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer in {_TIMEOUT} s", False
+    if done.returncode:
+        signal = f"crashed with signal {-done.returncode}" if done.returncode < 0 else "failed"
+        return f"{signal}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", False
+    error = float(done.stdout)
+    return f"largest relative error {error:.1e}", error <= TOLERANCE
+
+
+def self_test(backend: str) -> float:
+    """The largest relative error, on `backend`, of five steps of a small convolutional network with dropout."""
+    return max(
+        float(np.abs(result - expected).max() / max(1e-30, float(np.abs(expected).max())))
+        for result, expected in zip(_trained(backend), _trained("numpy"), strict=True)
+    )
+
+
+def _trained(backend: str) -> list[np.ndarray]:  # type: ignore[type-arg]
+    """The losses and the weights after some training."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.25),
+        nn.Linear(4 * 4 * 4, 10, rng=rng),
+    )  # fmt: skip
+    x, labels = gx.input("x", (8, 1, 8, 8)), gx.input("labels", (8,), "int32")
+    loss = nn.cross_entropy(model(x), labels)
+    updates = optim.SGD(lr=0.1, momentum=0.9).minimize(loss, model.parameters())
+    step = gx.compile([x, labels], loss, updates, backend=backend, seed=1)
+    images, classes = rng.standard_normal((8, 1, 8, 8)).astype(np.float32), rng.integers(0, 10, 8).astype(np.int32)
+    losses = np.array([step(images, classes) for _ in range(5)])
+    return [losses, *model.state_dict().values()]
+
+
+if __name__ == "__main__":
+    print(self_test(sys.argv[1]))
