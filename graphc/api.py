@@ -93,7 +93,8 @@ def build_graph(
     for node in graph.nodes:
         if node.op == "input" and node not in known:
             listed = ", ".join(repr(source.attrs["name"]) for source in given) or "none"
-            message = f"the outputs depend on input {node.attrs['name']!r} ({node.type}), which is not among the inputs: {listed}"
+            what = f"input {node.attrs['name']!r} ({node.type})"
+            message = f"the outputs depend on {what}, which is not among the inputs: {listed}"
             raise with_location(GraphError(message), node.location)
     return graph, structure
 
@@ -106,7 +107,9 @@ def _checked_inputs(inputs: Any) -> tuple[Node, ...]:
         if not isinstance(node, Tensor) or node.op != "input":
             raise _located(GraphError(f"inputs are tensors made by gx.input; {node!r} is not one"))
         if node.attrs["name"] in seen:
-            raise with_location(GraphError(f"two inputs are called {node.attrs['name']!r}; names must differ"), node.location)
+            raise with_location(
+                GraphError(f"two inputs are called {node.attrs['name']!r}; names must differ"), node.location
+            )
         seen[node.attrs["name"]] = node
     return tuple(seen.values())
 
@@ -140,7 +143,8 @@ def _checked_updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
             )
         if value.dtype is not target.dtype:
             raise with_location(
-                DTypeError(f"{target!r} holds {target.dtype}; its next value is {value.dtype}; use astype"), value.location
+                DTypeError(f"{target!r} holds {target.dtype}; its next value is {value.dtype}; use astype"),
+                value.location,
             )
     return tuple(updates.items())
 
@@ -151,8 +155,8 @@ def _executed(graph: Graph, structure: str, threads: int, seed: int) -> Program:
     storage = [parameter.storage for parameter in assembled.parameters]
     engine = Executor(assembled.plan, storage, assembled.constants, level.table, threads, seed)
     return Program(
-        engine, _arguments(graph.inputs, [n.attrs["name"] for n in graph.inputs]), _arguments(graph.outputs, graph.names),
-        structure, backend="cython", plan=assembled.plan, parameters=storage, source=assembled.source,
+        engine, *_arguments(graph), structure,
+        backend="cython", plan=assembled.plan, parameters=storage, source=assembled.source,
     )  # fmt: skip
 
 
@@ -164,14 +168,16 @@ def _interpreted(graph: Graph, structure: str, threads: int, seed: int) -> Progr
         return evaluate(plain.results, dict(zip(plain.inputs, arrays, strict=True)), seed=seed, step=step)
 
     return Program(
-        Interpreter(run, targets, seed), _arguments(graph.inputs, [n.attrs["name"] for n in graph.inputs]),
-        _arguments(graph.outputs, graph.names), structure, backend="numpy",
+        Interpreter(run, targets, seed), *_arguments(graph), structure, backend="numpy",
         parameters=[node.storage for node in plain.nodes if isinstance(node, Parameter)],
     )  # fmt: skip
 
 
-def _arguments(nodes: Sequence[Node], names: Sequence[str]) -> list[Argument]:
-    return [Argument(name, node.type, str(node.location or "")) for name, node in zip(names, nodes, strict=True)]
+def _arguments(graph: Graph) -> tuple[list[Argument], list[Argument]]:
+    """What the program takes and gives."""
+    given = [Argument(node.attrs["name"], node.type, str(node.location or "")) for node in graph.inputs]
+    pairs = zip(graph.names, graph.outputs, strict=True)
+    return given, [Argument(name, node.type, str(node.location or "")) for name, node in pairs]
 
 
 def _processors() -> int:

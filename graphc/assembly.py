@@ -77,7 +77,8 @@ class _Assembly:
     names: list[str] = field(default_factory=list)
     types: list[TensorType] = field(default_factory=list)
     owners: list[Node | None] = field(default_factory=list)
-    number: dict[Node | None, int] = field(default_factory=dict)
+    number: dict[Node, int] = field(default_factory=dict)
+    rng: int = -1
     programs: dict[Kernel, tuple[int, TileProgram]] = field(default_factory=dict)
     after: list[tuple[int, ...]] = field(default_factory=list)
 
@@ -99,7 +100,7 @@ class _Assembly:
         self.names.append(name)
         self.types.append(type)
         self.owners.append(node)
-        if node is not None or name == "rng":
+        if node is not None:
             self.number[node] = len(self.values) - 1
         return len(self.values) - 1
 
@@ -124,20 +125,16 @@ class _Assembly:
             self._add_value(node, name, node.type, f"{kind} {len(self.values)}")
         return self.number[node]
 
-    def _rng(self) -> int:
-        if None not in self.number:
-            self._add_value(None, "rng", _RNG_TYPE, "rng")
-        return self.number[None]
-
     def _locate(self, node: Node | None) -> tuple[int, int]:
         """The value that holds `node` contiguously, and at which byte."""
         if node is None:
-            return self._rng(), 0
+            self.rng = self._add_value(None, "rng", _RNG_TYPE, "rng") if self.rng < 0 else self.rng
+            return self.rng, 0
         if node in self.number:
             return self.number[node], 0
         if op_of(node).kind is Kind.SOURCE and node.op in ("parameter", "constant"):
             return self._source_value(node), 0
-        view = strided_view(node, self.number.keys())
+        view = strided_view(node, self.number)
         if view is None or not view.is_contiguous:
             raise InternalError(f"assembly: {node!r} lies in no buffer")
         value, offset = self._locate(view.base)
@@ -152,7 +149,7 @@ class _Assembly:
         writes = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "write"]
         pairs = _in_place(kernel, located) if kernel is not None else ()
         nodes = ([group.library] if group.library is not None else []) + group.nodes
-        common = dict(label=_label(nodes), location=str(nodes[-1].location or "").split("\n")[0])
+        common = {"label": _label(nodes), "location": str(nodes[-1].location or "").split("\n")[0]}
         if group.library is None:
             assert program is not None
             return _Draft(
@@ -176,7 +173,7 @@ class _Assembly:
     def _library_operands(self, node: Node) -> tuple[list[OperandView], list[tuple[int, int]]]:
         views, operands = [], []
         for source in node.inputs:
-            view = strided_view(source, self.number.keys())
+            view = strided_view(source, self.number)
             if view is None or not (op_of(node).strided_operands or view.is_contiguous):
                 raise InternalError(f"assembly: {source!r} was not stored for {node!r}")
             value, offset = self._locate(view.base)
@@ -193,7 +190,7 @@ class _Assembly:
     # Updates ---------------------------------------------------------------------------------------------------------
     def _update(self, drafts: list[_Draft]) -> tuple[list[_Draft], list[int]]:
         """Write next values over the old ones where possible, else copy them at the end."""
-        pairs = [(self.number[target], self._locate(value)[0]) for target, value in self.graph.updates]
+        pairs = [(self.number[target], self._locate(result_base(value))[0]) for target, value in self.graph.updates]
         tasks, direct = plan_updates([Task(d.reads, d.writes, d.in_place) for d in drafts], pairs)
         self.after = [task.after for task in tasks]
         buffer_of = list(range(len(self.values)))
@@ -226,22 +223,25 @@ class _Assembly:
         kept = [value for value in range(len(self.values)) if home[value] == value]
         number = {value: position for position, value in enumerate(kept)}
         buffer = [number[home[value]] for value in range(len(self.values))]
-        ops = [self.owners[value].op if self.owners[value] is not None else "" for value in kept]
+        owners = [self.owners[value] for value in kept]
+        ops = [owner.op if owner is not None else "" for owner in owners]
         outputs = tuple(buffer[self._locate(result_base(result))[0]] for result in self.graph.outputs)
         return Plan(
             tuple(self._buffer(value, arrangement) for value in kept),
             tuple(self._launch(drafts[n], arrangement.depends[at], buffer) for at, n in enumerate(arrangement.order)),
-            tuple(program.words for _, program in self.programs.values()), tuple(range(len(self.graph.inputs))), outputs,
+            tuple(program.words for _, program in self.programs.values()),
+            tuple(range(len(self.graph.inputs))), outputs,
             tuple(b for b, op in enumerate(ops) if op == "parameter"),
             tuple(b for b, op in enumerate(ops) if op == "constant"),
-            buffer[self.number[None]] if None in self.number else -1, arrangement.arena_bytes,
+            buffer[self.rng] if self.rng >= 0 else -1, arrangement.arena_bytes,
             max((draft.scratch for draft in drafts), default=0), arrangement.lower_bound,
             tuple(node.attrs["name"] for node in self.graph.inputs) + self.graph.names,
         )  # fmt: skip
 
     def _launch(self, draft: _Draft, depends: tuple[int, ...], buffer: list[int]) -> Launch:
         operands, program_operands = (
-            tuple(Ref(buffer[value], offset) for value, offset in refs) for refs in (draft.operands, draft.program_operands)
+            tuple(Ref(buffer[value], offset) for value, offset in refs)
+            for refs in (draft.operands, draft.program_operands)
         )
         reads, writes = (tuple(dict.fromkeys(buffer[v] for v in values)) for values in (draft.reads, draft.writes))
         in_place = tuple((buffer[r], buffer[w]) for r, w in draft.in_place if buffer[r] != buffer[w])

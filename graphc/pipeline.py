@@ -20,7 +20,7 @@ __all__ = ["PASSES", "compile_plan", "optimise"]
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
     fill_empty,  # what has no elements becomes a constant
-    stabilise,  # constants folded, algebra that changes no value, and log(softmax), log1p, softplus, ...: no overflow, no cancellation
+    stabilise,  # constants folded, algebra that changes no value, stable forms of log(softmax(x)), log(1 + x), ...
     transpose_products,  # transposes go where a matrix product reads them for nothing
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel
     separate_results,  # every result in a buffer of its own

@@ -13,11 +13,20 @@ from dataclasses import dataclass
 
 from graphc.codegen.tile_nest import Nest, without_empty_reductions
 from graphc.codegen.tile_place import (
-    STRIP, Slots, Steps, assign_slots, chunk_steps, flat_steps, instructions_of, places, resident_steps, tile_bytes,
+    STRIP,
+    Slots,
+    Steps,
+    assign_slots,
+    chunk_steps,
+    flat_steps,
+    instructions_of,
+    places,
+    resident_steps,
+    tile_bytes,
 )  # fmt: skip
 from graphc.codegen.tile_select import Selection, select
-from graphc.codegen.tile_words import FULL, ONE, ROW, Instruction, Layout, encode
-from graphc.lower.kernel import Kernel
+from graphc.codegen.tile_words import FULL, Instruction, Layout, encode, names
+from graphc.lower.kernel import Kernel, Space
 from graphc.lower.kernel_verify import verify
 
 __all__ = ["TileProgram", "assemble"]
@@ -25,8 +34,8 @@ __all__ = ["TileProgram", "assemble"]
 GRAIN = 800_000  # scalar operations of one unit of parallel work: some 40 microseconds
 _DEAR = {
     **dict.fromkeys(("divide", "sqrt", "floor", "ceil", "round", "trunc", "to_i64", "random"), 4),
-    **dict.fromkeys("exp exp2 log tanh sigmoid erf sin cos".split(), 12),
-    **dict.fromkeys("expm1 log2 log10 log1p tan asin acos atan sinh cosh asinh acosh atanh erfc softplus".split(), 30),
+    **dict.fromkeys(names("exp exp2 log tanh sigmoid erf sin cos"), 12),
+    **dict.fromkeys(names("expm1 log2 log10 log1p tan asin acos atan sinh cosh asinh acosh atanh erfc softplus"), 30),
     **dict.fromkeys(("power", "atan2", "floor_divide", "remainder"), 60),
     **dict.fromkeys(("load", "store", "load_over", "bind"), 3),
 }
@@ -54,6 +63,8 @@ def assemble(kernel: Kernel) -> TileProgram:
     """
     verify(kernel)
     nest = Nest(without_empty_reductions(kernel))
+    if nest.size == 0:
+        nest = Nest(Kernel(kernel.operands, Space((), (), (0,)), ()))
     selection = select(nest, resident=True)
     slots = assign_slots(nest, selection)
     if nest.is_flat:
@@ -113,7 +124,7 @@ def _grains(nest: Nest, steps: Steps, block: int, cost: int) -> tuple[Steps, int
 
 def _column_share(nest: Nest, cost: int) -> int:
     """The inner positions of one unit of work: all, unless a single outer position with all of them is far too much."""
-    outer, reduce, inner = nest.extents
+    _, reduce, inner = nest.extents
     points = max(1, GRAIN // cost)
     if reduce * inner < points * 3 // 2 or inner < 32 * STRIP:
         return inner

@@ -15,7 +15,18 @@ from graphc.codegen.tile_nest import Nest
 from graphc.codegen.tile_select import Selection
 from graphc.codegen.tile_words import FULL, ONE, ROW, Access, Instruction, Segment, Value
 
-__all__ = ["STRIP", "Slots", "Steps", "assign_slots", "chunk_steps", "flat_steps", "instructions_of", "places", "resident_steps", "tile_bytes"]
+__all__ = [
+    "STRIP",
+    "Slots",
+    "Steps",
+    "assign_slots",
+    "chunk_steps",
+    "flat_steps",
+    "instructions_of",
+    "places",
+    "resident_steps",
+    "tile_bytes",
+]
 
 ALIGNMENT = 64
 CACHE = 24 * 1024  # bytes that the values of a tile may take, so that they stay in the first-level cache
@@ -106,7 +117,11 @@ def is_dense(nest: Nest, access: Access | None) -> bool:
     if nest.is_flat:
         inner = [access.parts[2]]
     if access.level == ROW and not nest.is_flat:
-        inner = [part for part, extent in zip((access.parts[0], access.parts[2]), (nest.extents[0], nest.extents[2]), strict=True) if extent > 1]
+        inner = [
+            part
+            for part, extent in zip((access.parts[0], access.parts[2]), (nest.extents[0], nest.extents[2]), strict=True)
+            if extent > 1
+        ]
     return all(len(part) == 1 for part in inner) and bool(inner) and inner[-1][0].stride == 1
 
 
@@ -136,7 +151,9 @@ def flat_steps(nest: Nest, selection: Selection, width: int) -> tuple[Steps, int
 def _block_row(nest: Nest, selection: Selection) -> int:
     """The extent of the innermost dim if an operand is walked along it in strides, but along another dim side by side."""
     for x in instructions_of(selection.segments):
-        axes = x.access.parts[2] if x.access is not None and x.op in ("load", "store") and not x.access.is_guarded else ()
+        axes = (
+            x.access.parts[2] if x.access is not None and x.op in ("load", "store") and not x.access.is_guarded else ()
+        )
         if len(axes) > 1 and axes[-1].stride not in (0, 1) and axes[-2].stride == 1 and axes[-2].extent >= 8:
             return axes[-1].extent
     return 0
@@ -168,7 +185,7 @@ def chunk_steps(nest: Nest, width: int, share: int) -> Steps:
         columns = share if share <= room // 8 else max(STRIP, room // 8 // STRIP * STRIP)
         return 1, max(1, min(reduce, room // columns)), columns
     last = nest.kernel.space.reduce[-1] if nest.kernel.space.reduce else 1
-    if last < reduce and 256 <= last:
+    if last < reduce and last >= 256:
         pieces = math.ceil(last / room)
         if last % pieces == 0:
             return 1, last // pieces, 1
@@ -193,7 +210,10 @@ def places(slots: Slots, values: list[Value], capacities: tuple[int, int]) -> tu
         starts[slot] = offset
         offset += -(-(1 if level == ONE else capacities[level]) * size // ALIGNMENT) * ALIGNMENT
     constants = iter(range(len(values)))
-    found = (-1 - next(constants) if value.bits is not None else starts[slot] for value, slot in zip(values, slots.of, strict=True))
+    found = (
+        -1 - next(constants) if value.bits is not None else starts[slot]
+        for value, slot in zip(values, slots.of, strict=True)
+    )
     return tuple(found), offset
 
 

@@ -11,9 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from graphc.codegen.tile_words import names
 from graphc.ir.types import DType
 
-__all__ = ["bits_type", "cast_steps", "elementwise", "has_form", "literal_bits", "load_step", "machine_type", "rounding", "store_step"]
+__all__ = [
+    "bits_type",
+    "cast_steps",
+    "elementwise",
+    "has_form",
+    "literal_bits",
+    "load_step",
+    "machine_type",
+    "rounding",
+    "store_step",
+]
 
 _MACHINE = {
     "float64": "f64", "float32": "f32", "bfloat16": "f32", "float16": "f32", "int64": "i64", "int32": "i32", "int8": "i32",
@@ -28,10 +39,12 @@ _BOOL_OPS = {
 _IDENTITY_ON_INTEGERS = frozenset(("floor", "ceil", "round", "trunc"))
 _TESTS_ON_INTEGERS = {"isnan": "not_equal", "isinf": "not_equal", "isfinite": "equal"}
 _EXACT = frozenset(
-    "negative abs sign relu floor ceil round trunc maximum minimum where logical_not bitwise_and bitwise_or bitwise_xor "
-    "bitwise_invert bitwise_right_shift".split()
+    names(
+        "negative abs sign relu floor ceil round trunc maximum minimum where logical_not bitwise_and bitwise_or bitwise_xor "
+        "bitwise_invert bitwise_right_shift"
+    )
 )
-_WRAPS = frozenset("negative abs add subtract multiply power floor_divide bitwise_left_shift".split())
+_WRAPS = frozenset(names("negative abs add subtract multiply power floor_divide bitwise_left_shift"))
 MIRRORED = {
     "add": "add", "multiply": "multiply", "maximum": "maximum", "minimum": "minimum", "equal": "equal", "not_equal": "not_equal",
     "less": "greater", "greater": "less", "less_equal": "greater_equal", "greater_equal": "less_equal",

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field, replace
 
 from graphc.codegen.tile_nest import Nest
 from graphc.codegen.tile_scalar import (
-    MIRRORED, SIZES, bits_type, cast_steps, elementwise, has_form, literal_bits, load_step, machine_type, rounding, store_step,
+    MIRRORED,
+    SIZES,
+    bits_type,
+    cast_steps,
+    elementwise,
+    has_form,
+    literal_bits,
+    load_step,
+    machine_type,
+    rounding,
+    store_step,
 )  # fmt: skip
 from graphc.codegen.tile_words import FULL, ONE, ROW, Access, Instruction, Segment, Value
 from graphc.lower.kernel import Compute, Iota, Literal, Load, Random, Reduce, Store
@@ -111,7 +121,9 @@ class _Selector:
         """All needed statements of a level (FULL: of every level) and of these stages, loads as late as possible."""
         nest = self.nest
         for position, statement in enumerate(nest.kernel.body):
-            wanted = level in (FULL, nest.levels[position]) and nest.stages[position] in stages and nest.needed[position]
+            wanted = (
+                level in (FULL, nest.levels[position]) and nest.stages[position] in stages and nest.needed[position]
+            )
             if not wanted or position in self.numbers or isinstance(statement, Store):
                 continue
             if isinstance(statement, Reduce) and not nest.is_flat:
@@ -143,7 +155,9 @@ class _Selector:
                 self.numbers[position] = self._emit(step, kind, "VV", level, SIZES[kind], value) if step else value
             case Random(operand, stream, index):
                 access = self.nest.access(-1, 4, index, level)
-                self.numbers[position] = self._emit("random", "u32", "VV", level, 4, operand, access=access, extra=stream)
+                self.numbers[position] = self._emit(
+                    "random", "u32", "VV", level, 4, operand, access=access, extra=stream
+                )
             case Reduce(arg=arg):  # of one element
                 self.numbers[position] = self._value(arg)
             case Compute() as statement:
@@ -159,7 +173,7 @@ class _Selector:
         return len(self.values) - 1
 
     def _emit(
-        self, op: str, kind: str, form: str, level: int, size: int, a: int = -1, b: int = -1, c: int = -1,
+        self, op: str, kind: str, form: str, level: int, size: int, a: int = -1, b: int = -1, c: int = -1, *,
         access: Access | None = None, extra: int = 0, segment: int = -1,
     ) -> int:  # fmt: skip
         """Appends an instruction with a new value of `size` bytes an element as its target.
@@ -168,7 +182,9 @@ class _Selector:
         """
         self.values.append(Value(size, level))
         target = len(self.values) - 1
-        self.segments[0 if level == ONE else segment].append(Instruction(op, kind, form, level, target, a, b, c, access, extra))
+        self.segments[0 if level == ONE else segment].append(
+            Instruction(op, kind, form, level, target, a, b, c, access, extra)
+        )
         return target
 
     def _coerce(self, value: int, level: int) -> int:
@@ -179,7 +195,9 @@ class _Selector:
         key = (value, level)
         if key not in self.coerced:
             if found.level == ONE:  # once for all tiles
-                self.coerced[key] = self._emit("repeat", bits_type(found.size), "VS", level, found.size, value, segment=0)
+                self.coerced[key] = self._emit(
+                    "repeat", bits_type(found.size), "VS", level, found.size, value, segment=0
+                )
             else:
                 self.coerced[key] = self._emit("repeat", bits_type(found.size), "VR", level, found.size, value)
         return self.coerced[key]
@@ -232,8 +250,13 @@ class _Selector:
         """The steps without a rounding that the store, the only one to use the value, does as well."""
         nest = self.nest
         rounds = bool(steps) and steps[-1][0].startswith("round_")
-        if rounds and nest.uses[position] == 1 and any(
-            isinstance(statement, Store) and statement.arg == position for statement in nest.kernel.body[position + 1 :]
+        if (
+            rounds
+            and nest.uses[position] == 1
+            and any(
+                isinstance(statement, Store) and statement.arg == position
+                for statement in nest.kernel.body[position + 1 :]
+            )
         ):
             return steps[:-1]
         return steps
@@ -241,7 +264,9 @@ class _Selector:
     def _unary_or_binary(self, op: str, kind: str, level: int, size: int, args: list[int]) -> int:
         if len(args) == 1:
             return self._emit(op, kind, "VV", level, size, args[0])
-        letters = ["V" if self.values[arg].level == level else "S" if self.values[arg].level == ONE else "R" for arg in args]
+        letters = [
+            "V" if self.values[arg].level == level else "S" if self.values[arg].level == ONE else "R" for arg in args
+        ]
         form = "".join(letters)
         if form in ("SV", "RV") and not has_form(op, kind, form) and op in MIRRORED:
             op, args, form = MIRRORED[op], args[::-1], form[::-1]
@@ -299,7 +324,9 @@ class _Selector:
         values = {p: self._value(self.nest.kernel.arguments(self.nest.kernel.body[p])[0]) for p in stores}
         loaded = {x.target for segment in self.segments for x in segment if x.op == "load"}
         stores.sort(key=lambda p: values[p] not in loaded)
-        for position in stores[1:]:  # an earlier store may overwrite these all the same, as when two operands are exchanged
+        for position in stores[
+            1:
+        ]:  # an earlier store may overwrite these all the same, as when two operands are exchanged
             if values[position] in loaded:
                 self._copy_before_stores(position, values[position])
         for position in stores:

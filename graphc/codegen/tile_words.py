@@ -13,23 +13,26 @@ __all__ = [
     "FORMS", "FULL", "ONE", "OPS", "ROW", "TYPES", "Access", "Axis", "Instruction", "Layout", "Segment", "Value", "encode",
 ]  # fmt: skip
 
+names = str.split
 MAGIC = int.from_bytes(b"gctile01", "little")
 FULL, ROW, ONE = range(3)
-TYPES = {name: number for number, name in enumerate("u8 i8 u16 i32 u32 i64 f32 f64".split())}
-FORMS = {name: number for number, name in enumerate("VV VS SV SS VR RV".split())}
+TYPES = {name: number for number, name in enumerate(names("u8 i8 u16 i32 u32 i64 f32 f64"))}
+FORMS = {name: number for number, name in enumerate(names("VV VS SV SS VR RV"))}
 OPS = {
     name: number
     for number, name in enumerate(
-        "load load_over bind store iota random repeat "
-        "sum_start sum_step sum_finish max_start max_step max_finish min_start min_step min_finish "
-        "negative abs sign relu floor ceil round trunc sqrt isnan isinf isfinite "
-        "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan "
-        "sinh cosh tanh asinh acosh atanh erf erfc sigmoid softplus bitwise_invert logical_not "
-        "add subtract multiply divide floor_divide remainder power maximum minimum atan2 "
-        "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift "
-        "equal not_equal less less_equal greater greater_equal where "
-        "to_u8 to_bool to_i8 to_i32 to_u32 to_i64 to_f32 to_f64 to_bf16 to_f16 "
-        "from_bf16 from_f16 wrap_i8 round_bf16 round_f16 to_odd".split()
+        names(
+            "load load_over bind store iota random repeat "
+            "sum_start sum_step sum_finish max_start max_step max_finish min_start min_step min_finish "
+            "negative abs sign relu floor ceil round trunc sqrt isnan isinf isfinite "
+            "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan "
+            "sinh cosh tanh asinh acosh atanh erf erfc sigmoid softplus bitwise_invert logical_not "
+            "add subtract multiply divide floor_divide remainder power maximum minimum atan2 "
+            "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift "
+            "equal not_equal less less_equal greater greater_equal where "
+            "to_u8 to_bool to_i8 to_i32 to_u32 to_i64 to_f32 to_f64 to_bf16 to_f16 "
+            "from_bf16 from_f16 wrap_i8 round_bf16 round_f16 to_odd"
+        )
     )
 }
 
@@ -118,7 +121,9 @@ class Layout:
     places: tuple[int, ...]
 
 
-def encode(layout: Layout, operand_sizes: Iterable[int], values: list[Value], segments: list[Segment]) -> tuple[int, ...]:
+def encode(
+    layout: Layout, operand_sizes: Iterable[int], values: list[Value], segments: list[Segment]
+) -> tuple[int, ...]:
     """The words of a program. The first segment runs once for a region, the others for each tile of it."""
     axes: list[int] = []
     accesses: dict[Access, list[int]] = {}
@@ -136,11 +141,40 @@ def encode(layout: Layout, operand_sizes: Iterable[int], values: list[Value], se
             instructions += (OPS[x.op], TYPES[x.type], FORMS[x.form], x.level, *operands, number, x.extra)
     constants = [value.bits for value in values if value.bits is not None]
     access_words = [word for words in accesses.values() for word in words]
-    value_words = [word for value, place in zip(values, layout.places, strict=True) for word in (place, value.size, value.level)]
+    value_words = [
+        word for value, place in zip(values, layout.places, strict=True) for word in (place, value.size, value.level)
+    ]
     sizes = list(operand_sizes)
-    counts = (len(sizes), len(axes) // 4, len(accesses), len(constants), len(values), len(instructions) // 10, len(segments))
-    head = [*layout.extents, *layout.steps, *layout.grains, int(layout.flat), layout.block, layout.tiles, layout.scratch]
-    body = [*head, *layout.capacities, *counts, *sizes, *axes, *access_words, *constants, *value_words, *instructions, *runs]
+    counts = (
+        len(sizes),
+        len(axes) // 4,
+        len(accesses),
+        len(constants),
+        len(values),
+        len(instructions) // 10,
+        len(segments),
+    )
+    head = [
+        *layout.extents,
+        *layout.steps,
+        *layout.grains,
+        int(layout.flat),
+        layout.block,
+        layout.tiles,
+        layout.scratch,
+    ]
+    body = [
+        *head,
+        *layout.capacities,
+        *counts,
+        *sizes,
+        *axes,
+        *access_words,
+        *constants,
+        *value_words,
+        *instructions,
+        *runs,
+    ]
     return (MAGIC, len(body) + 2, *body)
 
 

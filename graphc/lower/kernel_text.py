@@ -11,7 +11,17 @@ Dims are `i0, i1, ...` in the order of the space; `row` marks values that depend
 from __future__ import annotations
 
 from graphc.lower.kernel import (
-    Compute, Index, Iota, Kernel, LibraryCall, Literal, Load, Random, Reduce, Statement, Store,
+    Compute,
+    Index,
+    Iota,
+    Kernel,
+    LibraryCall,
+    Literal,
+    Load,
+    Random,
+    Reduce,
+    Statement,
+    Store,
 )  # fmt: skip
 
 __all__ = ["index_text", "kernel_text", "library_call_text", "statement_text"]

@@ -7,26 +7,43 @@ no element is written twice.
 
 from __future__ import annotations
 
+import math
+
 from graphc.errors import InternalError
 from graphc.ir.types import DType
 from graphc.lower.kernel import (
-    Compute, Index, Iota, Kernel, Literal, Load, Random, Reduce, Statement, Store,
+    Compute,
+    Index,
+    Iota,
+    Kernel,
+    Literal,
+    Load,
+    Random,
+    Reduce,
+    Statement,
+    Store,
 )  # fmt: skip
 from graphc.lower.kernel_text import statement_text
 
 __all__ = ["BINARY", "COMPARISONS", "UNARY", "verify"]
 
+names = str.split
+
 FLOAT_UNARY = frozenset(
-    "sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc "
-    "sigmoid softplus".split()
+    names(
+        "sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc "
+        "sigmoid softplus"
+    )
 )
 TESTS = frozenset(("isnan", "isinf", "isfinite"))
-UNARY = FLOAT_UNARY | TESTS | frozenset("negative abs sign floor ceil round trunc relu logical_not bitwise_invert".split())
-COMPARISONS = frozenset("equal not_equal less less_equal greater greater_equal".split())
+UNARY = (
+    FLOAT_UNARY | TESTS | frozenset(names("negative abs sign floor ceil round trunc relu logical_not bitwise_invert"))
+)
+COMPARISONS = frozenset(names("equal not_equal less less_equal greater greater_equal"))
 LOGICAL = frozenset(("logical_and", "logical_or", "logical_xor"))
-BITWISE = frozenset("bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift".split())
+BITWISE = frozenset(names("bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift"))
 BINARY = COMPARISONS | LOGICAL | BITWISE | frozenset(
-    "add subtract multiply divide floor_divide remainder power maximum minimum atan2".split()
+    names("add subtract multiply divide floor_divide remainder power maximum minimum atan2")
 )  # fmt: skip
 REDUCTIONS = ("sum", "max", "min")
 
@@ -60,7 +77,9 @@ def _fault(kernel: Kernel, position: int, statement: Statement, dims: int) -> st
         case Iota(dtype, index):
             return "numbers with bool" if dtype.kind == "bool" else _index_fault(index, dims)
         case Random(operand, _, index, dtype):
-            return _index_fault(index, dims) or ("" if dtype.name == "uint32" else "draws bits of another type than uint32")
+            return _index_fault(index, dims) or (
+                "" if dtype.name == "uint32" else "draws bits of another type than uint32"
+            )
         case Literal(dtype, value):
             return "" if isinstance(value, (bool, int, float)) else f"holds {type(value).__name__}, which is no number"
         case Reduce(op, dtype, arg):
@@ -101,7 +120,7 @@ def _store_fault(kernel: Kernel, index: Index, arg: int, dims: int) -> str:
     space = kernel.space
     row = kernel.is_row[arg] and not any(index.strides[d] for d in space.reduce_dims)
     stored = [d for d in range(dims) if not (row and d in space.reduce_dims)]
-    if any(space.extents[d] > 1 and not index.strides[d] for d in stored):
+    if math.prod(space.extents) and any(space.extents[d] > 1 and not index.strides[d] for d in stored):
         return "writes an element more than once"
     return ""
 

@@ -78,7 +78,7 @@ def _work(rows: int, columns: int, depth: int) -> int:
 
 
 def _packs_a(p: _Product, itemsize: int) -> bool:
-    """Whether a tile copies its rows of A first: they are no rows in memory, or collide in the cache (gc_rows_collide)."""
+    """Whether tiles copy their rows of A first: as they are no rows in memory, or collide there (gc_rows_collide)."""
     collide = p.rows >= 32 and p.columns >= 64 and p.a[0] * itemsize % 2048 == 0
     return p.rows > 1 and (p.a[1] != 1 or collide)
 

@@ -21,7 +21,7 @@ def _windows(
     name: str, attrs: Mapping[str, Any], dtype: DType, x: tuple[int, ...], y: tuple[int, ...]
 ) -> LibraryCall:
     """The call for planes of shape `x` pooled to `y`; 16-bit floats need a plane of x in float32."""
-    window, (top, _), (left, _) = attrs["window"], *attrs["padding"]
+    window, ((top, _), (left, _)) = attrs["window"], attrs["padding"]
     planes, work = x[0] * x[1], 2 * math.prod(y[2:]) * math.prod(window)
     tile_planes = max(1, min(planes, TILE_WORK // max(work, 1)))
     dilation, count_padding = attrs.get("dilation", (1, 1)), int(attrs.get("count_include_pad", True))

@@ -77,7 +77,9 @@ class _Lowering:
     def _memory_order(self, dims: list[int]) -> list[int]:
         """The dims by falling stride in the array that decides: a full store if there is one, else the largest read."""
         candidates = [(node, self.group.access(node)) for node in self.group.stores]
-        candidates += [(leaf.node, leaf.access) for reads in self.group.reads.values() for t in reads for leaf in t.leaves]
+        candidates += [
+            (leaf.node, leaf.access) for reads in self.group.reads.values() for t in reads for leaf in t.leaves
+        ]
         best: tuple[int, Affine] = (0, Affine(0))
         for node, access in candidates:
             position = linear(self.group.domain.current(access).axes, node.shape)

@@ -1,11 +1,11 @@
 """Arrays without elements: after this pass no loop nest and no library kernel runs over nothing.
 
-    f(...) of size 0                    = broadcast_to(0)
-    pad of nothing                      = broadcast_to(the padding)
-    concatenate                         = concatenate of the parts that have elements
-    scatter_add of nothing to x         = x
-    sum, any, all over nothing          = broadcast_to(0), broadcast_to(False), broadcast_to(True)
-    contraction of empty operands       = broadcast_to(0)
+f(...) of size 0                    = broadcast_to(0)
+pad of nothing                      = broadcast_to(the padding)
+concatenate                         = concatenate of the parts that have elements
+scatter_add of nothing to x         = x
+sum, any, all over nothing          = broadcast_to(0), broadcast_to(False), broadcast_to(True)
+contraction of empty operands       = broadcast_to(0)
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from graphc.ir.graph import Graph, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import full
 from graphc.ops.record import Kind, op_of
+from graphc.ops.views import join
 from graphc.passes.rewriting import rebuilt
 
 __all__ = ["fill_empty"]
@@ -37,7 +38,7 @@ def fill_empty(graph: Graph) -> Graph:
             new = full(node.shape, node.attrs["value"], node.dtype)
         elif node.op == "concatenate":
             parts = tuple(source for source in inputs if source.size)
-            new = parts[0] if len(parts) == 1 else rebuilt(node, parts)
+            new = parts[0] if len(parts) == 1 else join(parts, node.attrs["axis"])
         elif node.op == "scatter_add" and inputs[2].size == 0:
             new = inputs[0]
         else:

@@ -11,7 +11,7 @@ always at 0, so no dim is spent on them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from graphc.ir.node import Node
@@ -42,6 +42,7 @@ class Affine:
 
 
 ZERO = Affine(0)
+_NOWHERE: frozenset[Node] = frozenset()
 
 
 def total(parts: Iterable[Affine]) -> Affine:
@@ -148,7 +149,7 @@ class Domain:
         return Access(tuple(self._current(axis) for axis in access.axes), access.guard)
 
     def divide(self, affine: Affine, by: int) -> tuple[Affine, Affine] | None:
-        """`affine` as `by * quotient + remainder` with 0 <= remainder < by everywhere; None where it is no affine pair."""
+        """`affine` as `by * quotient + remainder`, 0 <= remainder < by everywhere; None where these are not affine."""
         while True:
             affine = self._current(affine)
             quotient = Affine(affine.offset // by)
@@ -168,7 +169,7 @@ class Domain:
                 remainder = total(rest)
                 low = remainder.offset + sum(c * (self.extents[d] - 1) for d, c in remainder.terms if c < 0)
                 high = remainder.offset + sum(c * (self.extents[d] - 1) for d, c in remainder.terms if c > 0)
-                return (total(parts), remainder) if 0 <= low and high < by else None
+                return (total(parts), remainder) if low >= 0 and high < by else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +188,12 @@ class Trace:
     fill: float | int | bool | None = None
 
 
-def trace(node: Node, access: Access, domain: Domain, stop: Iterable[Node] = ()) -> Trace | Node:
-    """Follow `access` from `node` through views to what is no view (or stands in `stop`).
+def trace(node: Node, access: Access, domain: Domain, stops: Container[Node] = _NOWHERE) -> Trace | Node:
+    """Follow `access` from `node` through views to what is no view (or stands in `stops`, a set or dict).
 
     Answers with the node at which the chain could not be followed where the access stops being affine: that node
     then needs a buffer of its own.
     """
-    stops = frozenset(stop)
     while node.op in _STEPS and node not in stops:
         access = domain.current(access)
         step = _STEPS[node.op](node, access, domain)
@@ -205,7 +205,7 @@ def trace(node: Node, access: Access, domain: Domain, stop: Iterable[Node] = ())
     return _trace_guarded(node, domain.current(access), domain, stops)
 
 
-def _trace_guarded(node: Node, access: Access, domain: Domain, stops: frozenset[Node]) -> Trace | Node:
+def _trace_guarded(node: Node, access: Access, domain: Domain, stops: Container[Node]) -> Trace | Node:
     """A pad or concatenation: each input under a guard on single dims."""
     parts: list[tuple[Node, Access]] = []
     if node.op == "pad":
@@ -227,10 +227,10 @@ def _trace_guarded(node: Node, access: Access, domain: Domain, stops: frozenset[
     for source, inside in parts:
         below = trace(source, inside, domain, stops)
         if isinstance(below, Node) or below.fill is not None:
-            blocked = below if isinstance(below, Node) else source
-            return blocked
+            return below if isinstance(below, Node) else source
         leaves += below.leaves
-    return Trace(tuple(leaves), fill)
+    everywhere = [leaf for leaf in leaves if not leaf.access.guard]  # one input alone is ever reached
+    return Trace((everywhere[0],)) if everywhere else Trace(tuple(leaves), fill)
 
 
 def _restrict(affine: Affine, extent: int, domain: Domain) -> tuple[tuple[int, int, int], ...] | None:

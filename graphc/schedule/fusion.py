@@ -70,7 +70,11 @@ class _Fusion:
     def _only_reader(self, node: Node) -> Group | None:
         """The one group that could take `node` in."""
         readers = self.readers.get(node, [])
-        if len(readers) != 1 or (node in self.held and node not in self.results) or len(readers[0].accesses) >= MAX_NODES:
+        if (
+            len(readers) != 1
+            or (node in self.held and node not in self.results)
+            or len(readers[0].accesses) >= MAX_NODES
+        ):
             return None
         access = readers[0].wanted(node)
         if access is None or (node in self.held and not readers[0].covers(access, node.shape)):

@@ -28,10 +28,10 @@ class Group:
     """Nodes that run as one launch.
 
     `accesses` maps each fused node to how the loop nest reaches it, `reads` to where each of its inputs comes from;
-    `wants` are the accesses by which the group reads a node, be it a member or not, and `needs` the nodes that must have a
-    buffer because a view of them could not be followed. `stores` are the members whose values are kept, `reduce` the dims
-    that reductions combine. `library` is the library op; with fused nodes beside it, it is a contraction, they are its
-    epilogue, and `anchor` is how they reach its output.
+    `wants` are the accesses by which the group reads a node, be it a member or not, and `needs` the nodes that must
+    have a buffer because a view of them could not be followed. `stores` are the members whose values are kept, `reduce`
+    the dims that reductions combine. `library` is the library op; with fused nodes beside it, it is a contraction, they
+    are its epilogue, and `anchor` is how they reach its output.
     """
 
     domain: Domain = field(default_factory=Domain)
@@ -182,9 +182,9 @@ class Group:
             if mine is None or theirs is None:
                 continue
             for axis, their_axis in zip(mine.axes, theirs.axes, strict=True):
-                if len(their_axis.terms) == 1 and their_axis.terms[0][1] == 1 and their_axis.offset == 0:
-                    if dims.setdefault(their_axis.terms[0][0], axis) != axis:
-                        return None
+                plain = len(their_axis.terms) == 1 and their_axis.terms[0][1] == 1 and their_axis.offset == 0
+                if plain and dims.setdefault(their_axis.terms[0][0], axis) != axis:
+                    return None
         rest = [d for d in other.domain.extents if d not in dims]
         taken = {d for axis in dims.values() for d in axis.dims}
         free = [d for d in self.domain.extents if d not in taken]
@@ -227,7 +227,7 @@ class Group:
 
 
 def holder(node: Node) -> Node:
-    """The node that must have a buffer for `node` to be read contiguously: never a reshape, which is another shape of one."""
+    """The node that must have a buffer for `node` to be read contiguously: never a reshape, another shape of one."""
     if node.op != "reshape":
         return node
     view = strided_view(node)

@@ -143,11 +143,10 @@ class _Merging:
             stack = [root]
             while stack:
                 group = stack[-1]
-                waiting = [] if group in done else [
-                    self.maker[node] for node in self.reads[group] if node in self.maker and self.maker[node] not in done
-                ]  # fmt: skip
+                makers = [self.maker[node] for node in self.reads[group] if node in self.maker]
+                waiting = [maker for maker in makers if maker not in done]
                 if waiting and group not in done:
-                    stack.extend(maker for maker in waiting if maker is not group)
+                    stack.extend(waiting)
                     continue
                 stack.pop()
                 if group not in done:

@@ -21,7 +21,11 @@ __all__ = ["result_base", "separate_results"]
 def result_base(result: Node) -> Node:
     """The node whose buffer holds `result`."""
     view = strided_view(result)
-    if view is not None and view.is_whole and (op_of(view.base).kind is not Kind.SOURCE or view.base.op == "random_bits"):
+    if (
+        view is not None
+        and view.is_whole
+        and (op_of(view.base).kind is not Kind.SOURCE or view.base.op == "random_bits")
+    ):
         return view.base
     return result
 

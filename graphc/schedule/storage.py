@@ -124,9 +124,7 @@ def arrange(values: Sequence[Value], tasks: Sequence[Task]) -> Arrangement:
     offset_of_home = dict(zip(blocks, placement.offsets, strict=True))
     offsets = tuple(offset_of_home[homes[v]] if v in homes else None for v in range(len(values)))
     depends = _depends(values, tasks, sequence, homes, offsets)
-    return Arrangement(
-        tuple(sequence), offsets, tuple(lifetimes), depends, placement.peak, placement.lower_bound
-    )
+    return Arrangement(tuple(sequence), offsets, tuple(lifetimes), depends, placement.peak, placement.lower_bound)
 
 
 def _order(values: Sequence[Value], tasks: Sequence[Task]) -> list[int]:

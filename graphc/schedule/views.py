@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 
 from graphc.ir.node import Node
@@ -34,9 +34,8 @@ class StridedView:
         return self.is_contiguous and self.offset == 0 and math.prod(self.shape) == self.base.size
 
 
-def strided_view(node: Node, stop: Iterable[Node] = ()) -> StridedView | None:
-    """`node` as a strided view of what lies under its views; None where it is none."""
-    stops = frozenset(stop)
+def strided_view(node: Node, stops: Container[Node] = frozenset()) -> StridedView | None:
+    """`node` as a strided view of what lies under its views, or of the first node in `stops`; None where it is none."""
     base = node
     while base.op == "reshape" and base not in stops:
         base = base.inputs[0]

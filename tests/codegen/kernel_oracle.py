@@ -63,8 +63,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "bitwise_left_shift": shift_left, "bitwise_right_shift": shift_right,
 }  # fmt: skip
 TRANSCENDENTAL = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc sigmoid "
-    "softplus power atan2".split()
+    str.split(
+        "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc sigmoid "
+        "softplus power atan2"
+    )
 )
 
 
@@ -102,7 +104,7 @@ def reduce(op: str, dtype: DType, x: Array, axes: tuple[int, ...]) -> Array:
         return np.asarray(np.sum(x, axis=axes, keepdims=True)).astype(dtype.numpy)
     kept = np.moveaxis(x.astype(np.float64), axes, range(-len(axes), 0))
     shape = [1 if d in axes else n for d, n in enumerate(x.shape)]
-    rows = kept.reshape(math.prod(shape), -1)
+    rows = kept.reshape(math.prod(shape), math.prod(x.shape[d] for d in axes))
     return np.array([_exact_sum(row) for row in rows], np.float64).reshape(shape).astype(dtype.numpy)
 
 

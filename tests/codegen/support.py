@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,26 @@ from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Reduce, S
 from tests.codegen.kernel_oracle import Array, Oracle
 from tests.codegen.tile_running import run
 
-SPECIAL = (0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, -0.5, 2.0, -3.0, 1e-40, -1e-310, 1e30, -88.0, 709.0, 1e6, -1e9)
+SPECIAL = (
+    0.0,
+    -0.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    -3.0,
+    1e-40,
+    -1e-310,
+    1e30,
+    -88.0,
+    709.0,
+    1e6,
+    -1e9,
+)
 
 
 def values_of(rng: np.random.Generator, dtype: DType, count: int, *, special: bool = True) -> Array:
@@ -108,7 +126,9 @@ class RandomKernel:
         extents = [int(self.rng.choice(sizes)) for _ in range(count)]
         cuts = sorted(self.rng.integers(0, count + 1, 2).tolist())
         self.space = Space(tuple(extents[: cuts[0]]), tuple(extents[cuts[0] : cuts[1]]), tuple(extents[cuts[1] :]))
-        self.dtype = DTYPES[str(self.rng.choice(["float32", "float32", "float64", "int32", "int64", "bfloat16", "int8", "uint8"]))]
+        self.dtype = DTYPES[
+            str(self.rng.choice(["float32", "float32", "float64", "int32", "int64", "bfloat16", "int8", "uint8"]))
+        ]
         self.operands: list[Operand] = []
         self.buffers: list[Array] = []
         self.body: list[Statement] = []

@@ -10,12 +10,29 @@ from graphc.errors import InternalError
 from graphc.ir.types import DTYPES, DType
 from graphc.kernels import cpu
 from graphc.lower.kernel import (
-    Compute, Index, Iota, Kernel, Literal, Load, Operand, Random, Reduce, Space, Statement, Store,
+    Compute,
+    Index,
+    Iota,
+    Kernel,
+    Literal,
+    Load,
+    Operand,
+    Random,
+    Reduce,
+    Space,
+    Statement,
+    Store,
 )  # fmt: skip
 from graphc.lower.kernel_verify import BINARY, UNARY, verify
 from tests.codegen.kernel_oracle import TRANSCENDENTAL, philox
 from tests.codegen.support import (
-    RandomKernel, assert_close, compare, elementwise_kernel, small_values, strides_of, values_of,
+    RandomKernel,
+    assert_close,
+    compare,
+    elementwise_kernel,
+    small_values,
+    strides_of,
+    values_of,
 )  # fmt: skip
 from tests.codegen.tile_running import decode, run
 
@@ -70,7 +87,9 @@ def test_cast(level: str, source: DType, dtype: DType) -> None:
 def test_where(level: str, dtype: DType) -> None:
     rng = np.random.default_rng(2)
     inputs = [values_of(rng, kind, COUNT) for kind in (BOOL, dtype, dtype)]
-    compare(level, elementwise_kernel("where", [BOOL, dtype, dtype], dtype, COUNT), [*inputs, np.zeros(COUNT, dtype.numpy)])
+    compare(
+        level, elementwise_kernel("where", [BOOL, dtype, dtype], dtype, COUNT), [*inputs, np.zeros(COUNT, dtype.numpy)]
+    )
 
 
 @every_level
@@ -91,8 +110,23 @@ def test_arguments_of_every_level(level: str, dtype: str, shape: tuple[int, int,
     dense = strides_of(shape)
     row = (shape[2], 0, 1)
     operands, buffers = [Operand(kind, "read")] * 4, [small_values(rng, kind, 700) for _ in range(4)]
-    body: list[Statement] = [Load(0, kind, Index(0, dense)), Load(1, kind, Index(2, row)), Literal(kind, 2), Load(2, kind, Index(5, (0, 0, 0)))]
-    ops = ["add", "subtract", "multiply", "maximum", "minimum", "less", "greater_equal", "equal", *(["divide"] if kind.is_float else [])]
+    body: list[Statement] = [
+        Load(0, kind, Index(0, dense)),
+        Load(1, kind, Index(2, row)),
+        Literal(kind, 2),
+        Load(2, kind, Index(5, (0, 0, 0))),
+    ]
+    ops = [
+        "add",
+        "subtract",
+        "multiply",
+        "maximum",
+        "minimum",
+        "less",
+        "greater_equal",
+        "equal",
+        *(["divide"] if kind.is_float else []),
+    ]
     for op in ops:
         result = BOOL if op in ("less", "greater_equal", "equal") else kind
         for a in range(4):
@@ -133,7 +167,10 @@ def test_values_do_not_depend_on_the_order_of_tiles(level: str) -> None:
     for kernel, shape in ((softmax(3000, 50), (3000, 50)), (column_sums(700, 1100), (700, 1100))):
         program = assemble(kernel)
         assert program.tiles > 2
-        x, out = rng.normal(size=shape).astype(np.float32).ravel(), [np.zeros(shape, np.float32).ravel() for _ in range(2)]
+        x, out = (
+            rng.normal(size=shape).astype(np.float32).ravel(),
+            [np.zeros(shape, np.float32).ravel() for _ in range(2)],
+        )
         run(level, program, [x, out[0]])
         run(level, program, [x, out[1]], reversed(range(program.tiles)))
         assert out[0].tobytes() == out[1].tobytes()
@@ -178,7 +215,9 @@ def test_softmax(level: str, shape: tuple[int, int], dtype: str) -> None:
 
 
 @every_level
-@pytest.mark.parametrize("shape", [(3, 5, 1), (64, 32, 1), (2, 3000, 1), (2, 40000, 1), (3, 7, 5), (2, 300, 33), (1, 9000, 20)])
+@pytest.mark.parametrize(
+    "shape", [(3, 5, 1), (64, 32, 1), (2, 3000, 1), (2, 40000, 1), (3, 7, 5), (2, 300, 33), (1, 9000, 20)]
+)
 def test_layer_norm(level: str, shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(7)
     rows, columns, inner = shape
@@ -201,9 +240,11 @@ def test_reduction(level: str, shape: tuple[int, int, int], op: str, dtype: DTyp
     rng = np.random.default_rng(8)
     size = int(np.prod(shape))
     x = values_of(rng, dtype, size, special=op != "sum" or size < 1000)
+    if op == "sum" and dtype.is_float:
+        x = np.abs(x)  # no cancellation, so that units in the last place mean something
     body = (Load(0, dtype, Index(0, strides_of(shape))), Reduce(op, dtype, 0), Store(1, Index(0, (shape[2], 0, 1)), 1))
     kernel = Kernel((Operand(dtype, "read"), Operand(dtype, "write")), Space(shape[:1], shape[1:2], shape[2:]), body)
-    compare(level, kernel, [x, np.zeros(shape[0] * shape[2], dtype.numpy)], 2 if dtype is F64 else 1)
+    compare(level, kernel, [x, np.zeros(shape[0] * shape[2], dtype.numpy)], 16 if dtype is F64 else 1)
 
 
 @every_level
@@ -226,13 +267,21 @@ def test_empty_and_scalar_spaces(level: str, shape: tuple[int, ...]) -> None:
     size = int(np.prod(shape))
     program = assemble(Kernel(operands, Space((), (), shape), body))
     assert program.tiles == (1 if size else 0)
-    compare(level, Kernel(operands, Space((), (), shape), body), [np.full(size, 3, np.float32), np.zeros(size, np.float32)])
+    compare(
+        level, Kernel(operands, Space((), (), shape), body), [np.full(size, 3, np.float32), np.zeros(size, np.float32)]
+    )
     for cut in range(len(shape)):  # sums over nothing are 0
         space = Space(shape[:cut], shape[cut : cut + 1], shape[cut + 1 :])
         rest = int(np.prod(shape[:cut] + shape[cut + 1 :]))
         strides = list(strides_of(shape[:cut] + shape[cut + 1 :]))
         strides.insert(cut, 0)
-        total = (Load(0, F32, dense), Reduce("sum", F32, 0), Literal(F32, 1), Compute("add", F32, (1, 2)), Store(1, Index(0, tuple(strides)), 3))
+        total = (
+            Load(0, F32, dense),
+            Reduce("sum", F32, 0),
+            Literal(F32, 1),
+            Compute("add", F32, (1, 2)),
+            Store(1, Index(0, tuple(strides)), 3),
+        )
         compare(level, Kernel(operands, space, total), [np.zeros(size, np.float32), np.full(rest, 7, np.float32)])
 
 
@@ -244,11 +293,24 @@ def test_in_place(level: str, count: int) -> None:
     operands = (*[Operand(F32, "read")] * 2, *[Operand(F32, "write")] * 2)
     loads = (Load(0, F32, index), Load(1, F32, index))
     rng = np.random.default_rng(10)
-    step = (*loads, Compute("multiply", F32, (1, 1)), Compute("subtract", F32, (0, 2)), Compute("add", F32, (3, 1)), Store(2, index, 3), Store(3, index, 4))
+    step = (
+        *loads,
+        Compute("multiply", F32, (1, 1)),
+        Compute("subtract", F32, (0, 2)),
+        Compute("add", F32, (3, 1)),
+        Store(2, index, 3),
+        Store(3, index, 4),
+    )
     swap = (*loads, Store(2, index, 1), Store(3, index, 0))
-    mixed = (*loads, Compute("add", F32, (0, 1)), Store(2, index, 2), Compute("subtract", F32, (0, 1)), Store(3, index, 4))
+    mixed = (
+        *loads,
+        Compute("add", F32, (0, 1)),
+        Store(2, index, 2),
+        Compute("subtract", F32, (0, 1)),
+        Store(3, index, 4),
+    )
     for body in (step, swap, mixed):
-        buffers = [small_values(rng, F32, count) for _ in range(2)] + [np.zeros(count, np.float32)] * 2
+        buffers = [small_values(rng, F32, count) for _ in range(2)] + [np.zeros(count, np.float32) for _ in range(2)]
         compare(level, Kernel(operands, Space((), (), (count,)), body), buffers, shared=[(2, 0), (3, 1)])
 
 
@@ -257,7 +319,15 @@ def test_in_place(level: str, count: int) -> None:
 def test_row_program_in_place(level: str, shape: tuple[int, int]) -> None:
     """x - sum(x), also where the sum is taken in chunks before the first store."""
     index = Index(0, (shape[1], 1))
-    body = (Load(0, F32, index), Literal(F32, 1), Compute("add", F32, (0, 1)), Store(1, index, 2), Reduce("sum", F32, 2), Compute("subtract", F32, (2, 4)), Store(2, index, 5))
+    body = (
+        Load(0, F32, index),
+        Literal(F32, 1),
+        Compute("add", F32, (0, 1)),
+        Store(1, index, 2),
+        Reduce("sum", F32, 2),
+        Compute("subtract", F32, (2, 4)),
+        Store(2, index, 5),
+    )
     kernel = Kernel((Operand(F32, "read"), *[Operand(F32, "write")] * 2), Space(shape[:1], shape[1:], ()), body)
     x = small_values(np.random.default_rng(11), F32, shape[0] * shape[1])
     for written in (1, 2):
@@ -290,7 +360,9 @@ def test_padding_and_concatenation(level: str) -> None:
         first = Load(0, dtype, Index(-4, (3, 1), ((0, 1, 5), (1, 1, 4))), 0)
         second = Load(1, dtype, Index(-9, (5, 1), ((0, 1, 5), (1, 4, 9))), 1)
         body = (zero, first, second, Store(2, Index(0, (11, 1)), 2))
-        kernel = Kernel((Operand(dtype, "read"), Operand(dtype, "read"), Operand(dtype, "write")), Space((), (), (7, 11)), body)
+        kernel = Kernel(
+            (Operand(dtype, "read"), Operand(dtype, "read"), Operand(dtype, "write")), Space((), (), (7, 11)), body
+        )
         got = compare(level, kernel, [a, b, np.ones(77, dtype.numpy)])
         want = np.pad(np.concatenate([a.reshape(4, 3), b.reshape(4, 5)], 1), ((1, 2), (1, 2)))
         np.testing.assert_array_equal(got[2], want.ravel())
@@ -306,7 +378,11 @@ def test_random_bits(level: str, count: int) -> None:
     body = (
         Random(0, 5, Index(2, (1,)), u32), Store(1, Index(0, (1,)), 0), Random(0, 9, Index(7, (3,)), u32), Store(2, Index(0, (1,)), 2),
     )  # fmt: skip
-    compare(level, Kernel(operands, Space((), (), (count,)), body), [state, np.zeros(count, np.uint32), np.zeros(count, np.uint32)])
+    compare(
+        level,
+        Kernel(operands, Space((), (), (count,)), body),
+        [state, np.zeros(count, np.uint32), np.zeros(count, np.uint32)],
+    )
 
 
 def test_philox_is_philox() -> None:
@@ -317,7 +393,12 @@ def test_philox_is_philox() -> None:
 @every_level
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES.values() if dtype.kind != "bool"], ids=str)
 def test_iota(level: str, dtype: DType) -> None:
-    body = (Iota(dtype, Index(-3, (7, 1))), Store(0, Index(0, (30, 1)), 0), Iota(dtype, Index(5, (0, -2))), Store(1, Index(0, (30, 1)), 2))
+    body = (
+        Iota(dtype, Index(-3, (7, 1))),
+        Store(0, Index(0, (30, 1)), 0),
+        Iota(dtype, Index(5, (0, -2))),
+        Store(1, Index(0, (30, 1)), 2),
+    )
     kernel = Kernel((Operand(dtype, "write"),) * 2, Space((), (), (9, 30)), body)
     compare(level, kernel, [np.zeros(270, dtype.numpy), np.zeros(270, dtype.numpy)])
 

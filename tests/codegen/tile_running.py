@@ -78,6 +78,8 @@ def run(
     kernel = Kernel(table.kernel(b"tile"))
     for tile in range(program.tiles) if tiles is None else tiles:
         scratch = guarded(program.scratch)
-        call = Call(ctypes.addressof(bases), None, None, ctypes.addressof(memory), ctypes.addressof(refs), scratch.ctypes.data)
+        call = Call(
+            ctypes.addressof(bases), None, None, ctypes.addressof(memory), ctypes.addressof(refs), scratch.ctypes.data
+        )
         kernel(ctypes.byref(call), tile)
         assert (scratch[-GUARD:] == GARBAGE).all(), "the program wrote past its scratch"

@@ -3,11 +3,13 @@
 import ctypes
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from graphc.codegen.tile import assemble
 from graphc.kernels import cpu
-from graphc.lower.kernel import LibraryCall
+from graphc.lower.kernel import Kernel, LibraryCall
 
 GUARD = 64  # bytes after the scratch and the output that no kernel may touch
 GARBAGE = 0xFF  # what scratch and output hold before: NaN as a float, -1 as an integer
@@ -29,6 +31,8 @@ class _Isa(ctypes.Structure):
         ("level", ctypes.c_char_p),
         ("kernel", ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)),
         ("name", ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_int64)),
+        ("program_size", ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)),
+        ("program_decode", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)),
     ]
 
 
@@ -57,22 +61,47 @@ def intact(block: np.ndarray) -> bool:
     return bool((block[-GUARD:] == GARBAGE).all())
 
 
+@dataclass(frozen=True)
+class Epilogue:
+    """A kernel over the output, with its operands as positions among the call's inputs, `extra` and the output (-1)."""
+
+    kernel: Kernel
+    operands: tuple[int, ...]
+    extra: tuple[np.ndarray, ...] = ()
+
+
+def _decoded(level: str, words: tuple[int, ...]) -> ctypes.Array[ctypes.c_char]:
+    isa, data = table(level), (ctypes.c_int64 * len(words))(*words)
+    size = isa.program_size(data, len(words))
+    assert size >= 0, "malformed program"
+    memory = ctypes.create_string_buffer(size)
+    assert isa.program_decode(data, len(words), memory) == 0, "malformed program"
+    return memory
+
+
 def launch(
     level: str, call: LibraryCall, inputs: Sequence[np.ndarray], shape: tuple[int, ...], dtype: np.dtype,
-    tiles: Iterable[int] | None = None,
+    tiles: Iterable[int] | None = None, epilogue: Epilogue | None = None,
 ) -> np.ndarray:  # fmt: skip
     """The kernel's output. `tiles` is the order in which they run; scratch is garbage before each."""
     address = table(level).kernel(call.name.encode())
     assert address, f"{call.name} is not in the library of level {level}"
-    nbytes = int(np.prod(shape)) * dtype.itemsize
+    nbytes, scratch_bytes = int(np.prod(shape)) * dtype.itemsize, call.scratch
     output = guarded(nbytes)
-    bases = [array.ctypes.data for array in inputs] + [output.ctypes.data]
-    buffers = (ctypes.c_void_p * len(bases))(*bases)
-    refs = (_Ref * len(bases))(*(_Ref(i, 0) for i in range(len(bases))))
+    arrays = [*inputs, *(epilogue.extra if epilogue else ()), output]
+    buffers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+    places = [*range(len(inputs)), len(arrays) - 1]
+    refs = (_Ref * len(places))(*(_Ref(place, 0) for place in places))
     params = (ctypes.c_int64 * len(call.params))(*call.params)
+    program = program_refs = None
+    if epilogue:
+        assembled = assemble(epilogue.kernel)
+        program, scratch_bytes = _decoded(level, assembled.words), max(scratch_bytes, assembled.scratch)
+        program_refs = (_Ref * len(epilogue.operands))(*(_Ref(place % len(arrays), 0) for place in epilogue.operands))
     for tile in range(call.tiles) if tiles is None else tiles:
-        scratch = guarded(call.scratch)
-        c_call = _Call(*map(ctypes.addressof, (buffers, refs, params)), None, None, scratch.ctypes.data)
+        scratch = guarded(scratch_bytes)
+        parts = (buffers, refs, params, program, program_refs)
+        c_call = _Call(*(part and ctypes.addressof(part) for part in parts), scratch.ctypes.data)
         _Kernel(address)(ctypes.byref(c_call), tile)
         assert intact(scratch), f"{call.name} wrote past its scratch"
     assert intact(output), f"{call.name} wrote past its output"

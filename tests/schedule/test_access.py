@@ -41,10 +41,10 @@ def _random_view(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _followed(node: Node, access: Access, domain: Domain, array: np.ndarray) -> np.ndarray:
-    """The elements at which a trace arrives, in the loop order of the domain; chains that stop are followed from there."""
-    stops: list[Node] = []
+    """The elements at which a trace arrives, in loop order; chains that stop are followed from there."""
+    stops: set[Node] = set()
     while isinstance(found := trace(node, access, domain, stops), Node):
-        stops.append(found)
+        stops.add(found)
     assert isinstance(found, Trace)
     grid = dict(zip(domain.extents, np.indices(tuple(domain.extents.values())), strict=True))
     shape = tuple(domain.extents.values())
