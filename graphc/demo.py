@@ -172,9 +172,9 @@ def _compare(console: Console, runs: list[Run], digits: Digits, seed: int) -> No
 
 
 def _comparison(threads: list[int], ours: dict[str, float], theirs: dict[str, list[float]]) -> Table:
-    table = Table(title="a training step of 64 images, fastest call; ratio to the faster PyTorch")
+    table = Table(title="a training step of 64 images, fastest call")
     peers = [f"PyTorch, {count} thread{'s' * (count > 1)}" for count in threads]
-    for title in ("model", "graphc", *peers, "ratio"):
+    for title in ("model", "graphc", *peers, "speed-up"):
         table.add_column(title, justify="left" if title == "model" else "right")
     for name, own in ours.items():
         times = [f"{1e6 * seconds:,.0f} µs" for seconds in (own, *theirs[name])]

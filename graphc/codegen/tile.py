@@ -37,6 +37,7 @@ _DEAR = {
     **dict.fromkeys(names("exp exp2 log tanh sigmoid erf sin cos"), 12),
     **dict.fromkeys(names("expm1 log2 log10 log1p tan asin acos atan sinh cosh asinh acosh atanh erfc softplus"), 30),
     **dict.fromkeys(("power", "atan2", "floor_divide", "remainder"), 60),
+    **dict.fromkeys(names("multiply_add multiply_subtract subtract_product multiply_multiply add_add add_multiply"), 2),
     **dict.fromkeys(("load", "store", "load_over", "bind"), 3),
 }
 

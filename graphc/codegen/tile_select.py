@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from graphc.codegen.tile_fuse import fuse
 from graphc.codegen.tile_nest import Nest
 from graphc.codegen.tile_scalar import (
     MIRRORED,
@@ -66,8 +67,8 @@ class _Selector:
         else:
             self._chunked(looped)
         loads = {x.target: x.access for segment in self.segments for x in segment if x.op == "load" and x.access}
-        segments = (_bound(instructions, loads) for instructions in self.segments)
-        return Selection(self.values, [Segment(tuple(x), loop) for x, loop in zip(segments, looped, strict=True)])
+        fused = fuse([Segment(tuple(x), loop) for x, loop in zip(self.segments, looped, strict=True)])
+        return Selection(self.values, [replace(s, instructions=_bound(s.instructions, loads)) for s in fused])
 
     def _chunked(self, looped: list[bool]) -> None:
         """Once, loop, once, loop, ..., once: loop `stage` steps the reductions that are ready after stage - 1 loops."""
@@ -351,7 +352,7 @@ class _Selector:
         self.segments[-1].append(Instruction("store", bits_type(dtype.itemsize), "VV", level, a=value, access=access))
 
 
-def _bound(instructions: list[Instruction], loads: dict[int, Access]) -> list[Instruction]:
+def _bound(instructions: tuple[Instruction, ...], loads: dict[int, Access]) -> tuple[Instruction, ...]:
     """The segment with `bind` put before the instruction that computes a stored value, so that it writes to the operand.
 
     The operand may be the memory of one that is read with the same index: then all that is read must be read by then.
@@ -372,10 +373,10 @@ def _bound(instructions: list[Instruction], loads: dict[int, Access]) -> list[In
             store = binds[position]
             result.append(Instruction("bind", store.type, "VV", store.level, a=store.a, access=store.access))
         result.append(replace(x, extra=1) if id(x) in bound else x)
-    return result
+    return tuple(result)
 
 
-def _is_read_later(instructions: list[Instruction], store: Instruction, loads: dict[int, Access]) -> bool:
+def _is_read_later(instructions: tuple[Instruction, ...], store: Instruction, loads: dict[int, Access]) -> bool:
     """Whether memory that the store may overwrite is read by the instructions."""
     assert store.access is not None
     for x in instructions:

@@ -4,10 +4,12 @@ A group is either one library op, or a set of elementwise, view, reduction and r
 most one contraction whose output tiles it finishes (its epilogue). Groups are convex: no value leaves a group and comes
 back, so they can run one after another. Nothing is computed twice, views apart, which cost nothing.
 
-`fuse` visits the nodes from the results down. A node joins the group of its readers if all of them are in that one
-group and reach it by the same access; otherwise it starts a new group and gets a buffer. A reduction joins the group
-that reads its result row by row, so softmax or a normalisation is one row program. `merge_groups` then puts groups
-together that read each other's values, or the same ones, element by element.
+`fuse` visits the nodes from the results down. A node joins a group that reads it, if it fits into the loop nest (see
+`group`); otherwise it starts a new group. Either way it gets a buffer if others read it too. Let the *height* of a group
+be the rank of its first node, the latest of all in the order of the graph. A node that others read as well joins only a
+group whose height lies below the ranks of those readers. So whoever reads a value of a group has a greater height than
+the group: there are no cycles, and no search for them. `merge_groups` then puts groups together that touch the same
+values element by element.
 """
 
 from __future__ import annotations
@@ -28,25 +30,22 @@ _FUSIBLE = (Kind.ELEMENTWISE, Kind.REDUCTION)
 
 def fuse(graph: Graph) -> list[Group]:
     """The groups that compute `graph`, in an order in which they can run."""
-    fusion = _Fusion()
-    fusion.keep_results(graph)
+    fusion = _Fusion(graph)
     for node in reversed(graph.nodes):
         fusion.place(node)
-    return merge_groups(fusion.groups[::-1], graph, fusion.held, MAX_NODES)
+    return merge_groups(fusion.groups[::-1], graph, MAX_NODES)
 
 
 class _Fusion:
     """The state of one run of `fuse`: groups so far, who reads what, and which nodes must be held in a buffer."""
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Graph) -> None:
+        self.rank = {node: number for number, node in enumerate(graph.nodes)}
         self.groups: list[Group] = []
         self.readers: dict[Node, list[Group]] = {}
-        self.results: set[Node] = set()
-        self.held: set[Node] = set()  # results, operands of library ops, and what views could not be followed to
-
-    def keep_results(self, graph: Graph) -> None:
-        self.results = {result_base(result) for result in graph.results}
-        self.held |= self.results
+        self.height: dict[Group, int] = {}
+        self.depth: dict[Group, int] = {}  # rank of a group's earliest node so far
+        self.held = {result_base(result): len(self.rank) for result in graph.results}  # -> rank of the first such reader
 
     def place(self, node: Node) -> None:
         """Put `node` into a group, unless it lives in its readers (a view, a literal) or outside (an input)."""
@@ -55,52 +54,59 @@ class _Fusion:
         kind = op_of(node).kind
         if kind in (Kind.CONTRACTION, Kind.LIBRARY):
             self._place_library(node)
-        elif kind in _FUSIBLE or node.op in ("random_bits", "iota") or kind is Kind.VIEW:
-            group = self._only_reader(node)
-            access = group.wanted(node) if group is not None else None
-            if group is None or access is None or not group.join(node, access):
-                group = Group()
-                self.groups.append(group)
-                group.start(node)
-                group.stores.append(node)
-            elif node in self.held:
-                group.stores.append(node)
-            self._note_reads(group)
+        elif kind in _FUSIBLE or kind is Kind.VIEW or node.op in ("random_bits", "iota"):
+            self._place_fused(node)
 
-    def _only_reader(self, node: Node) -> Group | None:
-        """The one group that could take `node` in."""
+    def _place_fused(self, node: Node) -> None:
+        group = self._taker(node)
+        access = group.wanted(node) if group is not None else None
+        if group is None or access is None or not group.join(node, access):
+            group = Group()
+            group.start(node)
+            self._open(group, node)
+        elif node in self.held or len(self.readers[node]) > 1:
+            group.stores.append(node)
+        self.depth[group] = self.rank[node]
+        self._note_reads(group, node)
+
+    def _open(self, group: Group, node: Node) -> None:
+        group.stores.append(node)
+        self.groups.append(group)
+        self.height[group] = self.depth[group] = self.rank[node]
+
+    def _taker(self, node: Node) -> Group | None:
+        """The group that may take `node` in: the lowest of its readers, if it lies below all the others."""
         readers = self.readers.get(node, [])
-        if (
-            len(readers) != 1
-            or (node in self.held and node not in self.results)
-            or len(readers[0].accesses) >= MAX_NODES
-        ):
+        group = min(readers, key=self.height.__getitem__, default=None)
+        if group is None or len(group.accesses) >= MAX_NODES:
             return None
-        access = readers[0].wanted(node)
-        if access is None or (node in self.held and not readers[0].covers(access, node.shape)):
+        others = min((self.depth[reader] for reader in readers if reader is not group), default=len(self.rank))
+        if self.height[group] >= min(others, self.held.get(node, len(self.rank))):
             return None
-        return readers[0]
+        stored = len(readers) > 1 or node in self.held
+        access = group.wanted(node)
+        return group if access is not None and (not stored or group.covers(access, node.shape)) else None
 
-    def _note_reads(self, group: Group) -> None:
-        """Bring the tables of readers up to date after the last member of `group` was added."""
-        last = next(reversed(group.accesses))
-        for trace in group.reads[last]:
+    def _note_reads(self, group: Group, node: Node) -> None:
+        """Bring the tables of readers up to date after `node` was put into `group`."""
+        for trace in group.reads[node]:
             for leaf in trace.leaves:
-                readers = self.readers.setdefault(leaf.node, []) if leaf.node in group.wants else []
-                if group not in readers:
-                    readers.append(group)
-        self._hold(group.needs)
+                if leaf.node in group.wants:
+                    readers = self.readers.setdefault(leaf.node, [])
+                    if group not in readers:
+                        readers.append(group)
+        for needed in group.needs:
+            self._hold(needed, node)
 
-    def _hold(self, nodes: set[Node]) -> None:
-        self.held |= nodes
-        self.results -= nodes
+    def _hold(self, node: Node, reader: Node) -> None:
+        self.held[node] = min(self.held.get(node, len(self.rank)), self.rank[reader])
 
     def _place_library(self, node: Node) -> None:
-        group = self._only_reader(node) if node not in self.held else None
+        group = self._taker(node) if node not in self.held and len(self.readers[node]) == 1 else None
         access = group.wanted(node) if group is not None else None
         if group is None or access is None or not group.take_anchor(node, access):
-            self.groups.append(Group(library=node, stores=[node]))
+            self._open(Group(library=node), node)
         for source in node.inputs:
             view = strided_view(source)
             fits = view is not None and (op_of(node).strided_operands or view.is_contiguous)
-            self._hold({view.base if fits and view is not None else holder(source)})
+            self._hold(view.base if fits and view is not None else holder(source), node)

@@ -21,12 +21,13 @@ __all__ = ["merge_groups"]
 
 _SEARCHED = 64  # groups looked at before a merge is given up for fear of a cycle
 _CROWD = 8  # a value that more groups than this touch is left alone
+_OUTSIDE = ("input", "parameter", "constant")  # nodes that have a buffer without a launch
 _SMALL = 2  # values of fewer elements are not worth a merge
 
 
-def merge_groups(groups: Sequence[Group], graph: Graph, held: set[Node], max_nodes: int) -> list[Group]:
+def merge_groups(groups: Sequence[Group], graph: Graph, max_nodes: int) -> list[Group]:
     """`groups`, merged where that saves a pass over memory, in an order in which they can run."""
-    merging = _Merging(groups, graph, held, max_nodes)
+    merging = _Merging(groups, graph, max_nodes)
     for alike in (_same_rows, _same_elements):
         for value in graph.nodes:
             if value.size >= _SMALL and value in merging.touching:
@@ -35,10 +36,10 @@ def merge_groups(groups: Sequence[Group], graph: Graph, held: set[Node], max_nod
 
 
 class _Merging:
-    def __init__(self, groups: Sequence[Group], graph: Graph, held: set[Node], max_nodes: int) -> None:
+    def __init__(self, groups: Sequence[Group], graph: Graph, max_nodes: int) -> None:
         self.rank = {node: number for number, node in enumerate(graph.nodes)}
         self.results = {result_base(result) for result in graph.results}
-        self.held, self.max_nodes = held, max_nodes
+        self.max_nodes = max_nodes
         self.groups: dict[Group, None] = dict.fromkeys(groups)
         self.maker: dict[Node, Group] = {}
         self.touching: dict[Node, dict[Group, None]] = {}  # fused groups that read or store a value
@@ -103,7 +104,8 @@ class _Merging:
         touched = other.accesses.keys() | (other.wants.keys() & lead.accesses.keys())
         if any(union.wanted(node) != union.access(node) for node in touched if node in union.wants):
             return None
-        if union.needs & union.accesses.keys():
+        needed = union.needs - first.needs - second.needs  # by views that this loop nest cannot follow: in no buffer
+        if union.needs & union.accesses.keys() or any(node.op not in _OUTSIDE for node in needed):
             return None
         union.accesses = dict(sorted(union.accesses.items(), key=lambda item: -self.rank[item[0]]))
         union.stores = [node for node in (*lead.stores, *other.stores) if self._is_read_outside(node, first, second)]

@@ -217,6 +217,38 @@ GC_BIT_OPS(GC_PAIR_OP, u8)
 GC_BINARY(atan2_f32, f32, f32, gc_atan2_f32)
 GC_BINARY(atan2_f64, f64, f64, gc_atan2_f64)
 
+/* Two operations in one walk, each rounded on its own: second(first(a, b), c), or second(c, first(a, b)) ------------------ */
+
+#define GC_FUSED_FORM(name, T, expression, form, B, C)                                                                 \
+    GC_LOOP(name##_##T##_##form) {                                                                                     \
+        const int64_t n = m->count[x->level];                                                                          \
+        gc_##T *const d = (gc_##T *)m->value[x->target];                                                               \
+        const gc_##T *const a = (const gc_##T *)m->value[x->a];                                                        \
+        const gc_##T *const b = (const gc_##T *)m->value[x->b], *const c = (const gc_##T *)m->value[x->c];             \
+        const gc_##T one_b = *b, one_c = *c;                                                                           \
+        (void)one_b, (void)one_c;                                                                                      \
+        GC_EACH d[i] = expression(a[i], B, C);                                                                         \
+    }
+#define GC_FUSED_OP(name, T)                                                                                           \
+    GC_FUSED_FORM(name, T, GC_DO_##name, vv, b[i], c[i])                                                               \
+    GC_FUSED_FORM(name, T, GC_DO_##name, vs, b[i], one_c)                                                              \
+    GC_FUSED_FORM(name, T, GC_DO_##name, sv, one_b, c[i])                                                              \
+    GC_FUSED_FORM(name, T, GC_DO_##name, ss, one_b, one_c)
+
+#define GC_DO_multiply_add(a, b, c) ((a) * (b) + (c))
+#define GC_DO_multiply_subtract(a, b, c) ((a) * (b) - (c))
+#define GC_DO_subtract_product(a, b, c) ((c) - (a) * (b))
+#define GC_DO_multiply_multiply(a, b, c) ((a) * (b) * (c))
+#define GC_DO_add_add(a, b, c) ((a) + (b) + (c))
+#define GC_DO_add_multiply(a, b, c) (((a) + (b)) * (c))
+#define GC_DO_subtract_multiply(a, b, c) (((a) - (b)) * (c))
+#define GC_FUSED_OPS(F, T)                                                                                             \
+    F(multiply_add, T) F(multiply_subtract, T) F(subtract_product, T) F(multiply_multiply, T) F(add_add, T)            \
+    F(add_multiply, T) F(subtract_multiply, T)
+
+GC_FUSED_OPS(GC_FUSED_OP, f32)
+GC_FUSED_OPS(GC_FUSED_OP, f64)
+
 /* where: bits alone matter --------------------------------------------------------------------------------------------- */
 
 #define GC_CHOOSING(name, A, first, second)                                                                            \

@@ -19,7 +19,9 @@
     F(bitwise_and) F(bitwise_or) F(bitwise_xor) F(bitwise_left_shift) F(bitwise_right_shift)                           \
     F(equal) F(not_equal) F(less) F(less_equal) F(greater) F(greater_equal) F(where)                                   \
     F(to_u8) F(to_bool) F(to_i8) F(to_i32) F(to_u32) F(to_i64) F(to_f32) F(to_f64) F(to_bf16) F(to_f16)                \
-    F(from_bf16) F(from_f16) F(wrap_i8) F(round_bf16) F(round_f16) F(to_odd)
+    F(from_bf16) F(from_f16) F(wrap_i8) F(round_bf16) F(round_f16) F(to_odd)                              \
+    F(multiply_add) F(multiply_subtract) F(subtract_product) F(multiply_multiply) F(add_add) F(add_multiply)           \
+    F(subtract_multiply)
 
 #define GC_OP(op) GC_OP_##op,
 enum { GC_TILE_OPS(GC_OP) GC_OPS };
@@ -61,6 +63,10 @@ typedef struct gc_entry {
 
 #define GC_WHERE_ENTRY(T, form, loop)                                                                                  \
     GC_AT(where, T, form) = {gc_loop_where_##T##_##loop, GC_COMPUTES, {GC_S(T), 1, GC_S(T), GC_S(T)}},
+#define GC_FUSED_ENTRY(op, T, form, loop)                                                                              \
+    GC_AT(op, T, form) = {gc_loop_##op##_##T##_##loop, GC_COMPUTES, {GC_S(T), GC_S(T), GC_S(T), GC_S(T)}},
+#define GC_FUSED_ENTRIES(op, T)                                                                                        \
+    GC_FUSED_ENTRY(op, T, VV, vv) GC_FUSED_ENTRY(op, T, VS, vs) GC_FUSED_ENTRY(op, T, SV, sv) GC_FUSED_ENTRY(op, T, SS, ss)
 #define GC_BITS_ENTRIES(T) /* for the types that stand for all of their size */                                        \
     GC_AT(load, T, VV) = {gc_loop_load, GC_READS, {GC_S(T), 0, 0, 0}},                                                 \
     GC_AT(load_over, T, VV) = {gc_loop_load_over, GC_READS, {GC_S(T), GC_S(T), 0, 0}},                                 \
@@ -97,6 +103,7 @@ static const gc_entry gc_entries[GC_OPS][GC_TYPES][GC_FORMS] = {
     GC_NARROW_ENTRIES(u8) GC_NARROW_ENTRIES(u32)
     GC_INTEGER_ENTRIES(u8) GC_INTEGER_ENTRIES(i32) GC_INTEGER_ENTRIES(u32) GC_INTEGER_ENTRIES(i64)
     GC_FLOAT_ENTRIES(f32) GC_FLOAT_ENTRIES(f64)
+    GC_FUSED_OPS(GC_FUSED_ENTRIES, f32) GC_FUSED_OPS(GC_FUSED_ENTRIES, f64)
     GC_UNARY_SAME(logical_not, u8)
     GC_UNARY_ENTRY(to_i8, i8, i32) GC_UNARY_ENTRY(to_i32, i32, i8) GC_UNARY_ENTRY(wrap_i8, i32, i32)
     GC_UNARY_ENTRY(to_bf16, u16, f32) GC_UNARY_ENTRY(to_f16, u16, f32)
