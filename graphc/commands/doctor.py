@@ -12,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,22 +40,23 @@ OPTIONAL = {
     "pytest": "tests",
 }
 TOLERANCE = 1e-5
-_TIMEOUT = 120
+_TIMEOUT = 120  # seconds
+_COMMAND = [sys.executable, "-P", "-m", "graphc.commands.doctor"]
 
 
 def examine(console: Console) -> int:
     """Print the report; 0 if everything that graphc needs works here, else 1."""
     for title, rows in (("system", _system()), ("packages", _packages()), ("kernels", _kernels())):
         _section(console, title, rows)
-    tests = [("numpy", "numpy", {}), *(("cython", f"cython, {level}", {isa.VARIABLE: level}) for level in isa.usable_levels())]
-    results = [(label, *_run_apart(backend, environment)) for backend, label, environment in tests]
-    _section(console, "self-test: a training step on each backend, against the reference", [r[:2] for r in results])
+    results = [("numpy", *_run_apart("numpy", {}))]
+    results += [(f"cython, {level}", *_run_apart("cython", {isa.VARIABLE: level})) for level in isa.usable_levels()]
+    _section(console, "self-test: training steps against the reference", [(name, text) for name, text, _ in results])
     healthy = all(passed for _, _, passed in results) and all(_version(name) for name in REQUIRED)
     console.print("everything works" if healthy else "[bold red]something is wrong: see above[/]")
     return 0 if healthy else 1
 
 
-def _section(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 2))
     for name, text in rows:
         table.add_row(name, text)
@@ -64,15 +66,16 @@ def _section(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
 
 # What is there ---------------------------------------------------------------------------------------------------
 def _system() -> list[tuple[str, str]]:
-    compiler = next((path for name in (os.environ.get("CC", ""), "cc", "gcc", "clang") if name and (path := shutil.which(name))), None)
+    compilers = [shutil.which(name) for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name]
+    compiler = next(filter(None, compilers), "none found; none is needed, the kernels are prebuilt")
     return [
         ("graphc", f"{gx.__version__} in {Path(gx.__file__).parent}"),
         ("Python", f"{platform.python_version()} in {sys.prefix}"),
         ("system", f"{platform.system()} {platform.release()} on {platform.machine()}"),
         ("processor", _processor()),
-        ("threads", f"{_threads()} that this process may use, of {os.cpu_count()}; a program takes all of them unless threads= says otherwise"),
-        ("C compiler", f"{compiler}" if compiler else "none found; none is needed, the kernels are prebuilt"),
-    ]  # fmt: skip
+        ("threads", f"{_threads()} of {os.cpu_count()} for this process; a program takes them unless threads= says less"),
+        ("C compiler", compiler),
+    ]
 
 
 def _processor() -> str:
@@ -110,7 +113,7 @@ def _kernels() -> list[tuple[str, str]]:
         rows.append((level, f"{'built' if built else 'not built'}, {runs}"))
     wanted = os.environ.get(isa.VARIABLE)
     try:
-        why = f"{isa.VARIABLE} asks for it" if wanted else f"the widest that is usable; {isa.VARIABLE} can ask for another"
+        why = f"{isa.VARIABLE} asks for it" if wanted else f"the widest usable; {isa.VARIABLE}= asks for another"
         chosen = f"{isa.kernels().level}: {why}"
     except gx.errors.BackendError as error:
         chosen = f"none: {error}"
@@ -120,10 +123,11 @@ def _kernels() -> list[tuple[str, str]]:
 # Whether it works ------------------------------------------------------------------------------------------------
 def _run_apart(backend: str, environment: dict[str, str]) -> tuple[str, bool]:
     """The outcome of `self_test(backend)` in a process of its own."""
-    command = [sys.executable, "-m", "graphc.commands.doctor", backend]
+    path = [str(Path(gx.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(path)}  # this very graphc
     try:
         done = subprocess.run(
-            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+            [*_COMMAND, backend], env=environment, capture_output=True, text=True, timeout=_TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
         return f"no answer in {_TIMEOUT} s", False

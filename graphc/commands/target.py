@@ -73,7 +73,7 @@ def _import_module(name: str) -> ModuleType:
         missing = error.name or name
         if name == missing or name.startswith(f"{missing}."):
             advice = f"there is no module {missing!r} here or among the installed packages; a file is named with its .py"
-            raise TargetError(advice) from error
+            raise TargetError(advice) from None
         raise
 
 

@@ -123,6 +123,7 @@ cdef class Executor:
     cdef readonly int threads
     cdef readonly int64_t table_bytes, arena_bytes, scratch_bytes
     cdef list kept, blocks, copies
+    cdef Block arena, scratch
     cdef const gc_isa *isa
     cdef char **buffers
     cdef int64_t *inputs
@@ -160,8 +161,8 @@ cdef class Executor:
     cdef _place_buffers(self):
         cdef Block arena = Block(self.plan.arena_bytes, False)
         cdef int64_t i
+        self.arena = arena
         self.buffers = <char **> self._keep(Block(sizeof(char *) * len(self.plan.buffers)))
-        self.blocks.append(arena)
         self.arena_bytes = arena.nbytes
         for i, buffer in enumerate(self.plan.buffers):
             if buffer.space == "arena":
@@ -201,8 +202,7 @@ cdef class Executor:
     cdef _prepare_step(self):
         cdef int64_t stride = -(-max(self.plan.scratch_bytes, 1) // 64) * 64
         cdef Block scratch = Block(stride * self.threads, False)
-        self.blocks.append(scratch)
-        self.scratch_bytes = scratch.nbytes
+        self.scratch, self.scratch_bytes = scratch, scratch.nbytes
         self.stages = tuple(group(self.plan.launches))
         self.step_ = <gc_step *> self._keep(Block(sizeof(gc_step)))
         self.step_.launches = self._launches()
@@ -289,6 +289,12 @@ cdef class Executor:
     def watch(self, uintptr_t before, uintptr_t after):
         """Call the C functions `void before(void)`, `void after(void)` at these addresses around each step (0: none)."""
         self.before, self.after = <Watcher> before, <Watcher> after
+
+    def poison(self):
+        """Fill arena and scratch memory with bytes that are NaN in every float type. Tests do so between steps: what a
+        step reads there, it must have written."""
+        memset(self.arena.memory, 0xFF, self.arena.nbytes)
+        memset(self.scratch.memory, 0xFF, self.scratch.nbytes)
 
     cdef int _bind(self, list inputs, list outputs) except -1:
         cdef int64_t i

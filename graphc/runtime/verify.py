@@ -139,7 +139,7 @@ def _check_arena(plan: Plan) -> None:
                 raise _fault(
                     plan, f"buffers {other[2]} and {index} overlap at launch {step}", [step], [other[2], index]
                 )
-            live.remove(other)
+            del live[bisect_left(live, other)]
         insort(live, item)
 
 

@@ -72,22 +72,33 @@ GC_FUNCTION void GC_(panel)(int64_t rows, int64_t columns, int64_t depth, const 
     }
 }
 
-/* Rows of A as strips: for each strip, its rows' elements side by side for each k. Goes along the columns of
- * A, which are the lines in memory; a vector may run over what its strip has still to be written. */
-GC_FUNCTION void GC_(pack_strips)(int64_t rows, int64_t depth, const GC_REAL *from, int64_t row, int64_t column,
-                                  GC_REAL *packed) {
-    const int64_t height = gc_strip_height(rows);
-    for (int64_t k = 0; k < depth; k++)
-        for (int64_t i = 0, strip; i < rows; i += strip) {
-            strip = gc_strip(rows - i, height);
-            const GC_REAL *line = from + i * row + k * column;
-            GC_REAL *to = packed + i * depth + k * strip;
-            const int64_t width = (strip + GC_LANES - 1) / GC_LANES * GC_LANES;
-            if (row == 1 && (depth - k) * strip >= width && (depth - 1 - k) * column + rows - i >= width)
+/* `count` strips of `height` rows: for each strip, its rows' elements side by side for each k. Goes along the columns of
+ * A, which are the lines in memory where `row` is 1; a vector may run over what its strip has still to be written.
+ * `beyond` rows follow the last strip. */
+GC_ALWAYS_INLINE void GC_(pack_equal_strips)(int64_t count, int64_t height, int64_t beyond, int64_t depth,
+                                             const GC_REAL *from, int64_t row, int64_t column, GC_REAL *packed) {
+    const int64_t width = (height + GC_LANES - 1) / GC_LANES * GC_LANES;
+    for (int64_t k = 0; k < depth; k++) {
+        const int whole = row == 1 && (depth - k) * height >= width && (depth - 1 - k) * column + height + beyond >= width;
+        const GC_REAL *line = from + k * column;
+        GC_REAL *to = packed + k * height;
+        for (int64_t s = 0; s < count; s++, line += height * row, to += height * depth)
+            if (whole)
                 for (int64_t r = 0; r < width; r += GC_LANES) GC_(store)(to + r, GC_(load)(line + r));
             else
-                for (int64_t r = 0; r < strip; r++) to[r] = line[r * row];
-        }
+                for (int64_t r = 0; r < height; r++) to[r] = line[r * row];
+    }
+}
+
+/* All rows of A as the strips that the panel product goes by. */
+GC_FUNCTION void GC_(pack_strips)(int64_t rows, int64_t depth, const GC_REAL *from, int64_t row, int64_t column,
+                                  GC_REAL *packed) {
+    int64_t height = gc_strip_height(rows);
+    for (int64_t i = 0, count; i < rows; i += count * height) {
+        height = gc_strip(rows - i, height);
+        count = (rows - i) / height;
+        GC_(pack_equal_strips)(count, height, rows - i - count * height, depth, from + i * row, row, column, packed + i * depth);
+    }
 }
 
 /* packed[k * width + j] = columns[j * step + k]: a transposition, by squares of vectors. */

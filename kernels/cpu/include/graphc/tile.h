@@ -55,7 +55,7 @@ static int gc_program_decode(const int64_t *words, int64_t count, void *memory) 
         if (!gc_between(word[0], 0, p->instructions) || !gc_between(word[1], 0, p->instructions - word[0]))
             return -1;
     }
-    return 0;
+    return gc_check_bindings(p, gc_table_at(words, GC_T_INSTRUCTIONS), value, p->operand_bytes + p->operands);
 }
 
 /* Bytes that the program may touch of an operand, from its start on. */

@@ -54,7 +54,7 @@ static int64_t gc_program_size(const int64_t *words, int64_t count) {
                      sizeof(gc_access) * (size_t)words[GC_W_ACCESSES] +
                      sizeof(gc_instruction) * (size_t)words[GC_W_INSTRUCTIONS] +
                      sizeof(gc_segment) * (size_t)words[GC_W_SEGMENTS] +
-                     sizeof(int64_t) * (size_t)(2 * words[GC_W_OPERANDS] + words[GC_W_CONSTANTS] + words[GC_W_VALUES]));
+                     sizeof(int64_t) * (size_t)(2 * words[GC_W_OPERANDS] + words[GC_W_CONSTANTS] + 2 * words[GC_W_VALUES]));
 }
 
 static inline int gc_decode_header(const int64_t *words, gc_program *p) {
@@ -218,6 +218,47 @@ static inline int gc_decode_instruction(const int64_t *word, const int64_t *valu
         gc_need_bytes(p, x->a, 2 * (int64_t)sizeof(uint64_t));
     }
     return x->access->operand == -1 && x->access->level == level && !x->access->guarded ? 0 : -1;
+}
+
+enum { GC_AT_HOME = -2, GC_UNBOUND = -1 };
+
+/* The value that an instruction may turn into an operand's memory, or -1. */
+static inline int64_t gc_binds(const int64_t *word) {
+    return word[0] == GC_OP_load ? word[4] : word[0] == GC_OP_bind ? word[5] : -1;
+}
+
+/* A value is an operand's memory for the tile in which its load or bind ran, no other. So one of them comes before each use,
+ * for a full value in the same segment, and not in the first segment, which runs but once. `bound` has a word for each value. */
+static inline int gc_check_bindings(const gc_program *p, const int64_t *instructions, const int64_t *values, int64_t *bound) {
+    for (int64_t i = 0; i < p->values; i++)
+        bound[i] = GC_AT_HOME;
+    for (int64_t i = 0; i < p->instructions; i++) {
+        const int64_t binds = gc_binds(instructions + GC_INSTRUCTION_WORDS * i);
+        if (binds >= 0 && values[GC_VALUE_WORDS * binds + 2] != GC_ONE)
+            bound[binds] = GC_UNBOUND;
+    }
+    int64_t position = 0;
+    for (int64_t s = 0; s < p->segments; s++) {
+        if (p->segment[s].first != position)
+            return -1;
+        for (const int64_t end = position + p->segment[s].count; position < end; position++) {
+            const int64_t *const word = instructions + GC_INSTRUCTION_WORDS * position, binds = gc_binds(word);
+            const uint8_t *const sizes = gc_entries[word[0]][word[1]][word[2]].sizes;
+            for (int k = 0; k < 4; k++) {
+                const int64_t used = word[4 + k];
+                if (sizes[k] == 0 || used == binds || bound[used] == GC_AT_HOME)
+                    continue;
+                if (bound[used] == GC_UNBOUND || (values[GC_VALUE_WORDS * used + 2] == GC_FULL && bound[used] != s))
+                    return -1;
+            }
+            if (binds >= 0 && bound[binds] != GC_AT_HOME) {
+                if (s == 0)
+                    return -1;
+                bound[binds] = s;
+            }
+        }
+    }
+    return 0;
 }
 
 #endif

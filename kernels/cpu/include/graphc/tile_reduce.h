@@ -39,6 +39,25 @@ typedef double gc_f64x4_any __attribute__((vector_size(32), aligned(8), may_alia
 GC_ROW_SUM(f32)
 GC_ROW_SUM(f64)
 
+enum { GC_SHORT = 16 }; /* rows of fewer elements are taken four at a time, one in each lane */
+
+/* Adds to sums[0 .. rows) the rows of `n` elements, each summed from its first to its last. */
+GC_APART gc_short_sums(const float *x, int64_t rows, int64_t n, double *sums) {
+    int64_t o = 0;
+    for (; o + 4 <= rows; o += 4, x += 4 * n) {
+        gc_f64x4 s = {0};
+        for (int64_t i = 0; i < n; i++)
+            s += (gc_f64x4){x[i], x[n + i], x[2 * n + i], x[3 * n + i]};
+        *(gc_f64x4_any *)(sums + o) += s;
+    }
+    for (; o < rows; o++, x += n) {
+        double s = 0.0;
+        for (int64_t i = 0; i < n; i++)
+            s += x[i];
+        sums[o] += s;
+    }
+}
+
 /* *sum + *lost += x */
 static inline void gc_add_kept(double *sum, double *lost, double x) {
     const double total = *sum + x;
@@ -103,6 +122,10 @@ static inline void gc_column_sums_f64(const double *x, int64_t rows, int64_t wid
 GC_LOOP(sum_step_f32) {
     GC_REDUCE_STEP(f32)
     double *const sum = (double *)state;
+    if (inner == 1 && reduce < GC_SHORT) {
+        gc_short_sums(v, outer, reduce, sum);
+        return;
+    }
     for (int64_t o = 0; o < outer; o++, v += block)
         if (inner == 1)
             sum[o] += gc_row_sum_f32(v, reduce);
@@ -153,6 +176,19 @@ GC_LOOP(sum_step_f64) {
         GC_BEST(four, mask, beats, b0, b1)                                                                             \
         const gc_##T even = gc_op_##op##_##T(b0[0], b0[2]), odd = gc_op_##op##_##T(b0[1], b0[3]);                      \
         return gc_op_##op##_##T(best, gc_op_##op##_##T(even, odd));                                                    \
+    }                                                                                                                  \
+    /* the bests of as many rows of n elements as are a multiple of 4; how many that is */                             \
+    static inline int64_t gc_short_##op##_##T(const gc_##T *x, int64_t rows, int64_t n, gc_##T *bests) {               \
+        typedef gc_##T four __attribute__((vector_size(4 * sizeof(gc_##T))));                                          \
+        typedef I mask __attribute__((vector_size(4 * sizeof(gc_##T))));                                               \
+        int64_t o = 0;                                                                                                 \
+        for (; o + 4 <= rows; o += 4, x += 4 * n) {                                                                    \
+            four best = {bests[o], bests[o + 1], bests[o + 2], bests[o + 3]};                                          \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                GC_BEST(four, mask, beats, best, ((four){x[i], x[n + i], x[2 * n + i], x[3 * n + i]}))                 \
+            memcpy(bests + o, &best, sizeof best);                                                                     \
+        }                                                                                                              \
+        return o;                                                                                                      \
     }
 GC_ROW_BEST(maximum, f32, int32_t, >, -INFINITY)
 GC_ROW_BEST(minimum, f32, int32_t, <, INFINITY)
@@ -166,6 +202,10 @@ GC_ROW_BEST(minimum, f64, int64_t, <, INFINITY)
         for (int64_t i = 0; i < n; i++)                                                                                \
             best = gc_op_##op##_##T(best, x[i]);                                                                       \
         return best;                                                                                                   \
+    }                                                                                                                  \
+    static inline int64_t gc_short_##op##_##T(const gc_##T *x, int64_t rows, int64_t n, gc_##T *bests) {               \
+        (void)x, (void)rows, (void)n, (void)bests;                                                                     \
+        return 0;                                                                                                      \
     }
 #define GC_ROW_PLAIN_OPS(T, lowest, highest)                                                                           \
     GC_ROW_PLAIN(add, T, 0) GC_ROW_PLAIN(maximum, T, lowest) GC_ROW_PLAIN(minimum, T, highest)
@@ -179,7 +219,9 @@ GC_ROW_PLAIN_OPS(u8, 0, UINT8_MAX)
     GC_LOOP(name##_step_##T) {                                                                                         \
         GC_REDUCE_STEP(T)                                                                                              \
         gc_##T *best = (gc_##T *)state;                                                                                \
-        for (int64_t o = 0; o < outer; o++, v += block, best += inner)                                                 \
+        const int64_t first = inner == 1 && reduce < GC_SHORT ? gc_short_##op##_##T(v, outer, reduce, best) : 0;       \
+        v += first * block, best += first * inner;                                                                     \
+        for (int64_t o = first; o < outer; o++, v += block, best += inner)                                             \
             if (inner == 1)                                                                                            \
                 *best = gc_op_##op##_##T(*best, gc_row_##op##_##T(v, reduce));                                         \
             else                                                                                                       \
