@@ -12,7 +12,7 @@ import graphc as gx
 from benchmarks.workloads import LEARNING_RATE, Workload
 from graphc import nn, optim
 
-__all__ = ["ENGINES", "Step", "missing"]
+__all__ = ["ENGINES", "PACKAGES", "Step", "missing"]
 
 Step = Callable[[], float]
 
@@ -52,9 +52,11 @@ def torch_step(workload: Workload, threads: int) -> Step:
     return step
 
 
+PACKAGES = {"torch": "torch"}  # what an engine needs besides graphc
 ENGINES: dict[str, Callable[[Workload, int], Step]] = {"graphc": graphc_step, "torch": torch_step}
 
 
 def missing(engine: str) -> str:
     """Why an engine cannot run here, or nothing."""
-    return "PyTorch is not installed" if engine == "torch" and find_spec("torch") is None else ""
+    package = PACKAGES.get(engine)
+    return f"{package} is not installed" if package and find_spec(package) is None else ""

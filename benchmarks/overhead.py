@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -58,6 +59,6 @@ def compile_times(sizes: Sequence[int]) -> list[dict[str, Any]]:
         times.append(time.perf_counter())
         program(np.ones(16, np.float32))
         times.append(time.perf_counter())
-        build, differentiate, compiling, first = (b - a for a, b in zip(times, times[1:], strict=False))
-        rows.append({"nodes": size, "build": build, "differentiate": differentiate, "compile": compiling, "first": first})
+        stages = zip(("build", "differentiate", "compile", "first"), itertools.pairwise(times), strict=True)
+        rows.append({"nodes": size, **{stage: end - begin for stage, (begin, end) in stages}})
     return rows

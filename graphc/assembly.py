@@ -31,7 +31,6 @@ from graphc.schedule.views import strided_view
 
 __all__ = ["Assembled", "assemble_plan"]
 
-_ALIGNMENT = 64
 _RNG_TYPE = TensorType(DTYPES["int64"], (2,))  # seed and step
 
 
@@ -166,7 +165,7 @@ class _Assembly:
             reads=tuple(dict.fromkeys([*inputs, *(r for r in reads if r != target)])),
             writes=(target, *(w for w in writes if w != target)),
             in_place=tuple((r, w) for r, w in pairs if r not in inputs), tiles=call.tiles,
-            scratch=_aligned(call.scratch) + (program.scratch if program else 0),
+            scratch=max(call.scratch, program.scratch if program else 0),
             work=call.work + (program.work if program else 0), program=number, program_operands=located, **common,
         )  # fmt: skip
 
@@ -260,10 +259,6 @@ class _Assembly:
             self.names[value], type.dtype.name, type.shape, type.nbytes, space, arrangement.offsets[value] or 0, first,
             last, location,
         )  # fmt: skip
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
 def _label(nodes: Sequence[Node]) -> str:

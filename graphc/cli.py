@@ -8,6 +8,7 @@ traceback unless --traceback asks for it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (GraphcError, OSError) as error:
         if options.traceback:
@@ -98,7 +99,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="graphc", description="A compiled static-graph autodiff engine.", epilog="graphc COMMAND -h tells more.")
+    description, epilog = "A compiled static-graph autodiff engine.", "graphc COMMAND -h tells more."
+    parser = _Parser(prog="graphc", description=description, epilog=epilog)
     parser.add_argument("--version", action="version", version=f"graphc {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(commands)
@@ -120,9 +122,10 @@ def _command(commands: Any, name: str, run: Callable[[Any], int], summary: str, 
 
 
 def _add_demo(commands: Any) -> None:
-    details = "Saves a plot and both models. Needs scikit-learn (its bundled digits; nothing is downloaded) and matplotlib."
+    details = "Saves a plot and both models. Needs scikit-learn, whose bundled data it learns from, and matplotlib."
     parser = _command(commands, "demo", _demo, "train an MLP and a CNN on handwritten digits", details)
-    parser.add_argument("--output", type=Path, default=Path("graphc-demo"), metavar="DIR", help="where to save (%(default)s)")
+    where = Path("graphc-demo")
+    parser.add_argument("--output", type=Path, default=where, metavar="DIR", help="where to save (%(default)s)")
     parser.add_argument("--epochs", type=_positive, metavar="N", help="epochs of each model (each its own)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and dropout (%(default)s)")
     parser.add_argument("--no-compare", action="store_true", help="leave out the comparison with PyTorch")
@@ -139,7 +142,10 @@ def _add_inspect(commands: Any) -> None:
     parser.add_argument("target", metavar="TARGET", help="a function that builds a graph, such as model.py:build")
     listed = "; ".join(f"{name}: {title}" for name, (title, _) in SECTIONS.items())
     parser.add_argument(
-        "--section", action="append", choices=tuple(SECTIONS), help=f"print this section only; may be repeated. {listed}"
+        "--section",
+        action="append",
+        choices=tuple(SECTIONS),
+        help=f"this section only; may be repeated. {listed}",
     )
 
 

@@ -20,10 +20,50 @@ from graphc.ops.views import flip_view, join, pad_view, permute, reshape_to, sli
 
 __all__ = ["RandomProgram", "random_program"]
 
-SHAPES = ((), (1,), (5,), (3, 4), (4, 3), (2, 3, 4), (1, 4), (3, 1), (2, 1, 3, 2), (17,), (40, 3), (3, 40), (130,), (0, 3))
-UNARY = ("negative", "abs", "exp", "sigmoid", "softplus", "relu", "tanh", "log1p", "sqrt", "sin", "cos", "erf", "square")
+SHAPES = (
+    (),
+    (1,),
+    (5,),
+    (3, 4),
+    (4, 3),
+    (2, 3, 4),
+    (1, 4),
+    (3, 1),
+    (2, 1, 3, 2),
+    (17,),
+    (40, 3),
+    (3, 40),
+    (130,),
+    (0, 3),
+)
+LARGE = (
+    (300, 257),
+    (257,),
+    (300, 1),
+    (70_000,),
+    (20, 61, 64),
+    (64, 20, 61),
+    (8, 8, 30, 31),
+    (3, 40_000),
+    (40_000, 3),
+    (),
+)
+UNARY = (
+    "negative",
+    "abs",
+    "exp",
+    "sigmoid",
+    "softplus",
+    "relu",
+    "tanh",
+    "log1p",
+    "sqrt",
+    "sin",
+    "cos",
+    "erf",
+    "square",
+)
 BINARY = ("add", "subtract", "multiply", "maximum", "minimum", "divide", "atan2", "where")
-LARGEST = 2_000  # elements of a node
 
 
 @dataclass
@@ -39,17 +79,21 @@ class RandomProgram:
     arrays: list[np.ndarray[Any, Any]]
 
 
-def random_program(seed: int, dtype: str | None = None) -> RandomProgram:
-    """A program of 20 to 120 grown nodes (functions of a few primitives count once)."""
+def random_program(seed: int, dtype: str | None = None, large: bool = False) -> RandomProgram:
+    """A program grown in 20 to 120 steps, each a node or a function of a few; or a shorter one over large arrays."""
     chance = random.Random(seed)
-    grower = _Grower(chance, dtype or chance.choice(("float64", "float64", "float64", "float32")))
-    return grower.run(seed, chance.randint(20, 120))
+    dtype = dtype or chance.choice(("float64", "float64", "float64", "float32"))
+    if large:
+        return _Grower(chance, dtype, LARGE, 200_000).run(seed, chance.randint(8, 30))
+    return _Grower(chance, dtype, SHAPES, 2_000).run(seed, chance.randint(20, 120))
 
 
 @dataclass
 class _Grower:
     chance: random.Random
     dtype: str
+    shapes: tuple[tuple[int, ...], ...]
+    largest: int  # elements of a node
     floats: list[gx.Tensor] = field(default_factory=list)
     integers: list[gx.Tensor] = field(default_factory=list)  # exact, so are all decisions made on them
     parameters: list[gx.Parameter] = field(default_factory=list)
@@ -59,8 +103,9 @@ class _Grower:
     def run(self, seed: int, size: int) -> RandomProgram:
         self._sources(np.random.default_rng(seed))
         growths: tuple[tuple[int, Callable[[], None]], ...] = (
-            (8, self._unary), (10, self._binary), (10, self._view), (6, self._reduction), (2, self._matmul), (3, self._integer),
-            (2, self._library), (1, self._image), (2, self._composite), (1, self._random), (1, self._gradient),
+            (8, self._unary), (10, self._binary), (10, self._view), (6, self._reduction), (2, self._matmul),
+            (3, self._integer), (2, self._library), (1, self._image), (2, self._composite), (1, self._random),
+            (1, self._gradient),
         )  # fmt: skip
         weights, kinds = zip(*growths, strict=True)
         for _ in range(size):
@@ -72,16 +117,16 @@ class _Grower:
     # Sources -----------------------------------------------------------------------------------------------------
     def _sources(self, rng: np.random.Generator) -> None:
         for i in range(self.chance.randint(1, 4)):
-            shape = self.chance.choice(SHAPES)
+            shape = self.chance.choice(self.shapes)
             self.inputs.append(gx.input(f"x{i}", shape, self.dtype))
             self.arrays.append(rng.normal(size=shape).astype(self.dtype))
         self.inputs.append(gx.input("k", (7,), self.chance.choice(("int32", "int64"))))
         self.arrays.append(rng.integers(-9, 9, 7).astype(self.inputs[-1].dtype.numpy))
-        twins = self.chance.choice(SHAPES)  # several parameters of one shape, so that they can trade values
+        twins = self.chance.choice(self.shapes)  # several parameters of one shape, so that they can trade values
         for i in range(self.chance.randint(1, 4)):
-            shape = twins if i < 3 else self.chance.choice(SHAPES)
+            shape = twins if i < 3 else self.chance.choice(self.shapes)
             self.parameters.append(gx.parameter(f"p{i}", rng.normal(size=shape), dtype=self.dtype))
-        self.floats = [t for t in self.inputs[:-1]] + list(self.parameters)
+        self.floats = [*self.inputs[:-1], *self.parameters]
         self.floats.append(gx.constant(rng.normal(size=(3, 4)), self.dtype))
         self.floats.append(gx.full((2, 3, 4), self.chance.choice((0.0, 1.0, -0.5)), self.dtype))
         self.integers = [self.inputs[-1], gx.arange(12, dtype="int32"), apply_iota((3, 4), 1)]
@@ -93,7 +138,7 @@ class _Grower:
         return self.chance.choice(pool)
 
     def _keep(self, tensor: gx.Tensor) -> None:
-        if tensor.size <= LARGEST and tensor.ndim <= 6:
+        if tensor.size <= self.largest and tensor.ndim <= 6:
             (self.floats if tensor.dtype.is_float else self.integers).append(tensor)
 
     def _unary(self) -> None:
@@ -123,7 +168,9 @@ class _Grower:
     def _view(self) -> None:
         pool = self.integers if self.chance.random() < 0.15 else self.floats
         x = self.chance.choice(pool[-12:])
-        self._keep(self.chance.choice((_reshaped, _permuted, _sliced, _padded, _joined, _flipped, _spread))(self.chance, x))
+        self._keep(
+            self.chance.choice((_reshaped, _permuted, _sliced, _padded, _joined, _flipped, _spread))(self.chance, x)
+        )
 
     def _reduction(self) -> None:
         x = self._pick()
@@ -157,12 +204,23 @@ class _Grower:
         w = w if w.shape[-2] == depth else gx.swapaxes(w, -1, -2)
         if w.shape[-2] != depth or (w.ndim > 2 and w.shape[:-2] != x.shape[:-2]):
             return
-        self._keep(gx.matmul(x, w) / max(depth, 1))
+        if depth * math.prod(x.shape[:-1]) * w.shape[-1] <= 20_000_000:
+            self._keep(gx.matmul(x, w) / max(depth, 1))
 
     def _integer(self) -> None:
         a, b = self.chance.choice(self.integers), self.chance.choice(self.integers)
         c = self.chance.randint(-4, 5)
-        choices = [a * c + 1, a // (c or 3), a % (c or 3), gx.minimum(a, c), abs(a), (a & 3) | 4, a ^ c, (a & 7) << 2, a >> 1]
+        choices = [
+            a * c + 1,
+            a // (c or 3),
+            a % (c or 3),
+            gx.minimum(a, c),
+            abs(a),
+            (a & 3) | 4,
+            a ^ c,
+            (a & 7) << 2,
+            a >> 1,
+        ]
         if a.size:
             choices += [gx.sum(a, tuple(axis for axis in range(a.ndim) if self.chance.random() < 0.5)), gx.max(a)]
         if _meet(a.shape, b.shape):
@@ -177,7 +235,7 @@ class _Grower:
         axis = self.chance.randrange(x.ndim)
         index = gx.remainder(self.chance.choice(self.integers), x.shape[axis])
         choices = [lambda: gx.cumsum(x, axis) / x.shape[axis]]
-        if index.size * x.size // x.shape[axis] <= LARGEST and index.size:
+        if index.size * x.size // x.shape[axis] <= self.largest and index.size:
             choices += [lambda: gx.take(x, index, axis)] * 2
         if index.ndim == 1 and index.size:
             updates = gx.broadcast_to(gx.sin(gx.mean(x)), (*x.shape[:axis], index.size, *x.shape[axis + 1 :]))
@@ -190,7 +248,9 @@ class _Grower:
         groups = self.chance.choice((1, channels))
         w = _resized(self._pick(), (groups * self.chance.choice((1, 2)), channels // groups, 3, 2))
         choices = (
-            lambda: gx.conv2d(x, w, padding=self.chance.randint(0, 1), stride=self.chance.randint(1, 2), groups=groups) / 6,
+            lambda: (
+                gx.conv2d(x, w, padding=self.chance.randint(0, 1), stride=self.chance.randint(1, 2), groups=groups) / 6
+            ),
             lambda: gx.max_pool2d(x, 2, stride=self.chance.randint(1, 2)),
             lambda: gx.avg_pool2d(x, 2, padding=1),
         )
@@ -292,7 +352,12 @@ def _joined(chance: random.Random, x: gx.Tensor) -> gx.Tensor:
     if not x.ndim:
         return x
     axis = chance.randrange(x.ndim)
-    parts = [x, _flipped(chance, x), -x, slice_view(x, [0] * x.ndim, [min(n, 1) if a == axis else n for a, n in enumerate(x.shape)])]
+    parts = [
+        x,
+        _flipped(chance, x),
+        -x,
+        slice_view(x, [0] * x.ndim, [min(n, 1) if a == axis else n for a, n in enumerate(x.shape)]),
+    ]
     return join(chance.choices(parts, k=chance.randint(1, 3)), axis)
 
 

@@ -16,7 +16,8 @@ ROOMS = (
     ("lower",), ("codegen",), ("runtime",), ("aot", "assembly"), ("pipeline",), ("api",), ("cli",), ("examples",),
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-VISITORS = ("__init__.py", "__main__.py", "cli.py", "demo.py", "examples/")  # may use `graphc` as a user does
+# These may use `graphc` as a user does.
+VISITORS = ("__init__.py", "__main__.py", "cli.py", "commands/", "demo.py", "examples/")
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:

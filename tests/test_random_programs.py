@@ -1,4 +1,5 @@
-"""Random programs on the compiled engine: the reference's values, the same bits on any number of threads, no stale memory."""
+"""Random programs on the compiled engine: the reference's values, the same bits on any number of threads, no stale
+memory; and that these tests notice planted faults."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from graphc.runtime.verify import verify
 from tests.random_programs import RandomProgram, random_program
 
 SEED, STEP = 3, 5
-TOLERANCE = {"float64": 1e-9, "float32": 2e-4}
+TOLERANCE = {"float64": 1e-9, "float32": 2e-4, "float16": 0.02, "bfloat16": 0.2}
 BLOCK = 25  # programs of one test
 Arrays = list[np.ndarray[Any, Any]]
 
@@ -55,7 +56,9 @@ class Bench:
         self.reset()
         executor.poison()
         executor.step = STEP
-        outputs = [np.frombuffer(b"\xff" * o.type.nbytes, o.dtype.numpy).reshape(o.shape).copy() for o in self.program.outputs]
+        outputs = [
+            np.frombuffer(b"\xff" * o.type.nbytes, o.dtype.numpy).reshape(o.shape).copy() for o in self.program.outputs
+        ]
         (executor.run_together if together else executor.run)(list(self.program.arrays), outputs)
         for parameter, value in zip(self.program.parameters, self.before, strict=True):
             if parameter not in self.program.updates:
@@ -94,6 +97,21 @@ def test_compiled_programs_agree_with_the_reference(block: int) -> None:
     assert not wrong, "\n".join(wrong[:10])
 
 
+@pytest.mark.parametrize("block", range(3))
+def test_large_programs_have_the_same_bits_on_any_number_of_threads(block: int) -> None:
+    """Arrays that are cut into many tiles."""
+    wrong = []
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        wrong += [f"program {seed}: {fault}" for fault in faults(Bench(random_program(seed, "float64", large=True)))]
+    assert not wrong, "\n".join(wrong[:10])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_programs_of_short_floats(dtype: str) -> None:
+    for seed in range(BLOCK):
+        assert not faults(Bench(random_program(seed, dtype))), f"program {seed}"
+
+
 # Programs that were wrong once, by the seed with which they were found.
 REGRESSIONS = {
     575: "an update is a view of a value that lies in another output too",
@@ -106,7 +124,7 @@ def test_programs_that_were_wrong(seed: int) -> None:
     assert not faults(Bench(random_program(seed)))
 
 
-# Planted faults --------------------------------------------------------------------------------------------------------
+# Planted faults ------------------------------------------------------------------------------------------------------
 def _without_last_tile(launch: Launch) -> Launch:
     return replace(launch, tiles=launch.tiles - 1)
 

@@ -1,7 +1,7 @@
 """The assembler of the tile machine: a kernel becomes a program of words, run by `kernels/cpu/include/graphc/tile.h`.
 
-`assemble(kernel)` normalises the loop nest, selects instructions, places values in scratch memory, chooses the tile and
-how the work is cut for threads. All of that depends on the kernel alone, so results do not depend on the machine's threads.
+`assemble(kernel)` normalises the loop nest, selects instructions, places values in scratch memory, chooses the tile
+and how the work is cut for threads. All of that depends on the kernel alone, so results do not depend on threads.
 
     kernel -> Nest (tile_nest) -> Selection (tile_select) -> Slots and steps (tile_place) -> words (tile_words)
 """

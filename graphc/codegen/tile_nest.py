@@ -7,6 +7,7 @@ FULL, which varies along the reduce dims (in a flat nest: along any), over ROW t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -146,13 +147,13 @@ class Nest:
         return tuple(needed)
 
     @cached_property
-    def uses(self) -> tuple[int, ...]:
-        """How many times a needed statement uses each value."""
-        uses = [0] * len(self.kernel.body)
+    def only_stored(self) -> frozenset[int]:
+        """The values whose one use is a store."""
+        uses = Counter[int]()
         for statement, needed in zip(self.kernel.body, self.needed, strict=True):
-            for arg in self.kernel.arguments(statement) if needed else ():
-                uses[arg] += 1
-        return tuple(uses)
+            uses.update(self.kernel.arguments(statement) if needed else ())
+        stored = {statement.arg for statement in self.kernel.body if isinstance(statement, Store)}
+        return frozenset(value for value in stored if uses[value] == 1)
 
     @cached_property
     def size(self) -> int:

@@ -41,7 +41,7 @@ _NOT_IN_PLACE = ("load", "load_over", "repeat", "iota", "random")
 
 @dataclass(frozen=True)
 class Slots:
-    """`of[value]` is the value's slot, -1 for constants; `kinds[slot]` its (is operand memory, level, bytes an element)."""
+    """`of[value]` is the value's slot, -1 for constants; `kinds[slot]`: (is operand memory, level, element bytes)."""
 
     of: tuple[int, ...]
     kinds: tuple[tuple[bool, int, int], ...]
@@ -108,7 +108,7 @@ def _last_uses(selection: Selection) -> dict[int, int]:
 
 
 def is_dense(nest: Nest, access: Access | None) -> bool:
-    """Whether a tile of the access usually is the operand's memory itself: unguarded, the innermost part side by side."""
+    """Whether a tile of the access usually is the operand's memory itself: unguarded, the innermost part dense."""
     if access is None or access.is_guarded:
         return False
     if access.level == ONE:
@@ -149,7 +149,7 @@ def flat_steps(nest: Nest, selection: Selection, width: int) -> tuple[Steps, int
 
 
 def _block_row(nest: Nest, selection: Selection) -> int:
-    """The extent of the innermost dim if an operand is walked along it in strides, but along another dim side by side."""
+    """The extent of the innermost dim if an operand is strided along it, but dense along another dim."""
     for x in instructions_of(selection.segments):
         axes = (
             x.access.parts[2] if x.access is not None and x.op in ("load", "store") and not x.access.is_guarded else ()
@@ -175,7 +175,7 @@ def resident_steps(nest: Nest, width: int) -> Steps | None:
 
 
 def chunk_steps(nest: Nest, width: int, share: int) -> Steps:
-    """A tile of a part of the reduce part: long inner rows, else a stretch that stays within one axis of the reduce dims.
+    """A tile of a piece of the reduce part: long inner rows, else a stretch that stays within one axis of the dims.
 
     `share` is how many inner positions one unit of work has.
     """
@@ -210,11 +210,16 @@ def places(slots: Slots, values: list[Value], capacities: tuple[int, int]) -> tu
         starts[slot] = offset
         offset += -(-(1 if level == ONE else capacities[level]) * size // ALIGNMENT) * ALIGNMENT
     constants = iter(range(len(values)))
-    found = (
-        -1 - next(constants) if value.bits is not None else starts[slot]
-        for value, slot in zip(values, slots.of, strict=True)
-    )
-    return tuple(found), offset
+    alike = {(level, size): start for start, (_, level, size) in zip(starts, slots.kinds, strict=True)}
+
+    def place(value: Value, slot: int) -> int:
+        if value.bits is not None:
+            return -1 - next(constants)
+        if slot < 0:  # one instruction computes it on the way to another value of its kind, and needs no place for it
+            return alike[value.level, value.size]
+        return starts[slot]
+
+    return tuple(place(value, slot) for value, slot in zip(values, slots.of, strict=True)), offset
 
 
 def instructions_of(segments: Iterable[Segment]) -> list[Instruction]:

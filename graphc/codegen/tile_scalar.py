@@ -27,27 +27,29 @@ __all__ = [
 ]
 
 _MACHINE = {
-    "float64": "f64", "float32": "f32", "bfloat16": "f32", "float16": "f32", "int64": "i64", "int32": "i32", "int8": "i32",
-    "uint32": "u32", "uint8": "u8", "bool": "u8",
+    "float64": "f64", "float32": "f32", "bfloat16": "f32", "float16": "f32", "int64": "i64", "int32": "i32",
+    "int8": "i32", "uint32": "u32", "uint8": "u8", "bool": "u8",
 }  # fmt: skip
 SIZES = {"u8": 1, "i8": 1, "u16": 2, "i32": 4, "u32": 4, "i64": 8, "f32": 4, "f64": 8}
 _SHORT = {"bfloat16": "bf16", "float16": "f16"}
 _BOOL_OPS = {
     "add": "bitwise_or", "maximum": "bitwise_or", "multiply": "bitwise_and", "minimum": "bitwise_and",
-    "logical_and": "bitwise_and", "logical_or": "bitwise_or", "logical_xor": "bitwise_xor", "bitwise_invert": "logical_not",
+    "logical_and": "bitwise_and", "logical_or": "bitwise_or", "logical_xor": "bitwise_xor",
+    "bitwise_invert": "logical_not",
 }  # fmt: skip
 _IDENTITY_ON_INTEGERS = frozenset(("floor", "ceil", "round", "trunc"))
 _TESTS_ON_INTEGERS = {"isnan": "not_equal", "isinf": "not_equal", "isfinite": "equal"}
 _EXACT = frozenset(
     names(
-        "negative abs sign relu floor ceil round trunc maximum minimum where logical_not bitwise_and bitwise_or bitwise_xor "
-        "bitwise_invert bitwise_right_shift"
+        "negative abs sign relu floor ceil round trunc maximum minimum where "
+        "logical_not bitwise_and bitwise_or bitwise_xor bitwise_invert bitwise_right_shift"
     )
 )
 _WRAPS = frozenset(names("negative abs add subtract multiply power floor_divide bitwise_left_shift"))
 MIRRORED = {
-    "add": "add", "multiply": "multiply", "maximum": "maximum", "minimum": "minimum", "equal": "equal", "not_equal": "not_equal",
-    "less": "greater", "greater": "less", "less_equal": "greater_equal", "greater_equal": "less_equal",
+    "add": "add", "multiply": "multiply", "maximum": "maximum", "minimum": "minimum",
+    "equal": "equal", "not_equal": "not_equal", "less": "greater", "greater": "less",
+    "less_equal": "greater_equal", "greater_equal": "less_equal",
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from graphc.codegen.tile_scalar import (
     rounding,
     store_step,
 )  # fmt: skip
-from graphc.codegen.tile_words import FULL, ONE, ROW, Access, Instruction, Segment, Value
+from graphc.codegen.tile_words import FULL, ONE, ROW, Access, Axis, Instruction, Segment, Value
 from graphc.lower.kernel import Compute, Iota, Literal, Load, Random, Reduce, Store
 
 __all__ = ["STATE", "Selection", "select"]
@@ -104,8 +104,7 @@ class _Selector:
                 self._reduce_step(position)
             elif self.nest.levels[position] == FULL and not self._is_lazy(position) and position not in stores:
                 self._statement(position)
-        for position in stores:
-            self._emit_store(position)
+        self._store_all(stores)
         self._forget_chunk()
         self.segments.append(outer)
         for position in reductions:
@@ -249,18 +248,8 @@ class _Selector:
 
     def _unrounded(self, position: int, steps: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         """The steps without a rounding that the store, the only one to use the value, does as well."""
-        nest = self.nest
         rounds = bool(steps) and steps[-1][0].startswith("round_")
-        if (
-            rounds
-            and nest.uses[position] == 1
-            and any(
-                isinstance(statement, Store) and statement.arg == position
-                for statement in nest.kernel.body[position + 1 :]
-            )
-        ):
-            return steps[:-1]
-        return steps
+        return steps[:-1] if rounds and position in self.nest.only_stored else steps
 
     def _unary_or_binary(self, op: str, kind: str, level: int, size: int, args: list[int]) -> int:
         if len(args) == 1:
@@ -312,7 +301,7 @@ class _Selector:
         self.numbers[position] = value
 
     def _store_level(self, position: int) -> int:
-        """FULL if the value or the index varies along the reduce part; in a flat nest if there is more than one element."""
+        """FULL if the value or the index varies along the reduce part; in a flat nest: if there are several."""
         nest, statement = self.nest, self.nest.kernel.body[position]
         assert isinstance(statement, Store)
         if nest.is_flat:
@@ -320,23 +309,23 @@ class _Selector:
         return FULL if FULL in (nest.levels[position], nest.level(statement.index)) else ROW
 
     def _store(self, *levels: int) -> None:
-        """The stores of these levels. What is stored as it was loaded goes first: a later store may overwrite it."""
-        stores = [p for p in self._needed(Store) if self._store_level(p) in levels]
-        values = {p: self._value(self.nest.kernel.arguments(self.nest.kernel.body[p])[0]) for p in stores}
-        loaded = {x.target for segment in self.segments for x in segment if x.op == "load"}
-        stores.sort(key=lambda p: values[p] not in loaded)
-        for position in stores[
-            1:
-        ]:  # an earlier store may overwrite these all the same, as when two operands are exchanged
-            if values[position] in loaded:
-                self._copy_before_stores(position, values[position])
-        for position in stores:
-            self._emit_store(position)
+        self._store_all([p for p in self._needed(Store) if self._store_level(p) in levels])
 
-    def _copy_before_stores(self, position: int, value: int) -> None:
-        arg = self.nest.kernel.arguments(self.nest.kernel.body[position])[0]
-        level, size = self.values[value].level, self.values[value].size
-        self.numbers[arg] = self._emit("bitwise_and", bits_type(size), "VV", level, size, value, value)
+    def _store_all(self, stores: list[int]) -> None:
+        """The stores, those of values as they were loaded first: a store may overwrite the memory that such values are.
+
+        All of these but one are copied before, for two operands that are exchanged.
+        """
+        arguments = {p: self.nest.kernel.arguments(self.nest.kernel.body[p])[0] for p in stores}
+        values = {p: self._value(arguments[p]) for p in stores}
+        memory = {x.target for segment in self.segments for x in segment if x.op == "load"}
+        loaded = [p for p in stores if values[p] in memory]
+        for position in loaded[1:]:
+            value = self.values[values[position]]
+            copy = self._emit("copy", bits_type(value.size), "VV", value.level, value.size, values[position])
+            self.numbers[arguments[position]] = copy
+        for position in [*loaded, *(p for p in stores if p not in loaded)]:
+            self._emit_store(position)
 
     def _emit_store(self, position: int) -> None:
         nest, statement = self.nest, self.nest.kernel.body[position]
@@ -353,18 +342,19 @@ class _Selector:
 
 
 def _bound(instructions: tuple[Instruction, ...], loads: dict[int, Access]) -> tuple[Instruction, ...]:
-    """The segment with `bind` put before the instruction that computes a stored value, so that it writes to the operand.
+    """The segment with a `bind` before each instruction that computes a stored value, so that it writes to the operand.
 
     The operand may be the memory of one that is read with the same index: then all that is read must be read by then.
     `loads` says which values may be an operand's memory.
     """
     makers = {x.target: position for position, x in enumerate(instructions) if not x.op.endswith("_step")}
+    last = _last_reads(instructions, loads)
     binds: dict[int, Instruction] = {}  # position of the maker -> the store
     for store in instructions:
         maker = makers.get(store.a) if store.op == "store" else None
         if maker is None or maker in binds or instructions[maker].op in ("load", "load_over"):
             continue
-        if not _is_read_later(instructions[maker + 1 :], store, loads):
+        if last.get(_place(store.access), -1) <= maker:
             binds[maker] = store
     bound = {id(store) for store in binds.values()}
     result: list[Instruction] = []
@@ -376,13 +366,22 @@ def _bound(instructions: tuple[Instruction, ...], loads: dict[int, Access]) -> t
     return tuple(result)
 
 
-def _is_read_later(instructions: tuple[Instruction, ...], store: Instruction, loads: dict[int, Access]) -> bool:
-    """Whether memory that the store may overwrite is read by the instructions."""
-    assert store.access is not None
-    for x in instructions:
-        accesses = [loads.get(value) for value in x.reads]
-        accesses += [x.access] if x.op in ("load", "load_over") else []
+_Place = tuple[int, tuple[tuple[Axis, ...], ...]]
+
+
+def _place(access: Access | None) -> _Place:
+    """What accesses have in common that may touch the same memory in the same order."""
+    assert access is not None
+    return access.size, access.parts
+
+
+def _last_reads(instructions: tuple[Instruction, ...], loads: dict[int, Access]) -> dict[_Place, int]:
+    """Where each kind of operand memory is read for the last time."""
+    last: dict[_Place, int] = {}
+    for position, x in enumerate(instructions):
+        accesses = [loads[value] for value in x.reads if value in loads]
+        if x.op in ("load", "load_over") and x.access is not None:
+            accesses.append(x.access)
         for access in accesses:
-            if access is not None and access.size == store.access.size and access.parts == store.access.parts:
-                return True
-    return False
+            last[_place(access)] = position
+    return last

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
-    "FORMS", "FULL", "ONE", "OPS", "ROW", "TYPES", "Access", "Axis", "Instruction", "Layout", "Segment", "Value", "encode",
+    "FORMS", "FULL", "ONE", "OPS", "ROW", "TYPES",
+    "Access", "Axis", "Instruction", "Layout", "Segment", "Value", "encode", "names",
 ]  # fmt: skip
 
 names = str.split
@@ -32,7 +33,8 @@ OPS = {
             "equal not_equal less less_equal greater greater_equal where "
             "to_u8 to_bool to_i8 to_i32 to_u32 to_i64 to_f32 to_f64 to_bf16 to_f16 "
             "from_bf16 from_f16 wrap_i8 round_bf16 round_f16 to_odd "
-            "multiply_add multiply_subtract subtract_product multiply_multiply add_add add_multiply subtract_multiply"
+            "multiply_add multiply_subtract subtract_product multiply_multiply add_add add_multiply "
+            "subtract_multiply copy"
         )
     )
 }

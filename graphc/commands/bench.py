@@ -35,11 +35,9 @@ def bench(console: Console, *, backend: str, threads: int | None, seconds: float
         compiled = time.perf_counter()
         program(*arrays)
         first = time.perf_counter() - compiled
-        times = _measured(lambda program=program, arrays=arrays: program(*arrays), seconds)
-        table.add_row(
-            name, f"{compiled - begin:.2f} s", *(f"{1e6 * value:,.1f} µs" for value in (first, median(times), min(times))),
-            bytes_text(program.memory.peak_bytes),
-        )  # fmt: skip
+        times = _measured(program, arrays, seconds)
+        columns = [f"{1e6 * value:,.1f} µs" for value in (first, median(times), min(times))]
+        table.add_row(name, f"{compiled - begin:.2f} s", *columns, bytes_text(program.memory.peak_bytes))
         profiles += [(name, program.profile(*arrays))] if profile else []
     console.print(table)
     for name, found in profiles:
@@ -66,12 +64,12 @@ def _programs(backend: str, threads: int | None) -> dict[str, Callable[[], tuple
     return {"x + 1": smallest, "MLP": lambda: step(digits_mlp), "CNN": lambda: step(digits_cnn)}
 
 
-def _measured(run: Callable[[], Any], seconds: float) -> list[float]:
+def _measured(run: Callable[..., Any], arrays: list[Any], seconds: float) -> list[float]:
     """The seconds of each call, for `seconds` in all and for three calls at least."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < end:
         begin = time.perf_counter()
-        run()
+        run(*arrays)
         times.append(time.perf_counter() - begin)
     return times

@@ -34,7 +34,7 @@ Array = np.ndarray[Any, Any]
 
 THREADS = (1, 2, 4)
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
-STEP, GRADIENT_TOLERANCE = 1e-6, 1e-4  # a small step seldom meets a kink, such as that of relu
+STEP, GRADIENT_TOLERANCE = 1e-6, 1e-4  # so small a step seldom meets a kink, as relu has
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def check(target: Target, console: Console, *, seed: int = 0, directions: int = 
         table.add_row(finding.name, finding.checked, finding.error, verdict)
     console.print(table)
     wrong = sum(not finding.passed for finding in findings)
-    console.print(f"{len(findings) - wrong} of {len(findings)} right, with random inputs from seed {seed}", highlight=False)
+    summary = f"{len(findings) - wrong} of {len(findings)} right, with random inputs from seed {seed}"
+    console.print(summary, highlight=False)
     return 1 if wrong else 0
 
 
@@ -108,7 +109,7 @@ def _gradient(
     title, worst = f"gradient of {name}", 0.0
     checked = f"{directions} derivatives by each of {len(variables)} tensors, against differences"
     for _ in range(directions):
-        steps = [apply("input", name=f"{name} along {i}", shape=(), dtype=DTYPES["float64"]) for i in range(len(variables))]
+        steps = [_scalar(f"{name} along {i}") for i in range(len(variables))]
         moved = {v: _moved(v, t, rng) for v, t in zip(variables, steps, strict=True)}
         (along,) = replace([loss], moved, lambda node, inputs: build_node(node.op, inputs, dict(node.attrs)))
         at = _held([along], {**values, **dict.fromkeys(steps, np.zeros(()))}, seed)
@@ -123,6 +124,10 @@ def _held(results: list[Node], values: dict[Node, Array], seed: int) -> dict[Nod
     """`values`, and the values of what is under stop_gradient: to a gradient these are constants."""
     stops = [node for node in topological(results) if node.op == "stop_gradient"]
     return {**values, **dict(zip(stops, evaluate(stops, values, seed=seed), strict=True))}
+
+
+def _scalar(name: str) -> Tensor:
+    return apply("input", name=name, shape=(), dtype=DTYPES["float64"])
 
 
 def _moved(variable: Node, step: Tensor, rng: np.random.Generator) -> Tensor:
@@ -140,7 +145,8 @@ def _backends(target: Target, graph: Graph, values: Mapping[Node, Array]) -> Ite
     runs = [_run(target, plain, list(values.values()), count) for count in THREADS]
     rows = [_Row(*row) for row in zip(plain.results, runs[0], expected, shaken, strict=True)]
     for name, row in zip(plain.names, rows, strict=False):
-        yield Finding(name, f"{row.node.type}, cython against the reference", f"{row.error:.1e}", row.error <= row.allowed)
+        checked = f"{row.node.type}, cython against the reference"
+        yield Finding(name, checked, f"{row.error:.1e}", row.error <= row.allowed)
     if updates := rows[len(plain.outputs) :]:
         name, error = f"{len(updates)} update{'s' * (len(updates) > 1)}", max(row.error for row in updates)
         passed = all(row.error <= row.allowed for row in updates)
@@ -151,7 +157,7 @@ def _backends(target: Target, graph: Graph, values: Mapping[Node, Array]) -> Ite
 
 @dataclass(frozen=True)
 class _Row:
-    """A result of the backend, of the reference, and of the reference where what it starts from is rounded otherwise."""
+    """A result of the backend, of the reference, and of the reference where its inputs are rounded otherwise."""
 
     node: Node
     result: Array
@@ -172,14 +178,15 @@ class _Row:
 def _shaken(graph: Graph, values: Mapping[Node, Array]) -> dict[Node, Array]:
     """All inputs and weights, each float changed by about a rounding error."""
     rng = np.random.default_rng(0)
-    start = {**{node: node.value for node in graph.nodes if _is_variable(node) and isinstance(node, Parameter)}, **values}
+    weights = [node for node in graph.nodes if isinstance(node, Parameter) and _is_variable(node)]
+    start: dict[Node, Array] = {**{node: node.value for node in weights}, **values}
     return {node: _rounded_otherwise(node, value, rng) for node, value in start.items()}
 
 
 def _rounded_otherwise(node: Node, value: Array, rng: np.random.Generator) -> Array:
     if not node.dtype.is_float:
         return value
-    spacing = float(ml_dtypes.finfo(node.dtype.numpy).eps)
+    spacing = float(ml_dtypes.finfo(node.dtype.numpy).eps)  # type: ignore[no-untyped-call]
     return (value * (1.0 + spacing * rng.uniform(-2.0, 2.0, value.shape))).astype(node.dtype.numpy)
 
 

@@ -73,7 +73,10 @@ def _system() -> list[tuple[str, str]]:
         ("Python", f"{platform.python_version()} in {sys.prefix}"),
         ("system", f"{platform.system()} {platform.release()} on {platform.machine()}"),
         ("processor", _processor()),
-        ("threads", f"{_threads()} of {os.cpu_count()} for this process; a program takes them unless threads= says less"),
+        (
+            "threads",
+            f"{_threads()} of {os.cpu_count()} are for this process; a program takes all of them by default",
+        ),
         ("C compiler", compiler),
     ]
 

@@ -19,7 +19,7 @@ from graphc.errors import GraphcError
 
 __all__ = ["FORMS", "Target", "TargetError", "load_target"]
 
-FORMS = "(inputs, outputs), (inputs, outputs, updates), or a dict of gx.compile's arguments, such as {'inputs': ..., 'outputs': ...}"
+FORMS = "(inputs, outputs), (inputs, outputs, updates), or a dict of arguments of gx.compile"
 _OPTIONS = ("threads", "memory_budget", "seed")
 
 
@@ -43,7 +43,7 @@ def load_target(text: str) -> Target:
     """Import the module, call the function, and read its answer. Raises TargetError."""
     where, separator, name = text.rpartition(":")
     if not separator or not where or not name.isidentifier():
-        raise TargetError(f"a target is MODULE:FUNCTION or FILE.py:FUNCTION, such as model.py:build; {text!r} is neither")
+        raise TargetError(f"a target is MODULE:FUNCTION or FILE.py:FUNCTION, as in model.py:build; {text!r} is neither")
     function = _find(_import(where), name, where)
     try:
         answer = function()
@@ -72,8 +72,8 @@ def _import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or name
         if name == missing or name.startswith(f"{missing}."):
-            advice = f"there is no module {missing!r} here or among the installed packages; a file is named with its .py"
-            raise TargetError(advice) from None
+            where = "here or among the installed packages; a file is named with its .py"
+            raise TargetError(f"there is no module {missing!r} {where}") from None
         raise
 
 

@@ -33,9 +33,8 @@ def index_text(index: Index) -> str:
     >>> index_text(Index(2, (10, 1), ((1, 0, 8),)))
     '10*i0 + i1 + 2 if 0 <= i1 < 8'
     """
-    terms = [
-        f"i{dim}" if stride == 1 else f"{stride}*i{dim}" for dim, stride in enumerate(index.strides) if stride
-    ]  # fmt: skip
+    factors = {1: "", -1: "-"}
+    terms = [f"{factors.get(s, f'{s}*')}i{dim}" for dim, s in enumerate(index.strides) if s]
     if index.offset or not terms:
         terms.append(str(index.offset))
     guard = " and ".join(f"{low} <= i{dim} < {high}" for dim, low, high in index.guard)

@@ -23,7 +23,7 @@ ROW_GAP = 16  # GC_ROW_GAP
 SMALL_WORK = 1 << 22  # operations that are not worth cutting
 LARGE_WORK = 1 << 26  # operations of a tile that is large enough for anything
 LEAST_TILES, MOST_TILES = 8, 32  # tiles wanted of a product that is worth cutting
-LEAST_COLUMNS, LEAST_ROWS, MOST_ROWS = 64, 128, 512
+LEAST_COLUMNS, WIDE_COLUMNS, LEAST_ROWS, MOST_ROWS = 64, 512, 128, 512
 
 _KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either sign have the same bits
 
@@ -89,17 +89,18 @@ def _cut(p: _Product, itemsize: int) -> tuple[int, int, int]:
     if work <= SMALL_WORK:
         return p.rows, p.columns, max(1, min(p.batches, SMALL_WORK // max(work, 1)))
     rows, columns = ceil_div(p.rows, ceil_div(p.rows, MOST_ROWS)) if p.columns >= LEAST_COLUMNS else p.rows, p.columns
-    least_columns = 2 * LEAST_COLUMNS if _packs_a(p, itemsize) else LEAST_COLUMNS
     wanted = max(LEAST_TILES, min(MOST_TILES, work * p.batches // LARGE_WORK))
 
     def too_few() -> bool:
         tiles = p.batches * ceil_div(p.rows, rows) * ceil_div(p.columns, columns)
         return tiles < wanted and _work(rows, columns, p.depth) > SMALL_WORK
 
-    while columns > least_columns and too_few():
-        columns = max(least_columns, ceil_div(ceil_div(columns, 2), 32) * 32)
-    while rows > LEAST_ROWS and too_few():
-        rows = ceil_div(rows, 2)
+    # A's rows are packed for every column of tiles, B's panels for every row of tiles: cut where less is packed again.
+    for least_columns in (WIDE_COLUMNS, LEAST_COLUMNS) if _packs_a(p, itemsize) else (LEAST_COLUMNS,):
+        while columns > least_columns and too_few():
+            columns = max(least_columns, ceil_div(ceil_div(columns, 2), 32) * 32)
+        while rows > LEAST_ROWS and too_few():
+            rows = ceil_div(rows, 2)
     return rows, columns, 1
 
 

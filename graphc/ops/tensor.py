@@ -62,7 +62,7 @@ class Tensor(Node):
     def __float__(self) -> float:
         raise with_location(GraphError(f"{self!r} is symbolic and has no value; use gx.evaluate"), capture())
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
 
     # Operators ---------------------------------------------------------------------------------------------------
     def __add__(self, other: Any) -> Tensor:

@@ -14,6 +14,7 @@ from graphc.ir.graph import Graph, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import full
 from graphc.ops.record import Kind, op_of
+from graphc.ops.tensor import Tensor
 from graphc.ops.views import join
 from graphc.passes.rewriting import rebuilt
 
@@ -37,7 +38,7 @@ def fill_empty(graph: Graph) -> Graph:
         elif node.op == "pad":
             new = full(node.shape, node.attrs["value"], node.dtype)
         elif node.op == "concatenate":
-            parts = tuple(source for source in inputs if source.size)
+            parts = [source for source in inputs if source.size and isinstance(source, Tensor)]
             new = parts[0] if len(parts) == 1 else join(parts, node.attrs["axis"])
         elif node.op == "scatter_add" and inputs[2].size == 0:
             new = inputs[0]

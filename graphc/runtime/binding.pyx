@@ -1,8 +1,8 @@
 """How the arrays of a call find their places.
 
 Arrays are checked, never guessed: shape and dtype must be those of the input. Python scalars and lists take the
-input's dtype where no information of their kind is lost. A contiguous array is used where it is; any other is copied
-into a staging place that was allocated with the program. Raises InputError, which names the input, what it should be
+input's dtype where no information of their kind is lost. A contiguous array is used where it is; any other, and one that
+lies in a parameter's storage, is copied into a staging place that was allocated with the program. Raises InputError, which names the input, what it should be
 and what came; nothing has been touched by then.
 """
 
@@ -89,6 +89,10 @@ cdef class Slot:
             raise self.fault("input", value)
         if cnp.PyArray_ISCARRAY_RO(array):
             return array
+        return self.stage(array)
+
+    cdef cnp.ndarray stage(self, cnp.ndarray array):
+        """A copy of `array` in the staging place."""
         cnp.PyArray_CopyInto(self.staging, array)
         return self.staging
 
@@ -116,6 +120,7 @@ cdef class Binding:
     cdef readonly str structure
     cdef readonly int64_t staging_bytes
     cdef list protected
+    cdef cnp.ndarray bounds  # addresses of the first byte of each protected array, and of the first one after it
 
     def __init__(self, inputs, outputs, str structure, protected=()):
         self.input_slots = [Slot(argument, True) for argument in inputs]
@@ -124,23 +129,39 @@ cdef class Binding:
         self.structure = structure
         self.staging_bytes = sum(argument.nbytes for argument in inputs)
         self.protected = list(protected)
+        starts = [array.ctypes.data for array in self.protected]
+        ends = [start + array.nbytes for start, array in zip(starts, self.protected)]
+        self.bounds = np.array(list(zip(starts, ends)), np.int64)
 
     def inputs(self, tuple arrays not None, dict named not None):
         """The arrays of a call in the inputs' order, ready to be read in place."""
         cdef Py_ssize_t position, given = len(arrays), count = len(self.input_slots)
         cdef list bound = []
         cdef Slot slot
+        cdef cnp.ndarray array
         if given + len(named) != count:
             raise self.miscounted(arrays, named)
         for position in range(count):
             slot = self.input_slots[position]
             if position < given:
-                bound.append(slot.accept(arrays[position]))
+                array = slot.accept(arrays[position])
             elif slot.name in named:
-                bound.append(slot.accept(named[slot.name]))
+                array = slot.accept(named[slot.name])
             else:
                 raise self.miscounted(arrays, named)
+            bound.append(slot.stage(array) if self.is_protected(array) else array)
         return bound
+
+    cdef bint is_protected(self, cnp.ndarray array):
+        """Whether a contiguous array shares memory with a parameter, which a step may overwrite before it has read all."""
+        cdef int64_t *bounds = <int64_t *> cnp.PyArray_DATA(self.bounds)
+        cdef int64_t start = <int64_t> cnp.PyArray_DATA(array)
+        cdef int64_t end = start + cnp.PyArray_NBYTES(array)
+        cdef Py_ssize_t i
+        for i in range(len(self.protected)):
+            if start < bounds[2 * i + 1] and bounds[2 * i] < end:
+                return True
+        return False
 
     def miscounted(self, arrays, named):
         """The error for a call with unknown, missing, extra or duplicate inputs."""

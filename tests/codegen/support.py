@@ -10,6 +10,7 @@ import numpy as np
 from graphc.codegen.tile import assemble
 from graphc.ir.types import DTYPES, DType
 from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Reduce, Space, Statement, Store
+from graphc.lower.kernel_text import kernel_text
 from tests.codegen.kernel_oracle import Array, Oracle
 from tests.codegen.tile_running import run
 
@@ -59,27 +60,23 @@ def small_values(rng: np.random.Generator, dtype: DType, count: int) -> Array:
 
 
 def ulps(got: Array, want: Array, dtype: DType) -> Array:
-    """Distance in units of the last place; huge where only one is NaN."""
-    bits = {2: np.uint16, 4: np.uint32, 8: np.uint64}[dtype.itemsize]
-    sign = 1 << (8 * dtype.itemsize - 1)
-
-    def ordered(x: Array) -> Array:
-        raw = x.view(bits).astype(object)
-        return np.where(raw >= sign, sign - raw, raw)
-
-    nan = np.isnan(got.astype(np.float64)), np.isnan(want.astype(np.float64))
-    distance = np.abs(ordered(got) - ordered(want))
-    return np.where(nan[0] | nan[1], np.where(nan[0] & nan[1], 0, sign), distance)
+    """Distance in units of the last place, as float64; huge where only one is NaN or the signs differ."""
+    bits = {2: np.int16, 4: np.int32, 8: np.int64}[dtype.itemsize]
+    a, b = got.view(bits).astype(np.int64), want.view(bits).astype(np.int64)
+    distance = np.where((a < 0) == (b < 0), np.abs(a - b).astype(np.float64), 1e18)
+    wide = got.astype(np.float64), want.astype(np.float64)
+    nan = np.isnan(wide[0]), np.isnan(wide[1])
+    distance = np.where((wide[0] == 0) & (wide[1] == 0), 0, distance)
+    return np.where(nan[0] | nan[1], np.where(nan[0] & nan[1], 0, 1e18), distance)
 
 
-def assert_close(got: Array, want: Array, dtype: DType, most: int, note: object = "") -> None:
+def assert_close(got: Array, want: Array, dtype: DType, most: int, kernel: Kernel | None = None) -> None:
     """Equal but for `most` units in the last place; zeros of both signs are equal."""
-    if not dtype.is_float:
-        np.testing.assert_array_equal(got, want, err_msg=str(note))
-        return
-    wrong = np.flatnonzero(ulps(got, want, dtype) > most)
-    shown = [(int(i), got[i], want[i]) for i in wrong[:5]]
-    assert not wrong.size, f"{note}: {wrong.size} of {got.size} differ by more than {most} ulp: {shown}"
+    wrong = np.flatnonzero(ulps(got, want, dtype) > most if dtype.is_float else got != want)
+    if wrong.size:
+        shown = [(int(i), got[i], want[i]) for i in wrong[:5]]
+        text = kernel_text(kernel) if kernel is not None else ""
+        raise AssertionError(f"{wrong.size} of {got.size} differ by more than {most} ulp: {shown}\n{text}")
 
 
 def elementwise_kernel(op: str, dtypes: Sequence[DType], result: DType, count: int) -> Kernel:
@@ -94,7 +91,7 @@ def compare(
     level: str, kernel: Kernel, buffers: Sequence[Array], most: int = 0, tiles: Iterable[int] | None = None,
     shared: Sequence[tuple[int, int]] = (),
 ) -> list[Array]:  # fmt: skip
-    """Runs the kernel both ways and compares all it writes. `shared` pairs a written operand with the one it overwrites."""
+    """Runs the kernel both ways and compares what it writes. `shared`: (written operand, whose memory it is)."""
     want, got = copy.deepcopy(list(buffers)), copy.deepcopy(list(buffers))
     Oracle(kernel, want).run()
     for written, read in shared:
@@ -102,7 +99,7 @@ def compare(
     run(level, assemble(kernel), got, tiles)
     for number, operand in enumerate(kernel.operands):
         if operand.access == "write":
-            assert_close(got[number], want[number], operand.dtype, most, f"operand {number} of {kernel}")
+            assert_close(got[number], want[number], operand.dtype, most, kernel)
     return got
 
 

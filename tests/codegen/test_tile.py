@@ -1,4 +1,4 @@
-"""The tile machine against the oracle: every op and dtype, every kind of load, row programs, chunks, and refused words."""
+"""The tile machine against the oracle: every op and dtype, every kind of load, row programs, chunks, bad words."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from graphc.lower.kernel import (
     Store,
 )  # fmt: skip
 from graphc.lower.kernel_verify import BINARY, UNARY, verify
+from tests.codegen import tile_running
 from tests.codegen.kernel_oracle import TRANSCENDENTAL, philox
 from tests.codegen.support import (
     RandomKernel,
@@ -36,7 +37,6 @@ from tests.codegen.support import (
     strides_of,
     values_of,
 )  # fmt: skip
-from tests.codegen import tile_running
 from tests.codegen.tile_running import decode, run
 
 LEVELS = cpu.supported_levels()
@@ -96,6 +96,19 @@ def test_where(level: str, dtype: DType) -> None:
 
 
 @every_level
+@pytest.mark.parametrize("op", sorted(TRANSCENDENTAL - {"power", "atan2"}))
+def test_elementary_functions_over_all_magnitudes(level: str, op: str) -> None:
+    """Within 2 ulp of float32, for arguments spread over all bit patterns."""
+    bits = np.arange(0, 2**32, 2**32 // 20011, dtype=np.uint64).astype(np.uint32)
+    compare(
+        level,
+        elementwise_kernel(op, [F32], F32, bits.size),
+        [bits.view(np.float32), np.zeros(bits.size, np.float32)],
+        2,
+    )
+
+
+@every_level
 def test_large_angles(level: str) -> None:
     for dtype in (F32, F64):
         values = np.random.default_rng(3).uniform(-1e9, 1e9, COUNT).astype(dtype.numpy)
@@ -105,7 +118,7 @@ def test_large_angles(level: str) -> None:
 
 @every_level
 @pytest.mark.parametrize("shape", [(7, 5, 3), (3, 70, 1), (4, 3, 50), (2, 1, 9)])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8", "bfloat16"])
 def test_arguments_of_every_level(level: str, dtype: str, shape: tuple[int, int, int]) -> None:
     """Each binary op on every pair of a full value, a row value, a constant and an element of memory."""
     kind = DTYPES[dtype]
@@ -144,11 +157,11 @@ def test_arguments_of_every_level(level: str, dtype: str, shape: tuple[int, int,
     compare(level, kernel, buffers)
 
 
-# Random kernels --------------------------------------------------------------------------------------------------------
+# Random kernels ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("block", range(20))
 def test_random_kernels(block: int) -> None:
     """Exact programs with every kind of load agree with the oracle to the bit."""
-    for seed in range(block * 25, block * 25 + 25):
+    for seed in range(block * 15, block * 15 + 15):
         made = RandomKernel(seed)
         compare(LEVELS[seed % len(LEVELS)], made.kernel, made.buffers)
 
@@ -179,7 +192,7 @@ def test_values_do_not_depend_on_the_order_of_tiles(level: str) -> None:
         assert out[0].tobytes() == out[1].tobytes()
 
 
-# Row programs ----------------------------------------------------------------------------------------------------------
+# Row programs --------------------------------------------------------------------------------------------------------
 def softmax(rows: int, columns: int, dtype: DType = F32) -> Kernel:
     index = Index(0, (columns, 1))
     body = (
@@ -199,8 +212,9 @@ def layer_norm(rows: int, columns: int, inner: int = 1) -> Kernel:
     dense, along, row = Index(0, (columns * inner, inner, 1)), Index(0, (0, 1, 0)), Index(0, (inner, 0, 1))
     body = (
         Load(0, F32, dense), Literal(F32, 1 / columns), Reduce("sum", F32, 0), Compute("multiply", F32, (2, 1)),
-        Compute("subtract", F32, (0, 3)), Compute("multiply", F32, (4, 4)), Reduce("sum", F32, 5), Compute("multiply", F32, (6, 1)),
-        Literal(F32, 1e-5), Compute("add", F32, (7, 8)), Compute("sqrt", F32, (9,)), Compute("divide", F32, (4, 10)),
+        Compute("subtract", F32, (0, 3)), Compute("multiply", F32, (4, 4)), Reduce("sum", F32, 5),
+        Compute("multiply", F32, (6, 1)), Literal(F32, 1e-5), Compute("add", F32, (7, 8)),
+        Compute("sqrt", F32, (9,)), Compute("divide", F32, (4, 10)),
         Load(1, F32, along), Compute("multiply", F32, (11, 12)), Load(2, F32, along), Compute("add", F32, (13, 14)),
         Store(3, dense, 15), Store(4, row, 3), Store(5, row, 7),
     )  # fmt: skip
@@ -238,7 +252,9 @@ def test_layer_norm(level: str, shape: tuple[int, int, int]) -> None:
 @every_level
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
 @pytest.mark.parametrize("op", ["sum", "max", "min"])
-@pytest.mark.parametrize("shape", [(3, 1, 4), (5, 37, 1), (2, 300, 3), (4, 64, 10), (1, 20000, 1), (2, 6145, 1), (7, 15, 1), (1, 2000, 70)])
+@pytest.mark.parametrize(
+    "shape", [(3, 1, 4), (5, 37, 1), (2, 300, 3), (4, 64, 10), (1, 20000, 1), (2, 6145, 1), (7, 15, 1), (1, 2000, 70)]
+)
 def test_reduction(level: str, shape: tuple[int, int, int], op: str, dtype: DType) -> None:
     rng = np.random.default_rng(8)
     size = int(np.prod(shape))
@@ -260,7 +276,7 @@ def test_sums_are_accurate(level: str) -> None:
         compare(level, kernel, [x, np.zeros(1, dtype.numpy)], most)
 
 
-# Memory ----------------------------------------------------------------------------------------------------------------
+# Memory --------------------------------------------------------------------------------------------------------------
 @every_level
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (0, 4), (0, 0)])
 def test_empty_and_scalar_spaces(level: str, shape: tuple[int, ...]) -> None:
@@ -333,12 +349,15 @@ def test_row_program_in_place(level: str, shape: tuple[int, int]) -> None:
     )
     kernel = Kernel((Operand(F32, "read"), *[Operand(F32, "write")] * 2), Space(shape[:1], shape[1:], ()), body)
     x = small_values(np.random.default_rng(11), F32, shape[0] * shape[1])
+    exchange = (Load(0, F32, index), Load(1, F32, index), Reduce("sum", F32, 1), Store(2, index, 1), Store(3, index, 0))
+    both = Kernel((*[Operand(F32, "read")] * 2, *[Operand(F32, "write")] * 2), kernel.space, exchange)
+    compare(level, both, [x, x[::-1].copy(), np.zeros_like(x), np.zeros_like(x)], shared=[(2, 0), (3, 1)])
     for written in (1, 2):
         compare(level, kernel, [x, np.zeros_like(x), np.zeros_like(x)], shared=[(written, 0)])
 
 
 @every_level
-@pytest.mark.parametrize("shape", [(3, 4, 5), (40, 33, 70), (200, 1, 300)])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (20, 17, 70), (90, 1, 300)])
 def test_transposes(level: str, shape: tuple[int, int, int]) -> None:
     """Every order of three axes, read and written."""
     x = small_values(np.random.default_rng(12), F32, int(np.prod(shape)))
@@ -371,15 +390,16 @@ def test_padding_and_concatenation(level: str) -> None:
         np.testing.assert_array_equal(got[2], want.ravel())
 
 
-# Sources ---------------------------------------------------------------------------------------------------------------
+# Sources -------------------------------------------------------------------------------------------------------------
 @every_level
-@pytest.mark.parametrize("count", [1, 3, 130, 5000])
+@pytest.mark.parametrize("count", [1, 3, 130, 600])
 def test_random_bits(level: str, count: int) -> None:
     state = np.array([0x123456789ABCDEF0, 0xFFFFFFFF0], np.uint64).view(np.int64)
     u32 = DTYPES["uint32"]
     operands = (Operand(DTYPES["int64"], "read"), Operand(u32, "write"), Operand(u32, "write"))
     body = (
-        Random(0, 5, Index(2, (1,)), u32), Store(1, Index(0, (1,)), 0), Random(0, 9, Index(7, (3,)), u32), Store(2, Index(0, (1,)), 2),
+        Random(0, 5, Index(2, (1,)), u32), Store(1, Index(0, (1,)), 0),
+        Random(0, 9, Index(7, (3,)), u32), Store(2, Index(0, (1,)), 2),
     )  # fmt: skip
     compare(
         level,
@@ -406,7 +426,7 @@ def test_iota(level: str, dtype: DType) -> None:
     compare(level, kernel, [np.zeros(270, dtype.numpy), np.zeros(270, dtype.numpy)])
 
 
-# Words from elsewhere ----------------------------------------------------------------------------------------------------
+# Words from elsewhere ------------------------------------------------------------------------------------------------
 def test_damaged_words_are_refused_or_harmless() -> None:
     """Programs with a word changed are refused, or stay within scratch and the bytes they declare."""
     program = assemble(layer_norm(6, 20, 3))
@@ -427,7 +447,7 @@ def test_damaged_words_are_refused_or_harmless() -> None:
         assert decode(WIDEST, words[:cut]) is None
 
 
-# The verifier --------------------------------------------------------------------------------------------------------------
+# The verifier --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("body", "message"),
     [

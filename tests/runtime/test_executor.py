@@ -255,7 +255,7 @@ def test_a_step_allocates_nothing(tmp_path: Path, kernel: str, threads: int, all
             executor.run([x], [np.empty_like(x)])
         print("allocations", counter.allocations(), "steps", counter.steps())
     """
-    environment = {**os.environ, "LD_PRELOAD": str(counter), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "LD_PRELOAD": str(counter), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", textwrap.dedent(script)]
     result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
     _, allocations, _, steps = result.stdout.split()

@@ -173,7 +173,7 @@ static inline int64_t gc_argument_level(int kind, int64_t op, int64_t form, int6
     if (kind != GC_COMPUTES || k == 0 || form == GC_VV)
         return level;
     const int64_t other = form == GC_VR || form == GC_RV ? GC_ROW : GC_ONE;
-    const int first = op == GC_OP_where || op >= GC_OP_multiply_add ? 2 : 1; /* the form is about the last two arguments */
+    const int first = op == GC_OP_where || gc_between(op, GC_OP_multiply_add, GC_OP_subtract_multiply) ? 2 : 1; /* the form is about the last two arguments */
     if (op == GC_OP_repeat)
         return other;
     if (k < first)

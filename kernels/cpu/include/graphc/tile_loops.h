@@ -311,9 +311,12 @@ GC_UNARY(round_bf16_f32, f32, f32, gc_round_bf16)
 GC_UNARY(round_f16_f32, f32, f32, gc_round_f16)
 GC_UNARY(to_odd_f64, f32, f64, gc_narrow_to_odd)
 
-/* One element, or a row value, as a value of the instruction's level ---------------------------------------------------- */
+/* A value as it is, and one element or a row value as a value of the instruction's level ---------------------------------------------------- */
 
 #define GC_REPEAT(name, A)                                                                                             \
+    GC_LOOP(copy_##name) {                                                                                             \
+        memmove(m->value[x->target], m->value[x->a], (size_t)m->count[x->level] * sizeof(A));                          \
+    }                                                                                                                  \
     GC_LOOP(repeat_##name##_vs) {                                                                                      \
         const int64_t n = m->count[x->level];                                                                          \
         A *const d = (A *)m->value[x->target];                                                                         \

@@ -21,7 +21,7 @@
     F(to_u8) F(to_bool) F(to_i8) F(to_i32) F(to_u32) F(to_i64) F(to_f32) F(to_f64) F(to_bf16) F(to_f16)                \
     F(from_bf16) F(from_f16) F(wrap_i8) F(round_bf16) F(round_f16) F(to_odd)                              \
     F(multiply_add) F(multiply_subtract) F(subtract_product) F(multiply_multiply) F(add_add) F(add_multiply)           \
-    F(subtract_multiply)
+    F(subtract_multiply) F(copy)
 
 #define GC_OP(op) GC_OP_##op,
 enum { GC_TILE_OPS(GC_OP) GC_OPS };
@@ -72,6 +72,7 @@ typedef struct gc_entry {
     GC_AT(load_over, T, VV) = {gc_loop_load_over, GC_READS, {GC_S(T), GC_S(T), 0, 0}},                                 \
     GC_AT(bind, T, VV) = {gc_loop_bind, GC_WRITES, {0, GC_S(T), 0, 0}},                                                \
     GC_AT(store, T, VV) = {gc_loop_store, GC_WRITES, {0, GC_S(T), 0, 0}},                                              \
+    GC_AT(copy, T, VV) = {gc_loop_copy_##T, GC_COMPUTES, {GC_S(T), GC_S(T), 0, 0}},                                    \
     GC_AT(repeat, T, VS) = {gc_loop_repeat_##T##_vs, GC_COMPUTES, {GC_S(T), GC_S(T), 0, 0}},                           \
     GC_AT(repeat, T, VR) = {gc_loop_repeat_##T##_vr, GC_COMPUTES, {GC_S(T), GC_S(T), 0, 0}},
 #define GC_CHOICE_ENTRIES(T)                                                                                           \

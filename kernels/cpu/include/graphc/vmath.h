@@ -83,9 +83,13 @@ static inline float gc_tanh_f32(float x) {
     return copysignf(a < 0.625f ? near : far, x);
 }
 
+/* 1 / (1 + e) or e / (1 + e) with e = exp(-|x|), and a correction for what rounding 1 + e has lost */
 static inline float gc_sigmoid_f32(float x) {
     const float e = gc_exp_f32(-fabsf(x));
-    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+    const float whole = 1.0f + e, lost = e - (whole - 1.0f);
+    const float quotient = (x < 0.0f ? e : 1.0f) / whole;
+    const float inverse = x < 0.0f ? 1.0f - quotient : quotient;
+    return gc_muladd_f32(-quotient * inverse, lost, quotient);
 }
 
 /* near 0 an odd polynomial, else 1 - exp(-Q(|x|)), which is 1 from |x| = 4 on */
