@@ -1,7 +1,7 @@
 """graphc: a compiled static-graph autodiff engine.
 
-Build a graph with tensors from `input`, `parameter` and `constant` and the functions below; differentiate it with `grad`
-and its kin; make it a `Program` with `compile`; look at single values with `evaluate`. See README.md for a tour.
+Build a graph with tensors from `input`, `parameter` and `constant` and the functions below; differentiate it with
+`grad` and its kin; make it a `Program` with `compile`; look at single values with `evaluate`. See README.md for a tour.
 """
 
 from graphc import errors, nn, optim
@@ -96,7 +96,7 @@ from graphc.ops.contraction import dot, inner, linear, matmul, outer, tensordot,
 from graphc.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from graphc.ops.diagonals import diagonal, one_hot, trace, tril, triu
 from graphc.ops.einsum import einsum
-from graphc.ops.exponential import erf, erfc, exp, exp2, expm1, log, log10, log1p, log2, sqrt
+from graphc.ops.exponential import erf, erfc, exp, exp2, expm1, log, log1p, log2, log10, sqrt
 from graphc.ops.extremes import maximum, minimum
 from graphc.ops.gathering import scatter_add, take, take_along_axis
 from graphc.ops.indexing import index_add, index_update
@@ -104,6 +104,7 @@ from graphc.ops.joining import concatenate, meshgrid, pad, split, stack, unstack
 from graphc.ops.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from graphc.ops.random import bernoulli, normal, randint, uniform
 from graphc.ops.reductions import all, any, count_nonzero, max, mean, min, prod, sum
+from graphc.ops.reference import evaluate
 from graphc.ops.scan import argmax, argmin, cumprod, cumsum
 from graphc.ops.selection import clip, copysign, fmax, fmin, heaviside, isclose, nan_to_num, signbit
 from graphc.ops.shapes import (
@@ -123,9 +124,8 @@ from graphc.ops.shapes import (
 from graphc.ops.softmax import glu, log_softmax, softmax, softmin
 from graphc.ops.sources import arange, eye, full, full_like, linspace, ones, ones_like, stop_gradient, zeros, zeros_like
 from graphc.ops.statistics import logsumexp, nanmean, nansum, norm, ptp, std, var
-from graphc.ops.trigonometry import acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, sin, sinh, tan, tanh
-from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.trigonometry import acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, sin, sinh, tan, tanh
 from graphc.runtime.program import Program
 
 __version__ = "0.1.0"
@@ -238,9 +238,9 @@ __all__ = [
     "linear",
     "linspace",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "log_sigmoid",
     "log_softmax",
     "logaddexp",

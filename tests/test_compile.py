@@ -465,7 +465,7 @@ def test_a_training_step_allocates_nothing(tmp_path: Path, threads: int) -> None
 # Processes and threads -----------------------------------------------------------------------------------------------
 def run_script(script: str, **environment: str) -> str:
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    everything = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    everything = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
     result = subprocess.run(command, env=everything, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -87,7 +87,7 @@ def test_the_text_is_the_same_when_built_again() -> None:
         "from tests.test_goldens import *; print(''.join(described(build()) for build in PROGRAMS.values()), end='')"
     )
     root = Path(__file__).parent.parent
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", script]
     run = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
     assert run.stdout == first

@@ -13,14 +13,14 @@
               | Store(operand, index, arg)          operand[index] = arg
     index     = offset + sum(strides[d] * i[d]), in elements; a guard (d, low, high) asks low <= i[d] < high
 
-A value is a *row* value if it depends on no reduce dim: a Reduce, a Literal, a Load, Iota or Random whose index has zero
-strides and no guard over the reduce dims, a Compute of row values. All others are *full*. A row value used with a full
-one is repeated along the reduce dims. With `space.reduce == ()` there is a single level and every value counts as row.
-A Store of a row value writes once a row, or, at an index
-that varies along the reduce dims, the same value all along it; a Store of a full value writes once an element. Several Reduces may follow each other
-(max, then the sum of exponentials): that is a row program. `dtype` is the dtype in which the value is rounded: bfloat16
-and float16 are computed in float32 and rounded after each statement, 8-bit integers wrap after each statement.
-Reductions of float values accumulate in a fixed tree that depends on the extents alone.
+A value is a *row* value if it depends on no reduce dim: a Reduce, a Literal, a Load, Iota or Random whose index has
+zero strides and no guard over the reduce dims, a Compute of row values. All others are *full*. A row value used with a
+full one is repeated along the reduce dims. With `space.reduce == ()` there is a single level and every value counts as
+row. A Store of a row value writes once a row, or, at an index that varies along the reduce dims, the same value all
+along it; a Store of a full value writes once an element. Several Reduces may follow each other (max, then the sum of
+exponentials): that is a row program. `dtype` is the dtype in which the value is rounded: bfloat16 and float16 are
+computed in float32 and rounded after each statement, 8-bit integers wrap after each statement. Reductions of float
+values accumulate in a fixed tree that depends on the extents alone.
 
 A library call names a prebuilt kernel instead; a contraction's call may carry an epilogue, a kernel over the
 contraction's output.
@@ -172,8 +172,8 @@ class LibraryCall:
     """A prebuilt kernel with its constants.
 
     `name` and `params` are those of the C function (`kernels/cpu/include/graphc`), which documents their order.
-    `tiles` parts of the work may run at the same time; each needs `scratch` bytes. `epilogue` runs over each tile of the
-    first output as soon as it is final. `work` is the number of scalar operations, for deciding on threads.
+    `tiles` parts of the work may run at the same time; each needs `scratch` bytes. `work` is the number of scalar
+    operations, for deciding on threads.
     """
 
     name: str

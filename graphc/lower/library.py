@@ -37,9 +37,7 @@ LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorTyp
 }
 
 
-def library_call(
-    op: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType
-) -> LibraryCall:
+def library_call(op: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """The call that computes `op` of `operands` into a contiguous `result`.
 
     Raises InternalError for an op that has no library kernel.

@@ -17,9 +17,7 @@ __all__ = [
 TILE_WORK = 1 << 17  # operations of a tile
 
 
-def _windows(
-    name: str, attrs: Mapping[str, Any], dtype: DType, x: tuple[int, ...], y: tuple[int, ...]
-) -> LibraryCall:
+def _windows(name: str, attrs: Mapping[str, Any], dtype: DType, x: tuple[int, ...], y: tuple[int, ...]) -> LibraryCall:
     """The call for planes of shape `x` pooled to `y`; 16-bit floats need a plane of x in float32."""
     window, ((top, _), (left, _)) = attrs["window"], attrs["padding"]
     planes, work = x[0] * x[1], 2 * math.prod(y[2:]) * math.prod(window)

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from graphc.ir.node import Node
 from graphc.ir.types import DTYPES, DType
 from graphc.lower.kernel import (
-    Compute, Index, Iota, Kernel, Literal, Load, Operand, Random, Reduce, Space, Statement, Store,
+    Compute,
+    Index,
+    Iota,
+    Kernel,
+    Literal,
+    Load,
+    Operand,
+    Random,
+    Reduce,
+    Space,
+    Statement,
+    Store,
 )  # fmt: skip
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Affine, Leaf, Trace, linear

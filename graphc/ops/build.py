@@ -183,9 +183,7 @@ def _promoted(values: tuple[Any, ...]) -> list[Tensor]:
     if like is None:
         kinds = {type(value) for value in values}
         like = DTYPES["float32" if float in kinds else "int64" if int in kinds else "bool"]
-    return [
-        as_tensor(value, like) if tensor is None else tensor for value, tensor in zip(values, tensors, strict=True)
-    ]
+    return [as_tensor(value, like) if tensor is None else tensor for value, tensor in zip(values, tensors, strict=True)]
 
 
 def as_float(value: Any) -> Tensor:

@@ -218,5 +218,3 @@ def op_of(node: Any) -> Op:
 def call(name: str, *args: Any, **kwargs: Any) -> Any:
     """Build by a function's name: what operators and methods of `Tensor` stand for."""
     return FUNCTIONS[name].build(*args, **kwargs)
-
-

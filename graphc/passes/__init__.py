@@ -13,4 +13,12 @@ from graphc.passes.split_reductions import split_reductions
 from graphc.passes.stability import stabilise
 from graphc.passes.views import transpose_products
 
-__all__ = ["fill_empty", "fold_constants", "resolve_marks", "simplify", "split_reductions", "stabilise", "transpose_products"]
+__all__ = [
+    "fill_empty",
+    "fold_constants",
+    "resolve_marks",
+    "simplify",
+    "split_reductions",
+    "stabilise",
+    "transpose_products",
+]

@@ -1,12 +1,12 @@
 """Fusion: which nodes run in one loop nest.
 
 A group is either one library op, or a set of elementwise, view, reduction and random nodes over one domain, with at
-most one contraction whose output tiles it finishes (its epilogue). Groups are convex: no value leaves a group and comes
-back, so they can run one after another. Nothing is computed twice, views apart, which cost nothing.
+most one contraction whose output tiles it finishes (its epilogue). Groups are convex: no value leaves a group and
+comes back, so they can run one after another. Nothing is computed twice, views apart, which cost nothing.
 
 `fuse` visits the nodes from the results down. A node joins a group that reads it, if it fits into the loop nest (see
-`group`); otherwise it starts a new group. Either way it gets a buffer if others read it too. Let the *height* of a group
-be the rank of its first node, the latest of all in the order of the graph. A node that others read as well joins only a
+`group`); otherwise it starts a new group. Either way it gets a buffer if others read it too. Let the *height* of a
+group be the rank of its first node, the latest of all in the order of the graph. A node that others read as well joins only a
 group whose height lies below the ranks of those readers. So whoever reads a value of a group has a greater height than
 the group: there are no cycles, and no search for them. `merge_groups` then puts groups together that touch the same
 values element by element.
@@ -45,7 +45,8 @@ class _Fusion:
         self.readers: dict[Node, list[Group]] = {}
         self.height: dict[Group, int] = {}
         self.depth: dict[Group, int] = {}  # rank of a group's earliest node so far
-        self.held = {result_base(result): len(self.rank) for result in graph.results}  # -> rank of the first such reader
+        # nodes that need a buffer, and the rank of the first reader that is no member of a group
+        self.held = {result_base(result): len(self.rank) for result in graph.results}
 
     def place(self, node: Node) -> None:
         """Put `node` into a group, unless it lives in its readers (a view, a literal) or outside (an input)."""
