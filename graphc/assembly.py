@@ -274,18 +274,22 @@ def _in_place(kernel: Kernel, located: tuple[tuple[int, int], ...]) -> tuple[tup
     In a loop nest that reduces, a full value may be read again after it was stored; only row values qualify.
     """
     loads: dict[int, set[Index | None]] = {}
-    plain = [not kernel.space.reduce or row for row in kernel.is_row]
+    plain = kernel.is_row if kernel.space.reduce else (True,) * len(kernel.body)
     for number, statement in enumerate(kernel.body):
         if isinstance(statement, Load):
             value, offset = located[statement.operand]
             same = plain[number] and statement.otherwise is None and not statement.index.guard and offset == 0
             loads.setdefault(value, set()).add(statement.index if same else None)
+    readable: dict[tuple[Index, int], list[int]] = {}  # values that are read at one index alone, by it and element size
+    for operand, spec in enumerate(kernel.operands):
+        indices = loads.get(located[operand][0], set()) if spec.access == "read" else set()
+        if len(indices) == 1 and None not in indices:
+            (index,) = indices
+            readable.setdefault((index, spec.dtype.itemsize), []).append(located[operand][0])
     pairs = []
     for number, statement in enumerate(kernel.body):
         if isinstance(statement, Store) and plain[number]:
-            target = kernel.operands[statement.operand]
-            for operand, spec in enumerate(kernel.operands):
-                fits = spec.access == "read" and spec.dtype.itemsize == target.dtype.itemsize
-                if fits and loads.get(located[operand][0]) == {statement.index}:
-                    pairs.append((located[operand][0], located[statement.operand][0]))
+            size = kernel.operands[statement.operand].dtype.itemsize
+            written = located[statement.operand][0]
+            pairs += [(value, written) for value in readable.get((statement.index, size), ())]
     return tuple(pairs)

@@ -76,11 +76,14 @@ def _negative(node: Tensor) -> Tensor | None:
 def _multiply(node: Tensor) -> Tensor | None:
     a, b = node.inputs
     for x, y in ((a, b), (b, a)):
-        if is_constant(y, 1):
+        factor = constant_scalar(y)
+        if factor is None:
+            continue
+        if factor == 1:
             return x
-        if is_constant(y, 0) and node.dtype.is_integer:
+        if factor == 0 and node.dtype.is_integer:
             return y if y.shape == node.shape else broadcast_to(y, node.shape)
-        if is_constant(y, -1) and node.dtype.name != "bool":
+        if factor == -1 and node.dtype.name != "bool":
             return apply("negative", x)
     if a.op == "negative" and b.op == "negative":
         return apply("multiply", a.inputs[0], b.inputs[0])

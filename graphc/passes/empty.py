@@ -26,6 +26,9 @@ _OF_NOTHING = {"sum": 0, "max": False, "min": True}  # max and min over nothing 
 def fill_empty(graph: Graph) -> Graph:
     """`graph` with what has no elements, or is made of none, replaced by constants."""
 
+    if all(node.size for node in graph.nodes):
+        return graph
+
     def rewrite(node: Node, inputs: tuple[Node, ...]) -> Node:
         kind, since = op_of(node).kind, next_serial()
         empty = any(source.size == 0 for source in inputs)

@@ -15,6 +15,8 @@ from graphc.passes.rewriting import rebuilt
 
 __all__ = ["resolve_marks"]
 
+_MARKS = ("stop_gradient", "with_update")
+
 
 def resolve_marks(graph: Graph) -> Graph:
     """`graph` without marks; what `with_update` asked for, in program order, then the graph's own updates.
@@ -22,6 +24,8 @@ def resolve_marks(graph: Graph) -> Graph:
     Updates inside the values of updates count too. Raises GraphError, with the user's line, for an update of what is
     not a parameter and for two updates of one parameter that differ.
     """
+    if not any(node.op in _MARKS for node in graph.nodes):
+        return graph
     new: dict[Node, Node] = {}
     updates: dict[Node, tuple[Node, Node]] = {}
     for node in topological(graph.results):

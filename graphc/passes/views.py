@@ -142,6 +142,8 @@ VIEW_RULES: Rules = {
 
 def transpose_products(graph: Graph) -> Graph:
     """`graph` with transposed matrix products computed transposed, where nobody reads the untransposed product."""
+    if not any(node.op == "transpose" and node.inputs[0].op == "matmul" for node in graph.nodes):
+        return graph
     readers = consumers(graph.nodes)
     results = set(graph.results)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
+from graphc.schedule.access import Access
 from graphc.schedule.group import Group, holder
 from graphc.schedule.merge import merge_groups
 from graphc.schedule.results import result_base
@@ -59,8 +60,7 @@ class _Fusion:
             self._place_fused(node)
 
     def _place_fused(self, node: Node) -> None:
-        group = self._taker(node)
-        access = group.wanted(node) if group is not None else None
+        group, access = self._taker(node)
         if group is None or access is None or not group.join(node, access):
             group = Group()
             group.start(node)
@@ -75,18 +75,20 @@ class _Fusion:
         self.groups.append(group)
         self.height[group] = self.depth[group] = self.rank[node]
 
-    def _taker(self, node: Node) -> Group | None:
-        """The group that may take `node` in: the lowest of its readers, if it lies below all the others."""
-        readers = self.readers.get(node, [])
-        group = min(readers, key=self.height.__getitem__, default=None)
-        if group is None or len(group.accesses) >= MAX_NODES:
-            return None
-        others = min((self.depth[reader] for reader in readers if reader is not group), default=len(self.rank))
-        if self.height[group] >= min(others, self.held.get(node, len(self.rank))):
-            return None
-        stored = len(readers) > 1 or node in self.held
+    def _taker(self, node: Node) -> tuple[Group | None, Access | None]:
+        """The group that may take `node` in, and by which access: its lowest reader, if that lies below all others."""
+        readers = self.readers.get(node)
+        if not readers:
+            return None, None
+        group = readers[0] if len(readers) == 1 else min(readers, key=self.height.__getitem__)
+        limit = self.held.get(node, len(self.rank))
+        for reader in readers:
+            limit = min(limit, self.depth[reader]) if reader is not group else limit
+        if self.height[group] >= limit or len(group.accesses) >= MAX_NODES:
+            return None, None
         access = group.wanted(node)
-        return group if access is not None and (not stored or group.covers(access, node.shape)) else None
+        stored = len(readers) > 1 or node in self.held
+        return (None, None) if access is None or (stored and not group.covers(access, node.shape)) else (group, access)
 
     def _note_reads(self, group: Group, node: Node) -> None:
         """Bring the tables of readers up to date after `node` was put into `group`."""
@@ -103,8 +105,8 @@ class _Fusion:
         self.held[node] = min(self.held.get(node, len(self.rank)), self.rank[reader])
 
     def _place_library(self, node: Node) -> None:
-        group = self._taker(node) if node not in self.held and len(self.readers[node]) == 1 else None
-        access = group.wanted(node) if group is not None else None
+        alone = node not in self.held and len(self.readers[node]) == 1
+        group, access = self._taker(node) if alone else (None, None)
         if group is None or access is None or not group.take_anchor(node, access):
             self._open(Group(library=node), node)
         for source in node.inputs:

@@ -73,10 +73,13 @@ class Group:
 
     def wanted(self, node: Node) -> Access | None:
         """The one access by which the group reads `node`; None where there are several or it is guarded."""
-        accesses = [self.domain.current(access) for access in self.wants.get(node, ())]
-        if not accesses or accesses[0].guard or any(access != accesses[0] for access in accesses[1:]):
+        accesses = self.wants.get(node)
+        if not accesses:
             return None
-        return accesses[0]
+        first = self.domain.current(accesses[0])
+        if first.guard or any(self.domain.current(access) != first for access in accesses[1:]):
+            return None
+        return first
 
     def covers(self, access: Access, shape: tuple[int, ...]) -> bool:
         """Whether `access` runs through every element of an array of `shape` exactly once, axis by axis."""
@@ -101,10 +104,11 @@ class Group:
         """Take in `node`, reached by `access`, if it fits into the loop nest."""
         if op_of(node).kind is Kind.REDUCTION:
             return self._join_reduction(node, access)
-        used, reduce = access.dims, set(self.reduce_dims())
-        rows = set(self.domain.extents) - reduce
-        if not rows <= used or (used & reduce and not reduce <= used):
-            return False  # it would be computed again for each point of the dims it does not depend on
+        used = access.dims
+        if len(used) < len(self.domain.extents):
+            reduce = set(self.reduce_dims())
+            if used != self.domain.extents.keys() - reduce:
+                return False  # it would be computed again for each point of the dims it does not depend on
         self._add(node, access, access)
         return True
 
