@@ -283,8 +283,8 @@ def _in_place(kernel: Kernel, located: tuple[tuple[int, int], ...]) -> tuple[tup
     readable: dict[tuple[Index, int], list[int]] = {}  # values that are read at one index alone, by it and element size
     for operand, spec in enumerate(kernel.operands):
         indices = loads.get(located[operand][0], set()) if spec.access == "read" else set()
-        if len(indices) == 1 and None not in indices:
-            (index,) = indices
+        index = next(iter(indices), None)
+        if len(indices) == 1 and index is not None:
             readable.setdefault((index, spec.dtype.itemsize), []).append(located[operand][0])
     pairs = []
     for number, statement in enumerate(kernel.body):

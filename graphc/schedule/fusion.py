@@ -6,10 +6,10 @@ comes back, so they can run one after another. Nothing is computed twice, views 
 
 `fuse` visits the nodes from the results down. A node joins a group that reads it, if it fits into the loop nest (see
 `group`); otherwise it starts a new group. Either way it gets a buffer if others read it too. Let the *height* of a
-group be the rank of its first node, the latest of all in the order of the graph. A node that others read as well joins only a
-group whose height lies below the ranks of those readers. So whoever reads a value of a group has a greater height than
-the group: there are no cycles, and no search for them. `merge_groups` then puts groups together that touch the same
-values element by element.
+group be the rank of its first node, the latest of all in the order of the graph. A node that others read as well joins
+only a group whose height lies below the ranks of those readers. So whoever reads a value of a group has a greater
+height than the group: there are no cycles, and no search for them. `merge_groups` then puts groups together that touch
+the same values element by element.
 """
 
 from __future__ import annotations
