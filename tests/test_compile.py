@@ -500,6 +500,7 @@ def test_control_c_leaves_the_process_usable() -> None:
     """The signal comes while products of some 20 ms run on all threads; a step is completed or not begun."""
     script = """
         import os, signal, threading, numpy as np, graphc as gx
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background hands down SIG_IGN
         w, x = gx.parameter("w", np.zeros((600, 600), np.float32)), gx.input("x", (600, 600))
         step = gx.compile([x], gx.sum(w), {w: w + x @ x @ x @ x @ x}, threads=2)
         one = np.eye(600, dtype=np.float32)

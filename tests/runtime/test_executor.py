@@ -210,6 +210,7 @@ def test_control_c_leaves_everything_usable(table: object) -> None:
     x, y = np.ones(64, np.float32), np.zeros(64, np.float32)
     executor = Executor(plan, [], [], table, 2)
     timer = threading.Timer(0.01, signal.raise_signal, [signal.SIGINT])
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background ignores the signal
 
     def run_until_interrupted() -> None:
         for _ in range(200):
@@ -218,6 +219,7 @@ def test_control_c_leaves_everything_usable(table: object) -> None:
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         run_until_interrupted()
+    signal.signal(signal.SIGINT, handler)
     timer.join()
     before = executor.step
     y[:] = 0

@@ -69,15 +69,17 @@ static inline gc_columns gc_pool_span(const gc_pool *g, int64_t offset) {
 
 #define GC_POOL_MAX_LOOP(stride)                                                           \
     for (int64_t k = span.first; k < span.last; k++) {                                     \
-        const real value = from[base + k * stride];                                        \
-        best[k] = value > best[k] || value != value ? value : best[k];                     \
+        const real value = from[base + k * stride], old = best[k];                         \
+        const int better = (value > old) | (value != value);                               \
+        best[k] = better ? value : old;                                                    \
     }
 #define GC_POOL_ARGMAX_LOOP(stride)                                                        \
     for (int64_t k = span.first; k < span.last; k++) {                                     \
         const real value = from[base + k * stride], old = best[k];                         \
-        const int better = (value > old) | ((value != value) & (old == old)) | (where[k] < 0); \
+        const int32_t place = (int32_t)(base + k * stride), was = where[k];                \
+        const int better = (value > old) | ((value != value) & (old == old)) | (was < 0);  \
         best[k] = better ? value : old;                                                    \
-        where[k] = better ? (int32_t)(base + k * stride) : where[k];                       \
+        where[k] = better ? place : was;                                                   \
     }
 #define GC_POOL_SUM_LOOP(stride) \
     for (int64_t k = span.first; k < span.last; k++) best[k] += from[base + k * stride];
