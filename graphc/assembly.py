@@ -182,9 +182,10 @@ class _Assembly:
 
     def _program(self, kernel: Kernel) -> tuple[int, TileProgram]:
         """The program of a kernel, and its number; equal kernels have one."""
-        if kernel not in self.programs:
-            self.programs[kernel] = len(self.programs), assemble(kernel)
-        return self.programs[kernel]
+        found = self.programs.get(kernel)
+        if found is None:
+            found = self.programs[kernel] = len(self.programs), assemble(kernel)
+        return found
 
     # Updates ---------------------------------------------------------------------------------------------------------
     def _update(self, drafts: list[_Draft]) -> tuple[list[_Draft], list[int]]:

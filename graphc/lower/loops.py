@@ -101,10 +101,10 @@ class _Lowering:
 
     # Statements ------------------------------------------------------------------------------------------------------
     def _emit(self, statement: Statement) -> int:
-        if statement not in self.shared:
-            self.shared[statement] = len(self.body)
+        number = self.shared.setdefault(statement, len(self.body))
+        if number == len(self.body):
             self.body.append(statement)
-        return self.shared[statement]
+        return number
 
     def _value(self, node: Node) -> int:
         op, group = op_of(node), self.group
@@ -116,9 +116,9 @@ class _Lowering:
         args = tuple(self._read(trace, source.dtype) for trace, source in self._sources(node))
         if op.kind is Kind.VIEW or node.op == "copy":
             return args[0]
-        if op.kind is Kind.REDUCTION:
-            return self._emit(Reduce(node.op, node.dtype, args[0]))
-        return self._emit(Compute(node.op, node.dtype, args))
+        reduces = op.kind is Kind.REDUCTION
+        self.body.append(Reduce(node.op, node.dtype, args[0]) if reduces else Compute(node.op, node.dtype, args))
+        return len(self.body) - 1  # nodes are interned, so there is nothing to share
 
     def _sources(self, node: Node) -> list[tuple[Trace, Node]]:
         reads = self.group.reads[node]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from graphc.ir.node import Node
 
@@ -21,8 +22,7 @@ __all__ = ["Access", "Affine", "Domain", "Leaf", "Trace", "linear", "row_major",
 Terms = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Affine:
+class Affine(NamedTuple):
     """`offset + sum(coefficient * dim)`; terms are sorted by dim and have no zero coefficient."""
 
     offset: int
@@ -68,8 +68,7 @@ def linear(axes: Sequence[Affine], shape: Sequence[int]) -> Affine:
     return total(axis.scaled(stride) for axis, stride in zip(axes, row_major(shape), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """How a loop nest addresses a node: an affine for each of its axes, and where the access is allowed at all."""
 
     axes: tuple[Affine, ...]
@@ -172,16 +171,14 @@ class Domain:
                 return (total(parts), remainder) if low >= 0 and high < by else None
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """A node that is no view, and the access by which the loop nest reaches it."""
 
     node: Node
     access: Access
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """What stands behind a chain of views: a leaf, or guarded leaves with a fill value where none applies."""
 
     leaves: tuple[Leaf, ...]
