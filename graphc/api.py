@@ -6,12 +6,12 @@ backend, or the interpreter stands in for one. `backend="auto"` takes the first 
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, with_location
+from graphc.ir.collection import collection_paused
 from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
@@ -65,13 +65,8 @@ def compile(
         raise _located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
     graph, structure = build_graph(inputs, outputs, updates)
     build = _interpreted if backend == "numpy" else _executed
-    collecting = gc.isenabled()
-    gc.disable()  # the many records of a large graph live until the end; looking for cycles among them doubles the time
-    try:
+    with collection_paused():
         program = build(graph, structure, threads or _processors(), seed)
-    finally:
-        if collecting:
-            gc.enable()
     if memory_budget is not None and program.memory.peak_bytes > memory_budget:
         raise _located(
             MemoryBudgetError(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import GradientError, GraphcError, InternalError, with_location
+from graphc.ir.collection import collection_paused
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node, inherit_location, next_serial
@@ -47,7 +48,8 @@ def vjp(outputs: Any, inputs: Any, cotangents: Any) -> list[Tensor]:
     targets = checked_outputs(outputs)
     variables = checked_variables(inputs)
     seeds = checked_seeds(cotangents, targets, "cotangent", "output")
-    found = _pull_back(targets, variables, seeds)
+    with collection_paused():
+        found = _pull_back(targets, variables, seeds)
     return [result if result is not None else zeros(v.type) for v, result in zip(variables, found, strict=True)]
 
 
