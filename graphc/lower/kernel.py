@@ -22,8 +22,8 @@ exponentials): that is a row program. `dtype` is the dtype in which the value is
 computed in float32 and rounded after each statement, 8-bit integers wrap after each statement. Reductions of float
 values accumulate in a fixed tree that depends on the extents alone.
 
-A library call names a prebuilt kernel instead; a contraction's call may carry an epilogue, a kernel over the
-contraction's output.
+A library call names a prebuilt kernel instead. The epilogue of a contraction is a kernel over its output, whose outer
+dims are the rows that the contraction's tiles are cut along; both make one launch.
 """
 
 from __future__ import annotations
@@ -181,4 +181,3 @@ class LibraryCall:
     tiles: int
     scratch: int = 0
     work: int = 0
-    epilogue: Kernel | None = None

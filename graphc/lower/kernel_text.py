@@ -15,7 +15,6 @@ from graphc.lower.kernel import (
     Index,
     Iota,
     Kernel,
-    LibraryCall,
     Literal,
     Load,
     Random,
@@ -24,7 +23,7 @@ from graphc.lower.kernel import (
     Store,
 )  # fmt: skip
 
-__all__ = ["index_text", "kernel_text", "library_call_text", "statement_text"]
+__all__ = ["index_text", "kernel_text", "statement_text"]
 
 
 def index_text(index: Index) -> str:
@@ -71,11 +70,3 @@ def kernel_text(kernel: Kernel) -> str:
         row = kernel.is_row[position] and bool(space.reduce) and not isinstance(statement, Store)
         lines.append(f"  {statement_text(position, statement)}{' row' if row else ''}")
     return "\n".join(lines)
-
-
-def library_call_text(call: LibraryCall) -> str:
-    """A library call, with its epilogue below it."""
-    head = f"call {call.name}({', '.join(map(str, call.params))}) tiles {call.tiles} scratch {call.scratch}"
-    if call.epilogue is None:
-        return head
-    return head + "\n" + "\n".join("  " + line for line in kernel_text(call.epilogue).splitlines())

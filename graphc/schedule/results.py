@@ -21,13 +21,12 @@ __all__ = ["result_base", "separate_results"]
 def result_base(result: Node) -> Node:
     """The node whose buffer holds `result`."""
     view = strided_view(result)
-    if (
-        view is not None
-        and view.is_whole
-        and (op_of(view.base).kind is not Kind.SOURCE or view.base.op == "random_bits")
-    ):
-        return view.base
-    return result
+    return view.base if view is not None and view.is_whole and _is_computed(view.base) else result
+
+
+def _is_computed(node: Node) -> bool:
+    """Whether a launch computes `node`: it is no input, parameter or constant, which have storage of their own."""
+    return op_of(node).kind is not Kind.SOURCE or node.op in ("random_bits", "iota")
 
 
 def separate_results(graph: Graph) -> Graph:
@@ -36,8 +35,7 @@ def separate_results(graph: Graph) -> Graph:
     results: list[Node] = []
     for number, result in enumerate(graph.results):
         base = result_base(result)
-        outside = op_of(base).kind is Kind.SOURCE and base.op not in ("random_bits", "iota")
-        if base in taken or outside or base.op == "reshape":
+        if base in taken or not _is_computed(base) or base.op == "reshape":
             assert isinstance(result, Tensor)
             result = base = copy(result, slot=number)
         taken.add(base)

@@ -1,8 +1,8 @@
 """Kernel IR as text."""
 
 from graphc.ir.types import DTYPES
-from graphc.lower.kernel import Compute, Index, Kernel, LibraryCall, Literal, Load, Operand, Reduce, Space, Store
-from graphc.lower.kernel_text import index_text, kernel_text, library_call_text
+from graphc.lower.kernel import Compute, Index, Kernel, Literal, Load, Operand, Reduce, Space, Store
+from graphc.lower.kernel_text import index_text, kernel_text
 
 F32 = DTYPES["float32"]
 
@@ -32,8 +32,3 @@ def test_kernel_text() -> None:
 def test_index_text() -> None:
     assert index_text(Index(0, (0, 0))) == "0"
     assert index_text(Index(-3, (2, 0))) == "2*i0 - 3"
-
-
-def test_library_call_text() -> None:
-    assert library_call_text(LibraryCall("gemm_f32", (1, 2), 3, 64)) == "call gemm_f32(1, 2) tiles 3 scratch 64"
-    assert library_call_text(LibraryCall("gemm_f32", (), 1, epilogue=padded_rows())).count("\n") == TEXT.count("\n") + 1
