@@ -27,6 +27,14 @@ typedef struct gc_call {
 
 typedef void (*gc_kernel)(const gc_call *call, int64_t tile);
 
+/* How a kernel is declared. In generated C the call's `params` are constants and the kernel is inlined where it is called,
+ * so that they fold; what does not profit from constants belongs in functions of its own. */
+#ifdef GC_GENERATED
+#define GC_KERNEL static inline __attribute__((always_inline, unused)) void
+#else
+#define GC_KERNEL static __attribute__((unused)) void
+#endif
+
 static inline void *gc_operand(const gc_call *call, int position) {
     const gc_ref ref = call->operands[position];
     return call->buffers[ref.buffer] + ref.offset;
