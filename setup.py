@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 
 INCLUDE = "kernels/cpu/include"
 HEADERS = sorted(str(path) for path in Path(INCLUDE).rglob("*.h"))
-STEP_HEADERS = [f"{INCLUDE}/graphc/{name}.h" for name in ("execute", "isa", "launch", "threads")]
+STEP_HEADERS = [f"{INCLUDE}/graphc/{name}.h" for name in ("execute", "isa", "launch", "step", "threads")]
 
 # Each is safe alone, unlike -ffast-math: no errno, no traps; contraction is stated so that bits do not depend on it.
 FLAGS = ["-O3", "-g0", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wno-unused-function"]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphc.assembly import Assembled, assemble_plan
+from graphc.assembly.plan import Assembled, assemble_plan
+from graphc.codegen.target import Target
+from graphc.codegen.tile_target import TileTarget
 from graphc.ir.graph import Graph
 from graphc.passes import fill_empty, resolve_marks, share_positions, split_reductions, stabilise, transpose_products
 from graphc.runtime.verify import verify
@@ -35,10 +37,10 @@ def optimise(graph: Graph) -> Graph:
     return graph
 
 
-def compile_plan(graph: Graph) -> Assembled:
-    """The verified plan of `graph`, with what it is bound to."""
+def compile_plan(graph: Graph, target: Target | None = None) -> Assembled:
+    """The verified plan of `graph`, with what it is bound to. `target` writes its code (the tile machine's by default)."""
     graph = optimise(graph)
     groups = fuse(graph)
-    assembled = assemble_plan(graph, groups)
+    assembled = assemble_plan(graph, groups, target or TileTarget())
     verify(assembled.plan)
     return assembled

@@ -5,7 +5,7 @@ table of launches. A step writes the addresses of the call's arrays into the tab
 with the GIL released; it creates no Python object for a launch and allocates nothing.
 """
 
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
@@ -28,12 +28,7 @@ cdef extern from "graphc/isa.h" nogil:
         int64_t buffer
         int64_t offset
     ctypedef struct gc_call:
-        char **buffers
-        gc_ref *operands
-        int64_t *params
-        void *program
-        gc_ref *program_operands
-        char *scratch
+        pass
     ctypedef void (*gc_kernel)(const gc_call *call, int64_t tile) noexcept nogil
     ctypedef struct gc_isa:
         const char *level
@@ -43,28 +38,42 @@ cdef extern from "graphc/isa.h" nogil:
         int64_t (*operand_bytes)(const void *program, int64_t operand) noexcept nogil
 
 cdef extern from "graphc/execute.h" nogil:
+    const char *GC_IMAGE_CAPSULE
+    int64_t GC_IMAGE_FORMAT
     ctypedef struct gc_launch:
         gc_kernel kernel
-        gc_call call
         int64_t tiles
+        const gc_ref *operands
+        const int64_t *params
+        const void *program
+        const gc_ref *program_operands
+    ctypedef struct gc_image:
+        int64_t format, launch_count
+        const gc_launch *launches
+    ctypedef struct gc_step:
+        const gc_launch *launches
+        int64_t launch_count
+        char **buffers
+        char *scratch
+        int64_t scratch_stride
     ctypedef struct gc_stage:
         int64_t first, last, tiles, grain
         int64_t *depends
         int64_t depend_count
-    ctypedef struct gc_step:
-        gc_launch *launches
-        int64_t launch_count
-        gc_stage *stages
+    ctypedef struct gc_progress:
+        pass
+    ctypedef struct gc_team:
+        gc_step step
+        const gc_stage *stages
         int64_t stage_count
-        char *scratch
-        int64_t scratch_stride
+        gc_progress *progress
         int64_t work
     int GC_MAX_THREADS
-    void gc_step_prepare(gc_step *step)
-    void gc_step_dispose(gc_step *step)
-    void gc_step_run(gc_step *step, int threads)
-    void gc_step_together(gc_step *step, int threads)
-    void gc_step_profile(gc_step *step, int64_t *elapsed)
+    void gc_team_prepare(gc_team *team)
+    void gc_team_dispose(gc_team *team)
+    void gc_team_run(gc_team *team, int threads)
+    void gc_team_together(gc_team *team, int threads)
+    void gc_step_profile(const gc_step *step, int64_t *elapsed)
 
 ctypedef void (*Watcher)() noexcept nogil
 
@@ -113,7 +122,8 @@ cdef class Executor:
     """A plan made ready to run.
 
     `parameters` and `constants` are the arrays behind the plan's buffers of these names; they are used where they
-    are. `table` is the capsule of an instruction set level's kernels. `seed` and `step` are the state of the random
+    are. `code` is what the launches run: a capsule with an instruction set level's kernels (isa.h), or with the image of
+    a library compiled for this very plan (step.h). `seed` and `step` are the state of the random
     numbers; a completed run raises `step` by one. Runs must take turns (`Program` sees to that).
     Raises InternalError when the plan and what it is given do not fit together.
     """
@@ -131,26 +141,25 @@ cdef class Executor:
     cdef int64_t *outputs
     cdef int64_t *output_bytes
     cdef int64_t input_count, output_count
-    cdef gc_step *step_
+    cdef gc_team *team
     cdef uint64_t random[2]
     cdef Watcher before, after
 
-    def __init__(self, plan, parameters, constants, table, int threads=1, uint64_t seed=0):
+    def __init__(self, plan, parameters, constants, code, int threads=1, uint64_t seed=0):
         if not 1 <= threads <= GC_MAX_THREADS:
             raise InternalError(f"an executor runs on 1 to {GC_MAX_THREADS} threads, not {threads}")
         self.plan, self.threads, self.blocks = plan, threads, []
-        self.kept = [table, list(parameters), list(constants)]
-        self.isa = <const gc_isa *> PyCapsule_GetPointer(table, GC_ISA_CAPSULE)
+        self.kept = [code, list(parameters), list(constants)]
         self.random[0], self.random[1] = seed, 0
         self._place_buffers()
         self._bind_storage(plan.parameters, self.kept[1], "parameter")
         self._bind_storage(plan.constants, self.kept[2], "constant")
         self._bind_call()
-        self._prepare_step()
+        self._prepare_team(self._image(code) if PyCapsule_IsValid(code, GC_IMAGE_CAPSULE) else self._launches(code))
 
     def __dealloc__(self):
-        if self.step_ != NULL:
-            gc_step_dispose(self.step_)
+        if self.team != NULL:
+            gc_team_dispose(self.team)
 
     cdef char *_keep(self, Block block):
         """The address of a block that lives as long as the executor."""
@@ -199,25 +208,36 @@ cdef class Executor:
             if plan.buffers[buffer].space != "output" or buffer in plan.outputs[:position]
         ]
 
-    cdef _prepare_step(self):
+    cdef _prepare_team(self, const gc_launch *launches):
         cdef int64_t stride = -(-max(self.plan.scratch_bytes, 1) // 64) * 64
         cdef Block scratch = Block(stride * self.threads, False)
         self.scratch, self.scratch_bytes = scratch, scratch.nbytes
         self.stages = tuple(group(self.plan.launches))
-        self.step_ = <gc_step *> self._keep(Block(sizeof(gc_step)))
-        self.step_.launches = self._launches()
-        self.step_.launch_count = len(self.plan.launches)
-        self.step_.stages = self._stages()
-        self.step_.stage_count = len(self.stages)
-        self.step_.scratch = scratch.memory
-        self.step_.scratch_stride = stride
-        self.step_.work = sharable_work(self.stages)
-        gc_step_prepare(self.step_)
+        self.team = <gc_team *> self._keep(Block(sizeof(gc_team)))
+        self.team.step = gc_step(launches, len(self.plan.launches), self.buffers, scratch.memory, stride)
+        self.team.stages = self._stages()
+        self.team.stage_count = len(self.stages)
+        self.team.progress = <gc_progress *> self._keep(Block(sizeof(gc_progress) * len(self.stages)))
+        self.team.work = sharable_work(self.stages)
+        gc_team_prepare(self.team)
 
-    cdef gc_launch *_launches(self) except NULL:
-        cdef gc_launch *launches = <gc_launch *> self._keep(Block(sizeof(gc_launch) * max(len(self.plan.launches), 1)))
+    cdef const gc_launch *_image(self, code) except NULL:
+        """The launches of a compiled program."""
+        cdef const gc_image *image = <const gc_image *> PyCapsule_GetPointer(code, GC_IMAGE_CAPSULE)
+        if image.format != GC_IMAGE_FORMAT:
+            raise InternalError(f"executor: the library has format {image.format}, this graphc runs {GC_IMAGE_FORMAT}")
+        if image.launch_count != len(self.plan.launches) or any(
+            image.launches[i].tiles != record.tiles for i, record in enumerate(self.plan.launches)
+        ):
+            raise InternalError("executor: the library was not compiled for this plan")
+        return image.launches
+
+    cdef const gc_launch *_launches(self, code) except NULL:
+        """Launches of prebuilt kernels and of tile programs."""
+        cdef gc_launch *launches = <gc_launch *> self._keep(Block(sizeof(gc_launch) * len(self.plan.launches)))
         cdef gc_launch *launch
         cdef int64_t i
+        self.isa = <const gc_isa *> PyCapsule_GetPointer(code, GC_ISA_CAPSULE)
         programs = [self._decode(i, words) for i, words in enumerate(self.plan.programs)]
         for i, record in enumerate(self.plan.launches):
             launch = &launches[i]
@@ -225,13 +245,12 @@ cdef class Executor:
             if launch.kernel == NULL:
                 raise InternalError(f"executor: launch {i} ({record.label}) asks for kernel {record.kernel!r}, which is not there")
             launch.tiles = record.tiles
-            launch.call.buffers = self.buffers
-            launch.call.operands = <gc_ref *> self._keep(refs(record.operands))
-            launch.call.params = <int64_t *> self._keep(integers(record.params))
-            launch.call.program_operands = <gc_ref *> self._keep(refs(record.program_operands))
+            launch.operands = <const gc_ref *> self._keep(refs(record.operands))
+            launch.params = <const int64_t *> self._keep(integers(record.params))
+            launch.program_operands = <const gc_ref *> self._keep(refs(record.program_operands))
             if record.program >= 0:
-                launch.call.program = <void *> <uintptr_t> programs[record.program]
-                self._check_program(i, record, launch.call.program)
+                launch.program = <const void *> <uintptr_t> programs[record.program]
+                self._check_program(i, record, launch.program)
         return launches
 
     def _decode(self, position, words):
@@ -259,8 +278,8 @@ cdef class Executor:
         if self.isa.operand_bytes(program, number) >= 0:
             raise InternalError(f"executor: launch {position} ({record.label}) has only {number} operands for its program")
 
-    cdef gc_stage *_stages(self) except NULL:
-        cdef gc_stage *stages = <gc_stage *> self._keep(Block(sizeof(gc_stage) * max(len(self.stages), 1)))
+    cdef const gc_stage *_stages(self) except NULL:
+        cdef gc_stage *stages = <gc_stage *> self._keep(Block(sizeof(gc_stage) * len(self.stages)))
         cdef int64_t i
         for i, record in enumerate(self.stages):
             stages[i].first, stages[i].last = record.first, record.last
@@ -322,7 +341,7 @@ cdef class Executor:
         with nogil:
             if self.before != NULL:
                 self.before()
-            gc_step_run(self.step_, self.threads)
+            gc_team_run(self.team, self.threads)
             if self.after != NULL:
                 self.after()
         self._finish(outputs)
@@ -331,7 +350,7 @@ cdef class Executor:
         """`run` on all threads, however little work there is. The results are the same; tests compare them."""
         self._bind(inputs, outputs)
         with nogil:
-            gc_step_together(self.step_, self.threads)
+            gc_team_together(self.team, self.threads)
         self._finish(outputs)
 
     def run_profiled(self, list inputs not None, list outputs not None):
@@ -339,7 +358,7 @@ cdef class Executor:
         cdef Block elapsed = Block(8 * len(self.plan.launches))
         self._bind(inputs, outputs)
         with nogil:
-            gc_step_profile(self.step_, <int64_t *> elapsed.memory)
+            gc_step_profile(&self.team.step, <int64_t *> elapsed.memory)
         self._finish(outputs)
         return [(<int64_t *> elapsed.memory)[i] for i in range(len(self.plan.launches))]
 

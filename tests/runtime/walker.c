@@ -34,8 +34,9 @@ static int try_graph(unsigned seed) {
     static gc_stage stages[LAUNCHES];
     static int64_t params[LAUNCHES], alone[LAUNCHES][TILES];
     static char scratch[THREADS * 64];
-    gc_step step = {.launches = launches, .launch_count = LAUNCHES, .stages = stages, .stage_count = LAUNCHES,
-                    .scratch = scratch, .scratch_stride = 64, .work = 1000000};
+    static gc_progress progress[LAUNCHES];
+    gc_team team = {.step = {launches, LAUNCHES, NULL, scratch, 64}, .stages = stages, .stage_count = LAUNCHES,
+                    .progress = progress, .work = 1000000};
     srand(seed);
     memset(stages, 0, sizeof stages);
     memset(launches, 0, sizeof launches);
@@ -46,25 +47,25 @@ static int try_graph(unsigned seed) {
         while (i && count < rand() % 5 && count < 4)
             needs[i][count++] = rand() % 3 ? i - 1 - rand() % (i < 4 ? i : 4) : rand() % i;
         params[i] = i;
-        launches[i] = (gc_launch){sum, {.params = &params[i]}, TILES};
+        launches[i] = (gc_launch){.kernel = sum, .tiles = TILES, .params = &params[i]};
         stages[i].first = i, stages[i].last = i + 1, stages[i].tiles = TILES, stages[i].grain = 1 + rand() % 3;
         stages[i].depends = needs[i], stages[i].depend_count = count;
 #ifdef FORGET
         stages[i].depend_count = 0;
 #endif
     }
-    gc_step_prepare(&step);
-    gc_step_alone(&step);
+    gc_team_prepare(&team);
+    gc_step_alone(&team.step);
     memcpy(alone, values, sizeof alone);
     int agree = 1;
     for (int run = 0; run < RUNS; run++) {
         memset(values, 0, sizeof values);
-        gc_step_together(&step, 1 + rand() % THREADS);
+        gc_team_together(&team, 1 + rand() % THREADS);
         agree = agree && memcmp(alone, values, sizeof alone) == 0;
     }
     for (int run = 0; run < RUNS; run++)
-        gc_step_run(&step, THREADS);
-    gc_step_dispose(&step);
+        gc_team_run(&team, THREADS);
+    gc_team_dispose(&team);
     return agree;
 }
 

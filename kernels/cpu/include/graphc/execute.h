@@ -1,4 +1,4 @@
-/* The walker of launch lists: how a step is run by one thread or several.
+/* The walker of launch lists: how a step is run by several threads.
  *
  * Launches are grouped into stages: a launch with several tiles is a stage of its own, neighbouring small launches form
  * one stage that is run by a single thread. Every thread walks the same list of stages. A stage is entered once the
@@ -10,34 +10,28 @@
 #ifndef GRAPHC_EXECUTE_H
 #define GRAPHC_EXECUTE_H
 
-#include <stdint.h>
-#include <time.h>
-
-#include "launch.h"
+#include "step.h"
 #include "threads.h"
-
-typedef struct gc_launch {
-    gc_kernel kernel;
-    gc_call call; /* `scratch` is filled in by the thread that runs it */
-    int64_t tiles;
-} gc_launch;
 
 typedef struct gc_stage {
     int64_t first, last;    /* launches [first, last) */
     int64_t tiles, grain;   /* 1 and 1 for several launches */
     const int64_t *depends; /* earlier stages */
     int64_t depend_count;
-    _Alignas(64) atomic_int_least64_t taken; /* tiles handed out */
-    _Alignas(64) atomic_int_least64_t done;  /* tiles finished */
 } gc_stage;
 
-typedef struct gc_step {
-    const gc_launch *launches;
-    int64_t launch_count;
-    gc_stage *stages;
+/* How far a stage has come in the current run. */
+typedef struct gc_progress {
+    _Alignas(64) atomic_int_least64_t taken; /* tiles handed out */
+    _Alignas(64) atomic_int_least64_t done;  /* tiles finished */
+} gc_progress;
+
+/* A step and what several threads need to share it. */
+typedef struct gc_team {
+    gc_step step;
+    const gc_stage *stages;
     int64_t stage_count;
-    char *scratch; /* `scratch_stride` bytes for each thread */
-    int64_t scratch_stride;
+    gc_progress *progress; /* of each stage */
     int64_t work;     /* scalar operations that several threads can share */
     int64_t runs;     /* how often the step ran, for choosing how to run it */
     int64_t alone;    /* recent nanoseconds of a run on one thread; 0 before the first */
@@ -47,128 +41,103 @@ typedef struct gc_step {
     atomic_int sleepers;
     int forks; /* of the process when `lock` was made */
     _Alignas(64) atomic_int_least64_t head; /* stages before it are handed out */
-} gc_step;
+} gc_team;
 
-static inline int64_t gc_nanoseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+static inline int gc_stage_done(const gc_team *team, int64_t stage) {
+    return atomic_load(&team->progress[stage].done) >= team->stages[stage].tiles;
 }
 
-static inline void gc_launch_run(const gc_launch *launch, char *scratch, int64_t first, int64_t last) {
-    gc_call call = launch->call;
-    call.scratch = scratch;
-    for (int64_t tile = first; tile < last; tile++)
-        launch->kernel(&call, tile);
+static inline int gc_stage_taken(const gc_team *team, int64_t stage) {
+    return atomic_load_explicit(&team->progress[stage].taken, memory_order_relaxed) >= team->stages[stage].tiles;
 }
 
-/* One thread ---------------------------------------------------------------------------------------------------- */
-static void gc_step_alone(gc_step *step) {
-    for (int64_t i = 0; i < step->launch_count; i++)
-        gc_launch_run(&step->launches[i], step->scratch, 0, step->launches[i].tiles);
-}
-
-/* Run on one thread, adding each launch's nanoseconds to `elapsed`. */
-static void gc_step_profile(gc_step *step, int64_t *elapsed) {
-    int64_t before = gc_nanoseconds();
-    for (int64_t i = 0; i < step->launch_count; i++) {
-        gc_launch_run(&step->launches[i], step->scratch, 0, step->launches[i].tiles);
-        const int64_t now = gc_nanoseconds();
-        elapsed[i] += now - before;
-        before = now;
-    }
-}
-
-/* Several threads ----------------------------------------------------------------------------------------------- */
-static inline int gc_stage_done(gc_stage *stage) { return atomic_load(&stage->done) >= stage->tiles; }
-
-static inline int gc_stage_taken(gc_stage *stage) {
-    return atomic_load_explicit(&stage->taken, memory_order_relaxed) >= stage->tiles;
-}
-
-static void gc_step_sleep(gc_step *step, gc_stage *until) {
-    pthread_mutex_lock(&step->lock);
-    atomic_fetch_add(&step->sleepers, 1);
-    while (!gc_stage_done(until))
-        pthread_cond_wait(&step->finished, &step->lock);
-    atomic_fetch_sub(&step->sleepers, 1);
-    pthread_mutex_unlock(&step->lock);
+static void gc_team_sleep(gc_team *team, int64_t until) {
+    pthread_mutex_lock(&team->lock);
+    atomic_fetch_add(&team->sleepers, 1);
+    while (!gc_stage_done(team, until))
+        pthread_cond_wait(&team->finished, &team->lock);
+    atomic_fetch_sub(&team->sleepers, 1);
+    pthread_mutex_unlock(&team->lock);
 }
 
 /* Called after the last tile of a stage. A sleeper raises `sleepers` before it looks at the counter for the last time, and
  * the counter was raised before `sleepers` is read here, so one of the two sees the other. */
-static void gc_step_wake(gc_step *step) {
-    if (atomic_load(&step->sleepers)) {
-        pthread_mutex_lock(&step->lock);
-        pthread_cond_broadcast(&step->finished);
-        pthread_mutex_unlock(&step->lock);
+static void gc_team_wake(gc_team *team) {
+    if (atomic_load(&team->sleepers)) {
+        pthread_mutex_lock(&team->lock);
+        pthread_cond_broadcast(&team->finished);
+        pthread_mutex_unlock(&team->lock);
     }
 }
 
 /* Wait until `stage` may start; 0 if by then others have taken all of it. No tile is claimed while waiting, so that the
  * thread which finishes the last dependency can go straight on. */
-static int gc_stage_enter(gc_step *step, gc_stage *stage) {
-    for (int64_t i = 0; i < stage->depend_count; i++) {
-        gc_stage *needed = &step->stages[stage->depends[i]];
-        for (int round = 0; !gc_stage_done(needed);) {
-            if (gc_stage_taken(stage))
+static int gc_stage_enter(gc_team *team, int64_t stage) {
+    for (int64_t i = 0; i < team->stages[stage].depend_count; i++) {
+        const int64_t needed = team->stages[stage].depends[i];
+        for (int round = 0; !gc_stage_done(team, needed);) {
+            if (gc_stage_taken(team, stage))
                 return 0;
             if (!gc_spin(&round))
-                gc_step_sleep(step, needed);
+                gc_team_sleep(team, needed);
         }
     }
-    return !gc_stage_taken(stage);
+    return !gc_stage_taken(team, stage);
 }
 
-static void gc_stage_run(gc_step *step, gc_stage *stage, char *scratch) {
+static void gc_stage_run(gc_team *team, int64_t position, char *scratch) {
+    const gc_step *const step = &team->step;
+    const gc_stage *const stage = &team->stages[position];
+    gc_progress *const progress = &team->progress[position];
     for (;;) {
-        const int64_t first = atomic_fetch_add(&stage->taken, stage->grain);
+        const int64_t first = atomic_fetch_add(&progress->taken, stage->grain);
         if (first >= stage->tiles)
             return;
         const int64_t last = first + stage->grain < stage->tiles ? first + stage->grain : stage->tiles;
         if (stage->last - stage->first == 1)
-            gc_launch_run(&step->launches[stage->first], scratch, first, last);
+            gc_launch_run(&step->launches[stage->first], step->buffers, scratch, first, last);
         else
             for (int64_t i = stage->first; i < stage->last; i++)
-                gc_launch_run(&step->launches[i], scratch, 0, step->launches[i].tiles);
-        if (atomic_fetch_add(&stage->done, last - first) + last - first >= stage->tiles)
-            gc_step_wake(step);
+                gc_launch_run(&step->launches[i], step->buffers, scratch, 0, step->launches[i].tiles);
+        if (atomic_fetch_add(&progress->done, last - first) + last - first >= stage->tiles)
+            gc_team_wake(team);
     }
 }
 
-static void gc_step_walk(void *context, int thread) {
-    gc_step *step = context;
-    char *scratch = step->scratch + thread * step->scratch_stride;
-    for (int64_t i = atomic_load(&step->head); i < step->stage_count; i++) {
-        if (gc_stage_enter(step, &step->stages[i]))
-            gc_stage_run(step, &step->stages[i], scratch);
-        atomic_store_explicit(&step->head, i + 1, memory_order_release); /* a hint; going back does no harm */
+static void gc_team_walk(void *context, int thread) {
+    gc_team *team = context;
+    char *scratch = team->step.scratch + thread * team->step.scratch_stride;
+    for (int64_t i = atomic_load(&team->head); i < team->stage_count; i++) {
+        if (gc_stage_enter(team, i))
+            gc_stage_run(team, i, scratch);
+        atomic_store_explicit(&team->head, i + 1, memory_order_release); /* a hint; going back does no harm */
     }
 }
 
-static void gc_step_prepare(gc_step *step) {
+/* Makes a team ready whose step, stages, progress and work are set. */
+static void gc_team_prepare(gc_team *team) {
     gc_pool_prepare();
-    pthread_mutex_init(&step->lock, NULL);
-    pthread_cond_init(&step->finished, NULL);
-    atomic_store(&step->sleepers, 0);
-    step->forks = atomic_load(&gc_forks);
-    step->alone = step->together = 0;
+    pthread_mutex_init(&team->lock, NULL);
+    pthread_cond_init(&team->finished, NULL);
+    atomic_store(&team->sleepers, 0);
+    team->forks = atomic_load(&gc_forks);
+    team->alone = team->together = 0;
 }
 
-static void gc_step_dispose(gc_step *step) {
-    pthread_mutex_destroy(&step->lock);
-    pthread_cond_destroy(&step->finished);
+static void gc_team_dispose(gc_team *team) {
+    pthread_mutex_destroy(&team->lock);
+    pthread_cond_destroy(&team->finished);
 }
 
-static void gc_step_together(gc_step *step, int threads) {
-    if (step->forks != atomic_load(&gc_forks))
-        gc_step_prepare(step); /* a thread that is not in this process may have held the lock */
-    for (int64_t i = 0; i < step->stage_count; i++) {
-        atomic_store_explicit(&step->stages[i].taken, 0, memory_order_relaxed);
-        atomic_store_explicit(&step->stages[i].done, 0, memory_order_relaxed);
+static void gc_team_together(gc_team *team, int threads) {
+    if (team->forks != atomic_load(&gc_forks))
+        gc_team_prepare(team); /* a thread that is not in this process may have held the lock */
+    for (int64_t i = 0; i < team->stage_count; i++) {
+        atomic_store_explicit(&team->progress[i].taken, 0, memory_order_relaxed);
+        atomic_store_explicit(&team->progress[i].done, 0, memory_order_relaxed);
     }
-    atomic_store(&step->head, 0);
-    gc_pool_run(gc_step_walk, step, threads);
+    atomic_store(&team->head, 0);
+    gc_pool_run(gc_team_walk, team, threads);
 }
 
 /* The choice between the two ---------------------------------------------------------------------------------------
@@ -182,31 +151,31 @@ static void gc_step_together(gc_step *step, int threads) {
 #define GC_TRIALS 3
 #define GC_TRIAL_PERIOD 1024
 
-static int gc_step_shared(gc_step *step) {
-    if (step->work < GC_LITTLE_WORK || step->work > GC_MUCH_WORK)
-        return step->work > GC_MUCH_WORK;
-    const int64_t run = step->runs++ % GC_TRIAL_PERIOD;
+static int gc_team_shares(gc_team *team) {
+    if (team->work < GC_LITTLE_WORK || team->work > GC_MUCH_WORK)
+        return team->work > GC_MUCH_WORK;
+    const int64_t run = team->runs++ % GC_TRIAL_PERIOD;
     if (run == 0)
-        step->alone = step->together = 0;
-    if (run < GC_TRIALS || step->alone < GC_SHORT_STEP)
+        team->alone = team->together = 0;
+    if (run < GC_TRIALS || team->alone < GC_SHORT_STEP)
         return 0;
-    return run < 2 * GC_TRIALS || step->together < step->alone;
+    return run < 2 * GC_TRIALS || team->together < team->alone;
 }
 
 /* Run the step on the calling thread and, where that is faster, on up to `threads` - 1 others. */
-static void gc_step_run(gc_step *step, int threads) {
-    if (threads <= 1 || step->work < GC_LITTLE_WORK) {
-        gc_step_alone(step);
+static void gc_team_run(gc_team *team, int threads) {
+    if (threads <= 1 || team->work < GC_LITTLE_WORK) {
+        gc_step_alone(&team->step);
         return;
     }
-    const int shared = gc_step_shared(step);
+    const int shared = gc_team_shares(team);
     const int64_t before = gc_nanoseconds();
     if (shared)
-        gc_step_together(step, threads);
+        gc_team_together(team, threads);
     else
-        gc_step_alone(step);
+        gc_step_alone(&team->step);
     const int64_t elapsed = gc_nanoseconds() - before;
-    int64_t *recent = shared ? &step->together : &step->alone;
+    int64_t *recent = shared ? &team->together : &team->alone;
     *recent = *recent ? (3 * *recent + elapsed) / 4 : elapsed;
 }
 

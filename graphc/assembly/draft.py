@@ -1,0 +1,96 @@
+"""Drafts: launches whose buffers have no place yet, one for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphc.assembly.values import Place, Values
+from graphc.codegen.target import Code, Target
+from graphc.ir.node import Node
+from graphc.lower.kernel import Index, Kernel, Load, Operand, Space, Store
+from graphc.lower.library import library_call
+from graphc.lower.loops import lower_group
+from graphc.schedule.group import Group
+
+__all__ = ["Draft", "draft_copy", "draft_group"]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A launch in terms of values. `operands` are the library kernel's, `program_operands` the fused kernel's."""
+
+    label: str
+    code: Code
+    operands: tuple[Place, ...]
+    program_operands: tuple[Place, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    in_place: tuple[tuple[int, int], ...] = ()
+    location: str = ""
+
+
+def draft_group(group: Group, values: Values, target: Target) -> Draft:
+    """The launch of a group."""
+    kernel, kernel_operands = lower_group(group) if group.is_fused else (None, ())
+    located = tuple(values.locate(o.node) for o in kernel_operands)
+    reads = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "read"]
+    writes = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "write"]
+    pairs = _in_place(kernel, located) if kernel is not None else ()
+    nodes = ([group.library] if group.library is not None else []) + group.nodes
+    label, location = _label(nodes), str(nodes[-1].location or "").split("\n")[0]
+    if group.library is None:
+        code = target.code(None, kernel)
+        return Draft(label, code, (), located, tuple(dict.fromkeys(reads)), tuple(writes), pairs, location)
+    views, operands = values.operands(group.library)
+    code = target.code(library_call(group.library.op, group.library.attrs, views, group.library.type), kernel)
+    result = values.number[group.library]
+    inputs = [value for value, _ in operands]
+    return Draft(
+        label, code, (*operands, (result, 0)), located,
+        reads=tuple(dict.fromkeys([*inputs, *(r for r in reads if r != result)])),
+        writes=(result, *(w for w in writes if w != result)),
+        in_place=tuple((r, w) for r, w in pairs if r not in inputs), location=location,
+    )  # fmt: skip
+
+
+def draft_copy(source: int, result: int, values: Values, target: Target) -> Draft:
+    """A launch that copies one value to another of its type."""
+    type = values.types[source]
+    index = Index(0, (1,))
+    body = (Load(0, type.dtype, index), Store(1, index, 0))
+    kernel = Kernel((Operand(type.dtype, "read"), Operand(type.dtype, "write")), Space((), (), (type.size,)), body)
+    return Draft("copy", target.code(None, kernel), (), ((source, 0), (result, 0)), (source,), (result,))
+
+
+def _label(nodes: Sequence[Node]) -> str:
+    """The ops of a launch, in short."""
+    names = list(dict.fromkeys(node.op for node in nodes))
+    return "+".join(names[:6]) + (f"+{len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _in_place(kernel: Kernel, located: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """Pairs (value read, value written) of which the kernel reads an element only to write the same element.
+
+    In a loop nest that reduces, a full value may be read again after it was stored; only row values qualify.
+    """
+    loads: dict[int, set[Index | None]] = {}
+    plain = kernel.is_row if kernel.space.reduce else (True,) * len(kernel.body)
+    for number, statement in enumerate(kernel.body):
+        if isinstance(statement, Load):
+            value, offset = located[statement.operand]
+            same = plain[number] and statement.otherwise is None and not statement.index.guard and offset == 0
+            loads.setdefault(value, set()).add(statement.index if same else None)
+    readable: dict[tuple[Index, int], list[int]] = {}  # values that are read at one index alone, by it and element size
+    for operand, spec in enumerate(kernel.operands):
+        indices = loads.get(located[operand][0], set()) if spec.access == "read" else set()
+        index = next(iter(indices), None)
+        if len(indices) == 1 and index is not None:
+            readable.setdefault((index, spec.dtype.itemsize), []).append(located[operand][0])
+    pairs = []
+    for number, statement in enumerate(kernel.body):
+        if isinstance(statement, Store) and plain[number]:
+            size = kernel.operands[statement.operand].dtype.itemsize
+            written = located[statement.operand][0]
+            pairs += [(value, written) for value in readable.get((statement.index, size), ())]
+    return tuple(pairs)

@@ -1,0 +1,119 @@
+"""`assemble_plan`: the launches of a program, in their order, with a place for every value.
+
+A parameter's next value is written straight over the old one where nothing needs the old one any more, else it is
+written beside it and copied by a last launch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.assembly.draft import Draft, draft_copy, draft_group
+from graphc.assembly.values import Values
+from graphc.codegen.target import Target
+from graphc.ir.graph import Graph
+from graphc.ops.tensor import Parameter
+from graphc.runtime.plan import Buffer, Launch, Plan, Ref
+from graphc.schedule.group import Group
+from graphc.schedule.results import result_base
+from graphc.schedule.storage import Arrangement, Task, Value, arrange, plan_updates
+
+__all__ = ["Assembled", "assemble_plan"]
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A plan and what it is bound to: parameters and constants in the plan's order, and its kernels as text."""
+
+    plan: Plan
+    parameters: tuple[Parameter, ...]
+    constants: tuple[np.ndarray, ...]
+    source: str
+
+
+def assemble_plan(graph: Graph, groups: Sequence[Group], target: Target) -> Assembled:
+    """The plan of `graph`, whose work is cut into `groups` (in an order in which they can run); `target` writes code."""
+    values = Values(graph, groups)
+    drafts = [draft_group(group, values, target) for group in groups if any(node.size for node in group.members)]
+    tasks, drafts, home = _update(graph, drafts, values, target)
+    plan = _plan(graph, drafts, arrange(values.values, tasks), home, values, target)
+    parameters = tuple(o for o in values.owners if isinstance(o, Parameter))
+    constants = tuple(o.attrs["value"].array for o in values.owners if o is not None and o.op == "constant")
+    return Assembled(plan, parameters, constants, target.source)
+
+
+def _update(
+    graph: Graph, drafts: list[Draft], values: Values, target: Target
+) -> tuple[list[Task], list[Draft], list[int]]:
+    """Write next values over the old ones where possible, else copy them at the end.
+
+    Answers with the tasks, the drafts, and for each value the one in whose storage it lives.
+    """
+    pairs = [(values.number[target], values.locate(result_base(value))[0]) for target, value in graph.updates]
+    tasks, direct = plan_updates([Task(d.reads, d.writes, d.in_place) for d in drafts], pairs)
+    readers: dict[int, list[int]] = {}
+    for position, draft in enumerate(drafts):
+        for value in draft.reads:
+            readers.setdefault(value, []).append(position)
+    home, copies = list(range(len(values.values))), []
+    for old, new in pairs:
+        if new in direct or not values.values[old].nbytes:
+            home[new] = old
+            values.values[new] = Value(values.values[new].nbytes, values.values[old].storage)
+        else:
+            renewed = values.add(None, values.names[old], values.types[old], values.values[old].storage)
+            home.append(old)
+            copies.append(draft_copy(new, renewed, values, target))
+            tasks.append(Task((new,), (renewed,), after=tuple(readers.get(old, ()))))
+    return tasks, [*drafts, *copies], home
+
+
+def _plan(
+    graph: Graph, drafts: list[Draft], arrangement: Arrangement, home: list[int], values: Values, target: Target
+) -> Plan:
+    """The plan; a value that lives in another's storage (`home`) has no buffer of its own."""
+    kept = [value for value in range(len(home)) if home[value] == value]
+    number = {value: position for position, value in enumerate(kept)}
+    buffer = [number[home[value]] for value in range(len(home))]
+    owners = [values.owners[value] for value in kept]
+    ops = [owner.op if owner is not None else "" for owner in owners]
+    return Plan(
+        tuple(_buffer(value, arrangement, values) for value in kept),
+        tuple(_launch(drafts[n], arrangement.depends[at], buffer) for at, n in enumerate(arrangement.order)),
+        target.programs,
+        tuple(range(len(graph.inputs))), tuple(buffer[values.locate(result_base(r))[0]] for r in graph.outputs),
+        tuple(b for b, op in enumerate(ops) if op == "parameter"),
+        tuple(b for b, op in enumerate(ops) if op == "constant"),
+        buffer[values.rng] if values.rng >= 0 else -1, arrangement.arena_bytes,
+        max((draft.code.scratch for draft in drafts), default=0), arrangement.lower_bound,
+        tuple(node.attrs["name"] for node in graph.inputs) + graph.names,
+    )  # fmt: skip
+
+
+def _launch(draft: Draft, depends: tuple[int, ...], buffer: list[int]) -> Launch:
+    operands, program_operands = (
+        tuple(Ref(buffer[value], offset) for value, offset in places)
+        for places in (draft.operands, draft.program_operands)
+    )
+    reads, writes = (tuple(dict.fromkeys(buffer[v] for v in touched)) for touched in (draft.reads, draft.writes))
+    in_place = tuple((buffer[r], buffer[w]) for r, w in draft.in_place if buffer[r] != buffer[w])
+    code = draft.code
+    return Launch(
+        draft.label, code.kernel, code.params, operands, code.program, program_operands, reads, writes,
+        code.tiles, code.scratch, code.work, depends, draft.location, in_place,
+    )  # fmt: skip
+
+
+def _buffer(value: int, arrangement: Arrangement, values: Values) -> Buffer:
+    storage = values.values[value].storage
+    space = storage.split(" ")[0] if storage else "arena"
+    type, owner = values.types[value], values.owners[value]
+    first, last = arrangement.lifetimes[value]
+    location = str(owner.location).split("\n")[0] if owner is not None and owner.location else ""
+    return Buffer(
+        values.names[value], type.dtype.name, type.shape, type.nbytes, space, arrangement.offsets[value] or 0, first,
+        last, location,
+    )  # fmt: skip

@@ -1,0 +1,96 @@
+"""Values: the tensors of a program that have a place of their own, and where every other node lies in them.
+
+Every node that a launch reads or writes whole is a value, numbered in the order it was met; a view of one is an offset
+and strides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc.errors import InternalError
+from graphc.ir.graph import Graph
+from graphc.ir.node import Node
+from graphc.ir.types import DTYPES, TensorType
+from graphc.lower.operand import OperandView
+from graphc.ops.record import Kind, op_of
+from graphc.schedule.group import Group
+from graphc.schedule.results import result_base
+from graphc.schedule.storage import Value
+from graphc.schedule.views import strided_view
+
+__all__ = ["Place", "Values"]
+
+_RNG_TYPE = TensorType(DTYPES["int64"], (2,))  # seed and step
+Place = tuple[int, int]  # a value, and the byte of it where something starts
+
+
+class Values:
+    """The values of `graph`, whose work is cut into `groups`; by number: `values`, `names`, `types` and `owners`."""
+
+    def __init__(self, graph: Graph, groups: Sequence[Group]) -> None:
+        self.values: list[Value] = []
+        self.names: list[str] = []
+        self.types: list[TensorType] = []
+        self.owners: list[Node | None] = []
+        self.number: dict[Node, int] = {}
+        self.rng = -1
+        self._add_graph(graph, groups)
+
+    def _add_graph(self, graph: Graph, groups: Sequence[Group]) -> None:
+        outputs = {result_base(result): i for i, result in enumerate(graph.outputs)}
+        for node in graph.inputs:
+            self.add(node, node.attrs["name"], node.type, f"input {node.attrs['name']}")
+        for target, _ in graph.updates:
+            self._source(target)
+        for group in groups:
+            for node in group.stores:
+                at = outputs.get(node)
+                name = node.op if at is None else graph.names[at] if graph.names else f"output{at}"
+                self.add(node, name, node.type, None if at is None else f"output {at}")
+            if group.anchor is not None and group.library is not None:
+                self.add(group.library, group.library.op, group.library.type, None)
+
+    def add(self, node: Node | None, name: str, type: TensorType, storage: str | None) -> int:
+        """A new value, which holds `node`; its number."""
+        self.values.append(Value(type.nbytes, storage))
+        self.names.append(name)
+        self.types.append(type)
+        self.owners.append(node)
+        if node is not None:
+            self.number[node] = len(self.values) - 1
+        return len(self.values) - 1
+
+    def _source(self, node: Node) -> int:
+        if node not in self.number:
+            kind = node.op
+            name = node.attrs["name"] if kind == "parameter" else kind
+            self.add(node, name, node.type, f"{kind} {len(self.values)}")
+        return self.number[node]
+
+    def locate(self, node: Node | None) -> Place:
+        """Where `node` lies contiguously; None is the random state. Raises InternalError."""
+        if node is None:
+            self.rng = self.add(None, "rng", _RNG_TYPE, "rng") if self.rng < 0 else self.rng
+            return self.rng, 0
+        if node in self.number:
+            return self.number[node], 0
+        if op_of(node).kind is Kind.SOURCE and node.op in ("parameter", "constant"):
+            return self._source(node), 0
+        view = strided_view(node, self.number)
+        if view is None or not view.is_contiguous:
+            raise InternalError(f"assembly: {node!r} lies in no buffer")
+        value, offset = self.locate(view.base)
+        return value, offset + view.offset * node.dtype.itemsize
+
+    def operands(self, node: Node) -> tuple[list[OperandView], list[Place]]:
+        """How the inputs of a library op lie in memory, and where. Raises InternalError."""
+        views, places = [], []
+        for source in node.inputs:
+            view = strided_view(source, self.number)
+            if view is None or not (op_of(node).strided_operands or view.is_contiguous):
+                raise InternalError(f"assembly: {source!r} was not stored for {node!r}")
+            value, offset = self.locate(view.base)
+            views.append(OperandView(source.dtype, view.shape, view.strides))
+            places.append((value, offset + view.offset * source.dtype.itemsize))
+        return views, places

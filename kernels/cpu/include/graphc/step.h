@@ -1,0 +1,71 @@
+/* A step: a list of launches over a table of buffers, and how one thread runs it.
+ *
+ * The launches are constants of the program; buffers and scratch memory belong to whoever runs it, so that several can
+ * at the same time. No allocation, no Python.
+ */
+#ifndef GRAPHC_STEP_H
+#define GRAPHC_STEP_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "launch.h"
+
+/* One kernel call; the fields are gc_call's. */
+typedef struct gc_launch {
+    gc_kernel kernel;
+    int64_t tiles;
+    const gc_ref *operands;
+    const int64_t *params;
+    const void *program;
+    const gc_ref *program_operands;
+} gc_launch;
+
+/* What a program compiled to machine code shows of itself: the symbol `graphc_image` of its library, in a capsule. */
+#define GC_IMAGE_CAPSULE "graphc.image"
+#define GC_IMAGE_FORMAT 1
+
+typedef struct gc_image {
+    int64_t format;
+    int64_t launch_count;
+    const gc_launch *launches;
+} gc_image;
+
+typedef struct gc_step {
+    const gc_launch *launches;
+    int64_t launch_count;
+    char **buffers; /* base address of every buffer of the plan */
+    char *scratch;  /* `scratch_stride` bytes for each thread */
+    int64_t scratch_stride;
+} gc_step;
+
+static inline int64_t gc_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Tiles [first, last) of a launch. */
+static inline void gc_launch_run(const gc_launch *launch, char *const *buffers, char *scratch, int64_t first, int64_t last) {
+    const gc_call call = {buffers, launch->operands, launch->params, launch->program, launch->program_operands, scratch};
+    for (int64_t tile = first; tile < last; tile++)
+        launch->kernel(&call, tile);
+}
+
+static inline void gc_step_alone(const gc_step *step) {
+    for (int64_t i = 0; i < step->launch_count; i++)
+        gc_launch_run(&step->launches[i], step->buffers, step->scratch, 0, step->launches[i].tiles);
+}
+
+/* Run on one thread, adding each launch's nanoseconds to `elapsed`. */
+static inline void gc_step_profile(const gc_step *step, int64_t *elapsed) {
+    int64_t before = gc_nanoseconds();
+    for (int64_t i = 0; i < step->launch_count; i++) {
+        gc_launch_run(&step->launches[i], step->buffers, step->scratch, 0, step->launches[i].tiles);
+        const int64_t now = gc_nanoseconds();
+        elapsed[i] += now - before;
+        before = now;
+    }
+}
+
+#endif
