@@ -38,7 +38,7 @@ def optimise(graph: Graph) -> Graph:
 
 
 def compile_plan(graph: Graph, target: Target | None = None) -> Assembled:
-    """The verified plan of `graph`, with what it is bound to. `target` writes its code (the tile machine's by default)."""
+    """The verified plan of `graph`, with what it is bound to. `target` writes the code (default: TileTarget)."""
     graph = optimise(graph)
     groups = fuse(graph)
     assembled = assemble_plan(graph, groups, target or TileTarget())

@@ -35,7 +35,7 @@ class Assembled:
 
 
 def assemble_plan(graph: Graph, groups: Sequence[Group], target: Target) -> Assembled:
-    """The plan of `graph`, whose work is cut into `groups` (in an order in which they can run); `target` writes code."""
+    """The plan of `graph`, whose work is cut into `groups`, in an order in which they can run; `target` writes code."""
     values = Values(graph, groups)
     drafts = [draft_group(group, values, target) for group in groups if any(node.size for node in group.members)]
     tasks, drafts, home = _update(graph, drafts, values, target)

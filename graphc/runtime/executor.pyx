@@ -15,6 +15,7 @@ cimport numpy as cnp
 import numpy as np
 
 from graphc.errors import InternalError
+from graphc.runtime.plan import copied_outputs
 from graphc.runtime.stages import group, sharable_work
 
 cnp.import_array()
@@ -194,7 +195,7 @@ cdef class Executor:
             self.buffers[<int64_t> position] = <char *> cnp.PyArray_DATA(array)
 
     cdef _bind_call(self):
-        """Which buffers a call fills in. An output that is no array of its own is copied after the run."""
+        """Which buffers a call fills in. The others are copied after the run."""
         plan = self.plan
         sizes = [buffer.nbytes for buffer in plan.buffers]
         self.input_count, self.output_count = len(plan.inputs), len(plan.outputs)
@@ -202,11 +203,7 @@ cdef class Executor:
         self.input_bytes = <int64_t *> self._keep(integers(sizes[i] for i in plan.inputs))
         self.outputs = <int64_t *> self._keep(integers(plan.outputs))
         self.output_bytes = <int64_t *> self._keep(integers(sizes[i] for i in plan.outputs))
-        self.copies = [
-            position
-            for position, buffer in enumerate(plan.outputs)
-            if plan.buffers[buffer].space != "output" or buffer in plan.outputs[:position]
-        ]
+        self.copies = copied_outputs(plan)
 
     cdef _prepare_team(self, const gc_launch *launches):
         cdef int64_t stride = -(-max(self.plan.scratch_bytes, 1) // 64) * 64

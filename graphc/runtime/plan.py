@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Buffer", "Launch", "Plan", "Ref"]
+__all__ = ["Buffer", "Launch", "Plan", "Ref", "copied_outputs"]
 
 
 @dataclass(frozen=True)
@@ -92,3 +92,12 @@ class Plan:
     scratch_bytes: int
     lower_bound: int
     names: tuple[str, ...] = ()  # input names, then output names
+
+
+def copied_outputs(plan: Plan) -> list[int]:
+    """The outputs that are no arrays of their own: they are copied from their buffer after a run."""
+    return [
+        position
+        for position, buffer in enumerate(plan.outputs)
+        if plan.buffers[buffer].space != "output" or buffer in plan.outputs[:position]
+    ]

@@ -220,7 +220,7 @@ def _check_read(plan: Plan, ancestors: _Ancestors, position: int, index: int, wr
     if index in writer:
         _require(plan, ancestors, iter((writer[index],)), position, index)
         return
-    by_its_kernel = launch.kernel != "tile" and launch.program >= 0 and index in launch.writes  # read by the epilogue
+    by_its_kernel = launch.operands and launch.program_operands and index in launch.writes  # read by the epilogue
     if buffer.space in ("arena", "output") and buffer.nbytes and launch.tiles and not by_its_kernel:
         raise _fault(
             plan, f"launch {position} reads buffer {index} before anything has written it", [position], [index]

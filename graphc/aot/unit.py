@@ -1,0 +1,197 @@
+"""The C file of a program: one translation unit with everything in it, run in process and exported alike.
+
+    headers (amalgamation.py), kernels (codegen/c_target.py), the tables of launches and stages, the interface
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from graphc.aot.amalgamation import Amalgamation
+from graphc.aot.interface import Interface, comment, parameters, prototype
+from graphc.codegen.c_target import CTarget
+from graphc.runtime.plan import Plan, Ref, copied_outputs
+from graphc.runtime.stages import group, sharable_work
+
+__all__ = ["header_text", "unit_text"]
+
+_HEAD = """\
+/* {name}: a program compiled by graphc. It needs a C11 compiler, libm and POSIX threads, and allocates nothing.
+ *
+ *     cc -std=c11 -O3 -march=native -pthread -c {name}.c
+ *
+ * With -DGRAPHC_SINGLE_THREAD it needs no threads. {name}.h says how it is called.
+ */
+#define _POSIX_C_SOURCE 200809L
+#define GC_GENERATED 1
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("no-math-errno", "no-trapping-math", "fp-contract=off")
+#endif
+"""
+
+_DRIVER = """\
+/* The program ------------------------------------------------------------------------------------------------ */
+struct {name} {{
+#ifdef GRAPHC_SINGLE_THREAD
+    gc_step step;
+#else
+    gc_team team;
+    int threads;
+    gc_progress progress[{stages}];
+#endif
+    char *buffers[{buffers}];
+}};
+_Static_assert(sizeof(struct {name}) <= {context_bytes}, "the context has room for the program's records");
+
+static const gc_ref {name}_arena[] = {{{arena}}};
+static const gc_ref {name}_state[] = {{{state}}};
+
+{name} *{name}_open(void *memory, void *state, int threads) {{
+    if (!memory || (!state && {state_bytes}) || (uintptr_t)memory % 64 || (uintptr_t)state % 64 || threads < 1)
+        return NULL;
+    {name} *const program = memory;
+    memset(program, 0, sizeof *program);
+    char *const arena = (char *)memory + {context_bytes};
+    for (int i = 0; i < {arena_count}; i++)
+        program->buffers[{name}_arena[i].buffer] = arena + {name}_arena[i].offset;
+    for (int i = 0; i < {state_count}; i++)
+        program->buffers[{name}_state[i].buffer] = (char *)state + {name}_state[i].offset;
+    const gc_step step = {{{name}_launches, {launches}, program->buffers, arena + {arena_bytes}, {scratch_bytes}}};
+#ifdef GRAPHC_SINGLE_THREAD
+    program->step = step;
+#else
+    program->team.step = step;
+    program->team.stages = {name}_stages;
+    program->team.stage_count = {stage_count};
+    program->team.progress = program->progress;
+    program->team.work = {work};
+    program->threads = threads < GC_MAX_THREADS ? threads : GC_MAX_THREADS;
+    gc_team_prepare(&program->team);
+#endif
+    return program;
+}}
+
+void {name}_run({parameters}) {{
+{bind}
+#ifdef GRAPHC_SINGLE_THREAD
+    gc_step_alone(&program->step);
+#else
+    gc_team_run(&program->team, program->threads);
+#endif
+{finish}}}
+
+void {name}_close({name} *program) {{
+#ifdef GRAPHC_SINGLE_THREAD
+    (void)program;
+#else
+    gc_team_dispose(&program->team);
+#endif
+}}
+
+__attribute__((visibility("default"))) const gc_image {name}_image = {{GC_IMAGE_FORMAT, {launches}, {name}_launches}};
+"""
+
+
+def header_text(interface: Interface) -> str:
+    """The header of an exported program."""
+    guard = f"{interface.name.upper()}_H"
+    return "\n".join(
+        [
+            f"/* {interface.name}.h: how the program in {interface.name}.c is called. */",
+            f"#ifndef {guard}", f"#define {guard}", "", "#include <stddef.h>", "#include <stdint.h>", "",
+            "#ifdef __cplusplus", 'extern "C" {', "#endif", "", prototype(interface), "",
+            "#ifdef __cplusplus", "}", "#endif", f"#endif /* {guard} */", "",
+        ]
+    )  # fmt: skip
+
+
+def unit_text(interface: Interface, code: CTarget) -> str:
+    """The C file. Equal plans and kernels give equal text."""
+    headers = Amalgamation()
+    return "\n".join(
+        [
+            _HEAD.format(name=interface.name),
+            "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n",
+            headers.text([*code.headers, "step.h"]),
+            "#ifndef GRAPHC_SINGLE_THREAD", headers.text(["execute.h"]), "#endif\n",
+            "#pragma GCC visibility push(default)", prototype(interface), "#pragma GCC visibility pop\n",
+            "/* Kernels ---------------------------------------------------------------------------------------------- */",
+            code.source,
+            _launch_tables(interface),
+            "#ifndef GRAPHC_SINGLE_THREAD", _stage_tables(interface), "#endif\n",
+            _driver(interface),
+        ]
+    )  # fmt: skip
+
+
+def _array(type: str, name: str, items: Iterable[str], *, wide: bool = False) -> str:
+    """A constant array, of one element where it would have none."""
+    listed = list(items) or ["0"]
+    if wide:
+        return f"static const {type} {name}[] = {{\n" + "".join(f"    {item},\n" for item in listed) + "};"
+    return f"static const {type} {name}[] = {{{', '.join(listed)}}};"
+
+
+def _refs(refs: Sequence[Ref]) -> list[str]:
+    return [f"{{{ref.buffer}, {ref.offset}}}" for ref in refs]
+
+
+def _launch_tables(interface: Interface) -> str:
+    name, lines, entries = interface.name, list[str](), list[str]()
+    for position, launch in enumerate(interface.plan.launches):
+        fields = [launch.kernel, str(launch.tiles)]
+        for kind, refs in (("operands", launch.operands), ("fused", launch.program_operands)):
+            if refs:
+                lines.append(_array("gc_ref", f"{name}_{kind}_{position}", _refs(refs)))
+            fields.append(f"{name}_{kind}_{position}" if refs else "0")
+        entries.append(f"{{{fields[0]}, {fields[1]}, {fields[2]}, 0, 0, {fields[3]}}} /* {comment(launch.label)} */")
+    return "\n".join(["", *lines, _array("gc_launch", f"{name}_launches", entries or ["{0}"], wide=True), ""])
+
+
+def _stage_tables(interface: Interface) -> str:
+    name, lines, entries = interface.name, list[str](), list[str]()
+    for position, stage in enumerate(group(interface.plan.launches)):
+        needed = f"{name}_depends_{position}" if stage.depends else "0"
+        if stage.depends:
+            lines.append(_array("int64_t", needed, map(str, stage.depends)))
+        entries.append(
+            f"{{{stage.first}, {stage.last}, {stage.tiles}, {stage.grain}, {needed}, {len(stage.depends)}}}"
+        )
+    return "\n".join([*lines, _array("gc_stage", f"{name}_stages", entries or ["{0}"], wide=True)])
+
+
+def _driver(interface: Interface) -> str:
+    name, plan = interface.name, interface.plan
+    stages = group(plan.launches)
+    arena = [Ref(i, buffer.offset) for i, buffer in enumerate(plan.buffers) if buffer.space == "arena"]
+    state = [Ref(stored.buffer, stored.offset) for stored in interface.state]
+    inputs = [f"input{i}" for i in range(len(plan.inputs))]
+    outputs = [f"output{i}" for i in range(len(plan.outputs))]
+    return _DRIVER.format(
+        name=name, stages=max(1, len(stages)), stage_count=len(stages), buffers=max(1, len(plan.buffers)),
+        context_bytes=interface.context_bytes, state_bytes=interface.state_bytes, arena=", ".join(_refs(arena)) or "{0, 0}",
+        state=", ".join(_refs(state)) or "{0, 0}", arena_count=len(arena), state_count=len(state),
+        launches=len(plan.launches), arena_bytes=interface.memory_bytes(0) - interface.context_bytes,
+        scratch_bytes=interface.scratch_bytes, work=sharable_work(stages),
+        parameters=", ".join([f"{name} *program", *parameters(plan)]),
+        bind="\n".join(_bind(plan, inputs, outputs)), finish="".join(_finish(plan, outputs)),
+    )  # fmt: skip
+
+
+def _bind(plan: Plan, inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
+    """Arguments to buffers. What is an output, but has no buffer of its own, is copied by `_finish`."""
+    pairs = [*zip(plan.inputs, inputs, strict=True)]
+    pairs += [pair for i, pair in enumerate(zip(plan.outputs, outputs, strict=True)) if i not in copied_outputs(plan)]
+    return [f"    program->buffers[{buffer}] = (char *)(uintptr_t){argument};" for buffer, argument in pairs]
+
+
+def _finish(plan: Plan, outputs: Sequence[str]) -> list[str]:
+    lines = [
+        f"    memcpy({outputs[i]}, program->buffers[{plan.outputs[i]}], {plan.buffers[plan.outputs[i]].nbytes});\n"
+        for i in copied_outputs(plan)
+    ]
+    if plan.rng >= 0:
+        lines.append(f"    ++((uint64_t *)(void *)program->buffers[{plan.rng}])[1];\n")
+    return lines

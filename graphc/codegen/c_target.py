@@ -1,0 +1,88 @@
+"""The C engine's code: a function for each launch, equal launches sharing theirs.
+
+`fused_N` is a printed loop nest; `call_N` calls a library kernel of `kernels/cpu/include/graphc` with constants, and
+a fused kernel's `fused_N_region` as its epilogue. No name of the user's gets into the text.
+"""
+
+from __future__ import annotations
+
+from graphc.codegen.c_kernel import CKernel, print_kernel
+from graphc.codegen.target import Code
+from graphc.errors import InternalError
+from graphc.lower.kernel import Kernel, LibraryCall
+
+__all__ = ["CTarget", "header_of"]
+
+_HEADERS = {
+    "gemm": "gemm.h", "conv2d": "conv.h", "max_pool2d": "pool.h", "avg_pool2d": "pool.h", "take": "index.h",
+    "scatter_add": "index.h", "argmax": "index.h", "argmin": "index.h", "cumsum": "scan.h",
+}  # fmt: skip
+
+
+def header_of(kernel: str) -> str:
+    """The header that defines a library kernel. Raises InternalError for a name that none does."""
+    for prefix, header in _HEADERS.items():
+        if kernel.startswith(f"{prefix}_"):
+            return header
+    raise InternalError(f"C target: no header defines kernel {kernel!r}")
+
+
+class CTarget:
+    """Writes C functions; `headers` are those they need, `functions` their text."""
+
+    programs: tuple[tuple[int, ...], ...] = ()
+
+    def __init__(self) -> None:
+        self.headers: dict[str, None] = {"generated.h": None}  # in order, each once
+        self.functions: list[str] = []
+        self._fused: dict[Kernel, tuple[str, CKernel]] = {}
+        self._calls: dict[tuple[LibraryCall, Kernel | None], Code] = {}
+
+    @property
+    def source(self) -> str:
+        return "\n".join(self.functions)
+
+    def code(self, call: LibraryCall | None, kernel: Kernel | None) -> Code:
+        if call is None:
+            assert kernel is not None
+            name, fused = self._kernel(kernel)
+            return Code(name, (), -1, fused.tiles, fused.scratch, fused.work)
+        found = self._calls.get((call, kernel))
+        if found is None:
+            found = self._calls[call, kernel] = self._call(call, kernel)
+        return found
+
+    def _kernel(self, kernel: Kernel) -> tuple[str, CKernel]:
+        found = self._fused.get(kernel)
+        if found is None:
+            name = f"fused_{len(self._fused)}"
+            found = self._fused[kernel] = name, print_kernel(kernel, name)
+            self.headers.update(dict.fromkeys(found[1].headers))
+            self.functions.append(found[1].text)
+        return found
+
+    def _call(self, call: LibraryCall, kernel: Kernel | None) -> Code:
+        name, scratch, work = f"call_{len(self._calls)}", call.scratch, call.work
+        epilogue, lines = "0", []
+        if kernel is not None:
+            fused, printed = self._kernel(kernel)
+            scratch, work, epilogue = max(scratch, printed.scratch), work + printed.work, f"&{name}_epilogue"
+            lines.append(f"static const gc_region {name}_epilogue = {fused}_region;")
+        self.headers[header_of(call.name)] = None
+        params = ", ".join(map(str, call.params))
+        self.functions.append(
+            "\n".join(
+                [
+                    f"/* {call.name} */",
+                    f"static const int64_t {name}_params[] = {{{params}}};",
+                    *lines,
+                    f"static void {name}(const gc_call *call, int64_t tile) {{",
+                    "    const gc_call own = {",
+                    f"        call->buffers, call->operands, {name}_params, {epilogue}, call->program_operands, "
+                    "call->scratch};",
+                    f"    gc_{call.name}(&own, tile);",
+                    "}\n",
+                ]
+            )
+        )
+        return Code(name, (), -1, call.tiles, scratch, work)
