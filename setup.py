@@ -77,7 +77,12 @@ setup(
         *(f"graphc.kernels.{package}" for package in find_packages("kernels")),
     ],
     package_dir={"graphc": "graphc", "graphc.kernels": "kernels"},
-    package_data={"graphc": ["py.typed"], "graphc.runtime": ["*.pyi"], "graphc.kernels.cpu": ["include/graphc/*.h"]},
+    package_data={
+        "graphc": ["py.typed"],
+        "graphc.examples": ["*.c"],
+        "graphc.runtime": ["*.pyi"],
+        "graphc.kernels.cpu": ["include/graphc/*.h"],
+    },
     ext_modules=cythonize(EXTENSIONS, build_dir="build/cython", compiler_directives=DIRECTIVES),
     cmdclass={"build_ext": ParallelBuild},
     zip_safe=False,

@@ -8,6 +8,7 @@ from graphc import errors, nn, optim
 from graphc.api import compile
 from graphc.autodiff import check_gradients, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from graphc.dsl.variables import constant, input, parameter, state
+from graphc.engines import load
 from graphc.errors import GraphcError
 from graphc.ops.activations import (
     celu,
@@ -127,8 +128,7 @@ from graphc.ops.statistics import logsumexp, nanmean, nansum, norm, ptp, std, va
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.ops.trigonometry import acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, sin, sinh, tan, tanh
 from graphc.runtime.program import Program
-
-__version__ = "0.1.0"
+from graphc.version import __version__ as __version__
 
 __all__ = [
     "GraphcError",
@@ -237,6 +237,7 @@ __all__ = [
     "less_equal",
     "linear",
     "linspace",
+    "load",
     "log",
     "log1p",
     "log2",

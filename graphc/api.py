@@ -1,7 +1,6 @@
 """`compile`: a graph becomes a `Program`.
 
-What is asked for is checked first (names, missing inputs, what is updated); then the pipeline makes a plan for a CPU
-backend, or the interpreter stands in for one. `backend="auto"` takes the first that works here.
+What is asked for is checked first (names, missing inputs, what is updated); then a backend's engine makes the program.
 """
 
 from __future__ import annotations
@@ -10,24 +9,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphc.engines import BACKENDS, ENGINES
 from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, with_location
 from graphc.ir.collection import collection_paused
 from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
-from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, Tensor
-from graphc.passes import resolve_marks
-from graphc.pipeline import compile_plan
-from graphc.runtime.argument import Argument
-from graphc.runtime.executor import Executor
-from graphc.runtime.interpreter import Interpreter
-from graphc.runtime.isa import kernels
 from graphc.runtime.program import Program
 
 __all__ = ["BACKENDS", "build_graph", "compile"]
-
-BACKENDS = ("auto", "cython", "numpy")
 
 Outputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -46,10 +37,11 @@ def compile(
 
     `inputs` are tensors made by `gx.input`, in the order of the call; `outputs` a tensor, a sequence or a dict, which
     is what a call answers with (an array, a list, a dict). `updates` maps parameters to the tensors of their next
-    values: all are computed from the old values, then written. `backend` is "auto", "cython" (prebuilt kernels) or
-    "numpy" (the reference interpreter). `threads` is how many threads a step may use (all by default; results do not
-    depend on it). `memory_budget` is the most bytes that `Program.memory.peak_bytes` may reach. `seed` starts the
-    program's random numbers; its step counter makes every call draw new ones.
+    values: all are computed from the old values, then written. `backend` is "c" (the program as generated C, compiled
+    here), "cython" (prebuilt kernels: no compiler needed, ready at once), "numpy" (the reference interpreter), or
+    "auto": the first of "c" and "cython" that works here. `threads` is how many threads a step may use (all by default;
+    results do not depend on it). `memory_budget` is the most bytes that `Program.memory.peak_bytes` may reach. `seed`
+    starts the program's random numbers; its step counter makes every call draw new ones.
 
     Raises GraphError (an input that is missing, duplicate or no input; an update that is no parameter), ShapeError and
     DTypeError (an update of another type), BackendError, MemoryBudgetError.
@@ -64,9 +56,8 @@ def compile(
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise _located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
     graph, structure = build_graph(inputs, outputs, updates)
-    build = _interpreted if backend == "numpy" else _executed
     with collection_paused():
-        program = build(graph, structure, threads or _processors(), seed)
+        program = ENGINES[backend](graph, structure, threads or _processors(), seed)
     if memory_budget is not None and program.memory.peak_bytes > memory_budget:
         raise _located(
             MemoryBudgetError(
@@ -142,37 +133,6 @@ def _checked_updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
                 value.location,
             )
     return tuple(updates.items())
-
-
-def _executed(graph: Graph, structure: str, threads: int, seed: int) -> Program:
-    assembled = compile_plan(graph)
-    level = kernels()
-    storage = [parameter.storage for parameter in assembled.parameters]
-    engine = Executor(assembled.plan, storage, assembled.constants, level.table, threads, seed)
-    return Program(
-        engine, *_arguments(graph), structure,
-        backend="cython", plan=assembled.plan, parameters=storage, source=assembled.source,
-    )  # fmt: skip
-
-
-def _interpreted(graph: Graph, structure: str, threads: int, seed: int) -> Program:
-    plain = resolve_marks(graph)
-    targets = [target.storage for target, _ in plain.updates if isinstance(target, Parameter)]
-
-    def run(arrays: list[Any], seed: int, step: int) -> list[Any]:
-        return evaluate(plain.results, dict(zip(plain.inputs, arrays, strict=True)), seed=seed, step=step)
-
-    return Program(
-        Interpreter(run, targets, seed), *_arguments(graph), structure, backend="numpy",
-        parameters=[node.storage for node in plain.nodes if isinstance(node, Parameter)],
-    )  # fmt: skip
-
-
-def _arguments(graph: Graph) -> tuple[list[Argument], list[Argument]]:
-    """What the program takes and gives."""
-    given = [Argument(node.attrs["name"], node.type, str(node.location or "")) for node in graph.inputs]
-    pairs = zip(graph.names, graph.outputs, strict=True)
-    return given, [Argument(name, node.type, str(node.location or "")) for name, node in pairs]
 
 
 def _processors() -> int:

@@ -1,4 +1,4 @@
-"""The command line: `graphc demo | doctor | inspect | check | bench`.
+"""The command line: `graphc demo | compile | inspect | check | doctor | bench`.
 
 Exit codes: 0 for success, 1 for what failed (a wrong gradient, a graph that cannot be compiled, a missing package),
 2 for a command line that makes no sense, 130 for Ctrl-C. Errors that graphc raises on purpose are printed without a
@@ -21,6 +21,7 @@ from graphc.api import BACKENDS
 from graphc.commands.bench import bench
 from graphc.commands.checking import check
 from graphc.commands.doctor import examine
+from graphc.commands.exporting import export
 from graphc.commands.inspection import SECTIONS, inspect
 from graphc.commands.target import FORMS, TargetError, load_target
 from graphc.demo import run_demo
@@ -83,6 +84,11 @@ def _check(options: argparse.Namespace) -> int:
     return check(load_target(options.target), Console(), seed=options.seed, directions=options.directions)
 
 
+def _compile(options: argparse.Namespace) -> int:
+    target, name = load_target(options.target), options.name or options.target.rpartition(":")[2]
+    return export(target, options.output, name, options.isa, options.threads, Console())
+
+
 def _bench(options: argparse.Namespace) -> int:
     return bench(
         Console(), backend=options.backend, threads=options.threads, seconds=options.seconds, profile=options.profile
@@ -104,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"graphc {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(commands)
+    _add_compile(commands)
     _add_doctor(commands)
     _add_inspect(commands)
     _add_check(commands)
@@ -130,6 +137,17 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and dropout (%(default)s)")
     parser.add_argument("--no-compare", action="store_true", help="leave out the comparison with PyTorch")
     _add_backend(parser)
+
+
+def _add_compile(commands: Any) -> None:
+    summary = "write a graph as a C library that needs neither Python nor graphc"
+    details = "The folder then holds NAME.c, NAME.h, NAME.so, the state and a manifest; gx.load reads it."
+    parser = _command(commands, "compile", _compile, summary, details, epilog=TARGET)
+    parser.add_argument("target", metavar="TARGET", help="a function that builds a graph, such as model.py:build")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
+    parser.add_argument("--name", help="prefix of the files and of the C functions (the function's name)")
+    parser.add_argument("--isa", help="instruction set level, such as x86-64-v3 (this machine's)")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="threads of a step in Python (all)")
 
 
 def _add_doctor(commands: Any) -> None:

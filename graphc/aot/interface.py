@@ -11,19 +11,41 @@ section of the program's safetensors file. Tensors are called by ordinals; the u
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from graphc.errors import InternalError
 from graphc.runtime.plan import Buffer, Plan
+from graphc.runtime.state import state_keys
 
-__all__ = ["Interface", "Stored", "comment", "interface_of", "parameters", "prototype"]
+__all__ = ["RANDOM", "Interface", "Stored", "comment", "interface_of", "parameters", "prototype"]
 
 ALIGNMENT = 64
+RANDOM = "(random)"  # the key of seed and step
 _C_TYPES = {
     "float64": "double", "float32": "float", "bfloat16": "uint16_t", "float16": "uint16_t", "int64": "int64_t",
     "int32": "int32_t", "int8": "int8_t", "uint32": "uint32_t", "uint8": "uint8_t", "bool": "uint8_t",
 }  # fmt: skip
+
+_PROTOTYPE = """\
+/* Bytes of the state: parameters, the optimiser's state, constants, random state; and where each part starts. In the
+ * file {name}.safetensors it lies behind the header, whose length the first 8 bytes tell (little-endian). */
+#define {upper}_STATE_BYTES {state_bytes}
+{offsets}
+
+/* Bytes of working memory for a number of threads. Nothing else is ever allocated. */
+#define {upper}_MEMORY_BYTES(threads) ({memory}u + (size_t)(threads) * {scratch}u)
+
+typedef struct {name} {name};
+
+/* Makes a program ready. `memory` and `state` stay the caller's, start at a multiple of 64 bytes, and are used until
+ * {name}_close. The state has been loaded by the caller, and is what a step changes. NULL if an argument cannot be. */
+{name} *{name}_open(void *memory, void *state, int threads);
+
+/* Runs one step. Steps of one program must not run at the same time. */
+void {name}_run(
+{arguments});
+
+void {name}_close({name} *program);"""
 
 
 @dataclass(frozen=True)
@@ -71,31 +93,21 @@ def interface_of(plan: Plan, name: str) -> Interface:
     """The interface of a plan; `name` is an identifier."""
     if not name.isidentifier() or not name.isascii():
         raise InternalError(f"interface: {name!r} is no C identifier")
-    stored = [(*_keyed(plan, position), position) for position in _stored(plan)]
+    stored = _stored(plan)
     # Tensors whose size keeps the next one aligned come first, the rest by element size: no gaps, all aligned.
-    stored.sort(key=lambda entry: (plan.buffers[entry[2]].nbytes % ALIGNMENT != 0, -_itemsize(plan.buffers[entry[2]])))
-    state, offset, taken = [], 0, set[str]()
-    for base, kind, position in stored:
-        key, copies = base if kind == "parameter" else f"({base})", 1
-        while key in taken:
-            copies += 1
-            key = f"{base} ({copies})"
-        taken.add(key)
+    stored.sort(key=lambda entry: (plan.buffers[entry[1]].nbytes % ALIGNMENT != 0, -_itemsize(plan.buffers[entry[1]])))
+    state, offset = [], 0
+    for key, position in stored:
         state.append(Stored(key, position, offset))
         offset += plan.buffers[position].nbytes
     return Interface(name, plan, tuple(state), _aligned(offset))
 
 
-def _stored(plan: Plan) -> Iterator[int]:
-    yield from plan.parameters
-    yield from plan.constants
-    if plan.rng >= 0:
-        yield plan.rng
-
-
-def _keyed(plan: Plan, position: int) -> tuple[str, str]:
-    buffer = plan.buffers[position]
-    return (buffer.name if buffer.space == "parameter" else buffer.space), buffer.space
+def _stored(plan: Plan) -> list[tuple[str, int]]:
+    """What the state holds, by key: parameters by their names, the rest by names in parentheses."""
+    stored = list(state_keys(plan).items())
+    stored += [(f"(constant {number})", position) for number, position in enumerate(plan.constants)]
+    return stored + ([(RANDOM, plan.rng)] if plan.rng >= 0 else [])
 
 
 def _itemsize(buffer: Buffer) -> int:
@@ -104,36 +116,18 @@ def _itemsize(buffer: Buffer) -> int:
 
 def prototype(interface: Interface) -> str:
     """The declarations, as they stand in the header and in the C file itself."""
-    name, plan, upper = interface.name, interface.plan, interface.name.upper()
+    plan, upper = interface.plan, interface.name.upper()
     labels = [_described(plan, b, i) for i, b in enumerate((*plan.inputs, *plan.outputs))]
     arguments = [f"    /* {label} */ {text}" for label, text in zip(labels, parameters(plan), strict=True)]
     offsets = [
-        f"#define {upper}_STATE_{i} {stored.offset} /* {comment(stored.key)}: {_type_text(plan.buffers[stored.buffer])} */"
-        for i, stored in enumerate(interface.state)
+        f"#define {upper}_STATE_{i} {s.offset} /* {comment(s.key)}: {_type_text(plan.buffers[s.buffer])} */"
+        for i, s in enumerate(interface.state)
     ]
-    return "\n".join(
-        [
-            "/* Bytes of the state: parameters, the optimiser's state, constants, random state; and where each starts. */",
-            f"#define {upper}_STATE_BYTES {interface.state_bytes}",
-            *offsets,
-            "",
-            "/* Bytes of working memory for a number of threads. Nothing else is ever allocated. */",
-            f"#define {upper}_MEMORY_BYTES(threads) \\",
-            f"    ({interface.memory_bytes(0)}u + (size_t)(threads) * {interface.scratch_bytes}u)",
-            "",
-            f"typedef struct {name} {name};",
-            "",
-            "/* Makes a program ready. `memory` and `state` stay the caller's, start at a multiple of 64 bytes, and are used until",
-            f" * {name}_close; the state is loaded by the caller, and is what a step changes. NULL if an argument cannot be. */",
-            f"{name} *{name}_open(void *memory, void *state, int threads);",
-            "",
-            "/* Runs one step. Steps of one program must not run at the same time. */",
-            f"void {name}_run(",
-            ",\n".join([f"    {name} *program", *arguments]) + ");",
-            "",
-            f"void {name}_close({name} *program);",
-        ]
-    )
+    return _PROTOTYPE.format(
+        name=interface.name, upper=upper, state_bytes=interface.state_bytes, offsets="\n".join(offsets),
+        memory=interface.memory_bytes(0), scratch=interface.scratch_bytes,
+        arguments=",\n".join([f"    {interface.name} *program", *arguments]),
+    )  # fmt: skip
 
 
 def parameters(plan: Plan) -> list[str]:

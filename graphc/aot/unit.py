@@ -1,6 +1,6 @@
 """The C file of a program: one translation unit with everything in it, run in process and exported alike.
 
-    headers (amalgamation.py), kernels (codegen/c_target.py), the tables of launches and stages, the interface
+headers (amalgamation.py), kernels (codegen/c_target.py), the tables of launches and stages, the interface
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def unit_text(interface: Interface, code: CTarget) -> str:
             headers.text([*code.headers, "step.h"]),
             "#ifndef GRAPHC_SINGLE_THREAD", headers.text(["execute.h"]), "#endif\n",
             "#pragma GCC visibility push(default)", prototype(interface), "#pragma GCC visibility pop\n",
-            "/* Kernels ---------------------------------------------------------------------------------------------- */",
+            "/* Kernels ------------------------------------------------------------------------------------------ */",
             code.source,
             _launch_tables(interface),
             "#ifndef GRAPHC_SINGLE_THREAD", _stage_tables(interface), "#endif\n",
@@ -156,9 +156,7 @@ def _stage_tables(interface: Interface) -> str:
         needed = f"{name}_depends_{position}" if stage.depends else "0"
         if stage.depends:
             lines.append(_array("int64_t", needed, map(str, stage.depends)))
-        entries.append(
-            f"{{{stage.first}, {stage.last}, {stage.tiles}, {stage.grain}, {needed}, {len(stage.depends)}}}"
-        )
+        entries.append(f"{{{stage.first}, {stage.last}, {stage.tiles}, {stage.grain}, {needed}, {len(stage.depends)}}}")
     return "\n".join([*lines, _array("gc_stage", f"{name}_stages", entries or ["{0}"], wide=True)])
 
 
@@ -170,11 +168,11 @@ def _driver(interface: Interface) -> str:
     inputs = [f"input{i}" for i in range(len(plan.inputs))]
     outputs = [f"output{i}" for i in range(len(plan.outputs))]
     return _DRIVER.format(
-        name=name, stages=max(1, len(stages)), stage_count=len(stages), buffers=max(1, len(plan.buffers)),
-        context_bytes=interface.context_bytes, state_bytes=interface.state_bytes, arena=", ".join(_refs(arena)) or "{0, 0}",
-        state=", ".join(_refs(state)) or "{0, 0}", arena_count=len(arena), state_count=len(state),
-        launches=len(plan.launches), arena_bytes=interface.memory_bytes(0) - interface.context_bytes,
-        scratch_bytes=interface.scratch_bytes, work=sharable_work(stages),
+        name=name, launches=len(plan.launches), buffers=max(1, len(plan.buffers)), stages=max(1, len(stages)),
+        stage_count=len(stages), work=sharable_work(stages), context_bytes=interface.context_bytes,
+        arena_bytes=interface.memory_bytes(0) - interface.context_bytes, scratch_bytes=interface.scratch_bytes,
+        arena=", ".join(_refs(arena)) or "{0, 0}", arena_count=len(arena),
+        state=", ".join(_refs(state)) or "{0, 0}", state_count=len(state), state_bytes=interface.state_bytes,
         parameters=", ".join([f"{name} *program", *parameters(plan)]),
         bind="\n".join(_bind(plan, inputs, outputs)), finish="".join(_finish(plan, outputs)),
     )  # fmt: skip

@@ -21,7 +21,7 @@ from graphc.errors import DTypeError, FormatError, InputError, ShapeError
 from graphc.ir.types import DTYPES
 from graphc.ops.tensor import Parameter, checked_value
 
-__all__ = ["load_arrays", "read_state", "save_arrays", "write_state"]
+__all__ = ["SAFETENSORS_NAMES", "load_arrays", "read_state", "save_arrays", "write_state"]
 
 Array = np.ndarray[Any, Any]
 
@@ -37,6 +37,7 @@ _DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+SAFETENSORS_NAMES = {name: theirs for theirs, name in _DTYPES.items()}  # by the names of our dtypes
 
 
 def read_state(state: Mapping[str, Parameter]) -> dict[str, Array]:

@@ -20,9 +20,9 @@ from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, prim
 from graphc.ops.tensor import Parameter, Tensor
 
 __all__ = [
-    "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes", "broadcast_to", "build_node",
-    "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke", "normalize_axes", "normalize_axis",
-    "ones_like", "operands", "scalar_like", "zeros", "zeros_like",
+    "aligned_copy", "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes",
+    "broadcast_to", "build_node", "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke",
+    "normalize_axes", "normalize_axis", "ones_like", "operands", "scalar_like", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -47,11 +47,12 @@ def apply_parameter(name: str, value: Any, *, trainable: bool) -> Parameter:
     """A new parameter whose storage is a 64-byte aligned copy of the array `value`. No two calls give the same."""
     attrs = {"name": name, "uid": next_serial(), "shape": value.shape, "dtype": dtype_of(value.dtype)}
     node = intern(Parameter, "parameter", (), attrs, OPS["parameter"].infer(**attrs))
-    node.storage, node.trainable, node.location = _aligned_copy(value), trainable, capture()
+    node.storage, node.trainable, node.location = aligned_copy(value), trainable, capture()
     return node
 
 
-def _aligned_copy(value: Any) -> Any:
+def aligned_copy(value: Any) -> Any:
+    """A copy of the array `value` that starts at a multiple of 64 bytes."""
     block = np.empty(value.nbytes + 64, np.uint8)
     storage: Any = np.ndarray(value.shape, value.dtype, buffer=block, offset=-block.ctypes.data % 64)
     storage[...] = value

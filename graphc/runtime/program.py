@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
-from graphc.errors import InputError
+import numpy as np
+
+from graphc.errors import BackendError, InputError
 from graphc.runtime.argument import Argument
 from graphc.runtime.binding import Binding
 from graphc.runtime.executor import Executor
 from graphc.runtime.memory_report import MemoryReport, memory_report
 from graphc.runtime.plan import Plan
 from graphc.runtime.profile import Profile, profile_of
+from graphc.runtime.state import state_keys
 
 __all__ = ["Engine", "Program"]
 
@@ -40,7 +44,8 @@ class Program:
 
     `engine` runs it; `plan` is what the engine was made from, or None where there is none. `structure` ("array",
     "list" or "dict") says how results are handed back. `parameters` are the arrays that outlive the calls, which are
-    protected from being used as `out=`. `source` is the text of the kernels, for people to read.
+    protected from being used as `out=`. `source` is the text of the kernels, for people to read. `exporter` writes the
+    program to files.
 
     >>> step(x_batch, y_batch)                     # by position, in the order of `inputs`
     >>> step(x=x_batch, y=y_batch)                 # by name
@@ -58,12 +63,15 @@ class Program:
         plan: Plan | None = None,
         parameters: Sequence[Any] = (),
         source: str = "",
+        exporter: Callable[[Path, str | None], None] | None = None,
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.backend = backend
         self.plan = plan
         self.source = source
+        self.structure = structure
+        self._exporter = exporter
         self._engine = engine
         self._parameters = tuple(parameters)
         self._binding = Binding(self.inputs, self.outputs, structure, self._parameters)
@@ -128,6 +136,47 @@ class Program:
         given = sum(argument.nbytes for argument in self.inputs)
         results = sum(argument.nbytes for argument in self.outputs)
         return MemoryReport(parameter, 0, given, results, 0, 0, 0, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The values of the program's parameters and states by name, copied. A name met again has a number: `w (2)`."""
+        with self._turn():
+            return {name: array.copy() for name, array in self._named().items()}
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Set the program's parameters and states, all or none. Raises InputError, which names what does not fit."""
+        held = self._named()
+        if set(values) != set(held):
+            wrong = ", ".join(sorted(repr(name) for name in set(values) ^ set(held)))
+            raise InputError(
+                f"these names are missing or unexpected: {wrong}; the state has {', '.join(held) or 'none'}"
+            )
+        arrays = {name: np.asarray(value) for name, value in values.items()}
+        for name, array in arrays.items():
+            if array.shape != held[name].shape or array.dtype != held[name].dtype:
+                expected, came = (f"{a.dtype}{list(a.shape)}" for a in (held[name], array))
+                raise InputError(f"{name!r} should be {expected}, got {came}")
+        with self._turn():
+            for name, array in arrays.items():
+                held[name][...] = array
+
+    def _named(self) -> dict[str, Any]:
+        if self.plan is None:
+            raise InputError(f"the {self.backend} backend has no named state; read the parameters' own values")
+        return dict(zip(state_keys(self.plan), self._parameters, strict=True))
+
+    def export(self, path: str | os.PathLike[str], *, isa: str | None = None) -> None:
+        """Write the program as a C library that needs neither Python nor graphc, with its present state.
+
+        `export("build/step")` writes to the folder `build`: `step.c` and `step.h`, the program and how it is called;
+        `step.so`, the same compiled; `step.safetensors`, parameters, optimiser state and constants; `step.json`, the
+        manifest that `gx.load` reads. `isa` is the instruction set level: "baseline", "avx2" or "avx512" (this machine's
+        by default; compilers' names such as "x86-64-v3" are understood).
+
+        Raises BackendError (no compiler, an unknown level, a name that is no C identifier), OSError.
+        """
+        if self._exporter is None:
+            raise BackendError("this program was loaded from files, which are its export; copy them")
+        self._exporter(Path(path), isa)
 
     def profile(self, /, *arrays: Any, runs: int = 10, **named: Any) -> Profile:
         """The time of each launch, median of `runs` steps on one thread. Parameters and the step stay as they are.

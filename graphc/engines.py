@@ -1,0 +1,181 @@
+"""From a checked graph to a `Program`, one function for each backend; and programs to files and back.
+
+`automatic` takes the C engine where a compiler works, else, with one warning, the Cython engine. The environment
+variable GRAPHC_BACKEND says what "auto" is instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphc.aot.bundle import random_state, read_bundle, write_bundle
+from graphc.aot.interface import RANDOM, Interface, interface_of
+from graphc.aot.unit import header_text, unit_text
+from graphc.assembly.plan import Assembled
+from graphc.codegen.c_target import CTarget
+from graphc.errors import BackendError
+from graphc.ir.graph import Graph
+from graphc.ir.types import DTYPES, TensorType
+from graphc.ops.build import aligned_copy
+from graphc.ops.reference import evaluate
+from graphc.ops.tensor import Parameter
+from graphc.passes import resolve_marks
+from graphc.pipeline import compile_plan
+from graphc.runtime.argument import Argument
+from graphc.runtime.build import build
+from graphc.runtime.compiler import compiler_or_reason, find_compiler, warn_of_fallback
+from graphc.runtime.executor import Executor
+from graphc.runtime.interpreter import Interpreter
+from graphc.runtime.isa import chosen_level, kernels, usable_levels
+from graphc.runtime.library import load_image
+from graphc.runtime.program import Program
+from graphc.version import __version__
+
+__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "load"]
+
+VARIABLE = "GRAPHC_BACKEND"
+_LEVELS = {"x86-64": "baseline", "x86-64-v3": "avx2", "x86-64-v4": "avx512"}  # by the compilers' names
+IN_PROCESS = "program"  # what a program is called that is compiled to be run here
+
+
+def automatic(graph: Graph, structure: str, threads: int, seed: int) -> Program:
+    """The fastest engine that works here."""
+    wanted = os.environ.get(VARIABLE) or "auto"
+    if wanted != "auto":
+        if wanted not in ENGINES:
+            raise BackendError(f"{VARIABLE}={wanted} names no backend; choose from {', '.join(BACKENDS)}")
+        return ENGINES[wanted](graph, structure, threads, seed)
+    reason = compiler_or_reason()
+    if not isinstance(reason, str):
+        try:
+            return compiled(graph, structure, threads, seed)
+        except BackendError as error:
+            reason = str(error)
+    warn_of_fallback(reason)
+    return tiled(graph, structure, threads, seed)
+
+
+def compiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
+    """The C engine. Raises BackendError where no compiler works."""
+    compiler, target = find_compiler(), CTarget()
+    assembled = compile_plan(graph, target)
+    unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
+    library = build(unit, level=chosen_level(), compiler=compiler)
+    return _program(graph, structure, assembled, load_image(library, IN_PROCESS), "c", threads, seed)
+
+
+def tiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
+    """The Cython engine: prebuilt kernels and the tile machine."""
+    return _program(graph, structure, compile_plan(graph), kernels().table, "cython", threads, seed)
+
+
+def _program(
+    graph: Graph, structure: str, assembled: Assembled, code: Any, backend: str, threads: int, seed: int
+) -> Program:
+    storage = [parameter.storage for parameter in assembled.parameters]
+    program = Program(
+        Executor(assembled.plan, storage, assembled.constants, code, threads, seed), *_arguments(graph), structure,
+        backend=backend, plan=assembled.plan, parameters=storage, source=assembled.source,
+        exporter=lambda path, level: _export(graph, program, path, level),
+    )  # fmt: skip
+    return program
+
+
+def interpreted(graph: Graph, structure: str, threads: int, seed: int) -> Program:
+    """The reference: the interpreter of the tensor graph."""
+    plain = resolve_marks(graph)
+    targets = [target.storage for target, _ in plain.updates if isinstance(target, Parameter)]
+
+    def run(arrays: list[Any], seed: int, step: int) -> list[Any]:
+        return evaluate(plain.results, dict(zip(plain.inputs, arrays, strict=True)), seed=seed, step=step)
+
+    program = Program(
+        Interpreter(run, targets, seed), *_arguments(graph), structure, backend="numpy",
+        parameters=[node.storage for node in plain.nodes if isinstance(node, Parameter)],
+        exporter=lambda path, level: _export(graph, program, path, level),
+    )  # fmt: skip
+    return program
+
+
+def _arguments(graph: Graph) -> tuple[list[Argument], list[Argument]]:
+    """What the program takes and gives."""
+    given = [Argument(node.attrs["name"], node.type, str(node.location or "")) for node in graph.inputs]
+    pairs = zip(graph.names, graph.outputs, strict=True)
+    return given, [Argument(name, node.type, str(node.location or "")) for name, node in pairs]
+
+
+ENGINES: dict[str, Callable[[Graph, str, int, int], Program]] = {
+    "auto": automatic, "c": compiled, "cython": tiled, "numpy": interpreted,
+}  # fmt: skip
+BACKENDS = tuple(ENGINES)
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+def _export(graph: Graph, program: Program, path: Path, level: str | None) -> None:
+    compiler, target, level = find_compiler(), CTarget(), _LEVELS.get(level or "", level) or chosen_level()
+    assembled = compile_plan(graph, target)
+    interface = interface_of(assembled.plan, _identifier(path.name))
+    unit = unit_text(interface, target)
+    files = {"c": unit.encode(), "h": header_text(interface).encode()}
+    files["so"] = build(unit, level=level, compiler=compiler).read_bytes()
+    description = {
+        "graphc": __version__, "compiler": compiler.version, "flags": list(compiler.flags(level)),
+        "level": level, "threads": program.threads, "structure": program.structure,
+    }  # fmt: skip
+    write_bundle(path.parent, interface, files, _state_arrays(interface, assembled, program), description)
+
+
+def _identifier(name: str) -> str:
+    if not name.isidentifier() or not name.isascii():
+        raise BackendError(
+            f"the last part of an export's path becomes the prefix of its C functions: {name!r} is no C identifier"
+        )
+    return name
+
+
+def _state_arrays(interface: Interface, assembled: Assembled, program: Program) -> list[Any]:
+    plan = interface.plan
+    held: dict[int, Any] = dict(zip(plan.parameters, (p.storage for p in assembled.parameters), strict=True))
+    held.update(zip(plan.constants, assembled.constants, strict=True))
+    held[plan.rng] = np.array([program.seed, program.step], np.uint64)
+    return [held[stored.buffer] for stored in interface.state]
+
+
+def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program:
+    """The program that `Program.export` or `graphc compile` wrote to `path`, with its initial state.
+
+    `path` is what was given to export, or a folder that holds one program. `threads` is how many a step may use (as
+    when it was compiled, by default). The library is a program that runs in this process: only load what you trust.
+    Its parameters are its own: `state_dict` reads them, `load_state_dict` sets them.
+
+    Raises FormatError (a damaged or foreign file), BackendError (instructions that this processor lacks), OSError.
+
+    >>> step.export("build/step")
+    >>> again = gx.load("build/step")
+    """
+    bundle = read_bundle(Path(path))
+    if bundle.level not in usable_levels():
+        raise BackendError(
+            f"{os.fspath(path)} was compiled for instruction set level {bundle.level!r}; usable here: "
+            f"{', '.join(usable_levels())}; export it for one of these, or compile its C file here"
+        )
+    arrays = {bundle.keys[key]: aligned_copy(array) for key, array in bundle.state.items() if key != RANDOM}
+    plan, (seed, step) = bundle.plan, random_state(bundle)
+    storage = [arrays[position] for position in plan.parameters]
+    constants = [arrays[position] for position in plan.constants]
+    image = load_image(bundle.library, bundle.name)
+    engine = Executor(plan, storage, constants, image, threads or bundle.threads, seed)
+    engine.step = step
+    arguments = [
+        Argument(name, TensorType(DTYPES[plan.buffers[position].dtype], plan.buffers[position].shape))
+        for name, position in zip(plan.names, (*plan.inputs, *plan.outputs), strict=True)
+    ]
+    count = len(plan.inputs)
+    return Program(
+        engine, arguments[:count], arguments[count:], bundle.structure, backend="c", plan=plan, parameters=storage
+    )
