@@ -20,7 +20,7 @@ from graphc import __version__
 from graphc.api import BACKENDS
 from graphc.commands.bench import bench
 from graphc.commands.checking import check
-from graphc.commands.doctor import examine
+from graphc.commands.doctor import clear_cache, examine
 from graphc.commands.exporting import export
 from graphc.commands.inspection import SECTIONS, inspect
 from graphc.commands.target import FORMS, TargetError, load_target
@@ -73,7 +73,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    return examine(Console())
+    return clear_cache(Console()) if options.clear_cache else examine(Console())
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -151,7 +151,10 @@ def _add_compile(commands: Any) -> None:
 
 
 def _add_doctor(commands: Any) -> None:
-    _command(commands, "doctor", _doctor, "tell what is installed, what was chosen and why, and test it", "")
+    parser = _command(commands, "doctor", _doctor, "tell what is installed, what was chosen and why, and test it", "")
+    parser.add_argument(
+        "--clear-cache", action="store_true", help="remove the compiled programs from the cache instead"
+    )
 
 
 def _add_inspect(commands: Any) -> None:

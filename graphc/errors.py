@@ -1,4 +1,4 @@
-"""The error classes users see.
+"""The error classes users see, and the warning.
 
 Every error that graphc raises on purpose derives from `GraphcError`, and also from the built-in class a NumPy
 user would expect (`ValueError`, `TypeError`, ...). A message says what was asked, what came, why it cannot be and
@@ -16,6 +16,7 @@ __all__ = [
     "GradientError",
     "GraphError",
     "GraphcError",
+    "GraphcWarning",
     "InputError",
     "InternalError",
     "MemoryBudgetError",
@@ -68,6 +69,10 @@ class MemoryBudgetError(GraphcError, MemoryError):
 
 class InternalError(GraphcError, AssertionError):
     """A fault of graphc: a pass broke a promise. The message names the pass and shows the neighbourhood."""
+
+
+class GraphcWarning(UserWarning):
+    """Something works less well than it could here. The message says why, and how to mend it."""
 
 
 E = TypeVar("E", bound=GraphcError)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import graphc as gx
@@ -27,8 +28,10 @@ from graphc import nn, optim
 from graphc.kernels import cpu
 from graphc.kernels.cpu.features import has_avx2, has_avx512
 from graphc.runtime import isa
+from graphc.runtime.cache import FOLDER, Statistics, open_cache
+from graphc.runtime.compiler import Compiler, try_compilers
 
-__all__ = ["examine", "self_test"]
+__all__ = ["clear_cache", "examine", "self_test"]
 
 Array = np.ndarray[Any, Any]
 
@@ -46,7 +49,8 @@ _COMMAND = [sys.executable, "-P", "-m", "graphc.commands.doctor"]
 
 def examine(console: Console) -> int:
     """Print the report; 0 if everything that graphc needs works here, else 1."""
-    for title, rows in (("system", _system()), ("packages", _packages()), ("kernels", _kernels())):
+    facts = {"system": _system(), "packages": _packages(), "kernels": _kernels(), "C compiler": _compiler()}
+    for title, rows in facts.items():
         _section(console, title, rows)
     results = [("numpy", *_run_apart("numpy", {}))]
     results += [(f"cython, {level}", *_run_apart("cython", {isa.VARIABLE: level})) for level in isa.usable_levels()]
@@ -56,18 +60,23 @@ def examine(console: Console) -> int:
     return 0 if healthy else 1
 
 
+def clear_cache(console: Console) -> int:
+    """Remove every compiled program from the cache, and say what that was; 0."""
+    removed = open_cache().clear()
+    console.print(f"removed {_libraries(removed)} from {removed.folder}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
 def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 2))
     for name, text in rows:
-        table.add_row(name, text)
+        table.add_row(escape(name), escape(text))
     console.print(table, highlight=False)
     console.print()
 
 
 # What is there ---------------------------------------------------------------------------------------------------
 def _system() -> list[tuple[str, str]]:
-    compilers = [shutil.which(name) for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name]
-    compiler = next(filter(None, compilers), "none found; none is needed, the kernels are prebuilt")
     return [
         ("graphc", f"{gx.__version__} in {Path(gx.__file__).parent}"),
         ("Python", f"{platform.python_version()} in {sys.prefix}"),
@@ -77,7 +86,6 @@ def _system() -> list[tuple[str, str]]:
             "threads",
             f"{_threads()} of {os.cpu_count()} are for this process; a program takes all of them by default",
         ),
-        ("C compiler", compiler),
     ]
 
 
@@ -121,6 +129,29 @@ def _kernels() -> list[tuple[str, str]]:
     except gx.errors.BackendError as error:
         chosen = f"none: {error}"
     return [*rows, ("chosen", chosen), ("backend", 'backend="auto" is "cython"')]
+
+
+def _compiler() -> list[tuple[str, str]]:
+    """The compilers that were tried out, and the cache of what they made."""
+    try:
+        tried, cache = try_compilers(), open_cache().statistics()
+    except gx.errors.BackendError as error:
+        return [("none", str(error))]
+    rows = [
+        (shlex.join(found.command), f"{found.version}: works")
+        if isinstance(found, Compiler)
+        else ("does not work", found)
+        for found in tried
+    ]
+    used = f"{_libraries(cache)}, of at most {cache.limit / 2**20:.0f} MiB; {FOLDER}= names another folder"
+    return [
+        *(rows or [("none found", "none is needed, the kernels are prebuilt")]),
+        ("cache", f"{cache.folder}: {used}"),
+    ]
+
+
+def _libraries(cache: Statistics) -> str:
+    return f"{cache.entries} {'program' if cache.entries == 1 else 'programs'} of {cache.bytes / 2**20:.1f} MiB"
 
 
 # Whether it works ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The digits network trained from C: the exported training step, and a C program around it.
 
-Run it with `python -m graphc.examples.digits_in_c [DIR]`: it exports the step to DIR, writes the data to a file, compiles
-`train_digits.c`, trains with it, and trains again from Python. The losses agree to the last bit.
+Run it with `python -m graphc.examples.digits_in_c [DIR]`: it exports the step to DIR, writes the data to a file,
+compiles `train_digits.c`, trains with it, and trains again from Python. The losses agree to the last bit.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def build_trainer(folder: Path, compiler: str = "cc") -> Path:
 
 def train_in_c(program: Path, folder: Path, epochs: int, threads: int = 2) -> list[float]:
     """Run the trainer; the loss of each step. It leaves the trained state in folder/step.safetensors."""
-    command = [program.resolve(), "step.safetensors", "digits.bin", str(epochs), str(threads)]
+    command = [str(program.resolve()), "step.safetensors", "digits.bin", str(epochs), str(threads)]
     result = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     return [float.fromhex(line) for line in result.stdout.split()]
 
@@ -69,8 +69,9 @@ def main(folder: Path, epochs: int = 10) -> None:
     export(folder, build(), epochs * count)
     python = train_in_python(folder, digits, epochs)
     native = train_in_c(build_trainer(folder), folder, epochs)
-    print(f"C:      loss {native[0]:.4f} → {native[-1]:.4f} in {len(native)} steps")
-    print(f"Python: loss {python[0]:.4f} → {python[-1]:.4f}; {'equal' if python == native else 'NOT equal'} to the last bit")
+    for name, losses in (("C", native), ("Python", python)):
+        print(f"{name + ':':<8} loss {losses[0]:.4f} → {losses[-1]:.4f} in {len(losses)} steps")
+    print("equal to the last bit" if python == native else "NOT equal")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from types import ModuleType
 from graphc.errors import BackendError
 from graphc.kernels import cpu
 
-__all__ = ["VARIABLE", "kernels", "usable_levels"]
+__all__ = ["VARIABLE", "chosen_level", "kernels", "usable_levels"]
 
 VARIABLE = "GRAPHC_ISA"
 
@@ -20,6 +20,14 @@ VARIABLE = "GRAPHC_ISA"
 def usable_levels() -> tuple[str, ...]:
     """The levels that can be used here, plainest first."""
     return cpu.supported_levels()  # type: ignore[no-any-return]
+
+
+def chosen_level() -> str:
+    """The level that GRAPHC_ISA names, or the widest. Raises BackendError if it cannot be used here."""
+    levels = usable_levels()
+    if os.environ.get(VARIABLE) or not levels:
+        return str(kernels().level)
+    return levels[-1]
 
 
 def kernels(level: str | None = None) -> ModuleType:

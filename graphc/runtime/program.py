@@ -169,8 +169,8 @@ class Program:
 
         `export("build/step")` writes to the folder `build`: `step.c` and `step.h`, the program and how it is called;
         `step.so`, the same compiled; `step.safetensors`, parameters, optimiser state and constants; `step.json`, the
-        manifest that `gx.load` reads. `isa` is the instruction set level: "baseline", "avx2" or "avx512" (this machine's
-        by default; compilers' names such as "x86-64-v3" are understood).
+        manifest that `gx.load` reads. `isa` is the instruction set level: "baseline", "avx2" or "avx512", or as
+        compilers call them, such as "x86-64-v3"; this machine's by default.
 
         Raises BackendError (no compiler, an unknown level, a name that is no C identifier), OSError.
         """

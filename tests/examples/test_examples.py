@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import graphc.examples
-from graphc.examples import char_model, digits_cnn, digits_mlp, torch_twin, worked_example, xor
+from graphc.examples import char_model, digits_cnn, digits_in_c, digits_mlp, torch_twin, worked_example, xor
 from graphc.examples.digits import batches, classifier, load_digits, train, training_step
 
 BACKENDS = ("numpy", "cython")
@@ -52,6 +53,19 @@ def test_digits_are_split_and_scaled():
     images, labels = next(batches(digits, 32, np.random.default_rng(0), shift=1))
     assert (images.shape, labels.shape) == ((32, 1, 8, 8), (32,))
     assert len(list(batches(digits, 64, np.random.default_rng(0)))) == 22
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_digits_are_trained_from_c(tmp_path):
+    pytest.importorskip("sklearn")
+    digits, epochs = load_digits(), 3
+    count = digits_in_c.write_data(tmp_path / "digits.bin", digits)
+    digits_in_c.export(tmp_path, digits_mlp.build(), epochs * count)
+    python = digits_in_c.train_in_python(tmp_path, digits, epochs)
+    trainer = digits_in_c.build_trainer(tmp_path)
+    assert digits_in_c.train_in_c(trainer, tmp_path, epochs) == python
+    assert python[-1] < 0.3 * python[0]
+    assert digits_in_c.train_in_c(trainer, tmp_path, 1, threads=1)[0] < 0.5 * python[0]  # the state was written back
 
 
 @pytest.mark.parametrize(("example", "accuracy"), [(digits_mlp, 0.9), (digits_cnn, 0.93)])
