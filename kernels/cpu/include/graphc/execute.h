@@ -1,9 +1,10 @@
 /* The walker of launch lists: how a step is run by several threads.
  *
  * Launches are grouped into stages: a launch with several tiles is a stage of its own, neighbouring small launches form
- * one stage that is run by a single thread. Every thread walks the same list of stages. A stage is entered once the
- * stages it depends on are done; its tiles are handed out by an atomic counter, `grain` at a time. What a tile computes
- * does not depend on who runs it, so the bits are the same for any number of threads.
+ * one stage that is run by a single thread. Every thread walks the same list of stages. A stage starts once the stages
+ * it depends on are done; a thread that would have to wait looks a little ahead for one that may start already. Tiles are
+ * handed out by an atomic counter, `grain` at a time. What a tile computes does not depend on who runs it, so the bits are
+ * the same for any number of threads.
  *
  * No allocation, no Python. Waiting spins briefly, then sleeps.
  */
@@ -70,37 +71,59 @@ static void gc_team_wake(gc_team *team) {
     }
 }
 
-/* Wait until `stage` may start; 0 if by then others have taken all of it. No tile is claimed while waiting, so that the
- * thread which finishes the last dependency can go straight on. */
-static int gc_stage_enter(gc_team *team, int64_t stage) {
-    for (int64_t i = 0; i < team->stages[stage].depend_count; i++) {
-        const int64_t needed = team->stages[stage].depends[i];
-        for (int round = 0; !gc_stage_done(team, needed);) {
-            if (gc_stage_taken(team, stage))
-                return 0;
-            if (!gc_spin(&round))
-                gc_team_sleep(team, needed);
-        }
-    }
-    return !gc_stage_taken(team, stage);
+/* The first stage that `stage` still waits for, or -1. */
+static inline int64_t gc_stage_waits_for(const gc_team *team, int64_t stage) {
+    for (int64_t i = 0; i < team->stages[stage].depend_count; i++)
+        if (!gc_stage_done(team, team->stages[stage].depends[i]))
+            return team->stages[stage].depends[i];
+    return -1;
 }
 
-static void gc_stage_run(gc_team *team, int64_t position, char *scratch) {
+/* Take the next tiles of a stage and run them; 0 if others have taken them all. */
+static int gc_stage_step(gc_team *team, int64_t position, char *scratch) {
     const gc_step *const step = &team->step;
     const gc_stage *const stage = &team->stages[position];
     gc_progress *const progress = &team->progress[position];
-    for (;;) {
-        const int64_t first = atomic_fetch_add(&progress->taken, stage->grain);
-        if (first >= stage->tiles)
+    const int64_t first = atomic_fetch_add(&progress->taken, stage->grain);
+    if (first >= stage->tiles)
+        return 0;
+    const int64_t last = first + stage->grain < stage->tiles ? first + stage->grain : stage->tiles;
+    if (stage->last - stage->first == 1)
+        gc_launch_run(&step->launches[stage->first], step->buffers, scratch, first, last);
+    else
+        for (int64_t i = stage->first; i < stage->last; i++)
+            gc_launch_run(&step->launches[i], step->buffers, scratch, 0, step->launches[i].tiles);
+    if (atomic_fetch_add(&progress->done, last - first) + last - first >= stage->tiles)
+        gc_team_wake(team);
+    return 1;
+}
+
+/* How many stages beyond one that must wait are looked at for something to do meanwhile. */
+#define GC_LOOK_AHEAD 16
+
+/* Run tiles of a later stage that may start already; 0 if there is none near. */
+static int gc_stage_ahead(gc_team *team, int64_t stage, char *scratch) {
+    const int64_t end = stage + 1 + GC_LOOK_AHEAD < team->stage_count ? stage + 1 + GC_LOOK_AHEAD : team->stage_count;
+    for (int64_t i = stage + 1; i < end; i++)
+        if (!gc_stage_taken(team, i) && gc_stage_waits_for(team, i) < 0 && gc_stage_step(team, i, scratch))
+            return 1;
+    return 0;
+}
+
+/* Help with a stage until all of it is taken. No tile of it is claimed while waiting, so that the thread which finishes
+ * the last dependency can go straight on. */
+static void gc_stage_run(gc_team *team, int64_t stage, char *scratch) {
+    for (int round = 0; !gc_stage_taken(team, stage);) {
+        const int64_t needed = gc_stage_waits_for(team, stage);
+        if (needed < 0) {
+            while (gc_stage_step(team, stage, scratch))
+                ;
             return;
-        const int64_t last = first + stage->grain < stage->tiles ? first + stage->grain : stage->tiles;
-        if (stage->last - stage->first == 1)
-            gc_launch_run(&step->launches[stage->first], step->buffers, scratch, first, last);
-        else
-            for (int64_t i = stage->first; i < stage->last; i++)
-                gc_launch_run(&step->launches[i], step->buffers, scratch, 0, step->launches[i].tiles);
-        if (atomic_fetch_add(&progress->done, last - first) + last - first >= stage->tiles)
-            gc_team_wake(team);
+        }
+        if (gc_stage_ahead(team, stage, scratch))
+            round = 0;
+        else if (!gc_spin(&round))
+            gc_team_sleep(team, needed);
     }
 }
 
@@ -108,8 +131,7 @@ static void gc_team_walk(void *context, int thread) {
     gc_team *team = context;
     char *scratch = team->step.scratch + thread * team->step.scratch_stride;
     for (int64_t i = atomic_load(&team->head); i < team->stage_count; i++) {
-        if (gc_stage_enter(team, i))
-            gc_stage_run(team, i, scratch);
+        gc_stage_run(team, i, scratch);
         atomic_store_explicit(&team->head, i + 1, memory_order_release); /* a hint; going back does no harm */
     }
 }

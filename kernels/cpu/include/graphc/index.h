@@ -98,7 +98,7 @@ GC_EACH_NUMBER(GC_SCATTER_ADD)
 #define GC_BELOW(value, best) (((value) < (best)) | (((value) != (value)) & ((best) == (best))))
 
 #define GC_EXTREME(NAME, BETTER, TAG, TYPE, WIDE, FROM)                                                           \
-    static void gc_##NAME##_##TAG(const gc_call *call, int64_t tile) {                                            \
+    GC_KERNEL gc_##NAME##_##TAG(const gc_call *call, int64_t tile) {                                            \
         const int64_t *p = call->params, extent = p[1], inner = p[2];                                             \
         const gc_index_tile t = gc_index_tile_of(p[0], inner, p[3], p[4], tile);                                  \
         WIDE *restrict best = (WIDE *)call->scratch;                                                              \

@@ -1,0 +1,43 @@
+"""Exported programs without Python: the same bits as in process, and nothing for sanitizers to complain about."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.aot.programs import PROGRAMS, arrays_for
+from tests.aot.standalone import SANITIZERS, build_runner, run
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+STEPS = 4
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_same_bits_as_in_process(name: str, tmp_path: Path) -> None:
+    program = PROGRAMS[name]("c")
+    arrays = arrays_for(program)
+    flags = [flag for flag in _level_flags() if not flag.startswith(("-shared", "-fPIC"))]
+    runner = build_runner(program, tmp_path, flags)
+    for threads in (1, 2):
+        found, _ = run(program, runner, arrays, steps=STEPS, threads=threads)
+        again = PROGRAMS[name]("c")
+        for outputs in found:
+            answer = again(*arrays)
+            expected = list(answer.values()) if isinstance(answer, dict) else [answer]
+            assert [a.tobytes() for a in outputs] == [a.tobytes() for a in expected]
+
+
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
+    program = PROGRAMS["training"]("c")
+    runner = build_runner(program, tmp_path, SANITIZERS[sanitizer])
+    run(program, runner, arrays_for(program), steps=STEPS, threads=3)
+
+
+def _level_flags() -> tuple[str, ...]:
+    from graphc.runtime.compiler import find_compiler
+    from graphc.runtime.isa import chosen_level
+
+    return find_compiler().flags(chosen_level())
