@@ -140,7 +140,7 @@ def test_an_epilogue_may_read_what_its_kernel_wrote() -> None:
     plan = replace(plan, programs=((1,),), launches=(launch, *plan.launches[1:]))
     assert verify(plan) is plan
     with pytest.raises(InternalError, match="before anything has written it"):
-        verify(edit(plan, 0, kernel="tile"))
+        verify(edit(plan, 0, kernel="tile", operands=()))
 
 
 def test_an_epilogue_may_write_in_the_place_of_what_its_kernel_wrote() -> None:
