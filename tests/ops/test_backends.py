@@ -1,14 +1,23 @@
-"""Every backend against the reference: all cases of the table, the gradients under them, and special values."""
+"""Every backend against the reference: all cases of the table, the gradients under them, and special values.
+
+Compiling all cases to C takes half an hour; a sample of them, one case of every function, is compiled always, and all
+with GRAPHC_TEST_FULL=1.
+"""
 
 from __future__ import annotations
+
+import os
+import shutil
 
 import numpy as np
 import pytest
 
-from graphc.api import BACKENDS, compile
+from graphc.api import compile
+from graphc.engines import BACKENDS
 from graphc.ops.record import FUNCTIONS
 from graphc.ops.reference import evaluate
 from tests.ops.helpers import (
+    Case,
     build,
     cases,
     difference,
@@ -21,19 +30,24 @@ from tests.ops.helpers import (
 )  # fmt: skip
 
 NAMES = sorted(FUNCTIONS)
-COMPILED = [backend for backend in BACKENDS if backend != "auto"]
+FULL = bool(os.environ.get("GRAPHC_TEST_FULL"))
+TOGETHER = 16  # functions whose sampled cases are compiled to one C program
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+COMPILED = [
+    pytest.param(backend, marks=needs_compiler if backend == "c" else ()) for backend in BACKENDS if backend != "auto"
+]
 ELEMENTWISE = [name for name in NAMES if elementwise_arity(name) in (1, 2)]
 
 
-@pytest.mark.parametrize("backend", COMPILED)
-@pytest.mark.parametrize("name", NAMES)
-def test_backend_agrees_with_the_reference(name: str, backend: str) -> None:
-    """One program holds all cases of a function, and the gradients of those in float64 and float32.
+def one_case(name: str) -> Case:
+    """A case of a function; the dtype and the sample are other ones for each function."""
+    all_of_it, position = cases(FUNCTIONS[name]), NAMES.index(name)
+    return all_of_it[position * 7 % len(all_of_it)]
 
-    The interpreter calls the reference, so one dtype shows that programs reach it.
-    """
-    dtypes = FUNCTIONS[name].dtypes[:1] if backend == "numpy" else None
-    built = [build(case) for case in cases(FUNCTIONS[name], dtypes)]
+
+def check(chosen: list[Case], backend: str) -> None:
+    """Compile all cases to one program, with their gradients in float64 and float32, and compare with the reference."""
+    built = [build(case) for case in chosen]
     rows = [(item, list(item.outputs) + first_gradients(item)) for item in built]
     inputs = [tensor for item in built for tensor in item.inputs]
     program = compile(inputs, [result for _, results in rows for result in results], backend=backend)
@@ -44,6 +58,28 @@ def test_backend_agrees_with_the_reference(name: str, backend: str) -> None:
         found = [difference(next(got), array, precision(item.case)) for array in expected]
         faults += [f"{item.case}\n    result {i}: {fault}" for i, fault in enumerate(found) if fault]
     assert not faults, report(faults)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cython_agrees_with_the_reference(name: str) -> None:
+    check(cases(FUNCTIONS[name]), "cython")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_programs_of_the_interpreter_reach_the_reference(name: str) -> None:
+    check(cases(FUNCTIONS[name], FUNCTIONS[name].dtypes[:1]), "numpy")
+
+
+@needs_compiler
+@pytest.mark.parametrize("start", range(0, len(NAMES), TOGETHER))
+def test_c_agrees_with_the_reference_on_a_sample(start: int) -> None:
+    check([one_case(name) for name in NAMES[start : start + TOGETHER]], "c")
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", NAMES if FULL else [])
+def test_c_agrees_with_the_reference(name: str) -> None:
+    check(cases(FUNCTIONS[name]), "c")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
