@@ -1,0 +1,50 @@
+"""What a kernel costs, and how its work is cut into units for threads: shared by the tile machine and the C printer.
+
+Costs count scalar operations and depend on the kernel alone, so the units, and with them the results, do so too.
+"""
+
+from __future__ import annotations
+
+import math
+
+from graphc.codegen.tile_words import names
+from graphc.ir.types import DType
+from graphc.lower.kernel import Compute, Iota, Literal, Load, Random, Reduce, Statement, Store
+
+__all__ = ["GRAIN", "MEMORY_COST", "operation_cost", "share_of", "statement_cost"]
+
+GRAIN = 800_000  # scalar operations of one unit of parallel work: some 40 microseconds
+MEMORY_COST = 3  # of a load or store
+_DEAR = {
+    **dict.fromkeys(("divide", "sqrt", "floor", "ceil", "round", "trunc", "to_i64", "random"), 4),
+    **dict.fromkeys(names("exp exp2 log tanh sigmoid erf sin cos"), 12),
+    **dict.fromkeys(names("expm1 log2 log10 log1p tan asin acos atan sinh cosh tanh asinh acosh atanh erfc softplus"), 30),
+    **dict.fromkeys(("power", "atan2", "floor_divide", "remainder"), 60),
+}
+
+
+def operation_cost(op: str) -> int:
+    """Scalar operations of one element of an op."""
+    return _DEAR.get(op, 1)
+
+
+def statement_cost(statement: Statement, dtype: DType) -> int:
+    """Scalar operations of one element of a statement whose arguments are of `dtype`."""
+    match statement:
+        case Load() | Store():
+            return MEMORY_COST
+        case Literal():
+            return 0
+        case Random():
+            return operation_cost("random")
+        case Compute(op) | Reduce(op):
+            return operation_cost(op) * (2 if dtype.name in ("float64", "int64") else 1)
+        case Iota():
+            return 1
+
+
+def share_of(total: int, most: float, unit: int) -> int:
+    """A share of `total` near `most`, the shares nearly equal and a multiple of `unit` where there are several."""
+    shares = max(1, round(total / max(1.0, most)))
+    share = math.ceil(total / shares)
+    return max(1, min(total, math.ceil(share / unit) * unit))

@@ -1,0 +1,172 @@
+/* Reductions over rows and columns in memory: of x[0 .. n), and of n columns of rows that are `pitch` elements apart.
+ *
+ * The order of the additions depends on the numbers of rows and columns alone, and is the same on every instruction set. Sums of
+ * float32 are taken in float64. Long sums of float64 keep the digits that are lost between blocks (Neumaier 1974). max and
+ * min pass NaN on.
+ */
+#ifndef GRAPHC_ROWS_H
+#define GRAPHC_ROWS_H
+
+#include <string.h>
+
+#include "printed.h"
+#include "scalar.h"
+#include "simd.h"
+
+enum { GC_SUM_LANES = 32, GC_BEST_LANES = 64 };
+
+/* *sum + *lost += x */
+GC_ALWAYS_INLINE void gc_add_kept(double *sum, double *lost, double x) {
+    const double total = *sum + x;
+    *lost += fabs(*sum) >= fabs(x) ? (*sum - total) + x : (x - total) + *sum;
+    *sum = total;
+}
+
+/* Of an infinite sum `lost` is NaN. */
+GC_ALWAYS_INLINE double gc_kept_sum(double sum, double lost) { return fabs(sum) < INFINITY ? sum + lost : sum; }
+
+/* A vector's worth of elements from `p` on, in float64. */
+typedef float gc_half_vector __attribute__((vector_size(GC_VECTOR_BYTES / 2), aligned(4), may_alias));
+#define GC_WIDEN_f32(p) __builtin_convertvector(*(const gc_half_vector *)(p), gc_f64v)
+#define GC_WIDEN_f64(p) (*(const gc_f64u *)(p))
+
+/* 32 lanes, the rest in the first of them, then added by halves. */
+#define GC_BLOCK_SUM(T, C)                                                                                             \
+    GC_ALWAYS_INLINE double gc_block_sum_##T(const C *x, int64_t n) {                                                  \
+        enum { VECTORS = GC_SUM_LANES / GC_F64_LANES };                                                                \
+        gc_f64v sums[VECTORS] = {{0}};                                                                                 \
+        double lanes[GC_SUM_LANES];                                                                                    \
+        int64_t i = 0;                                                                                                 \
+        for (; i + GC_SUM_LANES <= n; i += GC_SUM_LANES)                                                               \
+            _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k++)                                                 \
+                sums[k] += GC_WIDEN_##T(x + i + k * GC_F64_LANES);                                                     \
+        memcpy(lanes, sums, sizeof lanes);                                                                             \
+        for (int k = 0; i < n; i++, k++)                                                                               \
+            lanes[k] += x[i];                                                                                          \
+        for (int half = GC_SUM_LANES / 2; half; half /= 2)                                                             \
+            for (int k = 0; k < half; k++)                                                                             \
+                lanes[k] += lanes[k + half];                                                                           \
+        return lanes[0];                                                                                               \
+    }
+GC_BLOCK_SUM(f32, float)
+GC_BLOCK_SUM(f64, double)
+
+GC_FUNCTION double gc_row_sum_f32(const float *x, int64_t n) { return gc_block_sum_f32(x, n); }
+
+GC_FUNCTION double gc_row_sum_f64(const double *x, int64_t n) {
+    enum { BLOCK = 1024 };
+    if (n <= BLOCK)
+        return gc_block_sum_f64(x, n);
+    double sum = 0.0, lost = 0.0;
+    for (int64_t i = 0; i < n; i += BLOCK)
+        gc_add_kept(&sum, &lost, gc_block_sum_f64(x + i, gc_smaller(BLOCK, n - i)));
+    return gc_kept_sum(sum, lost);
+}
+
+/* best = the better of best and other, NaN above all; vectors have no ?: in C. */
+#define GC_BEST(V, M, beats, best, other)                                                                              \
+    {                                                                                                                  \
+        const V candidate = other;                                                                                     \
+        const M takes = (M)(candidate beats best) | (M)(candidate != candidate);                                       \
+        best = (V)(((M)candidate & takes) | ((M)best & ~takes));                                                       \
+    }
+
+/* `beats` is > or <, `worst` what loses to everything, I an integer of C's size, LANES those of a vector. */
+#define GC_ROW_BEST(op, T, C, I, LANES, beats, worst)                                                                  \
+    GC_FUNCTION C gc_row_##op##_##T(const C *x, int64_t n) {                                                           \
+        typedef C vector __attribute__((vector_size(GC_VECTOR_BYTES)));                                                \
+        typedef C anywhere __attribute__((vector_size(GC_VECTOR_BYTES), aligned(sizeof(C)), may_alias));               \
+        typedef I mask __attribute__((vector_size(GC_VECTOR_BYTES)));                                                  \
+        enum { ALL = GC_BEST_LANES, VECTORS = ALL / LANES };                                                           \
+        C lanes[ALL];                                                                                                  \
+        for (int k = 0; k < ALL; k++)                                                                                  \
+            lanes[k] = worst;                                                                                          \
+        vector best[VECTORS];                                                                                          \
+        memcpy(best, lanes, sizeof lanes);                                                                             \
+        int64_t i = 0;                                                                                                 \
+        for (; i + ALL <= n; i += ALL)                                                                                 \
+            _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
+                GC_BEST(vector, mask, beats, best[k], *(const anywhere *)(x + i + k * LANES))                          \
+        for (int k = 0; i + LANES <= n; i += LANES, k++)                                                               \
+            GC_BEST(vector, mask, beats, best[k], *(const anywhere *)(x + i))                                          \
+        memcpy(lanes, best, sizeof lanes);                                                                             \
+        for (int k = 0; i < n; i++, k++)                                                                               \
+            lanes[k] = gc_op_##op##_##T(lanes[k], x[i]);                                                               \
+        for (int half = ALL / 2; half; half /= 2)                                                                      \
+            for (int k = 0; k < half; k++)                                                                             \
+                lanes[k] = gc_op_##op##_##T(lanes[k], lanes[k + half]);                                                \
+        return lanes[0];                                                                                               \
+    }
+GC_ROW_BEST(maximum, f32, float, int32_t, GC_F32_LANES, >, -INFINITY)
+GC_ROW_BEST(minimum, f32, float, int32_t, GC_F32_LANES, <, INFINITY)
+GC_ROW_BEST(maximum, f64, double, int64_t, GC_F64_LANES, >, -INFINITY)
+GC_ROW_BEST(minimum, f64, double, int64_t, GC_F64_LANES, <, INFINITY)
+
+/* For integers the order of the steps does not matter, and compilers vectorise the plain loop. */
+#define GC_ROW_PLAIN(op, T, C, first)                                                                                  \
+    GC_FUNCTION C gc_row_##op##_##T(const C *x, int64_t n) {                                                           \
+        C best = first;                                                                                                \
+        for (int64_t i = 0; i < n; i++)                                                                                \
+            best = gc_op_##op##_##T(best, x[i]);                                                                       \
+        return best;                                                                                                   \
+    }
+#define GC_ROW_PLAIN_OPS(T, C, lowest, highest)                                                                        \
+    GC_ROW_PLAIN(add, T, C, 0) GC_ROW_PLAIN(maximum, T, C, lowest) GC_ROW_PLAIN(minimum, T, C, highest)
+GC_ROW_PLAIN_OPS(i32, int32_t, INT32_MIN, INT32_MAX)
+GC_ROW_PLAIN_OPS(i64, int64_t, INT64_MIN, INT64_MAX)
+GC_ROW_PLAIN_OPS(u32, uint32_t, 0, UINT32_MAX)
+GC_ROW_PLAIN_OPS(u8, uint8_t, 0, UINT8_MAX)
+
+/* The sum of eight rows at column c, by pairs. */
+#define GC_EIGHT(x, pitch, c)                                                                                          \
+    ((((double)x[c] + (double)x[(pitch) + c]) + ((double)x[2 * (pitch) + c] + (double)x[3 * (pitch) + c])) +           \
+     (((double)x[4 * (pitch) + c] + (double)x[5 * (pitch) + c]) + ((double)x[6 * (pitch) + c] + (double)x[7 * (pitch) + c])))
+
+/* sums[c] += the sum of column c: eight rows at a time, then one by one. */
+GC_FUNCTION void gc_column_sums_f32(const float *x, int64_t rows, int64_t pitch, int64_t n, double *sums) {
+    int64_t r = 0;
+    for (; r + 8 <= rows; r += 8, x += 8 * pitch)
+        GC_IVDEP for (int64_t c = 0; c < n; c++)
+            sums[c] += GC_EIGHT(x, pitch, c);
+    for (; r < rows; r++, x += pitch)
+        GC_IVDEP for (int64_t c = 0; c < n; c++)
+            sums[c] += x[c];
+}
+
+GC_FUNCTION void gc_column_sums_f64(const double *x, int64_t rows, int64_t pitch, int64_t n, double *sums, double *lost) {
+    int64_t r = 0;
+    for (; r + 8 <= rows; r += 8, x += 8 * pitch)
+        GC_IVDEP for (int64_t c = 0; c < n; c++)
+            gc_add_kept(&sums[c], &lost[c], GC_EIGHT(x, pitch, c));
+    for (; r < rows; r++, x += pitch)
+        GC_IVDEP for (int64_t c = 0; c < n; c++)
+            gc_add_kept(&sums[c], &lost[c], x[c]);
+}
+
+/* best[c] = the best of it and column c: four rows at a time */
+#define GC_COLUMNS(op, T, C)                                                                                           \
+    GC_FUNCTION void gc_columns_##op##_##T(const C *x, int64_t rows, int64_t pitch, int64_t n, C *best) {              \
+        int64_t r = 0;                                                                                                 \
+        for (; r + 4 <= rows; r += 4, x += 4 * pitch)                                                                  \
+            GC_IVDEP for (int64_t c = 0; c < n; c++) {                                                                 \
+                const C first = gc_op_##op##_##T(x[c], x[pitch + c]);                                                  \
+                const C second = gc_op_##op##_##T(x[2 * pitch + c], x[3 * pitch + c]);                                 \
+                best[c] = gc_op_##op##_##T(best[c], gc_op_##op##_##T(first, second));                                  \
+            }                                                                                                          \
+        for (; r < rows; r++, x += pitch)                                                                              \
+            GC_IVDEP for (int64_t c = 0; c < n; c++)                                                                   \
+                best[c] = gc_op_##op##_##T(best[c], x[c]);                                                             \
+    }
+#define GC_COLUMNS_BEST(T, C) GC_COLUMNS(maximum, T, C) GC_COLUMNS(minimum, T, C)
+GC_COLUMNS_BEST(f32, float)
+GC_COLUMNS_BEST(f64, double)
+GC_COLUMNS_BEST(i32, int32_t)
+GC_COLUMNS_BEST(i64, int64_t)
+GC_COLUMNS_BEST(u32, uint32_t)
+GC_COLUMNS_BEST(u8, uint8_t)
+GC_COLUMNS(add, i32, int32_t)
+GC_COLUMNS(add, i64, int64_t)
+GC_COLUMNS(add, u32, uint32_t)
+GC_COLUMNS(add, u8, uint8_t)
+
+#endif
