@@ -22,7 +22,7 @@ from pathlib import Path
 
 from graphc.errors import BackendError
 from graphc.runtime import isa
-from graphc.runtime.cache import Cache, digest, open_cache, use_cache
+from graphc.runtime.cache import Cache, digest, is_full, open_cache, use_cache
 from graphc.runtime.command import Outcome, run_bounded
 from graphc.runtime.notice import warn_once
 
@@ -269,11 +269,11 @@ def _load_fault(library: Path) -> str:
 def run_compiler(command: Sequence[str], flags: Sequence[str], source: str, folder: Path, deadline: float) -> Outcome:
     """Compile `source` to program.so in `folder`. The names are always the same, so that the result is, too.
 
-    Raises OSError if there is no room in the folder.
+    Raises OSError if there is no room in the folder: the linker does not always live to say so.
     """
     (folder / "program.c").write_text(source)
     outcome = run_bounded([*command, *flags, "program.c", "-o", "program.so", "-lm"], folder, deadline)
-    if not outcome.succeeded and os.strerror(errno.ENOSPC) in outcome.output:
+    if not outcome.succeeded and is_full(folder):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if outcome.succeeded and not (folder / "program.so").is_file():
         return Outcome(1, "it made no library")

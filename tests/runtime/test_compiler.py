@@ -234,8 +234,7 @@ def test_the_level_is_that_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_doing_without_is_told_once() -> None:
     with pytest.warns(GraphcWarning) as caught:
-        for reason in ("there is no C compiler", "something else"):
-            warn_of_fallback(reason)
+        [warn_of_fallback(reason) for reason in ("there is no C compiler", "something else")]
     (warning,) = caught
     assert warning.filename == __file__
     assert str(warning.message) == (
