@@ -7,10 +7,9 @@ the same time do not disturb each other.
 
 from __future__ import annotations
 
-import errno
 import functools
-import os
 import shlex
+import time
 from pathlib import Path
 
 from graphc.errors import BackendError
@@ -46,11 +45,11 @@ def library_key(source: str, level: str, compiler: Compiler) -> str:
 
 def _compile(source: str, level: str, compiler: Compiler, cache: Cache, key: str) -> Path:
     with cache.workspace() as folder:
-        outcome = run_compiler(compiler.command, compiler.flags(level), source, folder, BUILD_SECONDS)
+        outcome = run_compiler(
+            compiler.command, compiler.flags(level), source, folder, time.monotonic() + BUILD_SECONDS
+        )
         if outcome.succeeded:
             return cache.store(key, folder / "program.so")
-        if os.strerror(errno.ENOSPC) in outcome.output:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     forget_trial(compiler)
     kept = cache.keep_source(key, source)
     raise BackendError(f"the C compiler {compiler} {outcome}\n  the source is kept in {kept}")

@@ -27,12 +27,13 @@ from typing import Any, TypeVar
 from graphc.errors import BackendError
 from graphc.runtime.notice import warn_once
 
-__all__ = ["FOLDER", "LIMIT", "Cache", "Statistics", "digest", "open_cache", "use_cache"]
+__all__ = ["FOLDER", "LIMIT", "Cache", "Statistics", "digest", "is_full", "open_cache", "use_cache"]
 
 FOLDER = "GRAPHC_CACHE"
 LIMIT = "GRAPHC_CACHE_LIMIT"
 DEFAULT_LIMIT = 512 << 20
 YOUNG = 300  # seconds in which an entry may be on its way from a lookup to the loader
+ROOM = 4 << 20  # bytes that a compiler needs to be able to do anything
 STALE = 3600  # seconds after which a workspace was left behind by a process that was killed
 
 _NAME = re.compile(r"([0-9a-f]{64})\.(so|sum|c|json)")
@@ -252,7 +253,7 @@ def _temporary_cache(reason: str) -> Cache:
         folder = _temporary_folder(os.getpid())
     except OSError as error:
         raise BackendError(f"compiled programs cannot be kept: {reason}; a temporary folder {_said(error)}") from None
-    mending = f"to mend it, make that folder yours alone, or set {FOLDER} to one that is"
+    mending = f"to mend it: put that right, or set {FOLDER} to a folder where you can write and others cannot"
     warn_once("cache", f"compiled programs are kept for this process only: {reason}; {mending}")
     return Cache(folder, _limit())
 
@@ -289,11 +290,19 @@ def _private(folder: Path) -> Path:
         raise PermissionError("belongs to another user")
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError("can be written to by others (chmod 700 makes it private)")
+    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+        raise PermissionError("is on a disk from which no programs may be run")
     for parent in folder.parents:
         mode = parent.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise PermissionError(f"can be replaced by others, who can write to {parent}")
     return folder
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk of `folder` has hardly any room left."""
+    facts = os.statvfs(folder)
+    return facts.f_bavail * facts.f_frsize < ROOM
 
 
 def _limit() -> int:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,11 @@ class Outcome:
         return "\n  ".join([f"{how}{':' if lines else ' without a word'}", *lines])
 
 
-def run_bounded(command: Sequence[str], folder: Path, seconds: float) -> Outcome:
-    """Run `command` in `folder`, which also holds its temporary files. Raises OSError if those cannot be made."""
+def run_bounded(command: Sequence[str], folder: Path, deadline: float) -> Outcome:
+    """Run `command` in `folder`, which also holds its temporary files; `deadline` is on the clock of time.monotonic.
+
+    Raises OSError if there is no room for those files.
+    """
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
     with tempfile.TemporaryFile(dir=folder) as output:
         try:
@@ -68,7 +72,7 @@ def run_bounded(command: Sequence[str], folder: Path, seconds: float) -> Outcome
             late.set()
             _end(process)
 
-        timer = threading.Timer(seconds, end)
+        timer = threading.Timer(deadline - time.monotonic(), end)
         timer.start()
         try:
             status = process.wait()  # without a time-out of its own, which would poll

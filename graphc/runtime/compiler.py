@@ -9,18 +9,20 @@ been mended.
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 import platform
 import shlex
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphc.errors import BackendError
 from graphc.runtime import isa
-from graphc.runtime.cache import Cache, digest, open_cache, use_cache
+from graphc.runtime.cache import Cache, digest, is_full, open_cache, use_cache
 from graphc.runtime.command import Outcome, run_bounded
 from graphc.runtime.notice import warn_once
 
@@ -38,7 +40,7 @@ __all__ = [
 
 FORMAT = "1"  # of what is remembered about compilers
 NATIVE = "native"  # the level of everything that this very processor has
-TRIAL_SECONDS = 15.0
+TRIAL_SECONDS = 30.0  # of trying one compiler out, all in all
 CANDIDATES = ("cc", "gcc", "clang")
 MENDING = "to mend it: install a C compiler (for example gcc) or set CC; or choose backend='cython' to silence this"
 
@@ -222,17 +224,15 @@ def _tried(command: tuple[str, ...], level: str) -> Compiler | str:
 
 
 def _try_in(cache: Cache, command: tuple[str, ...], level: str) -> Compiler | str:
-    name = shlex.join(command)
+    name, deadline = shlex.join(command), time.monotonic() + TRIAL_SECONDS
     with cache.workspace() as folder:
-        version, target = (
-            run_bounded([*command, word], folder, TRIAL_SECONDS) for word in ("--version", "-dumpmachine")
-        )
+        version, target = (run_bounded([*command, word], folder, deadline) for word in ("--version", "-dumpmachine"))
         if version.timed_out:
             return f"{name} {version}"
         compiler = Compiler(command, _stamp(command), _first_line(version), _first_line(target))
-        outcome = run_compiler(compiler.command, compiler.flags(level), _TRIAL, folder, TRIAL_SECONDS)
+        outcome = run_compiler(compiler.command, compiler.flags(level), _TRIAL, folder, deadline)
         if not outcome.succeeded and not outcome.timed_out:
-            compiler, outcome = _try_without(compiler, level, folder)
+            compiler, outcome = _try_without(compiler, level, folder, deadline)
         if not outcome.succeeded:
             return f"{name}, asked to compile a tiny program, {outcome}"
         fault = _load_fault(folder / "program.so")
@@ -243,18 +243,18 @@ def _first_line(outcome: Outcome) -> str:
     return next(iter(outcome.output.splitlines()), "").strip() if outcome.succeeded else ""
 
 
-def _try_without(compiler: Compiler, level: str, folder: Path) -> tuple[Compiler, Outcome]:
+def _try_without(compiler: Compiler, level: str, folder: Path, deadline: float) -> tuple[Compiler, Outcome]:
     """Find the flags that the compiler refuses, and try it without them."""
-    plain = run_compiler(compiler.command, _REQUIRED, _TRIAL, folder, TRIAL_SECONDS)
+    plain = run_compiler(compiler.command, _REQUIRED, _TRIAL, folder, deadline)
     if not plain.succeeded:
         return compiler, plain
 
     def refuses(flag: str) -> bool:
-        command = [*compiler.command, "-std=c11", flag, "-fsyntax-only", "program.c"]
-        return not run_bounded(command, folder, TRIAL_SECONDS).succeeded
+        command = [*compiler.command, "-std=c11", flag, "-c", "program.c", "-o", "program.o"]
+        return not run_bounded(command, folder, deadline).succeeded
 
     compiler = replace(compiler, refused=tuple(flag for flag in compiler.optional_flags() if refuses(flag)))
-    return compiler, run_compiler(compiler.command, compiler.flags(level), _TRIAL, folder, TRIAL_SECONDS)
+    return compiler, run_compiler(compiler.command, compiler.flags(level), _TRIAL, folder, deadline)
 
 
 def _load_fault(library: Path) -> str:
@@ -266,10 +266,15 @@ def _load_fault(library: Path) -> str:
     return "" if answer == _ANSWER else f"makes programs that compute {answer} instead of {_ANSWER}"
 
 
-def run_compiler(command: Sequence[str], flags: Sequence[str], source: str, folder: Path, seconds: float) -> Outcome:
-    """Compile `source` to program.so in `folder`. The names are always the same, so that the result is, too."""
+def run_compiler(command: Sequence[str], flags: Sequence[str], source: str, folder: Path, deadline: float) -> Outcome:
+    """Compile `source` to program.so in `folder`. The names are always the same, so that the result is, too.
+
+    Raises OSError if there is no room in the folder: the linker does not always live to say so.
+    """
     (folder / "program.c").write_text(source)
-    outcome = run_bounded([*command, *flags, "program.c", "-o", "program.so", "-lm"], folder, seconds)
+    outcome = run_bounded([*command, *flags, "program.c", "-o", "program.so", "-lm"], folder, deadline)
+    if not outcome.succeeded and is_full(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if outcome.succeeded and not (folder / "program.so").is_file():
         return Outcome(1, "it made no library")
     return outcome
