@@ -32,7 +32,7 @@ def prepare(backend: str, workload: Workload, data: Data, threads: int) -> Calla
         program = gx.compile(list(tensors.values()), outputs, updates, backend=backend, threads=threads)
         arrays = list(given.values())
         if workload.kind == "train":
-            return Built(lambda: float(program(*arrays)), lambda loss: [np.float64(loss)], program.backend)
+            return Built(lambda: float(program(*arrays)), lambda loss: [np.asarray(loss)], program.backend)
         results = [np.empty(output.type.shape, output.type.dtype.numpy) for output in program.outputs]
         return Built(lambda: program(*arrays, out=results), list, program.backend)
 

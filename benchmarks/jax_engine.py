@@ -35,7 +35,7 @@ def prepare(mode: str, workload: Workload, data: Data, threads: int) -> Callable
 
     def build() -> Built:
         if workload.kind == "train":
-            return Built(_training(forward, weights, inputs), lambda loss: [np.float64(loss)], mode)
+            return Built(_training(forward, weights, inputs), lambda loss: [np.asarray(loss)], mode)
         if workload.kind == "gradient":
             return Built(_gradient(workload, forward, inputs, cotangent), _read, mode)
         if workload.kind == "hessian":
@@ -54,7 +54,7 @@ def _training(forward: Any, weights: Any, inputs: Any) -> Callable[[], float]:
     def update(weights: Any, moments: Any, count: Any, inputs: Any) -> Any:
         loss, gradients = jax.value_and_grad(forward)(weights, **inputs)
         count = count + 1.0
-        fresh = jax.tree.map(lambda p, g, m: _adamw(p, g, *m, count), weights, gradients, moments)
+        fresh = {name: _adamw(p, gradients[name], *moments[name], count) for name, p in weights.items()}
         pick = [{name: values[part] for name, values in fresh.items()} for part in range(2)]
         return loss, *pick, count
 

@@ -25,7 +25,6 @@ int64_t multiply_add(int64_t rounds, float *result) {
     for (int64_t round = 0; round < rounds; round++) {
         for (int i = 0; i < CHAINS; i++)
             sum[i] = sum[i] * factor + term;
-        __asm__ volatile("" ::: "memory");
     }
     for (int i = 1; i < CHAINS; i++)
         sum[0] += sum[i];

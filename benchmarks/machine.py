@@ -24,6 +24,7 @@ import numpy as np
 __all__ = ["Limits", "Load", "cores", "measure_limits", "processor"]
 
 SIZES = (1 << 18, 1 << 23, 1 << 26)  # bytes of the source of a copy: in the second cache, beyond it, in memory
+RUNS = 20
 FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-shared", "-fPIC")
 
 
@@ -63,8 +64,8 @@ def processor() -> str:
 
 
 # Limits ----------------------------------------------------------------------------------------------------------
-def measure_limits(threads: Sequence[int], seconds: float = 0.05) -> Limits:
-    """The limits of as many cores at once, each the best of a few runs of about `seconds`."""
+def measure_limits(threads: Sequence[int], seconds: float = 0.01) -> Limits:
+    """The limits of as many cores at once: the best of many runs of about `seconds`, of which some should be quiet."""
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         return Limits(reason="no C compiler is installed")
@@ -77,9 +78,7 @@ def measure_limits(threads: Sequence[int], seconds: float = 0.05) -> Limits:
         library = ctypes.CDLL(str(target))
     library.multiply_add.restype = library.copy.restype = ctypes.c_int64
     flops = {count: _rate(count, seconds, _multiply_add(library)) for count in threads}
-    copies = {
-        count: {size: _rate(count, seconds, _copy(library, size)) for size in SIZES} for count in threads
-    }
+    copies = {count: {size: _rate(count, seconds, _copy(library, size)) for size in SIZES} for count in threads}
     return Limits(flops, copies)
 
 
@@ -102,18 +101,17 @@ def _copy(library: ctypes.CDLL, size: int) -> Callable[[], Callable[[int], int]]
 
 
 def _rate(threads: int, seconds: float, make: Callable[[], Callable[[int], int]]) -> float:
-    """What `threads` kernels do together in a second: the best of five runs. A kernel says how much it did."""
+    """What `threads` kernels do together in a second: each the best of its runs. A kernel says how much it did."""
 
-    def run(core: int) -> list[float]:
+    def run(core: int) -> float:
         os.sched_setaffinity(0, [core])
         kernel, rounds = make(), 1
-        while (elapsed := _timed(kernel, rounds)[0]) < seconds / 4:
+        while min(_timed(kernel, rounds)[0] for _ in range(3)) < seconds / 2:
             rounds *= 2
-        rounds = max(1, int(rounds * seconds / elapsed))
-        return [done / elapsed for elapsed, done in (_timed(kernel, rounds) for _ in range(5))]
+        return max(done / elapsed for elapsed, done in (_timed(kernel, rounds) for _ in range(RUNS)))
 
     with ThreadPoolExecutor(threads) as pool:  # ctypes lets other threads run meanwhile
-        return sum(max(rates) for rates in pool.map(run, cores(threads)))
+        return sum(pool.map(run, cores(threads)))
 
 
 def _timed(kernel: Callable[[int], int], rounds: int) -> tuple[float, int]:

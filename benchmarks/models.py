@@ -5,7 +5,9 @@ Parameters are called as PyTorch's are, so that all start from the same values.
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +50,7 @@ def tanh_mlp(n: Sizes) -> nn.Module:
     """Layers of one width with tanh between them, and one output."""
     widths = [n["inputs"], *[n["hidden"]] * (n["layers"] - 1), 1]
     layers: list[nn.Module] = []
-    for wide, narrow in zip(widths, widths[1:], strict=False):
+    for wide, narrow in itertools.pairwise(widths):
         layers += [nn.Linear(wide, narrow), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 
@@ -66,7 +68,7 @@ class LSTM(nn.Module):
                 value = nn.init.uniform(shape, None, -bound, bound)
                 setattr(self, f"{name}_l{layer}", gx.parameter(f"{name}_l{layer}", value))
 
-    def forward(self, x: gx.Tensor) -> gx.Tensor:
+    def forward(self, x: gx.Tensor) -> Any:
         """The output of the last layer at the last step: (batch, hidden)."""
         steps, batch, _ = x.shape
         for layer in range(self.layers):
@@ -91,10 +93,12 @@ class LSTM(nn.Module):
         return outputs
 
 
-def attention(q: gx.Tensor, k: gx.Tensor, v: gx.Tensor, heads: int, causal: bool) -> gx.Tensor:
-    """Attention with several heads over (batch, steps, size); a step sees itself and those before it if `causal`."""
-    batch, steps, size = q.shape
-    q, k, v = (part.reshape(batch, steps, heads, size // heads).transpose(0, 2, 1, 3) for part in (q, k, v))
+def attention(qkv: gx.Tensor, heads: int, causal: bool) -> Any:
+    """Attention with several heads over (batch, steps, 3 · size); a step sees none that come after it if `causal`."""
+    batch, steps, size = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    q, k, v = (
+        part.reshape(batch, steps, heads, size // heads).transpose(0, 2, 1, 3) for part in gx.split(qkv, 3, axis=2)
+    )
     scores = (q @ k.mT) * (1.0 / math.sqrt(size // heads))
     if causal:
         scores = gx.where(np.tril(np.ones((steps, steps), bool)), scores, -math.inf)
@@ -108,8 +112,8 @@ class CausalAttention(nn.Module):
         self.heads = heads
         self.qkv, self.projection = nn.Linear(size, 3 * size), nn.Linear(size, size)
 
-    def forward(self, x: gx.Tensor) -> gx.Tensor:
-        return self.projection(attention(*gx.split(self.qkv(x), 3, axis=2), self.heads, causal=True))
+    def forward(self, x: gx.Tensor) -> Any:
+        return self.projection(attention(self.qkv(x), self.heads, causal=True))
 
 
 class GPT(nn.Module):
@@ -126,7 +130,7 @@ class GPT(nn.Module):
         attending = nn.Sequential(nn.LayerNorm(size), CausalAttention(size, heads))
         return nn.Sequential(nn.Residual(attending), nn.Residual(hidden))
 
-    def forward(self, codes: gx.Tensor) -> gx.Tensor:
+    def forward(self, codes: gx.Tensor) -> Any:
         x = self.token(codes) + self.position(np.arange(codes.shape[1]))
         return self.head(self.norm(self.blocks(x))).reshape(-1, self.characters)
 
@@ -137,7 +141,7 @@ class Recurrent(nn.Module):
     def __init__(self, size: int, hidden: int, layers: int, classes: int) -> None:
         self.lstm, self.head = LSTM(size, hidden, layers), nn.Linear(hidden, classes)
 
-    def forward(self, x: gx.Tensor) -> gx.Tensor:
+    def forward(self, x: gx.Tensor) -> Any:
         return self.head(self.lstm(x))
 
 
@@ -148,7 +152,7 @@ class BasicBlock(nn.Module):
         self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
 
-    def forward(self, x: gx.Tensor) -> gx.Tensor:
+    def forward(self, x: gx.Tensor) -> Any:
         y = gx.relu(self.bn1(self.conv1(x)))
         return gx.relu(self.bn2(self.conv2(y)) + x)
 
@@ -163,9 +167,9 @@ class SelfAttention(nn.Module):
         self.in_proj_bias = gx.parameter("in_proj_bias", np.zeros(3 * size, np.float32))
         self.out_proj = nn.Linear(size, size)
 
-    def forward(self, x: gx.Tensor) -> gx.Tensor:
+    def forward(self, x: gx.Tensor) -> Any:
         qkv = gx.linear(x, self.in_proj_weight, self.in_proj_bias)
-        return self.out_proj(attention(*gx.split(qkv, 3, axis=2), self.heads, causal=False))
+        return self.out_proj(attention(qkv, self.heads, causal=False))
 
 
 class EncoderLayer(nn.Module):
@@ -176,7 +180,7 @@ class EncoderLayer(nn.Module):
         self.linear1, self.linear2 = nn.Linear(size, hidden), nn.Linear(hidden, size)
         self.norm1, self.norm2 = nn.LayerNorm(size), nn.LayerNorm(size)
 
-    def forward(self, x: gx.Tensor) -> gx.Tensor:
+    def forward(self, x: gx.Tensor) -> Any:
         x = self.norm1(x + self.self_attn(x))
         return self.norm2(x + self.linear2(gx.relu(self.linear1(x))))
 
@@ -187,5 +191,5 @@ class Encoder(nn.Module):
     def __init__(self, layers: int, size: int, heads: int, hidden: int) -> None:
         self.layers = nn.Sequential(*(EncoderLayer(size, heads, hidden) for _ in range(layers)))
 
-    def forward(self, x: gx.Tensor) -> gx.Tensor:
+    def forward(self, x: gx.Tensor) -> Any:
         return self.layers(x)

@@ -50,7 +50,7 @@ def _unchanged(function: Any) -> Any:
 
 
 def _read(result: Any) -> list[Array]:
-    return [np.float64(result)] if isinstance(result, float) else [part.detach().numpy() for part in result]
+    return [np.asarray(result)] if isinstance(result, float) else [part.detach().numpy() for part in result]
 
 
 def _training(workload: Workload, data: Data, model: Any, inputs: dict[str, Any], compiled: Any) -> Callable[[], Any]:
@@ -80,25 +80,28 @@ def _gradient(workload: Workload, data: Data, value: Any, inputs: dict[str, Any]
 
 
 def _hessian(workload: Workload, data: Data, model: Any, inputs: dict[str, Any], compiled: Any) -> Callable[[], Any]:
-    """Eager: the gradient of (gradient · vector). That is refused by torch.compile, which takes forward over reverse."""
-    parameters = dict(model.named_parameters())
-    vectors = {name: torch.from_numpy(data.vectors[name.removeprefix("model.")]) for name in parameters}
+    """The gradient of (gradient · vector): by autograd, or by torch.func where compiled.
 
-    def twice() -> list[Any]:
-        wrt = list(parameters.values())
+    torch.compile refuses a double backward through a compiled model, and crashes on forward over reverse.
+    """
+    weights = dict(model.named_parameters())
+    vectors = {name: torch.from_numpy(data.vectors[name.removeprefix("model.")]) for name in weights}
+
+    def double_backward() -> list[Any]:
+        wrt = list(weights.values())
         gradients = torch.autograd.grad(model(**inputs), wrt, create_graph=True)
         return list(torch.autograd.grad(gradients, wrt, list(vectors.values())))
 
     def loss(weights: dict[str, Any]) -> Any:
         return torch.func.functional_call(model, weights, kwargs=inputs)
 
-    def forward_over_reverse(weights: dict[str, Any]) -> list[Any]:
-        return list(torch.func.jvp(torch.func.grad(loss), (weights,), (vectors,))[1].values())
+    def slope(weights: dict[str, Any]) -> Any:
+        return sum((part * vectors[name]).sum() for name, part in torch.func.grad(loss)(weights).items())
 
     if compiled is _unchanged:
-        return twice
-    function = compiled(forward_over_reverse)
-    return lambda: function(parameters)
+        return double_backward
+    function, values = compiled(torch.func.grad(slope)), {name: part.detach() for name, part in weights.items()}
+    return lambda: list(function(values).values())
 
 
 def _value(workload: Workload, data: Data, value: Any, inputs: dict[str, Any], compiled: Any) -> Callable[[], Any]:

@@ -62,14 +62,14 @@ class Turn:
 
 
 def serve(connection: Connection, subject: Subject) -> None:
-    """Answer requests until the pipe is closed: a method's name and its arguments, answered by its result or a fault."""
+    """Answer requests until the pipe is closed: a method's name and arguments, answered by its result or a fault."""
     try:
         bench = _Bench(subject)
         while True:
             name, *arguments = connection.recv()
             try:
                 connection.send(getattr(bench, name)(*arguments))
-            except Exception as error:  # noqa: BLE001: whatever a peer raises is reported, and the others go on
+            except Exception as error:  # noqa: BLE001 - whatever a peer raises is reported, and the others go on
                 connection.send(f"{type(error).__name__}: {error}".strip()[:2000])
     except EOFError:
         return
@@ -102,7 +102,9 @@ class _Bench:
         trace = _losses(step, result, losses) if workload.kind == "train" else _samples(arrays)
         _forget()
         self.steps[name] = step
-        return Start(built - begin, first - built, step.backend, workload.work(), workload.traffic(data, results), trace)
+        return Start(
+            built - begin, first - built, step.backend, workload.work(), workload.traffic(data, results), trace
+        )
 
     def turn(self, name: str, seconds: float) -> Turn:
         """Measure for so long, one step at least. A first step, which finds cold caches, does not count."""

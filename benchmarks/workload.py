@@ -1,4 +1,4 @@
-"""What a workload is: a record that says what is computed, on which data, how much work it is, and what it should reach.
+"""What a workload is: a record of what is computed, on which data, how much work that is, and what it should reach.
 
 The forward computation is written once for each framework (`workloads`, `torch_twins`, `jax_twins`); what is made of
 it (a training step, a gradient, a Hessian-vector product) follows from `kind`, and is the engines' affair.
@@ -30,6 +30,9 @@ class Goal:
 
     peers: tuple[str, ...]
     ratios: Mapping[int, float]
+
+    def __str__(self) -> str:
+        return " and ".join(self.peers)
 
 
 @dataclass(frozen=True)

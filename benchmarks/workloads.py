@@ -18,7 +18,7 @@ from benchmarks import models
 from benchmarks.workload import Array, Goal, Sizes, Workload
 from graphc import nn
 
-__all__ = ["GROUPS", "WORKLOADS"]
+__all__ = ["GROUPS", "GROUP_GOALS", "WORKLOADS"]
 
 Generator = np.random.Generator
 TORCH = ("torch", "torch-compile")
@@ -305,3 +305,4 @@ GROUPS = {
     "science": tuple(workload.name for workload in SCIENCE),
     "gemm": tuple(workload.name for workload in PRODUCTS),
 }
+GROUP_GOALS = {"gemm": Goal(("torch",), {1: 1, 2: 1})}  # what the geometric mean over a group should reach
