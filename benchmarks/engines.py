@@ -1,62 +1,78 @@
-"""What a workload can be run by. Each engine answers with a step: a call trains once and gives the loss.
+"""Who can run a workload: graphc by backend, and its peers. Each engine makes a step of a workload.
 
-An engine is a function of (workload, threads); the optional peers are imported when they are chosen.
+An engine's module has `setup(threads)`, called once in the engine's own process, and `prepare(engine, workload, data,
+threads)`, which copies the data and answers with a function that compiles and gives the step. The modules of peers
+are imported where they are chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
-import graphc as gx
-from benchmarks.workloads import LEARNING_RATE, Workload
-from graphc import nn, optim
+from benchmarks.workload import Array, Data, Workload
+from graphc.api import BACKENDS
 
-__all__ = ["ENGINES", "PACKAGES", "Step", "missing"]
-
-Step = Callable[[], float]
+__all__ = ["ENGINES", "OURS", "Built", "Engine", "default_engines", "missing"]
 
 
-def graphc_step(workload: Workload, threads: int) -> Step:
-    """The step compiled by graphc."""
-    model, (inputs, targets) = workload.model(), workload.batch()
-    x = gx.input("x", inputs.shape, inputs.dtype)
-    y = gx.input("y", targets.shape, targets.dtype)
-    loss = nn.cross_entropy(model(x), y) if workload.classes else nn.mse_loss(model(x), y)
-    updates = optim.AdamW(lr=LEARNING_RATE).minimize(loss, model.parameters())
-    step = gx.compile([x, y], loss, updates, threads=threads)
-    return lambda: float(step(inputs, targets))
+@dataclass(frozen=True)
+class Built:
+    """A step: `run` does it wholly and answers with a loss or results, of which `read` makes arrays.
+
+    `backend` is what runs it, in the engine's own words.
+    """
+
+    run: Callable[[], Any]
+    read: Callable[[Any], list[Array]]
+    backend: str
 
 
-def torch_step(workload: Workload, threads: int) -> Step:
-    """The same step by PyTorch, eager, with its fused AdamW."""
-    import torch
+@dataclass(frozen=True)
+class Engine:
+    """`package` is what must be installed besides graphc; `option` is the module's own (a backend, a mode)."""
 
-    from benchmarks import torch_twins
+    name: str
+    module: str
+    package: str
+    option: str
 
-    torch.set_num_threads(threads)
-    model = torch_twins.build(workload.name, workload.model().state_dict())
-    inputs, targets = (torch.from_numpy(array) for array in workload.batch())
-    if workload.classes:
-        targets = targets.long()
-    criterion = torch.nn.functional.cross_entropy if workload.classes else torch.nn.functional.mse_loss
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    def setup(self, threads: int) -> None:
+        """Import what is needed and set the number of threads: once, in the engine's own process."""
+        import_module(self.module).setup(threads)
 
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = criterion(model(inputs), targets)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    def prepare(self, workload: Workload, data: Data, threads: int) -> Callable[[], Built]:
+        """What compiles the step. Everything up to there is not the engine's first call."""
+        compiling: Callable[[], Built] = import_module(self.module).prepare(self.option, workload, data, threads)
+        return compiling
 
 
-PACKAGES = {"torch": "torch"}  # what an engine needs besides graphc
-ENGINES: dict[str, Callable[[Workload, int], Step]] = {"graphc": graphc_step, "torch": torch_step}
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine("graphc", "benchmarks.graphc_engine", "", "auto"),
+        Engine("graphc-c", "benchmarks.graphc_engine", "", "c"),
+        Engine("graphc-cython", "benchmarks.graphc_engine", "", "cython"),
+        Engine("graphc-numpy", "benchmarks.graphc_engine", "", "numpy"),
+        Engine("torch", "benchmarks.torch_engine", "torch", "eager"),
+        Engine("torch-compile", "benchmarks.torch_engine", "torch", "compile"),
+        Engine("jax", "benchmarks.jax_engine", "jax", "jit"),
+    )
+}
+OURS = tuple(name for name in ENGINES if name.startswith("graphc"))
 
 
-def missing(engine: str) -> str:
+def default_engines() -> list[str]:
+    """The best of graphc, its engine without a compiler where that is another one, and all peers."""
+    return ["graphc", *(["graphc-cython"] if "c" in BACKENDS else []), "torch", "torch-compile", "jax"]
+
+
+def missing(name: str) -> str:
     """Why an engine cannot run here, or nothing."""
-    package = PACKAGES.get(engine)
-    return f"{package} is not installed" if package and find_spec(package) is None else ""
+    engine = ENGINES[name]
+    if engine.package:
+        return "" if find_spec(engine.package) else f"{engine.package} is not installed"
+    return "" if engine.option in BACKENDS else f"this graphc has no backend {engine.option!r}"

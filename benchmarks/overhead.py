@@ -14,22 +14,26 @@ import graphc as gx
 __all__ = ["call_overhead", "compile_times"]
 
 
-def call_overhead(calls: int = 20_000) -> list[dict[str, Any]]:
+def call_overhead(calls: int = 20_000, backend: str = "auto") -> list[dict[str, Any]]:
     """Microseconds of a call of the smallest programs on one thread: the fastest of ten runs."""
+    options: dict[str, Any] = {"backend": backend, "threads": 1}
     x, y = gx.input("x", ()), gx.input("y", (64,))
     number, array = np.float32(1), np.ones(64, np.float32)
     result = np.empty(64, np.float32)
-    add = gx.compile([x], x + 1, threads=1)
-    double = gx.compile([y], y * 2, threads=1)
+    add = gx.compile([x], x + 1, **options)
+    double = gx.compile([y], y * 2, **options)
     weight = gx.parameter("w", np.ones(64, np.float32))
-    update = gx.compile([y], gx.sum(weight * y), {weight: weight - y * 1e-9}, threads=1)
+    update = gx.compile([y], gx.sum(weight * y), {weight: weight - y * 1e-9}, **options)
     cases: dict[str, Callable[[], Any]] = {
         "x + 1 of a scalar": lambda: add(number),
         "y * 2 of 64 elements": lambda: double(array),
         "y * 2 of 64 elements, out=": lambda: double(array, out=result),
         "a sum and an update of 64": lambda: update(array),
     }
-    return [{"call": name, "microseconds": 1e6 * _fastest(run, calls // 10)} for name, run in cases.items()]
+    return [
+        {"call": name, "backend": add.backend, "microseconds": 1e6 * _fastest(run, calls // 10)}
+        for name, run in cases.items()
+    ]
 
 
 def _fastest(run: Callable[[], Any], calls: int) -> float:

@@ -1,92 +1,216 @@
-"""Results as tables for people and as JSON for programs."""
+"""The scoreboard as tables: each workload's engines, all workloads on one page, and the special measurements."""
 
 from __future__ import annotations
 
-import json
-import platform
-import sys
+import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from rich.table import Table
-
+from benchmarks.compare import Ratio, disagreements, find, goal_ratio, leader, mean_ratio, ratio
+from benchmarks.engines import ENGINES
+from benchmarks.machine import Limits
 from benchmarks.measure import Result
-from benchmarks.workloads import WORKLOADS
-from graphc.runtime import isa
+from benchmarks.scoreboard import Machine, Scoreboard
+from benchmarks.sheet import Sheet
+from benchmarks.workload import Goal
+from benchmarks.workloads import GROUP_GOALS, GROUPS, WORKLOADS
 from graphc.runtime.memory_report import bytes_text
 
-__all__ = ["call_table", "compile_table", "json_text", "step_table"]
+__all__ = ["busy_sheet", "call_sheet", "compile_sheet", "first_sheet", "machine_lines", "markdown", "step_sheet",
+           "summary_sheet"]  # fmt: skip
 
-AGREEMENT = 1e-3  # of the first losses, relative: further apart, two engines do not compute the same
+CROWDED = 0.15  # processors used by others: from here on a measurement is called disturbed
+BUSY_LIMITS = {"quiet": 1.0, "one core taken": 1.3}  # two threads may take so many times what one takes
+MARGIN = 1.05  # times that are said to be equal may differ by so much
 
 
-def step_table(workload: str, results: Sequence[Result]) -> Table:
-    """The results of a workload; ratios are to the first peer with as many threads."""
-    table = Table(title=f"{workload}: {WORKLOADS[workload].title}", title_justify="left")
-    for title in ("engine", "threads", "build", "first call", "median", "minimum", "calls", "memory", "speed-up"):
-        table.add_column(title, justify="left" if title == "engine" else "right")
-    for result in results:
-        if result.fault:
-            table.add_row(result.engine, str(result.threads), result.fault)
-            continue
-        table.add_row(
-            result.engine, str(result.threads), f"{result.build:.2f} s", _time(result.first), _time(result.median),
-            _time(result.minimum), str(result.calls), bytes_text(result.memory), _ratio(result, results),
-        )  # fmt: skip
-    table.caption = _disagreement(results)
-    return table
+# One workload ----------------------------------------------------------------------------------------------------
+def step_sheet(results: Sequence[Result], limits: Limits) -> Sheet:
+    """The engines of one workload, or of a group of them, in the order they were measured."""
+    names = list(dict.fromkeys(result.workload for result in results))
+    single = len(names) == 1
+    title = f"{names[0]}: {WORKLOADS[names[0]].title}" if single else WORKLOADS[names[0]].group
+    columns = ["engine", "threads", "step", "fastest", "of limit", "graphc is faster by", "first call", "memory"]
+    rows = [([] if single else [result.workload]) + _step_row(result, results, limits) for result in results]
+    notes = [f"{result.workload}, {result.engine} ({result.threads}): {result.fault}" for result in results
+             if result.fault and result.engine not in WORKLOADS[result.workload].left_out]  # fmt: skip
+    for name in names:
+        notes += disagreements([result for result in results if result.workload == name])
+    notes += _crowd(results)
+    return Sheet(title, columns if single else ["workload", *columns], rows, notes, 1 if single else 2)
+
+
+def _step_row(result: Result, results: Sequence[Result], limits: Limits) -> list[str]:
+    if result.fault:
+        reason = "left out" if result.engine in WORKLOADS[result.workload].left_out else "failed"
+        return [result.engine, str(result.threads), reason, "", "", "", "", ""]
+    own = find(results, result.workload, leader(results), result.threads)
+    against = str(ratio(own, result)) if own and own is not result else ""
+    return [
+        _engine(result), str(result.threads), _time(result.median), _time(result.minimum), _fraction(result, limits),
+        against, _time(result.build + result.first), bytes_text(result.memory),
+    ]  # fmt: skip
+
+
+def _engine(result: Result) -> str:
+    """The engine, and what it chose where it had a choice."""
+    return f"{result.engine} ({result.backend})" if ENGINES[result.engine].option == "auto" else result.engine
 
 
 def _time(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:,.2f} s"
     return f"{1e6 * seconds:,.1f} µs" if seconds < 1e-3 else f"{1e3 * seconds:,.2f} ms"
 
 
-def _ratio(result: Result, results: Sequence[Result]) -> str:
-    """How many times faster than the peer, by medians."""
-    for peer in results:
-        if result.engine == "graphc" != peer.engine and peer.threads == result.threads and not peer.fault:
-            return f"{peer.median / result.median:.2f}×"
-    return ""
+def _fraction(result: Result, limits: Limits) -> str:
+    fraction = limits.seconds(result.threads, result.flops, result.traffic) / result.minimum
+    return "" if math.isnan(fraction) else f"{fraction:.1%}" if fraction < 0.1 else f"{fraction:.0%}"
 
 
-def _disagreement(results: Sequence[Result]) -> str | None:
-    """A warning if the engines' first losses differ."""
-    losses = [result.losses for result in results if not result.fault]
-    for step in zip(*losses, strict=True):
-        if max(step) - min(step) > AGREEMENT * max(map(abs, step)):
-            return f"the engines' losses differ: {', '.join(f'{loss:.6g}' for loss in step)}"
-    return None
+def _crowd(results: Sequence[Result]) -> list[str]:
+    """A sentence about others' load, if there was any to speak of."""
+    most = max((result.others for result in results), default=0.0)
+    if most < CROWDED:
+        return []
+    return [f"Others used up to {most:.1f} processors meanwhile: rely on the ratios, not on the times."]
 
 
-def call_table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table("call", title="call overhead", title_justify="left")
-    table.add_column("fastest", justify="right")
-    for row in rows:
-        table.add_row(row["call"], f"{row['microseconds']:.2f} µs")
-    return table
+# All workloads ---------------------------------------------------------------------------------------------------
+def summary_sheet(results: Sequence[Result], limits: Limits) -> Sheet:
+    """One row for each workload and number of threads: graphc's step, and how many times faster it is than peers."""
+    own = leader(results)
+    peers = [name for name in ENGINES if name != own and any(r.engine == name and not r.fault for r in results)]
+    threads = sorted({result.threads for result in results})
+    rows = []
+    for name in (name for name in WORKLOADS if any(result.workload == name for result in results)):
+        for count in threads:
+            rows += [_summary_row(results, limits, name, count, peers, threads[0])]
+    for group, goal in GROUP_GOALS.items():
+        for count in threads:
+            rows += _mean_row(results, group, goal, count, peers)
+    ratios = [f"× {name}" for name in (*peers, f"{threads[0]} thread")]
+    columns = ["workload", "threads", own, "of limit", *ratios, "goal"]
+    notes = [f"× PEER: how many times faster {own} is, median of the rounds. Goals are about the faster peer named."]
+    return Sheet("scoreboard", columns, rows, [*notes, *_crowd(results)])
 
 
-def compile_table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title="compile time of a chain and its gradient", title_justify="left")
-    for title in ("nodes", "build", "differentiate", "compile", "first call", "compile, a node"):
-        table.add_column(title, justify="right")
+def _summary_row(
+    results: Sequence[Result], limits: Limits, name: str, threads: int, peers: Sequence[str], fewest: int
+) -> list[str]:
+    own = find(results, name, leader(results), threads)
+    if own is None:
+        return [name, str(threads), "not measured", "", *("" for _ in peers), "", ""]
+    others = [find(results, name, peer, threads) for peer in peers]
+    ratios = [str(ratio(own, other)) if other else "" for other in others]
+    alone = find(results, name, own.engine, fewest)
+    scale = str(ratio(own, alone)) if alone and threads != fewest else ""
+    verdicts = [_verdict(goal, threads, goal_ratio(results, name, goal, threads)) for goal in WORKLOADS[name].goals]
+    said = "; ".join(filter(None, verdicts))
+    return [name, str(threads), _time(own.median), _fraction(own, limits), *ratios, scale, said]
+
+
+def _mean_row(results: Sequence[Result], group: str, goal: Goal, threads: int, peers: Sequence[str]) -> list[list[str]]:
+    """The geometric means over a group, if it was measured wholly."""
+    own = [find(results, name, leader(results), threads) for name in GROUPS[group]]
+    means: dict[str, Ratio] = {}
+    for peer in peers:
+        others = [find(results, name, peer, threads) for name in GROUPS[group]]
+        pairs = [(mine, other) for mine, other in zip(own, others, strict=True) if mine and other]
+        if len(pairs) == len(own):
+            means[peer] = mean_ratio([ratio(mine, other) for mine, other in pairs])
+    if not means:
+        return []
+    verdict = _verdict(goal, threads, means.get(goal.peers[0]))
+    cells = [str(means[peer]) if peer in means else "" for peer in peers]
+    return [[f"{group}, geometric mean", str(threads), "", "", *cells, "", verdict]]
+
+
+def _verdict(goal: Goal, threads: int, found: Ratio | None) -> str:
+    """Whether a goal was reached; nothing where there is none, or nothing to compare with."""
+    wanted = goal.ratios.get(threads)
+    if wanted is None or found is None:
+        return ""
+    word = "reached" if found.median >= wanted else "missed"
+    return f"≥ {wanted:g}× {found.peer}: {word}"
+
+
+# The special measurements ----------------------------------------------------------------------------------------
+def call_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
+    cells = [[row["call"], row["backend"], f"{row['microseconds']:.2f} µs"] for row in rows]
+    return Sheet("call overhead", ["call", "backend", "fastest"], cells, left=2)
+
+
+def compile_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
+    columns = ["nodes", "build", "differentiate", "compile", "first call", "compile, a node"]
+    cells = []
     for row in rows:
         times = [f"{row[name]:.3f} s" for name in ("build", "differentiate", "compile", "first")]
-        table.add_row(f"{row['nodes']:,}", *times, f"{1e6 * row['compile'] / row['nodes']:.1f} µs")
-    return table
+        cells.append([f"{row['nodes']:,}", *times, f"{1e6 * row['compile'] / row['nodes']:.1f} µs"])
+    return Sheet("compile time of a chain and its gradient", columns, cells, left=0)
 
 
-def json_text(steps: Sequence[Result], calls: Sequence[Any], compiles: Sequence[Any]) -> str:
-    """Everything that was measured, and on what."""
-    packages = {}
-    for name in ("graphc", "numpy", "torch"):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = None
-    machine = {"system": platform.platform(), "python": sys.version.split()[0], "level": isa.kernels().level}
-    record = {"machine": machine, "packages": packages, "steps": [asdict(result) for result in steps],
-              "calls": list(calls), "compile": list(compiles)}  # fmt: skip
-    return json.dumps(record, indent=1)
+def first_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
+    """From a built model to the first result, with an empty cache of compiled code and with a full one."""
+    cells = [
+        [row["workload"], row["engine"], "failed" if row["fault"] else _time(row["cold"]),
+         "" if row["fault"] else _time(row["warm"])]
+        for row in rows
+    ]  # fmt: skip
+    notes = [f"{row['workload']}, {row['engine']}: {row['fault']}" for row in rows if row["fault"]]
+    return Sheet("first call", ["workload", "engine", "cold cache", "warm cache"], cells, notes, left=2)
+
+
+def busy_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
+    """Two threads against one, alone and while another process keeps one of the cores busy."""
+    cells, notes = [], []
+    for row in rows:
+        if row["fault"]:
+            notes.append(f"{row['workload']}, {row['engine']}, {row['when']}: {row['fault']}")
+            continue
+        limit = BUSY_LIMITS[row["when"]]
+        word = "reached" if row["median"] <= limit * (MARGIN if limit == 1 else 1) else "missed"
+        spread = f"{row['median']:.2f} [{row['low']:.2f}–{row['high']:.2f}]"
+        times = [_time(row["one"]), _time(row["two"])]
+        cells.append([row["workload"], row["engine"], row["when"], *times, spread, f"≤ {limit:g}: {word}"])
+    columns = ["workload", "engine", "machine", "1 thread", "2 threads", "2 / 1", "goal"]
+    notes.append(f"Goals allow for {MARGIN - 1:.0%} of noise where the two should be equal.")
+    return Sheet("two threads and one", columns, cells, notes, left=3)
+
+
+# Whole documents -------------------------------------------------------------------------------------------------
+def machine_lines(machine: Machine) -> list[str]:
+    """What was measured on, in sentences."""
+    packages = ", ".join(f"{name} {number}" for name, number in machine.packages.items())
+    lines = [f"{machine.processor}, {machine.cores} cores, {machine.system}; Python {machine.python}, {packages}; "
+             f"graphc's kernels for {machine.level}."]  # fmt: skip
+    limits = machine.limits
+    if limits.reason:
+        return [*lines, f"The machine's limits are unknown: {limits.reason}."]
+    for threads, flops in limits.flops.items():
+        copies = ", ".join(f"{rate / 1e9:.0f} ({bytes_text(size)})" for size, rate in limits.copies[threads].items())
+        cores = "1 core" if threads == 1 else f"{threads} cores"
+        lines.append(f"Limits of {cores}: {flops / 1e9:.0f} GFLOP/s in float32; copying {copies} GB/s.")
+    return lines
+
+
+def markdown(board: Scoreboard) -> str:
+    """The whole scoreboard as a document."""
+    parts = ["## Scoreboard\n", "  \n".join(machine_lines(board.machine)) + "\n"]
+    parts += [f"**{fault}**\n" for fault in board.faults]
+    if board.results:
+        parts.append(summary_sheet(board.results, board.machine.limits).markdown())
+    sheets = [(busy_sheet, board.busy), (first_sheet, board.first_calls), (call_sheet, board.calls)]
+    parts += [make(rows).markdown() for make, rows in (*sheets, (compile_sheet, board.compiles)) if rows]
+    for names in _together(board.results):
+        found = [result for result in board.results if result.workload in names]
+        parts.append(step_sheet(found, board.machine.limits).markdown())
+    return "\n".join(parts)
+
+
+def _together(results: Sequence[Result]) -> list[list[str]]:
+    """The measured workloads, those of a group together."""
+    found: dict[str, list[str]] = {}
+    for name in dict.fromkeys(result.workload for result in results):
+        found.setdefault(WORKLOADS[name].group or name, []).append(name)
+    return list(found.values())

@@ -1,0 +1,54 @@
+"""A workload run by graphc: one program holds the whole step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import graphc as gx
+from benchmarks.engines import Built
+from benchmarks.workload import LEARNING_RATE, Data, Workload
+from graphc import nn, optim
+
+__all__ = ["prepare", "setup"]
+
+
+def setup(threads: int) -> None:
+    """Nothing: a program is told its threads when it is compiled."""
+
+
+def prepare(backend: str, workload: Workload, data: Data, threads: int) -> Callable[[], Built]:
+    """What compiles the step for `backend`. Results are written into arrays that are made once."""
+    model = workload.build_model()
+    if model is not None:
+        model.load_state_dict(data.weights | data.buffers)
+
+    def build() -> Built:
+        given = data.inputs | {f"vector of {name}": vector for name, vector in data.vectors.items()}
+        tensors = {name: gx.input(name, array.shape, array.dtype) for name, array in given.items()}
+        outputs, updates = _asked(workload, model, tensors)
+        program = gx.compile(list(tensors.values()), outputs, updates, backend=backend, threads=threads)
+        arrays = list(given.values())
+        if workload.kind == "train":
+            return Built(lambda: float(program(*arrays)), lambda loss: [np.asarray(loss)], program.backend)
+        results = [np.empty(output.type.shape, output.type.dtype.numpy) for output in program.outputs]
+        return Built(lambda: program(*arrays, out=results), list, program.backend)
+
+    return build
+
+
+def _asked(workload: Workload, model: nn.Module | None, tensors: dict[str, gx.Tensor]) -> tuple[Any, Any]:
+    """The outputs and the updates of the step."""
+    inputs = {name: tensor for name, tensor in tensors.items() if not name.startswith("vector of ") and name != "g"}
+    value = workload.forward(model, **inputs)
+    if workload.kind == "train" and model is not None:
+        return value, optim.AdamW(lr=LEARNING_RATE).minimize(value, model.parameters())
+    if workload.kind == "gradient":
+        variables = [tensors[name] for name in workload.wrt]
+        return [value, *gx.vjp(value, variables, tensors.get("g", np.float32(1)))], None
+    if workload.kind == "hessian" and model is not None:
+        named = model.named_parameters()
+        return gx.hvp(value, list(named.values()), [tensors[f"vector of {name}"] for name in named]), None
+    return [value], None

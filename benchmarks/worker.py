@@ -1,0 +1,170 @@
+"""The process that an engine lives in: it prepares workloads and measures them whenever it is its turn.
+
+It is pinned to as many cores as it has threads, and keeps compiled code in a cache folder of its own, so that a first
+call is the first. Only what is asked for is imported: a peer's thread pools live in the peer's process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.engines import ENGINES, Built
+from benchmarks.machine import cores
+from benchmarks.workload import Array
+from benchmarks.workloads import WORKLOADS
+
+__all__ = ["Built", "Subject", "Turn", "serve"]
+
+SAMPLES = 32  # elements of a result that are compared between engines
+SAMPLE_SECONDS = 1e-4  # steps are timed in bundles of about so long
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a process measures with: an engine and its threads; `cache` is the folder for compiled code."""
+
+    engine: str
+    threads: int
+    cache: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """What starting a workload told: seconds to compile and to call first, and what the step computes."""
+
+    build: float
+    first: float
+    backend: str
+    flops: float
+    traffic: int
+    trace: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a turn told: median and minimum seconds of a step, steps, bytes of memory, seconds of processor time."""
+
+    median: float
+    minimum: float
+    steps: int
+    memory: int
+    processor: float
+
+
+def serve(connection: Connection, subject: Subject) -> None:
+    """Answer requests until the pipe is closed: a method's name and arguments, answered by its result or a fault."""
+    try:
+        bench = _Bench(subject)
+        while True:
+            name, *arguments = connection.recv()
+            try:
+                connection.send(getattr(bench, name)(*arguments))
+            except Exception as error:  # noqa: BLE001 - whatever a peer raises is reported, and the others go on
+                connection.send(f"{type(error).__name__}: {error}".strip()[:2000])
+    except EOFError:
+        return
+
+
+class _Bench:
+    """Prepared steps by workload."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.steps: dict[str, Built] = {}
+        self.baseline: dict[str, int] = {}
+        os.sched_setaffinity(0, cores(subject.threads))
+        os.environ.update(_environment(subject))
+        ENGINES[subject.engine].setup(subject.threads)
+
+    def start(self, name: str, small: bool, losses: int) -> Start:
+        """Compile a step, and run it for as many losses, or once where it does not train."""
+        workload = WORKLOADS[name].shrunk() if small else WORKLOADS[name]
+        data = workload.data()
+        self.baseline[name] = _resident("VmRSS")
+        build = ENGINES[self.subject.engine].prepare(workload, data, self.subject.threads)
+        begin = time.perf_counter()
+        step = build()
+        built = time.perf_counter()
+        result = step.run()
+        first = time.perf_counter()
+        arrays = step.read(result)
+        results = sum(array.nbytes for array in arrays)
+        trace = _losses(step, result, losses) if workload.kind == "train" else _samples(arrays)
+        _forget()
+        self.steps[name] = step
+        return Start(
+            built - begin, first - built, step.backend, workload.work(), workload.traffic(data, results), trace
+        )
+
+    def turn(self, name: str, seconds: float) -> Turn:
+        """Measure for so long, one step at least. A first step, which finds cold caches, does not count."""
+        run, own = self.steps[name].run, time.process_time()
+        begin = time.perf_counter()
+        run()
+        bundle = max(1, int(SAMPLE_SECONDS / max(time.perf_counter() - begin, 1e-7)))
+        times: list[float] = []
+        end = time.perf_counter() + seconds
+        while not times or time.perf_counter() < end:
+            begin = time.perf_counter()
+            for _ in range(bundle):
+                run()
+            times.append((time.perf_counter() - begin) / bundle)
+        memory = max(0, _resident("VmHWM") - self.baseline[name])
+        return Turn(median(times), min(times), len(times) * bundle, memory, time.process_time() - own)
+
+
+def _environment(subject: Subject) -> dict[str, str]:
+    """What the engines' libraries read when they are imported."""
+    threads, cache = str(subject.threads), Path(subject.cache)
+    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" if subject.threads == 1 else ""
+    return {
+        "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu",
+        "GRAPHC_CACHE": str(cache / "graphc"), "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        "JAX_COMPILATION_CACHE_DIR": str(cache / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+    }  # fmt: skip
+
+
+def _losses(step: Built, first: Any, count: int) -> dict[str, tuple[float, ...]]:
+    losses = [first, *(step.run() for _ in range(count - 1))]
+    return {f"loss {number}": (float(loss),) for number, loss in enumerate(losses, 1)}
+
+
+def _samples(arrays: list[Array]) -> dict[str, tuple[float, ...]]:
+    """A result's root mean square, and elements of it, evenly spread."""
+    found = {}
+    for number, array in enumerate(arrays):
+        flat = np.asarray(array, np.float64).ravel()
+        places = np.linspace(0, flat.size - 1, min(flat.size, SAMPLES)).astype(int)
+        found[f"result {number}"] = (float(np.sqrt(np.mean(flat * flat))), *flat[places].tolist())
+    return found
+
+
+# Memory ----------------------------------------------------------------------------------------------------------
+def _resident(key: str) -> int:
+    """Bytes of this process in memory: VmRSS now, VmHWM at most since the last `_forget`; 0 where nobody counts."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), 0)
+
+
+def _forget() -> None:
+    """Give what compiling left over back to the system, and count the most memory from here on."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):  # elsewhere than on Linux with glibc: the peak counts from the start
+        return
