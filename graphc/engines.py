@@ -36,7 +36,7 @@ from graphc.runtime.library import load_image
 from graphc.runtime.program import Program
 from graphc.version import __version__
 
-__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "load"]
+__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "c_code", "cython_code", "load"]
 
 VARIABLE = "GRAPHC_BACKEND"
 _LEVELS = {"x86-64": "baseline", "x86-64-v3": "avx2", "x86-64-v4": "avx512"}  # by the compilers' names
@@ -62,16 +62,26 @@ def automatic(graph: Graph, structure: str, threads: int, seed: int) -> Program:
 
 def compiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
     """The C engine. Raises BackendError where no compiler works."""
-    compiler, target = find_compiler(), CTarget()
-    assembled = compile_plan(graph, target)
-    unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
-    library = build(unit, level=chosen_level(), compiler=compiler)
-    return _program(graph, structure, assembled, load_image(library, IN_PROCESS), "c", threads, seed)
+    return _program(graph, structure, *c_code(graph), "c", threads, seed)
 
 
 def tiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
     """The Cython engine: prebuilt kernels and the tile machine."""
-    return _program(graph, structure, compile_plan(graph), kernels().table, "cython", threads, seed)
+    return _program(graph, structure, *cython_code(graph), "cython", threads, seed)
+
+
+def c_code(graph: Graph) -> tuple[Assembled, Any]:
+    """The plan of a graph for the C engine, and the image that an executor runs. Raises BackendError."""
+    compiler, target = find_compiler(), CTarget()
+    assembled = compile_plan(graph, target)
+    unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
+    library = build(unit, level=chosen_level(), compiler=compiler)
+    return assembled, load_image(library, IN_PROCESS)
+
+
+def cython_code(graph: Graph) -> tuple[Assembled, Any]:
+    """The plan of a graph for the Cython engine, and the table of kernels that an executor runs it with."""
+    return compile_plan(graph), kernels().table
 
 
 def _program(

@@ -1,8 +1,9 @@
-"""Random programs on the compiled engine: the reference's values, the same bits on any number of threads, no stale
+"""Random programs on the compiled engines: the reference's values, the same bits on any number of threads, no stale
 memory; and that these tests notice planted faults."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,12 +13,11 @@ import pytest
 
 import graphc as gx
 from graphc.api import build_graph
+from graphc.engines import c_code, cython_code
 from graphc.errors import InternalError
 from graphc.ops.reference import evaluate
 from graphc.passes import resolve_marks
-from graphc.pipeline import compile_plan
 from graphc.runtime.executor import Executor
-from graphc.runtime.isa import kernels
 from graphc.runtime.plan import Launch, Plan
 from graphc.runtime.verify import verify
 from tests.random_programs import RandomProgram, random_program
@@ -31,11 +31,13 @@ Arrays = list[np.ndarray[Any, Any]]
 class Bench:
     """A random program, compiled once; runs start from the same state. `plan` may change its plan."""
 
-    def __init__(self, program: RandomProgram, plan: Callable[[Plan], Plan] = lambda plan: plan) -> None:
+    def __init__(
+        self, program: RandomProgram, plan: Callable[[Plan], Plan] = lambda plan: plan, backend: str = "cython"
+    ) -> None:
         self.program = program
         self.graph, _ = build_graph(program.inputs, program.outputs, program.updates)
         self.before = [parameter.value for parameter in program.parameters]
-        self.assembled = compile_plan(self.graph)
+        self.assembled, self.code = {"cython": cython_code, "c": c_code}[backend](self.graph)
         self.plan = plan(self.assembled.plan)
 
     def reset(self) -> None:
@@ -49,7 +51,7 @@ class Bench:
 
     def executor(self, threads: int) -> Executor:
         storage = [parameter.storage for parameter in self.assembled.parameters]
-        return Executor(self.plan, storage, self.assembled.constants, kernels().table, threads, SEED)
+        return Executor(self.plan, storage, self.assembled.constants, self.code, threads, SEED)
 
     def run(self, executor: Executor, together: bool) -> Arrays:
         """Outputs, then the parameters that are updated. What is left unwritten is NaN."""
@@ -95,6 +97,13 @@ def test_compiled_programs_agree_with_the_reference(block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         wrong += [f"program {seed}: {fault}" for fault in faults(Bench(random_program(seed)))]
     assert not wrong, "\n".join(wrong[:10])
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("seed", range(0, 300, 30))
+def test_programs_in_c_agree_with_the_reference(seed: int) -> None:
+    program = random_program(seed, "float64", large=True) if seed % 90 == 0 else random_program(seed)
+    assert not faults(Bench(program, backend="c"))
 
 
 @pytest.mark.parametrize("block", range(3))

@@ -1,8 +1,8 @@
 """`graphc check`: gradients against finite differences, and backends against the reference.
 
 Derivatives are checked along random directions, so that the cost depends on the number of parameters, not on their
-sizes. The compiled program runs beside the reference on random inputs, then on one, two and four threads, which must
-give the same bits. Parameters are as before when it is done.
+sizes. The program of each engine runs beside the reference on random inputs, then on one, two and four threads, which
+must give the same bits. Parameters are as before when it is done.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from graphc.ops.build import apply, build_node, cast, constant
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.passes import resolve_marks
+from graphc.runtime.compiler import compiler_or_reason
 
 __all__ = ["check"]
 
@@ -138,21 +139,27 @@ def _moved(variable: Node, step: Tensor, rng: np.random.Generator) -> Tensor:
 
 # Backends --------------------------------------------------------------------------------------------------------
 def _backends(target: Target, graph: Graph, values: Mapping[Node, Array]) -> Iterator[Finding]:
-    """Every result of the compiled program beside the reference's, and its bits on several thread counts."""
+    """Every result of each engine that works here beside the reference's, and its bits on several thread counts."""
     plain, seed = resolve_marks(graph), target.options.get("seed", 0)
     expected = evaluate(plain.results, values, seed=seed)
     shaken = evaluate(plain.results, _shaken(plain, values), seed=seed)
-    runs = [_run(target, plain, list(values.values()), count) for count in THREADS]
-    rows = [_Row(*row) for row in zip(plain.results, runs[0], expected, shaken, strict=True)]
-    for name, row in zip(plain.names, rows, strict=False):
-        checked = f"{row.node.type}, cython against the reference"
+    for backend in ("cython",) if isinstance(compiler_or_reason(), str) else ("cython", "c"):
+        runs = [_run(target, plain, list(values.values()), backend, count) for count in THREADS]
+        rows = [_Row(*row) for row in zip(plain.results, runs[0], expected, shaken, strict=True)]
+        yield from _compared(plain, rows, backend)
+        same = all([array.tobytes() for array in run] == [array.tobytes() for array in runs[0]] for run in runs)
+        yield Finding("all results", f"{backend}, the same bits on {', '.join(map(str, THREADS))} threads", "–", same)
+
+
+def _compared(graph: Graph, rows: Sequence[_Row], backend: str) -> Iterator[Finding]:
+    """Outputs one by one, updates together."""
+    for name, row in zip(graph.names, rows, strict=False):
+        checked = f"{row.node.type}, {backend} against the reference"
         yield Finding(name, checked, f"{row.error:.1e}", row.error <= row.allowed)
-    if updates := rows[len(plain.outputs) :]:
+    if updates := rows[len(graph.outputs) :]:
         name, error = f"{len(updates)} update{'s' * (len(updates) > 1)}", max(row.error for row in updates)
         passed = all(row.error <= row.allowed for row in updates)
-        yield Finding(name, "next values, cython against the reference", f"{error:.1e}", passed)
-    same = all([array.tobytes() for array in run] == [array.tobytes() for array in runs[0]] for run in runs)
-    yield Finding("all results", f"the same bits on {', '.join(map(str, THREADS))} threads", "–", same)
+        yield Finding(name, f"next values, {backend} against the reference", f"{error:.1e}", passed)
 
 
 @dataclass(frozen=True)
@@ -190,9 +197,9 @@ def _rounded_otherwise(node: Node, value: Array, rng: np.random.Generator) -> Ar
     return (value * (1.0 + spacing * rng.uniform(-2.0, 2.0, value.shape))).astype(node.dtype.numpy)
 
 
-def _run(target: Target, graph: Graph, arrays: list[Array], threads: int) -> list[Array]:
+def _run(target: Target, graph: Graph, arrays: list[Array], backend: str, threads: int) -> list[Array]:
     """Outputs, then what was written into parameters, of one call; the parameters keep their values."""
-    options = {**target.options, "memory_budget": None, "backend": "cython", "threads": threads}
+    options = {**target.options, "memory_budget": None, "backend": backend, "threads": threads}
     program = compile(target.inputs, list(graph.outputs), dict(graph.updates), **options)  # type: ignore[arg-type]
     parameters = [node for node, _ in graph.updates if isinstance(node, Parameter)]
     saved = [parameter.value for parameter in parameters]

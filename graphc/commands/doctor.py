@@ -25,11 +25,12 @@ from rich.table import Table
 
 import graphc as gx
 from graphc import nn, optim
+from graphc.engines import VARIABLE
 from graphc.kernels import cpu
 from graphc.kernels.cpu.features import has_avx2, has_avx512
 from graphc.runtime import isa
 from graphc.runtime.cache import FOLDER, Statistics, open_cache
-from graphc.runtime.compiler import Compiler, try_compilers
+from graphc.runtime.compiler import Compiler, compiler_or_reason, try_compilers
 
 __all__ = ["clear_cache", "examine", "self_test"]
 
@@ -54,6 +55,8 @@ def examine(console: Console) -> int:
         _section(console, title, rows)
     results = [("numpy", *_run_apart("numpy", {}))]
     results += [(f"cython, {level}", *_run_apart("cython", {isa.VARIABLE: level})) for level in isa.usable_levels()]
+    if not isinstance(compiler_or_reason(), str):
+        results.append(("c", *_run_apart("c", {})))
     _section(console, "self-test: training steps against the reference", [(name, text) for name, text, _ in results])
     healthy = all(passed for _, _, passed in results) and all(_version(name) for name in REQUIRED)
     console.print("everything works" if healthy else "[bold red]something is wrong: see above[/]")
@@ -128,7 +131,15 @@ def _kernels() -> list[tuple[str, str]]:
         chosen = f"{isa.kernels().level}: {why}"
     except gx.errors.BackendError as error:
         chosen = f"none: {error}"
-    return [*rows, ("chosen", chosen), ("backend", 'backend="auto" is "cython"')]
+    return [*rows, ("chosen", chosen), ("backend", f'backend="auto" is {_automatic()}')]
+
+
+def _automatic() -> str:
+    """What backend="auto" stands for here, and why."""
+    if wanted := os.environ.get(VARIABLE):
+        return f'"{wanted}": {VARIABLE} asks for it'
+    reason = compiler_or_reason()
+    return f'"cython": {reason}' if isinstance(reason, str) else '"c": there is a C compiler that works'
 
 
 def _compiler() -> list[tuple[str, str]]:
@@ -145,7 +156,7 @@ def _compiler() -> list[tuple[str, str]]:
     ]
     used = f"{_libraries(cache)}, of at most {cache.limit / 2**20:.0f} MiB; {FOLDER}= names another folder"
     return [
-        *(rows or [("none found", "none is needed, the kernels are prebuilt")]),
+        *(rows or [("none found", "the prebuilt kernels need none, the faster C engine does")]),
         ("cache", f"{cache.folder}: {used}"),
     ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aot.programs import PROGRAMS, arrays_for
+from tests.aot.programs import PROGRAMS, arrays_for, compiled
 from tests.aot.standalone import SANITIZERS, build_runner, run
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -16,13 +16,13 @@ STEPS = 4
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_same_bits_as_in_process(name: str, tmp_path: Path) -> None:
-    program = PROGRAMS[name]("c")
+    program = compiled(name, "c")
     arrays = arrays_for(program)
     flags = [flag for flag in _level_flags() if not flag.startswith(("-shared", "-fPIC"))]
     runner = build_runner(program, tmp_path, flags)
     for threads in (1, 2):
         found, _ = run(program, runner, arrays, steps=STEPS, threads=threads)
-        again = PROGRAMS[name]("c")
+        again = compiled(name, "c")
         for outputs in found:
             answer = again(*arrays)
             expected = list(answer.values()) if isinstance(answer, dict) else [answer]
@@ -31,7 +31,7 @@ def test_the_same_bits_as_in_process(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
-    program = PROGRAMS["training"]("c")
+    program = compiled("training", "c")
     runner = build_runner(program, tmp_path, SANITIZERS[sanitizer])
     run(program, runner, arrays_for(program), steps=STEPS, threads=3)
 

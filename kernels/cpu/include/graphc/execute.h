@@ -138,7 +138,7 @@ static void gc_team_walk(void *context, int thread) {
 
 /* Makes a team ready whose step, stages, progress and work are set. */
 static void gc_team_prepare(gc_team *team) {
-    gc_pool_prepare();
+    gc_crew_prepare();
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->finished, NULL);
     atomic_store(&team->sleepers, 0);
@@ -159,7 +159,7 @@ static void gc_team_together(gc_team *team, int threads) {
         atomic_store_explicit(&team->progress[i].done, 0, memory_order_relaxed);
     }
     atomic_store(&team->head, 0);
-    gc_pool_run(gc_team_walk, team, threads);
+    gc_crew_run(gc_team_walk, team, threads);
 }
 
 /* The choice between the two ---------------------------------------------------------------------------------------

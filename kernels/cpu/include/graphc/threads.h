@@ -38,7 +38,7 @@ static inline int gc_spin(int *round) {
 
 typedef void (*gc_task)(void *context, int thread);
 
-typedef struct gc_pool {
+typedef struct gc_crew {
     atomic_int taken; /* a step is being run */
     atomic_int active; /* workers inside the step */
     pthread_mutex_t lock; /* guards what follows */
@@ -49,98 +49,98 @@ typedef struct gc_pool {
     uint64_t step; /* counts steps, so that no worker joins one twice */
     int places; /* workers that may still join */
     int workers; /* threads started */
-} gc_pool;
+} gc_crew;
 
-static gc_pool gc_the_pool = {
+static gc_crew gc_the_crew = {
     .lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER, .left = PTHREAD_COND_INITIALIZER};
 static atomic_int gc_forks; /* how many times this process is a forked child */
 
-static void *gc_pool_worker(void *unused) {
-    gc_pool *pool = &gc_the_pool;
+static void *gc_crew_worker(void *unused) {
+    gc_crew *crew = &gc_the_crew;
     uint64_t joined = 0;
-    pthread_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&crew->lock);
     for (;;) {
-        while (pool->places == 0 || joined == pool->step)
-            pthread_cond_wait(&pool->opened, &pool->lock);
-        const int thread = pool->places--;
-        joined = pool->step;
-        atomic_fetch_add(&pool->active, 1);
-        pthread_mutex_unlock(&pool->lock);
-        pool->task(pool->context, thread);
-        pthread_mutex_lock(&pool->lock);
-        if (atomic_fetch_sub(&pool->active, 1) == 1)
-            pthread_cond_signal(&pool->left);
+        while (crew->places == 0 || joined == crew->step)
+            pthread_cond_wait(&crew->opened, &crew->lock);
+        const int thread = crew->places--;
+        joined = crew->step;
+        atomic_fetch_add(&crew->active, 1);
+        pthread_mutex_unlock(&crew->lock);
+        crew->task(crew->context, thread);
+        pthread_mutex_lock(&crew->lock);
+        if (atomic_fetch_sub(&crew->active, 1) == 1)
+            pthread_cond_signal(&crew->left);
     }
     return unused;
 }
 
 /* Only the forking thread lives on in the child: whatever the others held is forgotten. */
-static void gc_pool_forked(void) {
-    gc_pool *pool = &gc_the_pool;
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->opened, NULL);
-    pthread_cond_init(&pool->left, NULL);
-    pool->places = pool->workers = 0;
-    atomic_store(&pool->active, 0);
-    atomic_store(&pool->taken, 0);
+static void gc_crew_forked(void) {
+    gc_crew *crew = &gc_the_crew;
+    pthread_mutex_init(&crew->lock, NULL);
+    pthread_cond_init(&crew->opened, NULL);
+    pthread_cond_init(&crew->left, NULL);
+    crew->places = crew->workers = 0;
+    atomic_store(&crew->active, 0);
+    atomic_store(&crew->taken, 0);
     atomic_fetch_add(&gc_forks, 1);
 }
 
-static void gc_pool_register(void) { pthread_atfork(NULL, NULL, gc_pool_forked); }
+static void gc_crew_register(void) { pthread_atfork(NULL, NULL, gc_crew_forked); }
 
 /* Prepare for forks. Called before anything that a fork could tear apart. */
-static void gc_pool_prepare(void) {
+static void gc_crew_prepare(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, gc_pool_register);
+    pthread_once(&once, gc_crew_register);
 }
 
 /* Start workers until there are `count`, or until the system refuses more. Signals stay with the threads there were. */
-static void gc_pool_grow(gc_pool *pool, int count) {
+static void gc_crew_grow(gc_crew *crew, int count) {
     sigset_t all, before;
-    if (pool->workers >= count)
+    if (crew->workers >= count)
         return;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (pool->workers < count) {
+    while (crew->workers < count) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, gc_pool_worker, NULL))
+        if (pthread_create(&thread, NULL, gc_crew_worker, NULL))
             break;
         pthread_detach(thread);
-        pool->workers++;
+        crew->workers++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Run `task(context, thread)` on up to `threads` threads; the caller is thread 0. Every call of `task` must return once
  * no work is left, whether or not others run it too. */
-static void gc_pool_run(gc_task task, void *context, int threads) {
-    gc_pool *pool = &gc_the_pool;
-    if (threads <= 1 || atomic_exchange(&pool->taken, 1)) {
+static void gc_crew_run(gc_task task, void *context, int threads) {
+    gc_crew *crew = &gc_the_crew;
+    if (threads <= 1 || atomic_exchange(&crew->taken, 1)) {
         task(context, 0);
         return;
     }
-    gc_pool_grow(pool, (threads < GC_MAX_THREADS ? threads : GC_MAX_THREADS) - 1);
-    pthread_mutex_lock(&pool->lock);
-    pool->task = task;
-    pool->context = context;
-    pool->step++;
-    pool->places = threads - 1 < pool->workers ? threads - 1 : pool->workers;
-    for (int i = 0; i < pool->places; i++)
-        pthread_cond_signal(&pool->opened);
-    pthread_mutex_unlock(&pool->lock);
+    gc_crew_grow(crew, (threads < GC_MAX_THREADS ? threads : GC_MAX_THREADS) - 1);
+    pthread_mutex_lock(&crew->lock);
+    crew->task = task;
+    crew->context = context;
+    crew->step++;
+    crew->places = threads - 1 < crew->workers ? threads - 1 : crew->workers;
+    for (int i = 0; i < crew->places; i++)
+        pthread_cond_signal(&crew->opened);
+    pthread_mutex_unlock(&crew->lock);
 
     task(context, 0);
 
-    pthread_mutex_lock(&pool->lock);
-    pool->places = 0;
-    pthread_mutex_unlock(&pool->lock);
-    for (int round = 0; atomic_load(&pool->active) && gc_spin(&round);)
+    pthread_mutex_lock(&crew->lock);
+    crew->places = 0;
+    pthread_mutex_unlock(&crew->lock);
+    for (int round = 0; atomic_load(&crew->active) && gc_spin(&round);)
         ;
-    pthread_mutex_lock(&pool->lock);
-    while (atomic_load(&pool->active))
-        pthread_cond_wait(&pool->left, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
-    atomic_store(&pool->taken, 0);
+    pthread_mutex_lock(&crew->lock);
+    while (atomic_load(&crew->active))
+        pthread_cond_wait(&crew->left, &crew->lock);
+    pthread_mutex_unlock(&crew->lock);
+    atomic_store(&crew->taken, 0);
 }
 
 #endif
