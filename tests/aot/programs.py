@@ -1,7 +1,7 @@
 """Programs for the tests of exporting, with everything a bundle can hold.
 
-Each graph is built once, so that random streams are the same ones wherever it is compiled; `compiled` starts from the same
-values of its parameters each time.
+Each graph is built once, so that random streams are the same ones wherever it is compiled; `compiled` starts from the
+same values of its parameters each time.
 """
 
 from __future__ import annotations
