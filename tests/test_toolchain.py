@@ -14,9 +14,9 @@ from tests.toolchain import INCLUDE, SANITIZERS, TARGETS, compile_quietly, run_s
 HELLO = '#include <stdio.h>\nint main(void) { printf("%zu\\n", sizeof(void *)); return 0; }\n'
 FAULTS = {
     "address,undefined": [
-        "#include <stdlib.h>\nint main(void) { char *volatile p = malloc(4); p[4] = 1; return 0; }\n",
-        "#include <limits.h>\nint main(int n, char **v) { (void)v; return INT_MAX + n > 0; }\n",
-        "#include <stdlib.h>\nint *volatile p;\nint main(void) { for (int i = 0; i < 99; i++) p = malloc(64); return 0; }\n",
+        "#include <stdlib.h>\nint main(void) { volatile char *p = malloc(4); p[4] = 1; return 0; }\n",
+        "#include <limits.h>\nint main(void) { volatile int n = INT_MAX; n = n + 1; return 0; }\n",
+        "#include <stdlib.h>\nint *volatile p;\nint main(void) { for (int i = 9; i--;) p = malloc(64); return 0; }\n",
     ],
     "thread": [
         "#include <pthread.h>\nint x;\nstatic void *add(void *p) { x++; return p; }\nint main(void) {\n"
