@@ -31,7 +31,7 @@ static inline int64_t gc_index_at(const void *indices, int64_t bytes, int64_t po
 }
 
 #define GC_TAKE(BYTES, TYPE)                                                                              \
-    GC_KERNEL gc_take_##BYTES(const gc_call *call, int64_t tile) {                                      \
+    GC_KERNEL gc_take_##BYTES(const gc_call *call, int64_t tile) {                                        \
         const int64_t *p = call->params, extent = p[1], inner = p[2], count = p[3];                       \
         const TYPE *x = gc_operand(call, 0);                                                              \
         const void *indices = gc_operand(call, 1);                                                        \
@@ -68,7 +68,7 @@ static inline gc_index_tile gc_index_tile_of(int64_t outer, int64_t inner, int64
 }
 
 #define GC_SCATTER_ADD(TAG, TYPE, WIDE, FROM, TO)                                                                  \
-    GC_KERNEL gc_scatter_add_##TAG(const gc_call *call, int64_t tile) {                                          \
+    GC_KERNEL gc_scatter_add_##TAG(const gc_call *call, int64_t tile) {                                            \
         const int64_t *p = call->params, extent = p[1], inner = p[2], count = p[3];                                \
         const gc_index_tile t = gc_index_tile_of(p[0], inner, p[5], p[6], tile);                                   \
         const TYPE *x = gc_operand(call, 0), *updates = gc_operand(call, 2);                                       \
@@ -98,7 +98,7 @@ GC_EACH_NUMBER(GC_SCATTER_ADD)
 #define GC_BELOW(value, best) (((value) < (best)) | (((value) != (value)) & ((best) == (best))))
 
 #define GC_EXTREME(NAME, BETTER, TAG, TYPE, WIDE, FROM)                                                           \
-    GC_KERNEL gc_##NAME##_##TAG(const gc_call *call, int64_t tile) {                                            \
+    GC_KERNEL gc_##NAME##_##TAG(const gc_call *call, int64_t tile) {                                              \
         const int64_t *p = call->params, extent = p[1], inner = p[2];                                             \
         const gc_index_tile t = gc_index_tile_of(p[0], inner, p[3], p[4], tile);                                  \
         WIDE *restrict best = (WIDE *)call->scratch;                                                              \

@@ -13,7 +13,7 @@
 #include "launch.h"
 
 #define GC_CUMSUM(TAG, TYPE, WIDE, FROM, TO)                                                                  \
-    GC_KERNEL gc_cumsum_##TAG(const gc_call *call, int64_t tile) {                                          \
+    GC_KERNEL gc_cumsum_##TAG(const gc_call *call, int64_t tile) {                                            \
         const int64_t *p = call->params, extent = p[1], inner = p[2], reverse = p[3];                         \
         const gc_index_tile t = gc_index_tile_of(p[0], inner, p[4], p[5], tile);                              \
         WIDE *restrict sum = (WIDE *)call->scratch;                                                           \

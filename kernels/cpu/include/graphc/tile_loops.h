@@ -21,7 +21,12 @@ typedef uint16_t __attribute__((may_alias)) gc_raw16; /* the bits of any type of
 typedef uint32_t __attribute__((may_alias)) gc_raw32;
 typedef uint64_t __attribute__((may_alias)) gc_raw64;
 
+/* clang knows the promise only as a demand, and warns of every loop that it does not vectorise */
+#ifdef __clang__
+#define GC_EACH for (int64_t i = 0; i < n; i++)
+#else
 #define GC_EACH _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
+#endif
 #define GC_LOOP(name) static void gc_loop_##name(const gc_machine *m, const gc_instruction *x)
 #define GC_APART static __attribute__((noinline)) void
 
