@@ -77,10 +77,10 @@ def mean_ratio(ratios: Sequence[Ratio]) -> Ratio:
 
 
 # Agreement -------------------------------------------------------------------------------------------------------
-def disagreements(results: Sequence[Result]) -> list[str]:
+def disagreements(results: Sequence[Result], tolerance: float | None = None) -> list[str]:
     """What is wrong with the numbers that the engines computed for one workload; empty if all agree.
 
-    Every engine is compared with the first one, within the workload's tolerance; each engine of graphc with itself on
+    Every engine is compared with the first one, within the workload's `tolerance`; each engine of graphc with itself on
     another number of threads, to the bit.
     """
     good = [result for result in results if not result.fault]
@@ -88,7 +88,7 @@ def disagreements(results: Sequence[Result]) -> list[str]:
     for other in good[1:]:
         same = next(result for result in good if result.engine == other.engine)
         exact = _differences(same, other, 0.0) if other.engine in OURS else []
-        sentences += exact or _differences(good[0], other, WORKLOADS[other.workload].tolerance)
+        sentences += exact or _differences(good[0], other, tolerance or WORKLOADS[other.workload].tolerance)
     return sentences
 
 
@@ -99,9 +99,10 @@ def _differences(first: Result, other: Result, tolerance: float) -> list[str]:
     for label, values in first.trace.items():
         others = other.trace[label]
         scale = max(map(abs, (*values, *others)), default=0.0)
-        for a, b in zip(values, others, strict=True):
+        for number, (a, b) in enumerate(zip(values, others, strict=True), 1):
             if not _close(a, b, tolerance * scale):
-                return [f"{_title(first)} and {_title(other)} differ in {label}: {a:.8g} and {b:.8g}"]
+                what = f"number {number} of {label}"
+                return [f"{_title(first)} and {_title(other)} differ in {what}: {a:.8g} and {b:.8g}"]
     return []
 
 

@@ -79,7 +79,7 @@ def _draw_goals(panel: Any, names: Sequence[str], threads: int) -> dict[str, Any
     for row, name in enumerate(names):
         goals = [goal.ratios[threads] for goal in WORKLOADS[name].goals[:1] if threads in goal.ratios]
         for goal in goals:
-            label = "goal (against the faster of PyTorch's)"
+            label = "goal against PyTorch"
             ends = [row - 0.4, row + 0.4]
             drawn[label] = panel.plot([goal, goal], ends, color="#2e8b57", linewidth=2.5, alpha=0.7)[0]
     return drawn

@@ -84,15 +84,15 @@ def summary_sheet(results: Sequence[Result], limits: Limits) -> Sheet:
     threads = sorted({result.threads for result in results})
     rows = []
     for name in (name for name in WORKLOADS if any(result.workload == name for result in results)):
-        for count in threads:
-            rows += [_summary_row(results, limits, name, count, peers, threads[0])]
+        counts = (count for count in threads if any((r.workload, r.threads) == (name, count) for r in results))
+        rows += [_summary_row(results, limits, name, count, peers, threads[0]) for count in counts]
     for group, goal in GROUP_GOALS.items():
         for count in threads:
             rows += _mean_row(results, group, goal, count, peers)
     ratios = [f"× {name}" for name in (*peers, f"{threads[0]} thread")]
     columns = ["workload", "threads", own, "of limit", *ratios, "goal"]
     notes = [f"× PEER: how many times faster {own} is, median of the rounds. Goals are about the faster peer named."]
-    return Sheet("scoreboard", columns, rows, [*notes, *_crowd(results)])
+    return Sheet("all workloads", columns, rows, [*notes, *_crowd(results)])
 
 
 def _summary_row(

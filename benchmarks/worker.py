@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks.engines import ENGINES, Built
 from benchmarks.machine import cores
-from benchmarks.workload import Array
+from benchmarks.workload import Array, Data, Workload
 from benchmarks.workloads import WORKLOADS
 
-__all__ = ["Built", "Subject", "Turn", "serve"]
+__all__ = ["Start", "Subject", "Turn", "compiled", "serve"]
 
 SAMPLES = 32  # elements of a result that are compared between engines
 SAMPLE_SECONDS = 1e-4  # steps are timed in bundles of about so long
@@ -64,15 +64,30 @@ class Turn:
 def serve(connection: Connection, subject: Subject) -> None:
     """Answer requests until the pipe is closed: a method's name and arguments, answered by its result or a fault."""
     try:
-        bench = _Bench(subject)
+        bench = None
         while True:
             name, *arguments = connection.recv()
             try:
+                bench = bench or _Bench(subject)
                 connection.send(getattr(bench, name)(*arguments))
             except Exception as error:  # noqa: BLE001 - whatever a peer raises is reported, and the others go on
                 connection.send(f"{type(error).__name__}: {error}".strip()[:2000])
     except EOFError:
         return
+
+
+def compiled(engine: str, workload: Workload, data: Data, threads: int, losses: int) -> tuple[Built, Start]:
+    """A step in this process, run for as many losses, or once where it does not train."""
+    build = ENGINES[engine].prepare(workload, data, threads)
+    begin = time.perf_counter()
+    step = build()
+    built = time.perf_counter()
+    result = step.run()
+    first = time.perf_counter()
+    arrays = step.read(result)
+    work = workload.work(), workload.traffic(data, sum(array.nbytes for array in arrays))
+    trace = _losses(step, result, losses) if workload.kind == "train" else _samples(arrays)
+    return step, Start(built - begin, first - built, step.backend, *work, trace)
 
 
 class _Bench:
@@ -87,24 +102,13 @@ class _Bench:
         ENGINES[subject.engine].setup(subject.threads)
 
     def start(self, name: str, small: bool, losses: int) -> Start:
-        """Compile a step, and run it for as many losses, or once where it does not train."""
+        """Compile a step and check what it computes; its turns may follow."""
         workload = WORKLOADS[name].shrunk() if small else WORKLOADS[name]
         data = workload.data()
         self.baseline[name] = _resident("VmRSS")
-        build = ENGINES[self.subject.engine].prepare(workload, data, self.subject.threads)
-        begin = time.perf_counter()
-        step = build()
-        built = time.perf_counter()
-        result = step.run()
-        first = time.perf_counter()
-        arrays = step.read(result)
-        results = sum(array.nbytes for array in arrays)
-        trace = _losses(step, result, losses) if workload.kind == "train" else _samples(arrays)
+        self.steps[name], start = compiled(self.subject.engine, workload, data, self.subject.threads, losses)
         _forget()
-        self.steps[name] = step
-        return Start(
-            built - begin, first - built, step.backend, workload.work(), workload.traffic(data, results), trace
-        )
+        return start
 
     def turn(self, name: str, seconds: float) -> Turn:
         """Measure for so long, one step at least. A first step, which finds cold caches, does not count."""
@@ -136,8 +140,7 @@ def _environment(subject: Subject) -> dict[str, str]:
 
 
 def _losses(step: Built, first: Any, count: int) -> dict[str, tuple[float, ...]]:
-    losses = [first, *(step.run() for _ in range(count - 1))]
-    return {f"loss {number}": (float(loss),) for number, loss in enumerate(losses, 1)}
+    return {"the losses": (float(first), *(float(step.run()) for _ in range(count - 1)))}
 
 
 def _samples(arrays: list[Array]) -> dict[str, tuple[float, ...]]:

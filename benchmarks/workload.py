@@ -21,6 +21,7 @@ Sizes = Mapping[str, int]
 Kind = Literal["train", "gradient", "hessian", "value"]
 
 LEARNING_RATE = 1e-3
+TOLERANCES = {"train": 1e-3, "gradient": 1e-4, "hessian": 1e-4, "value": 1e-5}  # rounding grows with steps of AdamW
 STATE_BYTES = 24  # AdamW reads and writes a parameter and two moments of 4 bytes each
 
 
@@ -52,8 +53,8 @@ class Workload:
     `kind`: "train" is forward, backward and AdamW; "gradient" the value and its gradients by the inputs in `wrt`,
     for the cotangent `g` where the value is no scalar; "hessian" the Hessian by the weights times vectors; "value"
     the value alone. `forward(model, **inputs)` builds the value in graphc; `flops` is the work of a whole step.
-    `small` are sizes for tests. Results of engines may differ by `tolerance`, relatively. Workloads of one `group`
-    share processes. `left_out` gives the reason for each engine that is not asked.
+    `small` are sizes for tests. Workloads of one `group` share processes. `left_out` gives the reason for each engine
+    that is not asked.
     """
 
     name: str
@@ -66,10 +67,14 @@ class Workload:
     flops: Callable[[Sizes], float]
     model: Callable[[Sizes], nn.Module] | None = None
     wrt: tuple[str, ...] = ()
-    tolerance: float = 1e-4
     group: str = ""
     goals: tuple[Goal, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tolerance(self) -> float:
+        """How far apart losses, or elements of a result, may be, as a part of the largest of them."""
+        return TOLERANCES[self.kind]
 
     def shrunk(self) -> Workload:
         """The same on the sizes for tests."""

@@ -219,20 +219,20 @@ NETWORKS = (
         {"batch": 2, "steps": 5, "characters": 7, "layers": 2, "size": 8, "heads": 2},
         _text, _classified, _gpt_work,
         lambda n: models.GPT(n["layers"], n["size"], n["heads"], n["steps"], n["characters"]),
-        tolerance=1e-3, goals=(Goal(TORCH, {1: 1.15, 2: 1.15}),),
+        goals=(Goal(TORCH, {1: 1.15, 2: 1.15}),),
     ),
     Workload(
         "encoder", "2 encoder layers, d 256, 8 heads, T 128, batch 16, MSE", "train",
         {"batch": 16, "steps": 128, "size": 256, "layers": 2, "heads": 8, "hidden": 1024},
         {"batch": 2, "steps": 5, "size": 8, "layers": 2, "heads": 2, "hidden": 12},
         _tokens, _regressed, lambda n: _step(_transformer_layer(n, n["hidden"], 1.0) * n["layers"]),
-        lambda n: models.Encoder(n["layers"], n["size"], n["heads"], n["hidden"]), tolerance=1e-3,
+        lambda n: models.Encoder(n["layers"], n["size"], n["heads"], n["hidden"]),
     ),
     Workload(
         "resnet", "ResNet basic block, 64 channels, 56×56, batch 8, MSE", "train",
         {"batch": 8, "channels": 64, "side": 56}, {"batch": 2, "channels": 4, "side": 6},
         _images, _regressed, lambda n: _step([18.0 * n["batch"] * n["channels"] ** 2 * n["side"] ** 2] * 2),
-        lambda n: models.BasicBlock(n["channels"]), tolerance=1e-3, goals=(Goal(TORCH, {1: 1.2, 2: 1.2}),),
+        lambda n: models.BasicBlock(n["channels"]), goals=(Goal(TORCH, {1: 1.2, 2: 1.2}),),
     ),
 )  # fmt: skip
 
@@ -255,7 +255,7 @@ FUSED = (
     ),
     Workload(
         "layer-norm", "layer normalisation of 4096×1024, value and gradients", "gradient", _ROWS, _FEW_ROWS,
-        _layer_norm_inputs, _layer_norm, _each(19), wrt=("x", "w", "b"), tolerance=1e-3, goals=_ROW_GOALS,
+        _layer_norm_inputs, _layer_norm, _each(19), wrt=("x", "w", "b"), goals=_ROW_GOALS,
     ),
     Workload(
         "cross-entropy", "cross-entropy of 4096×1024, value and gradient", "gradient", _ROWS, _FEW_ROWS,
@@ -275,7 +275,7 @@ SCIENCE = (
         {"batch": 6, "inputs": 4, "hidden": 5, "layers": 5},
         _features, _regressed,
         lambda n: 2 * _step(_layers(n, n["inputs"], *[n["hidden"]] * (n["layers"] - 1), 1)),
-        models.tanh_mlp, tolerance=1e-3, goals=(Goal(("torch",), {1: 2}),),
+        models.tanh_mlp, goals=(Goal(("torch",), {1: 2}),),
     ),
 )  # fmt: skip
 
