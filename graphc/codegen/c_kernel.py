@@ -32,6 +32,8 @@ __all__ = ["CKernel", "print_kernel"]
 CACHE = 24 * 1024  # bytes of buffers that stay in the first-level cache
 SECOND_CACHE = 256 * 1024
 STRIP = 16  # least positions of a strip of columns: a cache line of float32
+FIXED = 128  # rows of at most so many elements are loops of a fixed length
+LANES = 64  # rows that are taken side by side where they are short
 WIDEST = 1024  # columns of a strip
 BLOCK = 64  # positions of a block that is transposed
 _HEADERS = (
@@ -76,9 +78,13 @@ def print_kernel(kernel: Kernel, name: str) -> CKernel:
     units = _Units(name, f"{name}_region", *_grains(plain.walk, cost))
     if domain.is_flat and not domain.outer and len(domain.extents) > 1:
         blocked = _fitted(blocked_walk(domain))
-        if len(blocked.walk.box) > 1 or (*blocked.walk.rows, *blocked.walk.columns) != tuple(range(len(domain.extents))):
+        extents, grains = _grains(blocked.walk, cost)
+        if grains[1] == extents[1] and blocked.walk.is_unlimited:
+            blocked = make_plan(replace(blocked.walk, all_columns=True), resident=True)
+        in_order = (*blocked.walk.rows, *blocked.walk.columns) == tuple(range(len(domain.extents)))
+        if len(blocked.walk.box) > 1 or not in_order or extents[1] <= FIXED:
             functions.append(print_function(blocked, f"{name}_blocks"))
-            units = _Units(name, f"{name}_blocks", *_grains(blocked.walk, cost))
+            units = _Units(name, f"{name}_blocks", extents, grains)
     body = "\n\n".join([*(function.text for function in functions), units.text()])
     headers = ("printed.h", "scalar.h", *(header for pattern, header in _HEADERS if re.search(pattern, body)))
     scratch = max(function.scratch for function in functions)
@@ -100,6 +106,8 @@ def _fitted(walk: Walk) -> Plan:
     """The plan of a walk with boxes as large as keep its buffers in the cache."""
     plan = make_plan(walk, resident=True)
     width = _width(plan)
+    if plan.moved is not None:
+        return make_plan(replace(walk, limits={walk.box[0]: BLOCK}), resident=True)
     if walk.domain.is_flat:
         return make_plan(replace(walk, limits=_flat_limits(walk, width)), resident=True) if width else plan
     reduce = walk.domain.size(walk.domain.reduce)
@@ -113,8 +121,8 @@ def _fitted(walk: Walk) -> Plan:
     if _full_stages(plan) > 1 and reduce * STRIP * width <= SECOND_CACHE:
         streams = width + sum(size for _, size in walk.domain.memory())
         room = CACHE // (width * reduce) if width else 0
-        if room < STRIP:
-            room = SECOND_CACHE // (streams * reduce)
+        if room < LANES:
+            room = min(LANES, SECOND_CACHE // (streams * reduce))
         return make_plan(replace(walk, limits={vector: _multiple(min(room, WIDEST), STRIP, STRIP)}), resident=True)
     strip = min(walk.domain.extents[vector], WIDEST // 2 if width else WIDEST)
     rows = _multiple(CACHE // (width * strip), 8, 8) if width else 1 << 30

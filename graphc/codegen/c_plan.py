@@ -234,6 +234,20 @@ class Plan:
             and store_step(self.dtype(value)) is not None
         )
 
+    @cached_property
+    def moved(self) -> int | None:
+        """The load that all of the kernel does nothing but transpose to its one store."""
+        positions = [p for p, needed in enumerate(self.needed) if needed]
+        if len(positions) != 2 or len(self.walk.box) != 2 or not self.walk.domain.is_flat:
+            return None
+        load = positions[0]
+        if not isinstance(self.kernel.body[load], Load):
+            return None
+        places = [self.walk.domain.places[p] for p in positions]
+        vector, block = self.walk.box[-1], self.walk.box[0]
+        dense = [sum(place.strides[d] == 1 for place in places) for d in (vector, block)]
+        return load if dense == [1, 1] and not any(place.guard for place in places) else None
+
     # Steps and demand ----------------------------------------------------------------------------------------------
     def step_of(self, position: int) -> Step:
         """The first loop that can compute a value."""
@@ -271,6 +285,8 @@ def make_plan(walk: Walk, resident: bool) -> Plan:
         if not exposed:
             break
         late |= exposed
+    if plan.moved is not None:
+        plan.read.clear()
     _name_buffers(plan)
     return plan
 
@@ -458,7 +474,7 @@ def _name_buffers(plan: Plan) -> None:
         plan.buffers[position, kind] = Buffer(f"{kind}{position}", c_type, size, first, max(steps))
     for step, stores in plan.stores.items():
         for position in stores:
-            if step.stage != LAST and plan.walk.transposing_dim(plan.walk.domain.places[position]) is not None:
+            if plan.moved is None and step.stage != LAST and plan.walk.transposing_dim(plan.walk.domain.places[position]) is not None:
                 statement = plan.kernel.body[position]
                 assert isinstance(statement, Store)
                 dtype = plan.kernel.operands[statement.operand].dtype

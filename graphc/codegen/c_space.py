@@ -17,7 +17,7 @@ from graphc.lower.kernel import Index, Iota, Kernel, Load, Random, Statement, St
 
 __all__ = ["Domain", "Place", "Walk", "blocked_walk", "domain_of", "plain_walk"]
 
-SHORT = 64  # rows of at most so many elements are taken side by side, one in each lane
+SHORT = 128  # rows of at most so many elements are taken side by side, one in each lane
 LEAST_BLOCK = 4  # extent of a dim from which on transposing along it pays
 _INDEXED = (Load, Iota, Random, Store)
 
@@ -122,7 +122,8 @@ class Walk:
 
     A region's first range counts over `rows`, its second over `columns`; `swapped` says that `columns` are counted by the
     first and nothing by the second. `box` are the dims inside fused loops, the vector dim last; `limits` say for how much of
-    a dim the box has room. `is_line`: rows and columns together are the one dim that there is.
+    a dim the box has room. `is_line`: rows and columns together are the one dim that there is. `all_columns`: the function is
+    only ever asked for whole rows.
     """
 
     domain: Domain
@@ -132,6 +133,7 @@ class Walk:
     limits: dict[int, int]
     swapped: bool = False
     is_line: bool = False
+    all_columns: bool = False
 
     @property
     def vector(self) -> int | None:
@@ -147,9 +149,15 @@ class Walk:
         """Positions of a dim that a box holds at most."""
         return min(self.domain.extents[dim], self.limits.get(dim, self.domain.extents[dim]))
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether the box has room for all of the vector dim."""
+        return self.vector is not None and self.room(self.vector) == self.domain.extents[self.vector]
+
     def is_whole(self, dim: int) -> bool:
         """Whether a box always holds all of the dim, from 0 on."""
-        return dim in self.box and dim in self.domain.reduce and self.room(dim) == self.domain.extents[dim]
+        always = dim in self.domain.reduce or (self.all_columns and dim in self.columns)
+        return always and dim in self.box and self.room(dim) == self.domain.extents[dim]
 
     def transposing_dim(self, place: Place) -> int | None:
         """The dim of the box along which a place is dense, if it is strided along the vector dim."""
@@ -191,7 +199,7 @@ def blocked_walk(domain: Domain) -> Walk:
 
 def _time_along(domain: Domain, vector: int) -> float:
     """Rough cycles for each element with `vector` as the innermost dim."""
-    total = 20.0 / domain.extents[vector]
+    total = 10.0 / domain.extents[vector]
     for place, size in domain.memory():
         stride = abs(place.strides[vector])
         blocks = any(s == 1 and e >= LEAST_BLOCK for s, e in zip(place.strides, domain.extents, strict=True))

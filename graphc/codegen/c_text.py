@@ -190,7 +190,7 @@ class _Printer:
     def _open_range(self, dims: Sequence[int], letter: str, blocked: int | None) -> None:
         """A loop over one range of the region, `blocked` positions of whose last dim go into the box."""
         first, last = f"{letter}0", f"{letter}1"
-        if not dims:
+        if not dims or (len(dims) == 1 and self.walk.is_whole(dims[0])):
             return
         extents, limit = self.walk.domain.extents, self.walk.limits.get(dims[-1])
         limit = None if limit is not None and limit >= extents[dims[-1]] else limit
@@ -425,6 +425,9 @@ class _Printer:
     def _loop(self, step: Step, nest: Sequence[int]) -> None:
         """A fused loop, and the functions over what it wrote."""
         plan = self.plan
+        if plan.moved is not None:
+            self._after(step)
+            return
         levels: list[list[str]] = [[] for _ in range(len(nest) + 1)]
         computed, read = plan.computed.get(step, set()), plan.read.get(step, set())
         for position in sorted(computed | read):
@@ -491,7 +494,9 @@ class _Printer:
             for _ in with_rows:
                 self._close()
         for position in plan.stores.get(step, []):
-            if position in plan.store_buffers:
+            if plan.moved is not None:
+                self._move(position, plan.moved)
+            elif position in plan.store_buffers:
                 self._transpose_out(position)
 
     def _open_rows(self, dims: Sequence[int]) -> list[int]:
@@ -551,6 +556,20 @@ class _Printer:
         self._line(f"gc_transpose_{size}({to}, {place.strides[vector]}, {source}, {self._pitch(block)}, {counts});")
         for _ in rows:
             self._close()
+
+    def _move(self, position: int, source: int) -> None:
+        """A transposition from operand to operand."""
+        walk, load, statement = self.walk, self.plan.kernel.body[source], self.plan.kernel.body[position]
+        assert isinstance(statement, Store)
+        assert isinstance(load, Load)
+        to, place, vector = walk.domain.places[position], walk.domain.places[source], walk.box[-1]
+        block = walk.transposing_dim(place)
+        row, column = (block, vector) if block is not None else (vector, walk.box[0])
+        assert row is not None
+        name = f"gc_transpose_{load.dtype.itemsize}"
+        target = f"{_plus(f'o{statement.operand}', self._index(to))}, {to.strides[row]}"
+        origin = f"{_plus(f'o{load.operand}', self._index(place))}, {place.strides[column]}"
+        self._line(f"{name}({target}, {origin}, {self._count(row)}, {self._count(column)});")
 
     # Reductions ------------------------------------------------------------------------------------------------------
     def _reduce_argument(self, position: int) -> int:

@@ -11,50 +11,81 @@ typedef uint16_t __attribute__((may_alias)) gc_bits16;
 typedef uint32_t __attribute__((may_alias)) gc_bits32;
 typedef uint64_t __attribute__((may_alias)) gc_bits64;
 
-#define GC_TRANSPOSE_EDGE(T, r0, c0)                                                                                   \
-    for (int64_t r = r0; r < rows; r++)                                                                                \
-        GC_IVDEP for (int64_t c = c0; c < columns; c++)                                                                \
-            ((T *)to)[r * to_pitch + c] = ((const T *)from)[c * from_pitch + r];
-
-#define GC_TRANSPOSE_PLAIN(size, T)                                                                                    \
-    GC_FUNCTION void gc_transpose_##size(void *to, int64_t to_pitch, const void *from, int64_t from_pitch,             \
-                                         int64_t rows, int64_t columns) {                                              \
-        GC_TRANSPOSE_EDGE(T, 0, 0)                                                                                     \
+/* Element by element. */
+#define GC_TRANSPOSE_EDGE(name, T)                                                                                     \
+    GC_SHARED void name(void *to, int64_t to_pitch, const void *from, int64_t from_pitch, int64_t rows,                \
+                        int64_t columns) {                                                                             \
+        for (int64_t r = 0; r < rows; r++)                                                                             \
+            for (int64_t c = 0; c < columns; c++)                                                                      \
+                ((T *)to)[r * to_pitch + c] = ((const T *)from)[c * from_pitch + r];                                   \
     }
-GC_TRANSPOSE_PLAIN(1, gc_bits8)
-GC_TRANSPOSE_PLAIN(2, gc_bits16)
 
-/* By squares of L elements. Where fewer than L rows are left, whole vectors are still read as far as they lie within the block,
- * whose columns then follow each other in memory, and only the rows that there are written. */
+#ifdef GC_HAS_SHUFFLE
+/* Squares of 16 bytes, and of 8 times 2 bytes, in vectors of 16 bytes. */
+#define GC_LOW_16(d, lane) (((lane) & (d)) ? 16 + (lane) - (d) : (lane))
+#define GC_HIGH_16(d, lane) (((lane) & (d)) ? 16 + (lane) : (lane) + (d))
+#define GC_LOW_8(d, lane) (((lane) & (d)) ? 8 + (lane) - (d) : (lane))
+#define GC_HIGH_8(d, lane) (((lane) & (d)) ? 8 + (lane) : (lane) + (d))
+#define GC_NARROW_SQUARE(tag, E)                                                                                       \
+    typedef E gc_##tag##v __attribute__((vector_size(16)));                                                            \
+    typedef E gc_##tag##u __attribute__((vector_size(16), aligned(1), may_alias));                                     \
+    GC_ALWAYS_INLINE gc_##tag##v gc_load_##tag(const E *p) { return *(const gc_##tag##u *)p; }                         \
+    GC_ALWAYS_INLINE void gc_store_##tag(E *p, gc_##tag##v x) { *(gc_##tag##u *)p = x; }
+GC_NARROW_SQUARE(u8, uint8_t)
+GC_NARROW_SQUARE(u16, uint16_t)
+GC_ALWAYS_INLINE void gc_transpose_u8(gc_u8v *rows) {
+    GC_SWAP_BLOCKS(rows, 16, GC_EACH_16, GC_LOW_16, GC_HIGH_16, gc_u8v, 1)
+    GC_SWAP_BLOCKS(rows, 16, GC_EACH_16, GC_LOW_16, GC_HIGH_16, gc_u8v, 2)
+    GC_SWAP_BLOCKS(rows, 16, GC_EACH_16, GC_LOW_16, GC_HIGH_16, gc_u8v, 4)
+    GC_SWAP_BLOCKS(rows, 16, GC_EACH_16, GC_LOW_16, GC_HIGH_16, gc_u8v, 8)
+}
+GC_ALWAYS_INLINE void gc_transpose_u16(gc_u16v *rows) {
+    GC_SWAP_BLOCKS(rows, 8, GC_EACH_8, GC_LOW_8, GC_HIGH_8, gc_u16v, 1)
+    GC_SWAP_BLOCKS(rows, 8, GC_EACH_8, GC_LOW_8, GC_HIGH_8, gc_u16v, 2)
+    GC_SWAP_BLOCKS(rows, 8, GC_EACH_8, GC_LOW_8, GC_HIGH_8, gc_u16v, 4)
+}
+#endif
+
+/* By squares of L elements; the squares of L columns follow each other, so that whole stretches of `from` are read. Where fewer
+ * than L rows are left, whole vectors are still read as far as they lie within the block, if its columns follow each other in
+ * memory, and only the rows that there are written. */
 #define GC_TRANSPOSE_SQUARES(size, T, E, L, V, tag)                                                                    \
-    GC_FUNCTION void gc_transpose_##size(void *to, int64_t to_pitch, const void *from, int64_t from_pitch,             \
-                                         int64_t rows, int64_t columns) {                                              \
-        int64_t r0 = 0;                                                                                                \
-        for (; r0 < rows; r0 += L) {                                                                                   \
-            const int64_t height = gc_smaller(L, rows - r0);                                                           \
-            int64_t c0 = 0;                                                                                            \
-            for (; c0 + L <= columns; c0 += L) {                                                                       \
-                if (height < L && (from_pitch != rows || (c0 + L) * rows + L > columns * rows + height))               \
-                    break;                                                                                             \
-                V square[L];                                                                                           \
-                const E *const source = (const E *)from + c0 * from_pitch + r0;                                        \
-                E *const target = (E *)to + r0 * to_pitch + c0;                                                        \
-                for (int64_t c = 0; c < L; c++)                                                                        \
-                    square[c] = gc_load_##tag(source + c * from_pitch);                                                \
-                gc_transpose_##tag(square);                                                                            \
-                if (height == L)                                                                                       \
-                    for (int64_t r = 0; r < L; r++)                                                                    \
-                        gc_store_##tag(target + r * to_pitch, square[r]);                                              \
+    GC_SHARED void gc_square_##size(E *to, int64_t to_pitch, const E *from, int64_t from_pitch, int64_t height) {      \
+        V square[L];                                                                                                   \
+        for (int64_t c = 0; c < L; c++)                                                                                \
+            square[c] = gc_load_##tag(from + c * from_pitch);                                                          \
+        gc_transpose_##tag(square);                                                                                    \
+        if (height == L)                                                                                               \
+            for (int64_t r = 0; r < L; r++)                                                                            \
+                gc_store_##tag(to + r * to_pitch, square[r]);                                                          \
+        else                                                                                                           \
+            for (int64_t r = 0; r < height; r++)                                                                       \
+                gc_store_##tag(to + r * to_pitch, square[r]);                                                          \
+    }                                                                                                                  \
+    GC_TRANSPOSE_EDGE(gc_edge_##size, T)                                                                               \
+    GC_SHARED void gc_transpose_##size(void *to, int64_t to_pitch, const void *from, int64_t from_pitch,               \
+                                       int64_t rows, int64_t columns) {                                                \
+        int64_t c = 0;                                                                                                 \
+        for (; c + L <= columns; c += L)                                                                               \
+            for (int64_t r = 0; r < rows; r += L) {                                                                    \
+                const int64_t height = gc_smaller(L, rows - r);                                                        \
+                const E *const source = (const E *)from + c * from_pitch + r;                                          \
+                E *const target = (E *)to + r * to_pitch + c;                                                          \
+                if (height == L || (from_pitch == rows && (c + L) * rows + L <= columns * rows + height))              \
+                    gc_square_##size(target, to_pitch, source, from_pitch, height);                                    \
                 else                                                                                                   \
-                    for (int64_t r = 0; r < height; r++)                                                               \
-                        gc_store_##tag(target + r * to_pitch, square[r]);                                              \
+                    gc_edge_##size(target, to_pitch, source, from_pitch, height, L);                                   \
             }                                                                                                          \
-            for (int64_t r = r0; r < r0 + height; r++)                                                                 \
-                GC_IVDEP for (int64_t c = c0; c < columns; c++)                                                        \
-                    ((T *)to)[r * to_pitch + c] = ((const T *)from)[c * from_pitch + r];                               \
-        }                                                                                                              \
+        gc_edge_##size((E *)to + c, to_pitch, (const E *)from + c * from_pitch, from_pitch, rows, columns - c);        \
     }
 GC_TRANSPOSE_SQUARES(4, gc_bits32, float, GC_F32_LANES, gc_f32v, f32)
 GC_TRANSPOSE_SQUARES(8, gc_bits64, double, GC_F64_LANES, gc_f64v, f64)
+#ifdef GC_HAS_SHUFFLE
+GC_TRANSPOSE_SQUARES(1, gc_bits8, uint8_t, 16, gc_u8v, u8)
+GC_TRANSPOSE_SQUARES(2, gc_bits16, uint16_t, 8, gc_u16v, u16)
+#else
+GC_TRANSPOSE_EDGE(gc_transpose_1, gc_bits8)
+GC_TRANSPOSE_EDGE(gc_transpose_2, gc_bits16)
+#endif
 
 #endif

@@ -36,13 +36,13 @@ typedef float gc_half_vector __attribute__((vector_size(GC_VECTOR_BYTES / 2), al
         enum { VECTORS = GC_SUM_LANES / GC_F64_LANES };                                                                \
         gc_f64v sums[VECTORS] = {{0}};                                                                                 \
         double lanes[GC_SUM_LANES];                                                                                    \
-        int64_t i = 0;                                                                                                 \
-        for (; i + GC_SUM_LANES <= n; i += GC_SUM_LANES)                                                               \
+        const int64_t rest = n % GC_SUM_LANES, whole = n - rest;                                                       \
+        for (int64_t i = 0; i < whole; i += GC_SUM_LANES)                                                              \
             _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k++)                                                 \
                 sums[k] += GC_WIDEN_##T(x + i + k * GC_F64_LANES);                                                     \
         memcpy(lanes, sums, sizeof lanes);                                                                             \
-        for (int k = 0; i < n; i++, k++)                                                                               \
-            lanes[k] += x[i];                                                                                          \
+        for (int64_t k = 0; k < rest; k++)                                                                             \
+            lanes[k] += x[whole + k];                                                                                  \
         for (int half = GC_SUM_LANES / 2; half; half /= 2)                                                             \
             for (int k = 0; k < half; k++)                                                                             \
                 lanes[k] += lanes[k + half];                                                                           \
@@ -51,9 +51,9 @@ typedef float gc_half_vector __attribute__((vector_size(GC_VECTOR_BYTES / 2), al
 GC_BLOCK_SUM(f32, float)
 GC_BLOCK_SUM(f64, double)
 
-GC_FUNCTION double gc_row_sum_f32(const float *x, int64_t n) { return gc_block_sum_f32(x, n); }
+GC_SHARED double gc_row_sum_f32(const float *x, int64_t n) { return gc_block_sum_f32(x, n); }
 
-GC_FUNCTION double gc_row_sum_f64(const double *x, int64_t n) {
+GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
     enum { BLOCK = 1024 };
     if (n <= BLOCK)
         return gc_block_sum_f64(x, n);
@@ -73,7 +73,7 @@ GC_FUNCTION double gc_row_sum_f64(const double *x, int64_t n) {
 
 /* `beats` is > or <, `worst` what loses to everything, I an integer of C's size, LANES those of a vector. */
 #define GC_ROW_BEST(op, T, C, I, LANES, beats, worst)                                                                  \
-    GC_FUNCTION C gc_row_##op##_##T(const C *x, int64_t n) {                                                           \
+    GC_SHARED C gc_row_##op##_##T(const C *x, int64_t n) {                                                           \
         typedef C vector __attribute__((vector_size(GC_VECTOR_BYTES)));                                                \
         typedef C anywhere __attribute__((vector_size(GC_VECTOR_BYTES), aligned(sizeof(C)), may_alias));               \
         typedef I mask __attribute__((vector_size(GC_VECTOR_BYTES)));                                                  \
@@ -83,15 +83,13 @@ GC_FUNCTION double gc_row_sum_f64(const double *x, int64_t n) {
             lanes[k] = worst;                                                                                          \
         vector best[VECTORS];                                                                                          \
         memcpy(best, lanes, sizeof lanes);                                                                             \
-        int64_t i = 0;                                                                                                 \
-        for (; i + ALL <= n; i += ALL)                                                                                 \
+        const int64_t rest = n % ALL, whole = n - rest;                                                                \
+        for (int64_t i = 0; i < whole; i += ALL)                                                                       \
             _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
                 GC_BEST(vector, mask, beats, best[k], *(const anywhere *)(x + i + k * LANES))                          \
-        for (int k = 0; i + LANES <= n; i += LANES, k++)                                                               \
-            GC_BEST(vector, mask, beats, best[k], *(const anywhere *)(x + i))                                          \
         memcpy(lanes, best, sizeof lanes);                                                                             \
-        for (int k = 0; i < n; i++, k++)                                                                               \
-            lanes[k] = gc_op_##op##_##T(lanes[k], x[i]);                                                               \
+        for (int64_t k = 0; k < rest; k++)                                                                             \
+            lanes[k] = gc_op_##op##_##T(lanes[k], x[whole + k]);                                                       \
         for (int half = ALL / 2; half; half /= 2)                                                                      \
             for (int k = 0; k < half; k++)                                                                             \
                 lanes[k] = gc_op_##op##_##T(lanes[k], lanes[k + half]);                                                \
@@ -104,7 +102,7 @@ GC_ROW_BEST(minimum, f64, double, int64_t, GC_F64_LANES, <, INFINITY)
 
 /* For integers the order of the steps does not matter, and compilers vectorise the plain loop. */
 #define GC_ROW_PLAIN(op, T, C, first)                                                                                  \
-    GC_FUNCTION C gc_row_##op##_##T(const C *x, int64_t n) {                                                           \
+    GC_SHARED C gc_row_##op##_##T(const C *x, int64_t n) {                                                           \
         C best = first;                                                                                                \
         for (int64_t i = 0; i < n; i++)                                                                                \
             best = gc_op_##op##_##T(best, x[i]);                                                                       \
@@ -123,7 +121,7 @@ GC_ROW_PLAIN_OPS(u8, uint8_t, 0, UINT8_MAX)
      (((double)x[4 * (pitch) + c] + (double)x[5 * (pitch) + c]) + ((double)x[6 * (pitch) + c] + (double)x[7 * (pitch) + c])))
 
 /* sums[c] += the sum of column c: eight rows at a time, then one by one. */
-GC_FUNCTION void gc_column_sums_f32(const float *x, int64_t rows, int64_t pitch, int64_t n, double *sums) {
+GC_SHARED void gc_column_sums_f32(const float *x, int64_t rows, int64_t pitch, int64_t n, double *sums) {
     int64_t r = 0;
     for (; r + 8 <= rows; r += 8, x += 8 * pitch)
         GC_IVDEP for (int64_t c = 0; c < n; c++)
@@ -133,7 +131,7 @@ GC_FUNCTION void gc_column_sums_f32(const float *x, int64_t rows, int64_t pitch,
             sums[c] += x[c];
 }
 
-GC_FUNCTION void gc_column_sums_f64(const double *x, int64_t rows, int64_t pitch, int64_t n, double *sums, double *lost) {
+GC_SHARED void gc_column_sums_f64(const double *x, int64_t rows, int64_t pitch, int64_t n, double *sums, double *lost) {
     int64_t r = 0;
     for (; r + 8 <= rows; r += 8, x += 8 * pitch)
         GC_IVDEP for (int64_t c = 0; c < n; c++)
@@ -145,7 +143,7 @@ GC_FUNCTION void gc_column_sums_f64(const double *x, int64_t rows, int64_t pitch
 
 /* best[c] = the best of it and column c: four rows at a time */
 #define GC_COLUMNS(op, T, C)                                                                                           \
-    GC_FUNCTION void gc_columns_##op##_##T(const C *x, int64_t rows, int64_t pitch, int64_t n, C *best) {              \
+    GC_SHARED void gc_columns_##op##_##T(const C *x, int64_t rows, int64_t pitch, int64_t n, C *best) {              \
         int64_t r = 0;                                                                                                 \
         for (; r + 4 <= rows; r += 4, x += 4 * pitch)                                                                  \
             GC_IVDEP for (int64_t c = 0; c < n; c++) {                                                                 \

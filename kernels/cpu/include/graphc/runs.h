@@ -20,7 +20,7 @@ static inline double gc_tan_wide_f64(double x) { return gc_tan_f64(x); }
 
 /* A block that holds an argument too large for the branch-free functions is done element by element; the others in one go. */
 #define GC_TURNING_RUN(op, T, C, F)                                                                                    \
-    GC_FUNCTION void gc_##op##_run_##T(C *to, const C *from, int64_t total) {                                          \
+    GC_SHARED void gc_##op##_run_##T(C *to, const C *from, int64_t total) {                                          \
         for (int64_t n, at = 0; at < total; at += n, to += n, from += n) {                                             \
             n = gc_smaller(128, total - at);                                                                           \
             int wide = 0;                                                                                              \

@@ -74,8 +74,8 @@ GC_UNSIGNED(uint8_t, unsigned, u8)
     static inline T gc_op_subtract_##name(T a, T b) { return a - b; }                                                  \
     static inline T gc_op_multiply_##name(T a, T b) { return a * b; }                                                  \
     static inline T gc_op_divide_##name(T a, T b) { return a / b; }                                                    \
-    static inline T gc_op_maximum_##name(T a, T b) { return a > b || a != a ? a : b; }                                 \
-    static inline T gc_op_minimum_##name(T a, T b) { return a < b || a != a ? a : b; }                                 \
+    static inline T gc_op_maximum_##name(T a, T b) { const T best = a > b ? a : b; return a != a ? a : best; }         \
+    static inline T gc_op_minimum_##name(T a, T b) { const T best = a < b ? a : b; return a != a ? a : best; }         \
     static inline T gc_op_negative_##name(T a) { return -a; }                                                          \
     static inline T gc_op_abs_##name(T a) { return fabs##F(a); }                                                       \
     static inline T gc_op_sign_##name(T a) { return a != a ? a : (T)(a > 0) - (T)(a < 0); }                            \
