@@ -127,10 +127,8 @@ class Attention(nn.Module):
             part.reshape(batch, steps, self.heads, size // self.heads).transpose(0, 2, 1, 3)
             for part in gx.split(self.qkv(x), 3, axis=2)
         )
-        scores = (q @ k.mT) * (1.0 / math.sqrt(size // self.heads))
-        seen = np.tril(np.ones((steps, steps), bool))
-        weights = gx.softmax(gx.where(seen, scores, -math.inf), axis=-1)
-        return self.projection((weights @ v).transpose(0, 2, 1, 3).reshape(batch, steps, size))
+        y = gx.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.projection(y.transpose(0, 2, 1, 3).reshape(batch, steps, size))
 
 
 class GPT(nn.Module):
