@@ -99,10 +99,8 @@ def attention(qkv: gx.Tensor, heads: int, causal: bool) -> Any:
     q, k, v = (
         part.reshape(batch, steps, heads, size // heads).transpose(0, 2, 1, 3) for part in gx.split(qkv, 3, axis=2)
     )
-    scores = (q @ k.mT) * (1.0 / math.sqrt(size // heads))
-    if causal:
-        scores = gx.where(np.tril(np.ones((steps, steps), bool)), scores, -math.inf)
-    return (gx.softmax(scores, axis=-1) @ v).transpose(0, 2, 1, 3).reshape(batch, steps, size)
+    y = gx.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    return y.transpose(0, 2, 1, 3).reshape(batch, steps, size)
 
 
 class CausalAttention(nn.Module):

@@ -49,6 +49,7 @@ from graphc.ops.arithmetic import (
     subtract,
     trunc,
 )
+from graphc.ops.attention import scaled_dot_product_attention
 from graphc.ops.comparison import (
     astype,
     bitwise_and,
@@ -295,6 +296,7 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "scaled_dot_product_attention",
     "scatter_add",
     "selu",
     "sigmoid",

@@ -14,7 +14,7 @@ from graphc.lower.kernel import Kernel, LibraryCall
 __all__ = ["CTarget", "header_of"]
 
 _HEADERS = {
-    "gemm": "gemm.h", "conv2d": "conv.h", "max_pool2d": "pool.h", "avg_pool2d": "pool.h", "take": "index.h",
+    "attention": "attention.h", "gemm": "gemm.h", "conv2d": "conv.h", "max_pool2d": "pool.h", "avg_pool2d": "pool.h", "take": "index.h",
     "scatter_add": "index.h", "argmax": "index.h", "argmin": "index.h", "cumsum": "scan.h",
 }  # fmt: skip
 

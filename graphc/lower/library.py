@@ -1,8 +1,8 @@
 """Ops that have a kernel of their own, as calls of it: the table (op -> LibraryCall) of the CPU engines.
 
-The operands of a launch are the op's inputs in order, then its output. The output is always contiguous; a matmul's
-inputs may have any strides, all others are contiguous. Kernels and their parameters are documented in
-`kernels/cpu/include/graphc`; `library.h` there lists them by name.
+The operands of a launch are the op's inputs in order, then its output. The output is always contiguous; the inputs of
+a matmul and of attention may have any strides, all others are contiguous. Kernels and their parameters are documented
+in `kernels/cpu/include/graphc`; `library.h` there lists them by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from graphc.errors import InternalError
 from graphc.ir.types import TensorType
-from graphc.lower import library_convolution, library_indexing, library_matmul, library_pooling
+from graphc.lower import library_attention, library_convolution, library_indexing, library_matmul, library_pooling
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView
 
@@ -29,6 +29,8 @@ LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorTyp
     "max_pool2d_gather": library_pooling.max_pool2d_gather,
     "avg_pool2d": library_pooling.avg_pool2d,
     "avg_pool2d_grad": library_pooling.avg_pool2d_grad,
+    "attention": library_attention.attention,
+    "attention_grad": library_attention.attention_grad,
     "take": library_indexing.take,
     "scatter_add": library_indexing.scatter_add,
     "argmax": library_indexing.argmax,

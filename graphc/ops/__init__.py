@@ -3,6 +3,8 @@
 from graphc.ops import (
     activations,
     arithmetic,
+    attention,
+    attention_ops,
     comparison,
     composites,
     contraction,
@@ -33,6 +35,8 @@ from graphc.ops import (
 __all__ = [
     "activations",
     "arithmetic",
+    "attention",
+    "attention_ops",
     "comparison",
     "composites",
     "contraction",

@@ -2,6 +2,7 @@
 #ifndef GRAPHC_LIBRARY_H
 #define GRAPHC_LIBRARY_H
 
+#include "attention.h"
 #include "conv.h"
 #include "gemm.h"
 #include "index.h"
@@ -32,6 +33,8 @@ static const struct gc_library_entry gc_library[] = {
     GC_ENTRIES_FLOAT(max_pool2d_gather),
     GC_ENTRIES_FLOAT(avg_pool2d),
     GC_ENTRIES_FLOAT(avg_pool2d_grad),
+    GC_ENTRIES_FLOAT(attention),
+    GC_ENTRIES_FLOAT(attention_grad),
     GC_ENTRY(take_1),
     GC_ENTRY(take_2),
     GC_ENTRY(take_4),

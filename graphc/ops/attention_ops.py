@@ -1,0 +1,324 @@
+"""The primitives of attention: `attention`, softmax(scale q kᵀ + mask) v, and its gradient `attention_grad`.
+
+    attention(q, k, v, [mask]; causal, scale)                      -> output[*batch, Tq, w] and lse[*batch, Tq]
+    attention_grad(q, k, v, g, lse, delta, [mask]; causal, scale)  -> the gradients of q, k and v
+
+A node has one result, so each gives a vector that holds its parts one after the other; `output_parts` and `grad_parts`
+cut them out, as views. With two batch dims or more an array [b0, b1, ..., T, w] lies as [b0, T, b1, ..., w], the order
+in which heads are put side by side. Parts are float64 for float64 and else float32. `lse` is the logarithm of the sum
+of exp(score), -inf where a query sees no key: its output and its gradients are 0 then. `delta` is sum(g output) less
+the cotangent of lse. Kernels hold a tile of the weights at a time; derivatives of `attention_grad` and forward mode
+build all weights, from matrix products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from graphc.errors import DTypeError, ShapeError
+from graphc.ir.types import DTYPES, DType, TensorType
+from graphc.ops.build import apply, broadcast_to, cast, full_like, invoke, zeros, zeros_like
+from graphc.ops.record import Array, Kind, primitive
+from graphc.ops.tensor import Tensor
+from graphc.ops.views import Ints, join, permute, reshape_to, slice_view
+
+__all__ = ["NOTHING", "grad_parts", "hidden", "matrix_transpose", "output_parts"]
+
+NOTHING = -math.inf  # the score of a key that is not seen
+
+
+# Types -----------------------------------------------------------------------------------------------------------
+def _real(dtype: DType) -> DType:
+    """What attention over `dtype` is computed and written in."""
+    return DTYPES["float64"] if dtype.name == "float64" else DTYPES["float32"]
+
+
+def _check(q: TensorType, k: TensorType, v: TensorType, mask: TensorType | None) -> None:
+    if not q.dtype.is_float or q.dtype is not k.dtype or q.dtype is not v.dtype:
+        raise DTypeError(f"attention takes q, k and v of one floating dtype, not {q}, {k} and {v}")
+    batch = q.shape[:-2]
+    fits = q.ndim >= 2 and k.shape == (*batch, *k.shape[-2:-1], q.shape[-1]) and v.shape[:-1] == k.shape[:-1]
+    if not fits:
+        raise ShapeError(f"attention takes q[*batch, Tq, d], k[*batch, Tk, d], v[*batch, Tk, w], not {q}, {k}, {v}")
+    if mask is not None and mask.dtype.kind != "bool" and mask.dtype is not q.dtype:
+        raise DTypeError(f"attention takes a mask of bools or of the dtype of q, {q.dtype}, not {mask}")
+    if mask is not None and mask.shape != (*q.shape[:-1], k.shape[-2]):
+        raise ShapeError(f"attention takes a mask {(*q.shape[:-1], k.shape[-2])} for {q} and {k}, not {mask}")
+
+
+def _infer(
+    q: TensorType, k: TensorType, v: TensorType, mask: TensorType | None = None, *, causal: bool, scale: float
+) -> TensorType:
+    _check(q, k, v, mask)
+    return TensorType(_real(q.dtype), (math.prod(q.shape[:-1]) * (v.shape[-1] + 1),))
+
+
+def _infer_grad(
+    q: TensorType, k: TensorType, v: TensorType, g: TensorType, lse: TensorType, delta: TensorType,
+    mask: TensorType | None = None, *, causal: bool, scale: float,
+) -> TensorType:  # fmt: skip
+    _check(q, k, v, mask)
+    real, rows = _real(q.dtype), q.shape[:-1]
+    wanted = (TensorType(real, (*rows, v.shape[-1])), TensorType(real, rows), TensorType(real, rows))
+    if (g, lse, delta) != wanted:
+        raise ShapeError(f"attention_grad takes g, lse and delta {wanted}, not {g}, {lse} and {delta}")
+    return TensorType(real, (math.prod(q.shape) + math.prod(k.shape) + math.prod(v.shape),))
+
+
+# Parts of a result -----------------------------------------------------------------------------------------------
+def _order(ndim: int) -> Ints:
+    """The axes of an array [*batch, T, w] in the order in which it lies in a result."""
+    return (0, ndim - 2, *range(1, ndim - 2), ndim - 1) if ndim > 3 else tuple(range(ndim))
+
+
+def _part(flat: Tensor, start: int, shape: Ints) -> Tensor | None:
+    """The array [*batch, T, w] that starts at `start`; None where `flat` is padding there, a cotangent that is zero."""
+    size = math.prod(shape)
+    if flat.op == "pad" and size:
+        (low,), (source,) = flat.attrs["low"], flat.inputs
+        if start + size <= low or start >= low + source.size:
+            return None
+        if low <= start and start + size <= low + source.size:
+            flat, start = source, start - low
+    order = _order(len(shape))
+    laid = reshape_to(slice_view(flat, (start,), (size,)), [shape[axis] for axis in order])
+    return permute(laid, [order.index(axis) for axis in range(len(shape))])
+
+
+def _parts(flat: Tensor, shapes: Sequence[Ints]) -> list[Tensor | None]:
+    starts = [sum(map(math.prod, shapes[:number])) for number in range(len(shapes))]
+    return [_part(flat, start, shape) for start, shape in zip(starts, shapes, strict=True)]
+
+
+def _packed(parts: Sequence[Tensor]) -> Tensor:
+    """The inverse of `_parts`."""
+    return join([reshape_to(permute(part, _order(part.ndim)), (part.size,)) for part in parts], 0)
+
+
+def output_parts(flat: Tensor, q: Tensor, v: Tensor) -> tuple[Any, Any]:
+    """The output [*batch, Tq, w] and lse [*batch, Tq] in what `attention` gives, or in a cotangent of it (or None)."""
+    rows = q.shape[:-1]
+    output, lse = _parts(flat, ((*rows, v.shape[-1]), (math.prod(rows),)))
+    return output, lse if lse is None else reshape_to(lse, rows)
+
+
+def grad_parts(flat: Tensor, q: Tensor, k: Tensor, v: Tensor) -> list[Any]:
+    """The parts for q, k and v in what `attention_grad` gives, or in a cotangent of it (or None)."""
+    return _parts(flat, (q.shape, k.shape, v.shape))
+
+
+# References ------------------------------------------------------------------------------------------------------
+def _scores(q: Array, k: Array, mask: Array | None, causal: bool, scale: float) -> Array:
+    scores = np.matmul(q, np.swapaxes(k, -1, -2)) * q.dtype.type(scale)
+    if mask is not None:
+        scores = np.where(mask, scores, NOTHING) if mask.dtype == bool else scores + mask
+    seen = np.tri(*scores.shape[-2:]) > 0 if causal else True
+    return np.where(seen, scores, NOTHING).astype(q.dtype)
+
+
+def _flat(*parts: Array) -> Array:
+    return np.concatenate([part.transpose(_order(part.ndim)).ravel() for part in parts])
+
+
+def _attention(q: Array, k: Array, v: Array, mask: Array | None = None, *, causal: bool, scale: float) -> Array:
+    scores = _scores(q, k, mask, causal, scale)
+    top = scores.max(axis=-1, keepdims=True, initial=NOTHING)
+    weights = np.exp(scores - np.where(top == NOTHING, 0, top))
+    total = weights.sum(axis=-1, keepdims=True)
+    output = np.matmul(weights, v) / np.where(total == 0, 1, total)
+    return np.concatenate([_flat(output), (top + np.log(total)).ravel()]).astype(q.dtype)
+
+
+def _attention_grad(
+    q: Array, k: Array, v: Array, g: Array, lse: Array, delta: Array, mask: Array | None = None, *, causal: bool,
+    scale: float,
+) -> Array:  # fmt: skip
+    base = np.where(lse == NOTHING, 0, lse)[..., None]
+    weights = np.exp(_scores(q, k, mask, causal, scale) - base)
+    slopes = weights * (np.matmul(g, np.swapaxes(v, -1, -2)) - delta[..., None]) * q.dtype.type(scale)
+    weights, turned = np.swapaxes(weights, -1, -2), np.swapaxes(slopes, -1, -2)
+    return _flat(np.matmul(slopes, k), np.matmul(turned, q), np.matmul(weights, g)).astype(q.dtype)
+
+
+# Compositions: all weights, for derivatives of derivatives and for forward mode -----------------------------------
+def matrix_transpose(x: Tensor) -> Tensor:
+    return permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def hidden(scores: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """`scores` [..., Tq, Tk] with the mask added, or -inf where it is False, and -inf above the diagonal if causal."""
+    nothing = full_like(scores, NOTHING)
+    if mask is not None:
+        bools = mask.dtype.kind == "bool"
+        scores = apply("where", mask, scores, nothing) if bools else scores + cast(mask, scores.dtype)
+    if causal:
+        row, column = (
+            apply("iota", shape=scores.shape, axis=axis, dtype=DTYPES["int32"])
+            for axis in (scores.ndim - 2, scores.ndim - 1)
+        )
+        scores = apply("where", apply("less_equal", column, row), scores, nothing)
+    return scores
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    return apply("matmul", a, b)
+
+
+def _across(x: Tensor) -> Tensor:
+    """The sum over the last axis."""
+    return apply("sum", x, axes=(x.ndim - 1,))
+
+
+def _along(x: Tensor, like: Tensor) -> Tensor:
+    """[*batch, T], repeated along the last axis of `like`."""
+    return broadcast_to(reshape_to(x, (*x.shape, 1)), like.shape)
+
+
+def _filled(tangents: Sequence[Tensor | None], inputs: Sequence[Tensor], dtype: DType) -> list[Tensor]:
+    """Tangents or cotangents of `inputs` in `dtype`, zeros for those that are missing."""
+    zero = (zeros(TensorType(dtype, source.shape)) for source in inputs)
+    return [z if t is None else cast(t, dtype) for t, z in zip(tangents, zero, strict=True)]
+
+
+class _Whole(NamedTuple):
+    """The inputs of `attention_grad`, widened, with all weights (`p`) and what they are multiplied by (`slope`).
+
+    The gradient of the scores is p slope, with slope = g vᵀ - delta.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    g: Tensor
+    p: Tensor
+    slope: Tensor
+    scale: float
+
+    def moved_scores(self, dq: Tensor, dk: Tensor) -> Tensor:
+        """How the scores move with q and k."""
+        return (_product(dq, matrix_transpose(self.k)) + _product(self.q, matrix_transpose(dk))) * self.scale
+
+    def moved_slope(self, dg: Tensor, dv: Tensor) -> Tensor:
+        """How the slope moves with g and v."""
+        return _product(dg, matrix_transpose(self.v)) + _product(self.g, matrix_transpose(dv))
+
+
+def _weights(q: Tensor, k: Tensor, lse: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
+    """exp(score - lse): all weights [*batch, Tq, Tk]."""
+    scores = hidden(_product(q, matrix_transpose(k)) * scale, mask, causal)
+    base = apply("where", apply("equal", lse, full_like(lse, NOTHING)), zeros_like(lse), lse)
+    return invoke("exp", scores - _along(base, scores))
+
+
+def _whole(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, lse: Tensor, delta: Tensor, mask: Tensor | None = None, *, causal: bool,
+    scale: float,
+) -> _Whole:  # fmt: skip
+    q, k, v = (cast(x, lse.dtype) for x in (q, k, v))
+    p = _weights(q, k, lse, mask, causal, scale)
+    return _Whole(q, k, v, g, p, _product(g, matrix_transpose(v)) - _along(delta, p), scale)
+
+
+# Rules -----------------------------------------------------------------------------------------------------------
+def _attention_rule(position: int) -> Callable[..., Tensor]:
+    """The cotangent of input `position`. Those of q, k and v are cut from one `attention_grad`."""
+
+    def rule(c: Tensor, y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
+        q, k, v, *mask = inputs
+        output, lse = output_parts(y, q, v)
+        g, lse_grad = output_parts(c, q, v)
+        g = zeros_like(output) if g is None else g
+        delta = _across(g * output) if lse_grad is None else _across(g * output) - lse_grad
+        if position < 3:
+            flat = apply("attention_grad", q, k, v, g, lse, delta, *mask, **attrs)
+            return cast(grad_parts(flat, q, k, v)[position], q.dtype)
+        whole = _whole(q, k, v, g, lse, delta, *mask, **attrs)
+        return cast(whole.p * whole.slope, q.dtype)
+
+    return rule
+
+
+def _attention_tangent(
+    tangents: Sequence[Tensor | None], y: Tensor, *inputs: Tensor, causal: bool, scale: float
+) -> Tensor:
+    """With ds the tangent of the scores: lse moves by Σ p ds, the output by (p ds) v - output Σ p ds + p dv."""
+    dq, dk, dv, *dmask = _filled(tangents, inputs, y.dtype)
+    q, k, v = (cast(x, y.dtype) for x in inputs[:3])
+    output, lse = output_parts(y, q, v)
+    p = _weights(q, k, lse, inputs[3] if dmask else None, causal, scale)
+    moved = p * sum(dmask, _Whole(q, k, v, v, p, p, scale).moved_scores(dq, dk))
+    lse_moved = _across(moved)
+    output_moved = _product(moved, v) - _along(lse_moved, output) * output + _product(p, dv)
+    return _packed([output_moved, reshape_to(lse_moved, (lse.size,))])
+
+
+def _grad_rule(position: int) -> Callable[..., Tensor]:
+    """The cotangent of input `position` of `attention_grad`, given cotangents hq, hk, hv of its parts.
+
+    These parts are dq = scale d k, dk = scale dᵀ q and dv = pᵀ g with d = p slope. So d has the cotangent
+    e = scale (hq kᵀ + q hkᵀ), the slope e p, p has e slope + g hvᵀ, and the scores p times that.
+    """
+
+    def rule(c: Tensor, y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
+        hq, hk, hv = _filled(grad_parts(c, *inputs[:3]), inputs[:3], y.dtype)
+        whole = _whole(*inputs, **attrs)
+        q, k, v, g, p, slope, scale = whole
+        e = whole.moved_scores(hq, hk)
+        of_slope, of_scores = e * p, p * (e * slope + _product(g, matrix_transpose(hv)))
+        match position:
+            case 0:
+                found = (_product(of_scores, k) + _product(p * slope, hk)) * scale
+            case 1:
+                found = (_product(matrix_transpose(of_scores), q) + _product(matrix_transpose(p * slope), hq)) * scale
+            case 2:
+                found = _product(matrix_transpose(of_slope), g)
+            case 3:
+                found = _product(of_slope, v) + _product(p, hv)
+            case 4:
+                found = -_across(of_scores)
+            case 5:
+                found = -_across(of_slope)
+            case _:
+                found = of_scores
+        return cast(found, inputs[position].dtype)
+
+    return rule
+
+
+def _grad_tangent(tangents: Sequence[Tensor | None], y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
+    """The product rule over dq = scale d k, dk = scale dᵀ q, dv = pᵀ g with d = p slope."""
+    dq, dk, dv, dg, dlse, ddelta, *dmask = _filled(tangents, inputs, y.dtype)
+    whole = _whole(*inputs, **attrs)
+    q, k, _, g, p, slope, scale = whole
+    dp = p * (sum(dmask, whole.moved_scores(dq, dk)) - _along(dlse, p))
+    d, moved = p * slope, dp * slope + p * (whole.moved_slope(dg, dv) - _along(ddelta, p))
+    q_part = (_product(moved, k) + _product(d, dk)) * scale
+    k_part = (_product(matrix_transpose(moved), q) + _product(matrix_transpose(d), dq)) * scale
+    return _packed([q_part, k_part, _product(matrix_transpose(dp), g) + _product(matrix_transpose(p), dg)])
+
+
+# The primitives --------------------------------------------------------------------------------------------------
+primitive(
+    "attention",
+    kind=Kind.LIBRARY,
+    infer=_infer,
+    vjp=_attention_rule,
+    jvp=_attention_tangent,
+    reference=_attention,
+    cost=1024,
+    strided_operands=True,
+)
+primitive(
+    "attention_grad",
+    kind=Kind.LIBRARY,
+    infer=_infer_grad,
+    vjp=_grad_rule,
+    jvp=_grad_tangent,
+    reference=_attention_grad,
+    cost=1024,
+    strided_operands=True,
+)
