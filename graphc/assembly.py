@@ -7,7 +7,7 @@ else it is written beside it and copied by a last launch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,6 +77,7 @@ class _Assembly:
     types: list[TensorType] = field(default_factory=list)
     owners: list[Node | None] = field(default_factory=list)
     number: dict[Node, int] = field(default_factory=dict)
+    pieces: dict[int, list[int]] = field(default_factory=dict)  # the values inside a value
     rng: int = -1
     programs: dict[Kernel, tuple[int, TileProgram]] = field(default_factory=dict)
     after: list[tuple[int, ...]] = field(default_factory=list)
@@ -111,11 +112,26 @@ class _Assembly:
             self._source_value(target)
         for group in self.groups:
             for node in group.stores:
-                at = outputs.get(node)
-                name = node.op if at is None else self.graph.names[at] if self.graph.names else f"output{at}"
-                self._add_value(node, name, node.type, None if at is None else f"output {at}")
+                self._stored_value(node, outputs, group.inside.get(node))
             if group.anchor is not None and group.library is not None:
                 self._add_value(group.library, group.library.op, group.library.type, None)
+
+    def _stored_value(self, node: Node, outputs: dict[Node, int], inside: tuple[Node, int] | None) -> int:
+        """The number of a value that a launch stores, in a buffer of its own or `inside` another's."""
+        if node not in self.number:
+            at = outputs.get(node)
+            name = node.op if at is None else self.graph.names[at] if self.graph.names else f"output{at}"
+            value = self._add_value(node, name, node.type, None if at is None else f"output {at}")
+            if inside is not None:
+                whole = self._stored_value(inside[0], outputs, None)
+                place = whole, inside[1] * node.dtype.itemsize
+                self.values[value] = Value(node.type.nbytes, self.values[whole].storage, place)
+                self.pieces.setdefault(whole, []).append(value)
+        return self.number[node]
+
+    def _whole_reads(self, reads: Iterable[int]) -> tuple[int, ...]:
+        """`reads`, with the values that lie inside them."""
+        return tuple(dict.fromkeys(v for value in reads for v in (value, *self.pieces.get(value, ()))))
 
     def _source_value(self, node: Node) -> int:
         if node not in self.number:
@@ -152,9 +168,9 @@ class _Assembly:
         if group.library is None:
             assert program is not None
             return _Draft(
-                kernel="tile", params=(), operands=(), reads=tuple(dict.fromkeys(reads)), writes=tuple(writes),
-                in_place=pairs, tiles=program.tiles, scratch=program.scratch, work=program.work, program=number,
-                program_operands=located, **common,
+                kernel="tile", params=(), operands=(), reads=self._whole_reads(reads),
+                writes=tuple(writes), in_place=pairs, tiles=program.tiles, scratch=program.scratch,
+                work=program.work, program=number, program_operands=located, **common,
             )  # fmt: skip
         views, operands = self._library_operands(group.library)
         call = library_call(group.library.op, group.library.attrs, views, group.library.type)
@@ -162,7 +178,7 @@ class _Assembly:
         inputs = [v for v, _ in operands]
         return _Draft(
             kernel=call.name, params=call.params, operands=(*operands, (target, 0)),
-            reads=tuple(dict.fromkeys([*inputs, *(r for r in reads if r != target)])),
+            reads=self._whole_reads([*inputs, *(r for r in reads if r != target)]),
             writes=(target, *(w for w in writes if w != target)),
             in_place=tuple((r, w) for r, w in pairs if r not in inputs), tiles=call.tiles,
             scratch=max(call.scratch, program.scratch if program else 0),
@@ -193,7 +209,7 @@ class _Assembly:
         pairs = [(self.number[target], self._locate(result_base(value))[0]) for target, value in self.graph.updates]
         tasks, direct = plan_updates([Task(d.reads, d.writes, d.in_place) for d in drafts], pairs)
         self.after = [task.after for task in tasks]
-        buffer_of = list(range(len(self.values)))
+        buffer_of = [value.inside[0] if value.inside else number for number, value in enumerate(self.values)]
         for old, new in pairs:
             if new in direct or not self.values[old].nbytes:
                 buffer_of[new] = old
@@ -240,7 +256,7 @@ class _Assembly:
 
     def _launch(self, draft: _Draft, depends: tuple[int, ...], buffer: list[int]) -> Launch:
         operands, program_operands = (
-            tuple(Ref(buffer[value], offset) for value, offset in refs)
+            tuple(Ref(buffer[value], offset + self._byte(value)) for value, offset in refs)
             for refs in (draft.operands, draft.program_operands)
         )
         reads, writes = (tuple(dict.fromkeys(buffer[v] for v in values)) for values in (draft.reads, draft.writes))
@@ -249,6 +265,11 @@ class _Assembly:
             draft.label, draft.kernel, draft.params, operands, draft.program, program_operands, reads, writes,
             draft.tiles, draft.scratch, draft.work, depends, draft.location, in_place,
         )  # fmt: skip
+
+    def _byte(self, value: int) -> int:
+        """Where a value begins in the buffer that it lies in."""
+        inside = self.values[value].inside
+        return inside[1] if inside else 0
 
     def _buffer(self, value: int, arrangement: Arrangement) -> Buffer:
         storage = self.values[value].storage

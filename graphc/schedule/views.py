@@ -11,6 +11,8 @@ from graphc.schedule.access import Domain, linear, row_major, trace
 
 __all__ = ["StridedView", "strided_view"]
 
+_STRIDED = ("broadcast_to", "transpose", "slice", "reshape")
+
 
 @dataclass(frozen=True, slots=True)
 class StridedView:
@@ -51,8 +53,8 @@ def _under_reshapes(node: Node, stops: Container[Node]) -> StridedView | None:
     base = node
     while base.op == "reshape" and base not in stops:
         base = base.inputs[0]
-    below = _followed(base, stops) if base is not node else None
-    if below is None or isinstance(below, Node) or not below.is_contiguous:
+    below = _followed(base, stops)
+    if base is node or isinstance(below, Node) or not below.is_contiguous:
         return None
     return StridedView(below.base, below.offset, node.shape, row_major(node.shape))
 
@@ -60,19 +62,20 @@ def _under_reshapes(node: Node, stops: Container[Node]) -> StridedView | None:
 def _over_reshape(node: Node, reshape: Node, stops: Container[Node]) -> StridedView | None:
     """`node`, views of a reshape that no strides can follow, as a view of the contiguous array that the reshape is."""
     below, view = _under_reshapes(reshape, stops), _followed(node, {reshape})
-    if below is None or view is None or isinstance(view, Node):
+    if below is None or isinstance(view, Node):
         return None
     return StridedView(below.base, below.offset + view.offset, node.shape, view.strides)
 
 
-def _followed(node: Node, stops: Container[Node]) -> StridedView | Node | None:
-    """`node` as a view of what strides lead to; the node at which they end; None for pads and concatenations."""
+def _followed(node: Node, stops: Container[Node]) -> StridedView | Node:
+    """`node` as a view of what is none (a pad and a concatenation count as none); else where strides cannot follow."""
+    base = node
+    while base.op in _STRIDED and base not in stops:
+        base = base.inputs[0]
     domain = Domain(frozen=True)
-    found = trace(node, domain.identity(node.shape), domain, stops)
+    found = trace(node, domain.identity(node.shape), domain, {base})
     if isinstance(found, Node):
         return found
-    if found.fill is not None:
-        return None
     (leaf,) = found.leaves
     position = linear(leaf.access.axes, leaf.node.shape)
     coefficients = dict(position.terms)
