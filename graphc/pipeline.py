@@ -12,7 +12,17 @@ from graphc.assembly.plan import Assembled, assemble_plan
 from graphc.codegen.target import Target
 from graphc.codegen.tile_target import TileTarget
 from graphc.ir.graph import Graph
-from graphc.passes import fill_empty, resolve_marks, share_positions, split_reductions, stabilise, transpose_products
+from graphc.passes import (
+    fill_empty,
+    gather_terms,
+    merge_products,
+    resolve_marks,
+    share_positions,
+    share_stacks,
+    split_reductions,
+    stabilise,
+    transpose_products,
+)
 from graphc.runtime.verify import verify
 from graphc.schedule.fusion import fuse
 from graphc.schedule.results import separate_results
@@ -24,6 +34,9 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fill_empty,  # what has no elements becomes a constant
     stabilise,  # constants folded, algebra that changes no value, stable forms of log(softmax(x)), log(1 + x), ...
     share_positions,  # one search for the maxima of a pooling, not one forward and one backward
+    merge_products,  # many small matrices times one large one in a single product
+    gather_terms,  # sums of paddings, of products and of sums as one concatenation, product or sum
+    share_stacks,  # stacks that overlap as parts of one
     transpose_products,  # transposes go where a matrix product reads them for nothing
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel
     separate_results,  # every result in a buffer of its own

@@ -41,14 +41,14 @@ def draft_group(group: Group, values: Values, target: Target) -> Draft:
     label, location = _label(nodes), str(nodes[-1].location or "").split("\n")[0]
     if group.library is None:
         code = target.code(None, kernel)
-        return Draft(label, code, (), located, tuple(dict.fromkeys(reads)), tuple(writes), pairs, location)
+        return Draft(label, code, (), located, values.with_pieces(reads), tuple(writes), pairs, location)
     views, operands = values.operands(group.library)
     code = target.code(library_call(group.library.op, group.library.attrs, views, group.library.type), kernel)
     result = values.number[group.library]
     inputs = [value for value, _ in operands]
     return Draft(
         label, code, (*operands, (result, 0)), located,
-        reads=tuple(dict.fromkeys([*inputs, *(r for r in reads if r != result)])),
+        reads=values.with_pieces([*inputs, *(r for r in reads if r != result)]),
         writes=(result, *(w for w in writes if w != result)),
         in_place=tuple((r, w) for r, w in pairs if r not in inputs), location=location,
     )  # fmt: skip

@@ -58,7 +58,8 @@ def _update(
     for position, draft in enumerate(drafts):
         for value in draft.reads:
             readers.setdefault(value, []).append(position)
-    home, copies = list(range(len(values.values))), []
+    home = [value.inside[0] if value.inside else number for number, value in enumerate(values.values)]
+    copies = []
     for old, new in pairs:
         if new in direct or not values.values[old].nbytes:
             home[new] = old
@@ -82,7 +83,7 @@ def _plan(
     ops = [owner.op if owner is not None else "" for owner in owners]
     return Plan(
         tuple(_buffer(value, arrangement, values) for value in kept),
-        tuple(_launch(drafts[n], arrangement.depends[at], buffer) for at, n in enumerate(arrangement.order)),
+        tuple(_launch(drafts[n], arrangement.depends[at], buffer, values) for at, n in enumerate(arrangement.order)),
         target.programs,
         tuple(range(len(graph.inputs))), tuple(buffer[values.locate(result_base(r))[0]] for r in graph.outputs),
         tuple(b for b, op in enumerate(ops) if op == "parameter"),
@@ -93,9 +94,9 @@ def _plan(
     )  # fmt: skip
 
 
-def _launch(draft: Draft, depends: tuple[int, ...], buffer: list[int]) -> Launch:
+def _launch(draft: Draft, depends: tuple[int, ...], buffer: list[int], values: Values) -> Launch:
     operands, program_operands = (
-        tuple(Ref(buffer[value], offset) for value, offset in places)
+        tuple(Ref(buffer[value], values.place(value, offset)[1]) for value, offset in places)
         for places in (draft.operands, draft.program_operands)
     )
     reads, writes = (tuple(dict.fromkeys(buffer[v] for v in touched)) for touched in (draft.reads, draft.writes))

@@ -1,12 +1,12 @@
 """Values: the tensors of a program that have a place of their own, and where every other node lies in them.
 
 Every node that a launch reads or writes whole is a value, numbered in the order it was met; a view of one is an offset
-and strides.
+and strides. A value may lie inside another: the parts of a stack are written right where the stack is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
@@ -34,6 +34,7 @@ class Values:
         self.types: list[TensorType] = []
         self.owners: list[Node | None] = []
         self.number: dict[Node, int] = {}
+        self.pieces: dict[int, list[int]] = {}  # the values inside a value
         self.rng = -1
         self._add_graph(graph, groups)
 
@@ -45,9 +46,7 @@ class Values:
             self._source(target)
         for group in groups:
             for node in group.stores:
-                at = outputs.get(node)
-                name = node.op if at is None else graph.names[at] if graph.names else f"output{at}"
-                self.add(node, name, node.type, None if at is None else f"output {at}")
+                self._stored(node, graph, outputs, group.inside.get(node))
             if group.anchor is not None and group.library is not None:
                 self.add(group.library, group.library.op, group.library.type, None)
 
@@ -60,6 +59,28 @@ class Values:
         if node is not None:
             self.number[node] = len(self.values) - 1
         return len(self.values) - 1
+
+    def _stored(self, node: Node, graph: Graph, outputs: dict[Node, int], inside: tuple[Node, int] | None) -> int:
+        """The number of a value that a launch stores, in a buffer of its own or `inside` another's, at an element."""
+        if node not in self.number:
+            at = outputs.get(node)
+            name = node.op if at is None else graph.names[at] if graph.names else f"output{at}"
+            value = self.add(node, name, node.type, None if at is None else f"output {at}")
+            if inside is not None:
+                whole = self._stored(inside[0], graph, outputs, None)
+                place = whole, inside[1] * node.dtype.itemsize
+                self.values[value] = Value(node.type.nbytes, self.values[whole].storage, place)
+                self.pieces.setdefault(whole, []).append(value)
+        return self.number[node]
+
+    def with_pieces(self, reads: Iterable[int]) -> tuple[int, ...]:
+        """`reads`, each once, with the values that lie inside them."""
+        return tuple(dict.fromkeys(v for value in reads for v in (value, *self.pieces.get(value, ()))))
+
+    def place(self, value: int, offset: int) -> Place:
+        """A byte of a value as a byte of the outermost value that it lies in."""
+        inside = self.values[value].inside
+        return (inside[0], inside[1] + offset) if inside else (value, offset)
 
     def _source(self, node: Node) -> int:
         if node not in self.number:

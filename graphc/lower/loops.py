@@ -26,7 +26,7 @@ from graphc.lower.kernel import (
     Store,
 )  # fmt: skip
 from graphc.ops.record import Kind, op_of
-from graphc.schedule.access import Affine, Leaf, Trace, linear
+from graphc.schedule.access import Access, Affine, Leaf, Trace, linear
 from graphc.schedule.group import Group, is_literal
 
 __all__ = ["RNG", "KernelOperand", "lower_group"]
@@ -58,10 +58,13 @@ class _Lowering:
     def run(self) -> tuple[Kernel, tuple[KernelOperand, ...]]:
         space = self._order()
         for node in self.group.nodes:
-            self.values[node] = self._value(node)
+            if node not in self.group.parts:
+                self.values[node] = self._value(node)
+        parts = {node: self._parts(node) for node in self.group.stores if node in self.group.parts}
         for node in self.group.stores:
-            index = self._index(linear(self.group.access(node).axes, node.shape))
-            self.body.append(Store(self._operand(node, "write"), index, self.values[node]))
+            for access, value in parts.get(node) or [(self.group.access(node), self.values[node])]:
+                index = self._index(linear(access.axes, node.shape))
+                self.body.append(Store(self._operand(node, "write"), index, value))
         dtypes = [DTYPES["int64"] if o.node is None else o.node.dtype for o in self.operands]
         operands = tuple(Operand(dtype, o.access) for dtype, o in zip(dtypes, self.operands, strict=True))
         return Kernel(operands, space, tuple(self.body)), tuple(self.operands)
@@ -124,6 +127,14 @@ class _Lowering:
         reads = self.group.reads[node]
         sources = (node,) if op_of(node).kind is Kind.VIEW else node.inputs
         return list(zip(reads, sources, strict=True))
+
+    def _parts(self, node: Node) -> list[tuple[Access, int]]:
+        """The parts of a concatenation that are put together here: where each goes, and its value."""
+        numbers, reads = self.group.parts[node], self.group.reads[node]
+        return [
+            (self.group.place_of(node, number), self._read(trace, node.dtype))
+            for number, trace in zip(numbers, reads, strict=True)
+        ]
 
     def _read(self, trace: Trace, dtype: DType) -> int:
         if trace.fill is None:

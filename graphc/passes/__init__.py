@@ -9,16 +9,22 @@ from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
 from graphc.passes.pooling import share_positions
+from graphc.passes.products import merge_products
 from graphc.passes.simplify import simplify
 from graphc.passes.split_reductions import split_reductions
 from graphc.passes.stability import stabilise
+from graphc.passes.stacks import share_stacks
+from graphc.passes.sums import gather_terms
 from graphc.passes.views import transpose_products
 
 __all__ = [
     "fill_empty",
     "fold_constants",
+    "gather_terms",
+    "merge_products",
     "resolve_marks",
     "share_positions",
+    "share_stacks",
     "simplify",
     "split_reductions",
     "stabilise",

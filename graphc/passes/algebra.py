@@ -2,7 +2,8 @@
 
 Exact, NaN, infinities and signed zeros included:
     x + -0.0 = x - 0.0 = x * 1 = x / 1 = x          --x = x               x + -y = x - y        x - -y = x + y
-    x * -1 = x / -1 = -x      -x * -y = x * y       -x * c = x * -c       -(x * c) = x * -c      |-x| = ||x|| = |x|
+    x + x = x * 2             x * -1 = x / -1 = -x      -x * -y = x * y       -x * c = x * -c       -(x * c) = x * -c
+    |-x| = ||x|| = |x|
     x / c = x * (1/c) = x * c'                      c a power of two      where(T, a, b) = where(c, a, a) = a
     where(not m, a, b) = where(m, b, a)             not not m = m         maximum(x, x) = minimum(x, x) = x
     cast(cast(x, wide), d) = cast(x, d)             wide holds every value of x's dtype
@@ -49,6 +50,8 @@ def product_constant(x: Tensor) -> tuple[Tensor, float] | None:
 
 # Sums --------------------------------------------------------------------------------------------------------------
 def _add(node: Tensor) -> Tensor | None:
+    if node.inputs[0] is node.inputs[1] and node.dtype.name != "bool":
+        return apply("multiply", node.inputs[0], full_like(node, 2))
     for x, y in (node.inputs, node.inputs[::-1]):
         if (is_constant(y, -0.0) and node.dtype.is_float) or (is_constant(y, 0) and node.dtype.is_integer):
             return x

@@ -7,6 +7,7 @@
     slice(concatenate(...)) = slice(part)                  within a part
     pad(pad(x))             = pad(x)                       equal values
     concatenate(x)          = x                            concatenate(concatenate(...)) = concatenate   same axis
+    concatenate(x[:a], x[a:b]) = x[:b]                     slices that lie side by side
     view(broadcast(scalar)) = broadcast(scalar)            reshape, transpose, slice
     transpose(a @ b)        = transpose(b) @ transpose(a)  last two axes, no other reader (products read any strides)
 
@@ -14,6 +15,8 @@ All keep every element to the bit; the last sums the same products in the same o
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
@@ -130,13 +133,37 @@ def _concatenate(node: Tensor) -> Tensor | None:
     return apply("concatenate", *parts, axis=axis) if parts and len(parts) != len(node.inputs) else None
 
 
+def run_of_slices(parts: Sequence[Tensor], axis: int) -> Tensor | None:
+    """The slice that `parts` put one after the other along `axis` are, where they lie side by side in one tensor."""
+    first = parts[0]
+    if first.op != "slice" or any(part.op != "slice" or part.inputs[0] is not first.inputs[0] for part in parts):
+        return None
+    starts, sizes, steps = _window(first)
+    extents = [part.shape[axis] for part in parts]
+    second = parts[1].attrs["starts"][axis] if len(parts) > 1 else 0
+    step = steps[axis] if sizes[axis] > 1 else second - starts[axis]
+    at = starts[axis]
+    for part, extent in zip(parts, extents, strict=True):
+        here = (*starts[:axis], at, *starts[axis + 1 :]), (*sizes[:axis], extent, *sizes[axis + 1 :])
+        stride = (*steps[:axis], step if extent > 1 else 1, *steps[axis + 1 :])
+        if not extent or not step or _window(part) != (*here, stride):
+            return None
+        at += step * extent
+    whole = (*sizes[:axis], sum(extents), *sizes[axis + 1 :])
+    return slice_view(first.inputs[0], starts, whole, (*steps[:axis], step, *steps[axis + 1 :]))
+
+
+def _concatenate_run(node: Tensor) -> Tensor | None:
+    return run_of_slices(node.inputs, node.attrs["axis"]) if len(node.inputs) > 1 else None
+
+
 VIEW_RULES: Rules = {
     "broadcast_to": (_broadcast,),
     "reshape": (_reshape, _view_of_scalar),
     "transpose": (_view_of_scalar, _transpose),
     "slice": (_view_of_scalar, _slice_of_slice, _slice_of_pad, _slice_of_concatenate),
     "pad": (_pad,),
-    "concatenate": (_concatenate,),
+    "concatenate": (_concatenate, _concatenate_run),
 }
 
 

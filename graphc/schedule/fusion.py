@@ -21,6 +21,7 @@ from graphc.schedule.access import Access
 from graphc.schedule.group import Group, holder
 from graphc.schedule.merge import merge_groups
 from graphc.schedule.results import result_base
+from graphc.schedule.stacking import Stack, plan_stacks
 from graphc.schedule.views import strided_view
 
 __all__ = ["MAX_NODES", "fuse"]
@@ -31,18 +32,25 @@ _FUSIBLE = (Kind.ELEMENTWISE, Kind.REDUCTION)
 
 def fuse(graph: Graph) -> list[Group]:
     """The groups that compute `graph`, in an order in which they can run."""
-    fusion = _Fusion(graph)
+    stacks = plan_stacks(graph)
+    fusion = _Fusion(graph, stacks)
     for node in reversed(graph.nodes):
         fusion.place(node)
-    return merge_groups(fusion.groups[::-1], graph, MAX_NODES)
+    groups = merge_groups(fusion.groups[::-1], graph, stacks, MAX_NODES)
+    places = {piece: (whole, at) for whole in fusion.placed for piece, at in stacks[whole].pieces.items()}
+    for group in groups:
+        group.inside = {node: places[node] for node in group.stores if node in places}
+    return groups
 
 
 class _Fusion:
     """The state of one run of `fuse`: groups so far, who reads what, and which nodes must be held in a buffer."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, stacks: dict[Node, Stack]) -> None:
+        self.stacks = stacks
         self.rank = {node: number for number, node in enumerate(graph.nodes)}
         self.groups: list[Group] = []
+        self.placed: list[Node] = []  # stacks that somebody reads
         self.readers: dict[Node, list[Group]] = {}
         self.height: dict[Group, int] = {}
         self.depth: dict[Group, int] = {}  # rank of a group's earliest node so far
@@ -54,7 +62,9 @@ class _Fusion:
         if node not in self.held and node not in self.readers:
             return
         kind = op_of(node).kind
-        if kind in (Kind.CONTRACTION, Kind.LIBRARY):
+        if node in self.stacks:
+            self._place_stack(node, self.stacks[node])
+        elif kind in (Kind.CONTRACTION, Kind.LIBRARY):
             self._place_library(node)
         elif kind in _FUSIBLE or kind is Kind.VIEW or node.op in ("random_bits", "iota"):
             self._place_fused(node)
@@ -62,13 +72,24 @@ class _Fusion:
     def _place_fused(self, node: Node) -> None:
         group, access = self._taker(node)
         if group is None or access is None or not group.join(node, access):
-            group = Group()
+            group = Group(kept=self.stacks)
             group.start(node)
             self._open(group, node)
         elif node in self.held or len(self.readers[node]) > 1:
             group.stores.append(node)
         self.depth[group] = self.rank[node]
         self._note_reads(group, node)
+
+    def _place_stack(self, node: Node, stack: Stack) -> None:
+        """The launch that puts the concatenation `node` together, if not all of it is there already."""
+        self.placed.append(node)
+        for piece in stack.pieces:
+            self._hold(piece, node)
+        if stack.parts:
+            group = Group(kept=self.stacks)
+            group.start_parts(node, stack.parts)
+            self._open(group, node)
+            self._note_reads(group, node)
 
     def _open(self, group: Group, node: Node) -> None:
         group.stores.append(node)

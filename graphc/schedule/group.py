@@ -8,6 +8,8 @@ member become reads of the group, followed through views to the nodes that hold 
 from __future__ import annotations
 
 import math
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from graphc.ir.node import Node
@@ -32,6 +34,10 @@ class Group:
     have a buffer because a view of them could not be followed. `stores` are the members whose values are kept, `reduce`
     the dims that reductions combine. `library` is the library op; with fused nodes beside it, it is a contraction, they
     are its epilogue, and `anchor` is how they reach its output.
+
+    A concatenation in `parts` is put together by this launch, all of it or these of its parts: the loop nest runs over
+    one part, and stores the elements of each at their places. `inside` says which stores lie in the buffer of a
+    concatenation, and at which element. Views are not followed beyond what is in `kept`.
     """
 
     domain: Domain = field(default_factory=Domain)
@@ -43,6 +49,9 @@ class Group:
     reduce: tuple[int, ...] = ()
     library: Node | None = None
     anchor: Access | None = None
+    parts: dict[Node, tuple[int, ...]] = field(default_factory=dict)
+    inside: dict[Node, tuple[Node, int]] = field(default_factory=dict)
+    kept: Mapping[Node, object] = field(default_factory=dict)
 
     @property
     def is_fused(self) -> bool:
@@ -99,6 +108,29 @@ class Group:
     def start(self, node: Node) -> None:
         """Make `node` the first member; its axes are the dims of the domain."""
         self._enter(node, self.domain.identity(node.shape))
+
+    def start_parts(self, node: Node, parts: tuple[int, ...]) -> None:
+        """Make the concatenation `node` the first member, of which the group puts these parts of one shape together."""
+        self._add_parts(node, parts, self.domain.identity(node.inputs[parts[0]].shape))
+
+    def join_parts(self, node: Node, parts: tuple[int, ...], access: Access) -> bool:
+        """The same for a group that has members, if it can."""
+        if self.library is not None or not self.covers(access, node.inputs[parts[0]].shape):
+            return False
+        if access.dims != self.domain.extents.keys():
+            return False
+        self._add_parts(node, parts, access)
+        return True
+
+    def _add_parts(self, node: Node, parts: tuple[int, ...], access: Access) -> None:
+        self.accesses[node], self.parts[node] = access, parts
+        self.reads[node] = tuple(self._follow(node.inputs[part], access) for part in parts)
+
+    def place_of(self, node: Node, part: int) -> Access:
+        """How the loop nest reaches the place of a part of the concatenation `node`."""
+        axis, access = node.attrs["axis"], self.access(node)
+        before = sum(source.shape[axis] for source in node.inputs[:part])
+        return Access((*access.axes[:axis], access.axes[axis].shifted(before), *access.axes[axis + 1 :]))
 
     def join(self, node: Node, access: Access) -> bool:
         """Take in `node`, reached by `access`, if it fits into the loop nest."""
@@ -174,7 +206,7 @@ class Group:
         wants = {node: list(accesses) for node, accesses in self.wants.items()}
         return Group(
             self.domain.copy(), dict(self.accesses), dict(self.reads), wants, set(self.needs), [], self.reduce,
-            self.library, self.anchor,
+            self.library, self.anchor, dict(self.parts), dict(self.inside), self.kept,
         )  # fmt: skip
 
     def dims_of(self, other: Group) -> dict[int, Affine] | None:
@@ -219,9 +251,9 @@ class Group:
         self.reads[node] = tuple(self._follow(source, below) for source in sources)
 
     def _follow(self, node: Node, access: Access) -> Trace:
-        stops: set[Node] = set()
+        stops = ChainMap[Node, object]({}, self.kept)  # type: ignore[arg-type]
         while isinstance(found := trace(node, access, self.domain, stops), Node):
-            stops.add(found)
+            stops[found] = None
             self.needs.add(holder(found))
         for leaf in found.leaves:
             free = not leaf.access.guard and (is_literal(leaf.node) or leaf.node.op == "iota")

@@ -2,19 +2,21 @@
 
 Candidates are a group and one that reads a value it stores, and two groups that read the same value. They merge if
 one loop nest serves both (their members are taken in one by one, as when a group grows) and no value would leave the
-new group and come back. What only the two of them read needs no buffer any more.
+new group and come back. What only the two of them read needs no buffer any more. Large values come first: they save
+most.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.record import op_of
 from graphc.schedule.group import Group, holder
 from graphc.schedule.results import result_base
+from graphc.schedule.stacking import Stack
 from graphc.schedule.views import strided_view
 
 __all__ = ["merge_groups"]
@@ -25,20 +27,22 @@ _OUTSIDE = ("input", "parameter", "constant")  # nodes that have a buffer withou
 _SMALL = 2  # values of fewer elements are not worth a merge
 
 
-def merge_groups(groups: Sequence[Group], graph: Graph, max_nodes: int) -> list[Group]:
+def merge_groups(groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, Stack], max_nodes: int) -> list[Group]:
     """`groups`, merged where that saves a pass over memory, in an order in which they can run."""
-    merging = _Merging(groups, graph, max_nodes)
+    merging = _Merging(groups, graph, stacks, max_nodes)
+    values = sorted((n for n in graph.nodes if n.size >= _SMALL and n in merging.touching), key=lambda n: -n.size)
     for alike in (_same_rows, _same_elements):
-        for value in graph.nodes:
-            if value.size >= _SMALL and value in merging.touching:
-                merging.merge_around(value, alike)
+        for value in values:
+            merging.merge_around(value, alike)
     return merging.ordered()
 
 
 class _Merging:
-    def __init__(self, groups: Sequence[Group], graph: Graph, max_nodes: int) -> None:
+    def __init__(self, groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, Stack], max_nodes: int) -> None:
         self.rank = {node: number for number, node in enumerate(graph.nodes)}
+        self.stacks = stacks
         self.results = {result_base(result) for result in graph.results}
+        self.results.update(piece for stack in stacks.values() for piece in stack.pieces)
         self.max_nodes = max_nodes
         self.groups: dict[Group, None] = dict.fromkeys(groups)
         self.maker: dict[Node, Group] = {}
@@ -54,11 +58,15 @@ class _Merging:
         self.span[group] = first, max(self.rank[node] for node in group.members)
         for node in group.stores:
             self.maker[node] = group
-            self._touch(node, group)
+            if node not in group.parts:
+                self._touch(node, group)
         self.reads[group] = _reads(group)
         for node in self.reads[group]:
-            self.readers.setdefault(node, {})[group] = None
             self._touch(node, group)
+        stacks = [self.stacks[node] for node in self.reads[group] if node in self.stacks]
+        self.reads[group] += [piece for stack in stacks for piece in stack.pieces]
+        for node in self.reads[group]:
+            self.readers.setdefault(node, {})[group] = None
 
     def _touch(self, node: Node, group: Group) -> None:
         if group.library is None:
@@ -78,6 +86,8 @@ class _Merging:
 
     def _merge(self, first: Group, second: Group) -> bool:
         if len(first.accesses) + len(second.accesses) > self.max_nodes:
+            return False
+        if self._feeds(first, second) or self._feeds(second, first):
             return False
         if self._reaches_around(first, second) or self._reaches_around(second, first):
             return False
@@ -99,7 +109,8 @@ class _Merging:
         if dims is None or not union.adopt_reduce(other, dims):
             return None
         for node in sorted(other.accesses, key=lambda node: -self.rank[node]):
-            if not union.join(node, union.translated(other.access(node), dims)):
+            access, parts = union.translated(other.access(node), dims), other.parts.get(node)
+            if not (union.join(node, access) if parts is None else union.join_parts(node, parts, access)):
                 return None
         touched = other.accesses.keys() | (other.wants.keys() & lead.accesses.keys())
         if any(union.wanted(node) != union.access(node) for node in touched if node in union.wants):
@@ -109,13 +120,19 @@ class _Merging:
             return None
         union.accesses = dict(sorted(union.accesses.items(), key=lambda item: -self.rank[item[0]]))
         union.stores = [node for node in (*lead.stores, *other.stores) if self._is_read_outside(node, first, second)]
-        covered = (node not in other.accesses or union.covers(union.access(node), node.shape) for node in union.stores)
+        own = [node for node in union.stores if node in other.accesses and node not in other.parts]
+        covered = (union.covers(union.access(node), node.shape) for node in own)
         return union if all(covered) else None
 
     def _is_read_outside(self, node: Node, first: Group, second: Group) -> bool:
         if node in self.results:
             return True
         return any(reader is not first and reader is not second for reader in self.readers.get(node, ()))
+
+    def _feeds(self, first: Group, second: Group) -> bool:
+        """Whether `second` reads a whole of which `first` makes parts: all of it must be there before."""
+        wholes = [node for node in self.reads[second] if node in self.stacks]
+        return any(w in first.parts or not self.stacks[w].pieces.keys().isdisjoint(first.stores) for w in wholes)
 
     def _reaches_around(self, start: Group, goal: Group) -> bool:
         """Whether a value of `start` comes to `goal` through another group."""

@@ -22,10 +22,14 @@ __all__ = ["Arrangement", "Task", "Value", "arrange", "plan_updates"]
 
 @dataclass(frozen=True)
 class Value:
-    """`storage` names memory outside the arena that the value lives in (values may share it), or is None."""
+    """`storage` names memory outside the arena that the value lives in (values may share it), or is None.
+
+    `inside` is the value in whose memory it lies, and at which byte. A task that reads that one lists this one too.
+    """
 
     nbytes: int
     storage: str | None = None
+    inside: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def _reaches(start: int, goals: set[int], followers: Sequence[Iterable[int]]) ->
 def arrange(values: Sequence[Value], tasks: Sequence[Task]) -> Arrangement:
     """Order the tasks, share and place the memory of the arena's values, and find who must wait for whom."""
     sequence = _order(values, tasks)
+    tasks = [_in_wholes(task, values) for task in tasks]
     lifetimes = _lifetimes(values, tasks, sequence)
     homes = _share(values, tasks, sequence, lifetimes)
     blocks: dict[int, list[int]] = {}
@@ -122,9 +127,29 @@ def arrange(values: Sequence[Value], tasks: Sequence[Task]) -> Arrangement:
     ]
     placement = place(spans)
     offset_of_home = dict(zip(blocks, placement.offsets, strict=True))
-    offsets = tuple(offset_of_home[homes[v]] if v in homes else None for v in range(len(values)))
-    depends = _depends(values, tasks, sequence, homes, offsets)
+    own = [offset_of_home[homes[v]] if v in homes else None for v in range(len(values))]
+    depends = _depends(values, tasks, sequence, homes, own)
+    offsets = tuple(_offset(value, offset, own) for value, offset in zip(values, own, strict=True))
     return Arrangement(tuple(sequence), offsets, tuple(lifetimes), depends, placement.peak, placement.lower_bound)
+
+
+def _offset(value: Value, own: int | None, offsets: Sequence[int | None]) -> int | None:
+    """Where a value lies in the arena, be it in another's place."""
+    whole = offsets[value.inside[0]] if value.inside else None
+    return own if value.inside is None or whole is None else whole + value.inside[1]
+
+
+def _in_wholes(task: Task, values: Sequence[Value]) -> Task:
+    """`task` as what it reads and writes of the values that others lie in. These are not overwritten by halves."""
+    touched = (*task.reads, *task.writes)
+    if all(values[value].inside is None for value in touched):
+        return task
+    whole = {value: inside[0] if (inside := values[value].inside) else value for value in touched}
+    reads, writes = (tuple(dict.fromkeys(whole[value] for value in side)) for side in (task.reads, task.writes))
+    pairs = tuple(
+        (read, written) for read, written in task.in_place if whole[read] == read and whole[written] == written
+    )
+    return Task(reads, writes, pairs, task.after)
 
 
 def _order(values: Sequence[Value], tasks: Sequence[Task]) -> list[int]:

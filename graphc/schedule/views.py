@@ -11,6 +11,8 @@ from graphc.schedule.access import Domain, linear, row_major, trace
 
 __all__ = ["StridedView", "strided_view"]
 
+_STRIDED = ("broadcast_to", "transpose", "slice", "reshape")
+
 
 @dataclass(frozen=True, slots=True)
 class StridedView:
@@ -35,18 +37,45 @@ class StridedView:
 
 
 def strided_view(node: Node, stops: Container[Node] = frozenset()) -> StridedView | None:
-    """`node` as a strided view of what lies under its views, or of the first node in `stops`; None where it is none."""
+    """`node` as a strided view of what lies under its views, or of the first node in `stops`; None where it is none.
+
+    A reshape keeps the order of the elements: of a contiguous array it is contiguous, whatever it does to the axes.
+    """
+    contiguous = _under_reshapes(node, stops)
+    if contiguous is not None:
+        return contiguous
+    found = _followed(node, stops)
+    return _over_reshape(node, found, stops) if isinstance(found, Node) else found
+
+
+def _under_reshapes(node: Node, stops: Container[Node]) -> StridedView | None:
+    """A reshape as a contiguous part of what lies under it and further reshapes."""
     base = node
     while base.op == "reshape" and base not in stops:
         base = base.inputs[0]
-    if base is not node:  # a reshape keeps the order of the elements: of a contiguous array it is contiguous
-        below = strided_view(base, stops)
-        if below is not None and below.is_contiguous:
-            return StridedView(below.base, below.offset, node.shape, row_major(node.shape))
-    domain = Domain(frozen=True)
-    found = trace(node, domain.identity(node.shape), domain, stops)
-    if isinstance(found, Node) or found.fill is not None:
+    below = _followed(base, stops)
+    if base is node or isinstance(below, Node) or not below.is_contiguous:
         return None
+    return StridedView(below.base, below.offset, node.shape, row_major(node.shape))
+
+
+def _over_reshape(node: Node, reshape: Node, stops: Container[Node]) -> StridedView | None:
+    """`node`, views of a reshape that no strides can follow, as a view of the contiguous array that the reshape is."""
+    below, view = _under_reshapes(reshape, stops), _followed(node, {reshape})
+    if below is None or isinstance(view, Node):
+        return None
+    return StridedView(below.base, below.offset + view.offset, node.shape, view.strides)
+
+
+def _followed(node: Node, stops: Container[Node]) -> StridedView | Node:
+    """`node` as a view of what is none (a pad and a concatenation count as none); else where strides cannot follow."""
+    base = node
+    while base.op in _STRIDED and base not in stops:
+        base = base.inputs[0]
+    domain = Domain(frozen=True)
+    found = trace(node, domain.identity(node.shape), domain, {base})
+    if isinstance(found, Node):
+        return found
     (leaf,) = found.leaves
     position = linear(leaf.access.axes, leaf.node.shape)
     coefficients = dict(position.terms)

@@ -111,3 +111,22 @@ def test_dividing_splits_a_dim_and_brings_older_accesses_up_to_date() -> None:
     assert domain.extents == {1: 3, 2: 4}
     assert domain.current(before).axes == (Affine(0, ((1, 4), (2, 1))),)
     assert row_major((2, 3, 4)) == (12, 4, 1)
+
+
+def test_a_transpose_of_a_folded_array_is_a_view_of_it() -> None:
+    x = gx.input("x", (5, 3, 4))
+    view = strided_view(x.reshape(15, 4).T)
+    assert view is not None
+    assert view.base is x
+    assert (view.shape, view.strides, view.offset) == ((4, 15), (1, 4), 0)
+    part = strided_view(x.reshape(15, 4).T[:, 3:13:2])
+    assert part is not None
+    assert (part.shape, part.strides, part.offset) == ((4, 5), (1, 8), 12)
+    assert strided_view(gx.transpose(x, (1, 0, 2)).reshape(15, 4).T) is None  # nothing contiguous lies under the fold
+
+
+def test_a_long_chain_of_views_is_followed_without_recursion() -> None:
+    y: Tensor = gx.input("x", (4, 6))
+    for _ in range(3_000):
+        y = y.T.reshape(4, 6)
+    assert strided_view(y) is None
