@@ -24,6 +24,7 @@ _HEAD = """\
  */
 #define _POSIX_C_SOURCE 200809L
 #define GC_GENERATED 1
+#pragma GCC diagnostic ignored "-Wunused-function"
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)

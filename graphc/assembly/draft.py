@@ -28,6 +28,7 @@ class Draft:
     writes: tuple[int, ...]
     in_place: tuple[tuple[int, int], ...] = ()
     location: str = ""
+    result_bytes: int = 0  # what a tile's results take in scratch memory, if an epilogue can read them there
 
 
 def draft_group(group: Group, values: Values, target: Target) -> Draft:
@@ -43,7 +44,8 @@ def draft_group(group: Group, values: Values, target: Target) -> Draft:
         code = target.code(None, kernel)
         return Draft(label, code, (), located, values.with_pieces(reads), tuple(writes), pairs, location)
     views, operands = values.operands(group.library)
-    code = target.code(library_call(group.library.op, group.library.attrs, views, group.library.type), kernel)
+    call = library_call(group.library.op, group.library.attrs, views, group.library.type)
+    code = target.code(call, kernel)
     result = values.number[group.library]
     inputs = [value for value, _ in operands]
     return Draft(
@@ -51,6 +53,7 @@ def draft_group(group: Group, values: Values, target: Target) -> Draft:
         reads=values.with_pieces([*inputs, *(r for r in reads if r != result)]),
         writes=(result, *(w for w in writes if w != result)),
         in_place=tuple((r, w) for r, w in pairs if r not in inputs), location=location,
+        result_bytes=call.result_bytes if kernel is not None else 0,
     )  # fmt: skip
 
 

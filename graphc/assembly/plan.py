@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc.assembly.draft import Draft, draft_copy, draft_group
+from graphc.assembly.local import LOCAL, keep_local
 from graphc.assembly.values import Values
 from graphc.codegen.target import Target
 from graphc.ir.graph import Graph
@@ -38,7 +39,11 @@ def assemble_plan(graph: Graph, groups: Sequence[Group], target: Target) -> Asse
     """The plan of `graph`, whose work is cut into `groups`, in an order in which they can run; `target` writes code."""
     values = Values(graph, groups)
     drafts = [draft_group(group, values, target) for group in groups if any(node.size for node in group.members)]
+    wanted = {values.locate(result_base(result))[0] for result in graph.results}
+    drafts, local = keep_local(drafts, values, wanted)
     tasks, drafts, home = _update(graph, drafts, values, target)
+    for value in local:
+        home[value] = LOCAL
     plan = _plan(graph, drafts, arrange(values.values, tasks), home, values, target)
     parameters = tuple(o for o in values.owners if isinstance(o, Parameter))
     constants = tuple(o.attrs["value"].array for o in values.owners if o is not None and o.op == "constant")
@@ -75,9 +80,9 @@ def _update(
 def _plan(
     graph: Graph, drafts: list[Draft], arrangement: Arrangement, home: list[int], values: Values, target: Target
 ) -> Plan:
-    """The plan; a value that lives in another's storage (`home`) has no buffer of its own."""
+    """The plan; a value that lives in another's storage, or is local (`home`), has no buffer of its own."""
     kept = [value for value in range(len(home)) if home[value] == value]
-    number = {value: position for position, value in enumerate(kept)}
+    number = {LOCAL: LOCAL, **{value: position for position, value in enumerate(kept)}}
     buffer = [number[home[value]] for value in range(len(home))]
     owners = [values.owners[value] for value in kept]
     ops = [owner.op if owner is not None else "" for owner in owners]
@@ -96,7 +101,7 @@ def _plan(
 
 def _launch(draft: Draft, depends: tuple[int, ...], buffer: list[int], values: Values) -> Launch:
     operands, program_operands = (
-        tuple(Ref(buffer[value], values.place(value, offset)[1]) for value, offset in places)
+        tuple(_ref(value, offset, buffer, values) for value, offset in places)
         for places in (draft.operands, draft.program_operands)
     )
     reads, writes = (tuple(dict.fromkeys(buffer[v] for v in touched)) for touched in (draft.reads, draft.writes))
@@ -106,6 +111,10 @@ def _launch(draft: Draft, depends: tuple[int, ...], buffer: list[int], values: V
         draft.label, code.kernel, code.params, operands, code.program, program_operands, reads, writes,
         code.tiles, code.scratch, code.work, depends, draft.location, in_place,
     )  # fmt: skip
+
+
+def _ref(value: int, offset: int, buffer: list[int], values: Values) -> Ref:
+    return Ref(LOCAL, offset) if value == LOCAL else Ref(buffer[value], values.place(value, offset)[1])
 
 
 def _buffer(value: int, arrangement: Arrangement, values: Values) -> Buffer:

@@ -14,8 +14,8 @@ from graphc.lower.kernel import Kernel, LibraryCall
 __all__ = ["CTarget", "header_of"]
 
 _HEADERS = {
-    "attention": "attention.h", "gemm": "gemm.h", "conv2d": "conv.h", "max_pool2d": "pool.h", "avg_pool2d": "pool.h", "take": "index.h",
-    "scatter_add": "index.h", "argmax": "index.h", "argmin": "index.h", "cumsum": "scan.h",
+    "attention": "attention.h", "gemm": "gemm.h", "conv2d": "conv.h", "max_pool2d": "pool.h", "avg_pool2d": "pool.h",
+    "take": "index.h", "scatter_add": "index.h", "argmax": "index.h", "argmin": "index.h", "cumsum": "scan.h",
 }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ class CTarget:
                     f"static void {name}(const gc_call *call, int64_t tile) {{",
                     "    const gc_call own = {",
                     f"        call->buffers, call->operands, {name}_params, {epilogue}, call->program_operands, "
-                    "call->scratch};",
+                    "call->scratch, call->local};",
                     f"    gc_{call.name}(&own, tile);",
                     "}\n",
                 ]

@@ -173,7 +173,8 @@ class LibraryCall:
 
     `name` and `params` are those of the C function (`kernels/cpu/include/graphc`), which documents their order.
     `tiles` parts of the work may run at the same time; each needs `scratch` bytes. `work` is the number of scalar
-    operations, for deciding on threads.
+    operations, for deciding on threads. `result_bytes` is the stretch that the results of one tile take, for a kernel
+    that can leave them in scratch memory for its epilogue (gc_result in launch.h); 0 for one that cannot.
     """
 
     name: str
@@ -181,3 +182,4 @@ class LibraryCall:
     tiles: int
     scratch: int = 0
     work: int = 0
+    result_bytes: int = 0

@@ -266,6 +266,8 @@ cdef class Executor:
         cdef int64_t needed, number = 0
         for number, ref in enumerate(record.program_operands):
             needed = self.isa.operand_bytes(program, number)
+            if ref.buffer == -1:
+                continue  # a result in scratch memory, as large as its kernel makes it
             if needed < 0 or (record.tiles and ref.offset + needed > self.plan.buffers[ref.buffer].nbytes):
                 raise InternalError(
                     f"executor: operand {number} of launch {position} ({record.label}) needs {needed} bytes from {ref} on; "

@@ -37,7 +37,10 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Ref:
-    """An operand: bytes of a buffer from `offset` on."""
+    """An operand: bytes of a buffer from `offset` on.
+
+    Buffer -1 is the scratch memory of the thread: a library kernel leaves the results of a tile there for its epilogue.
+    """
 
     buffer: int
     offset: int = 0

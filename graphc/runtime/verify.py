@@ -59,6 +59,8 @@ def _check_buffers(plan: Plan) -> None:
 def _check_launch(plan: Plan, position: int, launch: Launch) -> None:
     touched = {*launch.reads, *launch.writes}
     for ref in (*launch.operands, *launch.program_operands):
+        if ref.buffer == -1 and launch.operands and 0 <= ref.offset < launch.scratch:
+            continue  # a result that stays in scratch memory
         if not _is_inside(plan, ref, launch.tiles):
             raise _fault(plan, f"operand {ref} of launch {position} is out of bounds", [position], [ref.buffer])
         if ref.buffer not in touched:

@@ -9,7 +9,8 @@
 
 #include <stdint.h>
 
-/* An operand: bytes of a buffer from `offset` on. */
+/* An operand: bytes of a buffer from `offset` on. Buffer GC_LOCAL is the thread's scratch memory: see gc_result. */
+#define GC_LOCAL (-1)
 typedef struct gc_ref {
     int64_t buffer;
     int64_t offset;
@@ -23,6 +24,7 @@ typedef struct gc_call {
     const void *program;        /* struct gc_program *, see tile.h */
     const gc_ref *program_operands;
     char *scratch;              /* this thread's scratch memory */
+    char **local;               /* where the result would start of which a part lies in scratch memory */
 } gc_call;
 
 typedef void (*gc_kernel)(const gc_call *call, int64_t tile);
@@ -40,8 +42,20 @@ static inline void *gc_operand(const gc_call *call, int position) {
     return call->buffers[ref.buffer] + ref.offset;
 }
 
+/* Where a library kernel writes the part of its result that lies `offset` bytes behind the result's start. A result that
+ * only the epilogue reads has no buffer: its parts lie in scratch memory, one after the other in the same place. */
+static inline void *gc_result(const gc_call *call, int position, int64_t offset) {
+    const gc_ref ref = call->operands[position];
+    if (ref.buffer != GC_LOCAL)
+        return call->buffers[ref.buffer] + ref.offset + offset;
+    *call->local = (char *)((uintptr_t)(call->scratch + ref.offset) - (uintptr_t)offset);
+    return call->scratch + ref.offset;
+}
+
 static inline void *gc_program_operand(const gc_call *call, int position) {
     const gc_ref ref = call->program_operands[position];
+    if (ref.buffer == GC_LOCAL)
+        return *call->local;
     return call->buffers[ref.buffer] + ref.offset;
 }
 

@@ -6,6 +6,7 @@
 #ifndef GRAPHC_STEP_H
 #define GRAPHC_STEP_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -47,7 +48,9 @@ static inline int64_t gc_nanoseconds(void) {
 
 /* Tiles [first, last) of a launch. */
 static inline void gc_launch_run(const gc_launch *launch, char *const *buffers, char *scratch, int64_t first, int64_t last) {
-    const gc_call call = {buffers, launch->operands, launch->params, launch->program, launch->program_operands, scratch};
+    char *local = NULL;
+    const gc_call call = {buffers, launch->operands, launch->params, launch->program, launch->program_operands, scratch,
+                          &local};
     for (int64_t tile = first; tile < last; tile++)
         launch->kernel(&call, tile);
 }
