@@ -189,11 +189,37 @@ def test_check_forgives_only_what_rounding_does():
     assert row([1, 2, 3, np.nan], [1, 2, 3, 4]).error == np.inf
 
 
-def test_doctor_finds_everything_in_order(capsys):
+def test_doctor_finds_everything_in_order(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
     code, out, _ = run(capsys, "doctor")
     assert code == 0, out
     for text in ("baseline", "built", "chosen", "threads", "C compiler", "numpy", "everything works"):
         assert text in out
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("CC", "no-such-compiler", "CC='no-such-compiler': there is no program"),
+        ("PATH", "", "none is needed, the kernels are prebuilt"),
+        ("GRAPHC_CACHE_LIMIT", "plenty", "'plenty' is no size"),
+        ("GRAPHC_CACHE_LIMIT", "3M", "0 programs of 0.0 MiB, of at most 3 MiB"),
+    ],
+)
+def test_doctor_examines_compilers_and_their_cache(monkeypatch, tmp_path, variable, value, text):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv(variable, value)
+    assert text in " ".join(text for row in doctor._compiler() for text in row)
+
+
+def test_doctor_clears_the_cache(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    for name, size in ((f"{'a' * 64}.so", 1 << 20), (f"{'a' * 64}.sum", 64), ("notes.txt", 5)):
+        (tmp_path / name).write_bytes(bytes(size))
+    expected = f"removed 1 program of 1.0 MiB from {tmp_path}\n"
+    assert run(capsys, "doctor", "--clear-cache") == (0, expected, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_doctor_reports_crashes(monkeypatch):

@@ -51,7 +51,7 @@ _V4 = (*_V3, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"
 _WIDE = "-mprefer-vector-width=512"
 # The ways to ask for a level, the best first; compilers before GCC 11 and clang 12 know no names of levels.
 _LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "baseline": (("-march=x86-64",), ()),
+    "baseline": (("-march=x86-64",),),
     "avx2": (("-march=x86-64-v3",), _V3),
     "avx512": (("-march=x86-64-v4", _WIDE), ("-march=x86-64-v4",), (*_V4, _WIDE), _V4),
     NATIVE: (("-march=native", _WIDE), ("-march=native",)),
