@@ -96,6 +96,8 @@ def _recurrent(n: Sizes, w: Weights, x: Any, y: Any) -> Any:
 
 
 def _lstm_layer(projected: Any, weight: Any) -> Any:
+    """By scan, which XLA runs faster than a loop that is unrolled, wholly or in part."""
+
     def cell(state: Any, row: Any) -> Any:
         h, c = state
         i, f, g, o = jnp.split(row + h @ weight.T, 4, axis=1)

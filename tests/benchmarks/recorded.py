@@ -13,9 +13,10 @@ MACHINE = Machine("Some Processor", 2, "Linux", "3.11.0", "avx2", {"graphc": "0.
 def result(workload: str, engine: str, threads: int, milliseconds: tuple[float, ...], **more: object) -> Result:
     """A result with these rounds; the losses are the same for all."""
     rounds = tuple(value / 1000 for value in milliseconds)
+    flops, traffic = (4e8, 3 << 20) if workload == "mlp" else (1e5, 3000)
     first = Result(
         workload, engine, threads, "c" if engine == "graphc" else "", 0.25, 0.05, rounds, min(rounds), 100,
-        12 << 20, 4e8 if workload == "mlp" else 1e5, 3 << 20 if workload == "mlp" else 3000, 0.02, {"the losses": (2.5, 2.25)},
+        12 << 20, flops, traffic, 0.02, {"the losses": (2.5, 2.25)},
     )  # fmt: skip
     return Result(**{**first.__dict__, **more})
 
