@@ -27,7 +27,7 @@ _HEAD = """\
 #pragma GCC diagnostic ignored "-Wunused-function"
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(__NO_MATH_ERRNO__)
 #pragma GCC optimize("no-math-errno", "no-trapping-math", "fp-contract=off")
 #endif
 """
