@@ -80,13 +80,19 @@ GC_ATTEND_FUNCTION void GC_ATTEND(at_scale)(int64_t width, const GC_REAL *factor
 
 static inline void GC_ATTEND(at_clear)(GC_REAL *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
 
-/* Writes (or adds) rows[count, step] times `scale` to rows `first` on of a batch, in a part of the output that has
- * `extent` rows of `width` for each batch. */
-GC_ATTEND_FUNCTION void GC_ATTEND(at_write)(const int64_t *p, int64_t batch, int64_t extent, int64_t width, int64_t first,
-                                 int64_t count, GC_REAL scale, const GC_REAL *rows, int64_t step, GC_REAL *out, int add) {
-    const int64_t apart = p[6] * width;
-    out += (batch / p[6] * extent + first) * apart + batch % p[6] * width;
-    for (int64_t i = 0; i < count; i++, rows += step, out += apart) {
+/* Where a batch lies in a part of the output that has `extent` rows of `width` for each batch. */
+static inline gc_matrix GC_ATTEND(at_output)(const int64_t *p, int64_t batch, int64_t extent, int64_t width, GC_REAL *out) {
+    const GC_REAL *from = out + (batch / p[6] * extent * p[6] + batch % p[6]) * width;
+    return (gc_matrix){(const char *)from, sizeof(GC_REAL), p[6] * width, 1};
+}
+
+/* Writes (or adds) rows[count, step] times `scale`, of which `width` columns exist. */
+GC_ATTEND_FUNCTION void GC_ATTEND(at_write)(gc_matrix to, int64_t count, int64_t width, GC_REAL scale, const GC_REAL *rows,
+                                            int64_t step, int add) {
+    GC_REAL *out = (GC_REAL *)(uintptr_t)to.data;
+    for (int64_t i = 0; i < count; i++, rows += step, out += to.row) {
+        for (int64_t c = 0; i + GC_ATTENTION_AHEAD < count && c < width; c += 64 / to.size)
+            __builtin_prefetch(out + GC_ATTENTION_AHEAD * to.row + c, 1);
         for (int64_t c = 0; c < width; c += GC_LANES) {
             const int64_t rest = gc_smaller(width - c, GC_LANES);
             GC_VECTOR x = GC_ATTEND(splat)(scale) * GC_ATTEND(load)(rows + c), old = {0};
@@ -166,15 +172,17 @@ GC_ATTEND_FUNCTION void GC_ATTEND(at_softmax_grad)(int64_t keys, GC_REAL *restri
  * scratch, in reals, with dv and wv for d and w in whole vectors: K[GC_ATTENTION_KEYS, dv], V[GC_ATTENTION_KEYS, wv],
  * scores[GC_ATTENTION_KEYS, panel], Q[panel, dv], decay[panel]; then for each panel of a tile: Qᵀ (dv), output (wv), max, sum. */
 GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_t tile, const GC_ATTEND(at_reader) *reader) {
-    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_MASKED ? 3 : 0;
+    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_MASKED ? 3 : 0, size = reader->size;
     const int64_t dv = gc_round_up(p[3], GC_LANES), wv = gc_round_up(p[4], GC_LANES), state = panel * (dv + wv + 2);
     const int64_t parts = gc_parts(p[1], p[8]), batch = tile / parts, first = tile % parts * p[8];
     const int64_t end = gc_smaller(first + p[8], p[1]);
-    const gc_matrix q = gc_attention_matrix(call, 0, batch, reader->size), k = gc_attention_matrix(call, 1, batch, reader->size);
-    const gc_matrix v = gc_attention_matrix(call, 2, batch, reader->size);
-    const gc_matrix mask = gc_attention_matrix(call, masked, batch, p[0] & GC_MASK_BOOL ? 1 : reader->size);
+    const gc_matrix q = gc_attention_matrix(call, 0, batch, size), k = gc_attention_matrix(call, 1, batch, size);
+    const gc_matrix v = gc_attention_matrix(call, 2, batch, size);
+    const gc_matrix mask = gc_attention_matrix(call, masked, batch, p[0] & GC_MASK_BOOL ? 1 : size);
     GC_REAL *keys = (GC_REAL *)(void *)call->scratch, *values = keys + GC_ATTEND_KEYS * dv, *s = values + GC_ATTEND_KEYS * wv;
     GC_REAL *rows = s + GC_ATTEND_KEYS * panel, *decay = rows + panel * dv, *states = decay + panel, *at = states;
+    GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]), *lse = out + p[5] * p[1] * p[4] + batch * p[1];
+    const gc_matrix output = GC_ATTEND(at_output)(p, batch, p[1], p[4], out);
     for (int64_t i = first; i < end; i += panel, at += state) {
         reader->pack(gc_rows_from(q, i), end - i, p[3], (GC_REAL)gc_attention_scale(p), rows, panel, dv);
         GC_ATTEND(at_transpose)(dv, rows, at);
@@ -196,7 +204,6 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
             GC_ATTEND(at_product_transposed)(gc_round_up(lanes, GC_ATTEND_ROWS), wv, seen, s, panel, values, wv, sums, wv, 1);
         }
     }
-    GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]), *lse = out + p[5] * p[1] * p[4] + batch * p[1];
     at = states;
     for (int64_t i = first; i < end; i += panel, at += state) {
         GC_REAL *sums = at + panel * dv, *max = sums + panel * wv, *sum = max + panel;
@@ -206,7 +213,7 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
             max[n] += GC_ATTEND(log)(sum[n]);
         }
         GC_ATTEND(at_scale)(wv, decay, sums);
-        GC_ATTEND(at_write)(p, batch, p[1], p[4], i, lanes, 1, sums, wv, out, 0);
+        GC_ATTEND(at_write)(gc_rows_from(output, i), lanes, p[4], 1, sums, wv, 0);
         memcpy(lse + i, max, (size_t)lanes * sizeof *lse);
     }
 }
@@ -216,25 +223,28 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
  * G (wv), Qᵀ (dv), Gᵀ (wv), lse, delta; for up to GC_ATTENTION_CHUNK keys K and its gradient (dv each), V and its gradient
  * (wv each). */
 GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64_t tile, const GC_ATTEND(at_reader) *reader,
-                                           const GC_ATTEND(at_reader) *real) {
-    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_MASKED ? 6 : 0;
+                                                      const GC_ATTEND(at_reader) *real) {
+    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_MASKED ? 6 : 0, size = reader->size;
     const int64_t dv = gc_round_up(p[3], GC_LANES), wv = gc_round_up(p[4], GC_LANES);
-    const int64_t key_tiles = p[9] ? gc_parts(p[2], p[9]) : 0, tiles = p[9] ? key_tiles + gc_parts(p[1], p[8]) : 1;
-    const int64_t batch = tile / tiles, part = tile % tiles;
-    const int of_keys = !p[9] || part < key_tiles, of_queries = !p[9] || part >= key_tiles;
+    const int64_t key_parts = p[9] ? gc_parts(p[2], p[9]) : 0, parts = p[9] ? key_parts + gc_parts(p[1], p[8]) : 1;
+    const int64_t batch = tile / parts, part = tile % parts;
+    const int of_keys = !p[9] || part < key_parts, of_queries = !p[9] || part >= key_parts;
     const int64_t first_key = of_queries ? 0 : part * p[9], end_key = of_queries ? p[2] : gc_smaller(first_key + p[9], p[2]);
-    const int64_t first = of_keys ? 0 : (part - key_tiles) * p[8], end = of_keys ? p[1] : gc_smaller(first + p[8], p[1]);
-    const gc_matrix q = gc_attention_matrix(call, 0, batch, reader->size), k = gc_attention_matrix(call, 1, batch, reader->size);
-    const gc_matrix v = gc_attention_matrix(call, 2, batch, reader->size), g = gc_attention_matrix(call, 3, batch, real->size);
+    const int64_t first = of_keys ? 0 : (part - key_parts) * p[8], end = of_keys ? p[1] : gc_smaller(first + p[8], p[1]);
+    const gc_matrix q = gc_attention_matrix(call, 0, batch, size), k = gc_attention_matrix(call, 1, batch, size);
+    const gc_matrix v = gc_attention_matrix(call, 2, batch, size), g = gc_attention_matrix(call, 3, batch, real->size);
     const gc_matrix lse = gc_attention_matrix(call, 4, batch, real->size), delta = gc_attention_matrix(call, 5, batch, real->size);
-    const gc_matrix mask = gc_attention_matrix(call, masked, batch, p[0] & GC_MASK_BOOL ? 1 : reader->size);
+    const gc_matrix mask = gc_attention_matrix(call, masked, batch, p[0] & GC_MASK_BOOL ? 1 : size);
     const GC_REAL scale = (GC_REAL)gc_attention_scale(p);
-    GC_REAL *query_grad = (GC_REAL *)gc_operand(call, (int)p[10]), *key_grad = query_grad + p[5] * p[1] * p[3];
-    GC_REAL *value_grad = key_grad + p[5] * p[2] * p[3];
+    GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]);
+    const gc_matrix query_grad = GC_ATTEND(at_output)(p, batch, p[1], p[3], out);
+    const gc_matrix key_grad = GC_ATTEND(at_output)(p, batch, p[2], p[3], out + p[5] * p[1] * p[3]);
+    const gc_matrix value_grad = GC_ATTEND(at_output)(p, batch, p[2], p[4], out + p[5] * (p[1] + p[2]) * p[3]);
     GC_REAL *s = (GC_REAL *)(void *)call->scratch, *t = s + GC_ATTEND_KEYS * panel, *rows = t + GC_ATTEND_KEYS * panel;
     GC_REAL *row_sums = rows + panel * dv, *g_rows = row_sums + panel * dv, *columns = g_rows + panel * wv;
     GC_REAL *g_columns = columns + panel * dv, *base = g_columns + panel * wv, *shift = base + panel, *keys = shift + panel;
-    GC_REAL *key_sums = keys + GC_ATTEND_CHUNK * dv, *values = key_sums + GC_ATTEND_CHUNK * dv, *value_sums = values + GC_ATTEND_CHUNK * wv;
+    GC_REAL *key_sums = keys + GC_ATTEND_CHUNK * dv, *values = key_sums + GC_ATTEND_CHUNK * dv;
+    GC_REAL *value_sums = values + GC_ATTEND_CHUNK * wv;
     int64_t chunk = first_key;
     do { /* once, too, where there are no keys: the gradient of q is 0 then */
         const int64_t count = gc_smaller(end_key - chunk, GC_ATTEND_CHUNK), height = gc_round_up(count, GC_ATTEND_ROWS);
@@ -259,14 +269,14 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64
                 GC_ATTEND(at_product)(whole, panel, p[4], values + j * wv, wv, g_columns, panel, t, panel, 0);
                 GC_ATTEND(at_hide)(p, reader, mask, chunk + j, block, i, lanes, s);
                 GC_ATTEND(at_softmax_grad)(block, s, t, base, shift);
-                if (of_keys) GC_ATTEND(at_product)(whole, wv, lanes, s, panel, g_rows, wv, value_sums + j * wv, wv, 1);
-                if (of_keys) GC_ATTEND(at_product)(whole, dv, lanes, t, panel, rows, dv, key_sums + j * dv, dv, 1);
-                if (of_queries) GC_ATTEND(at_product_transposed)(panel, dv, block, t, panel, keys + j * dv, dv, row_sums, dv, 1);
+                GC_ATTEND(at_product)(of_keys * whole, wv, lanes, s, panel, g_rows, wv, value_sums + j * wv, wv, 1);
+                GC_ATTEND(at_product)(of_keys * whole, dv, lanes, t, panel, rows, dv, key_sums + j * dv, dv, 1);
+                GC_ATTEND(at_product_transposed)(of_queries * panel, dv, block, t, panel, keys + j * dv, dv, row_sums, dv, 1);
             }
-            if (of_queries) GC_ATTEND(at_write)(p, batch, p[1], p[3], i, lanes, scale, row_sums, dv, query_grad, chunk > 0);
+            GC_ATTEND(at_write)(gc_rows_from(query_grad, i), of_queries * lanes, p[3], scale, row_sums, dv, chunk > 0);
         }
-        if (of_keys) GC_ATTEND(at_write)(p, batch, p[2], p[3], chunk, count, 1, key_sums, dv, key_grad, 0);
-        if (of_keys) GC_ATTEND(at_write)(p, batch, p[2], p[4], chunk, count, 1, value_sums, wv, value_grad, 0);
+        GC_ATTEND(at_write)(gc_rows_from(key_grad, chunk), of_keys * count, p[3], 1, key_sums, dv, 0);
+        GC_ATTEND(at_write)(gc_rows_from(value_grad, chunk), of_keys * count, p[4], 1, value_sums, wv, 0);
         chunk += GC_ATTEND_CHUNK;
     } while (chunk < end_key);
 }

@@ -1,0 +1,161 @@
+"""The attention kernels at every instruction set level: odd shapes, strides, masks, dtypes, cuts into tiles."""
+
+import struct
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from graphc.ir.types import DTYPES, TensorType
+from graphc.kernels import cpu
+from graphc.lower import library_attention
+from graphc.lower.library import library_call
+from graphc.ops.record import OPS
+from tests.kernels.launching import launch
+from tests.kernels.test_library import run, view_of
+
+LEVELS = cpu.supported_levels()
+every_level = pytest.mark.parametrize("level", LEVELS)
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 1e-5, "float16": 1e-5}  # all that is rounded is the input
+
+#         batch, Tq, Tk, d, w
+SHAPES = (
+    ((), 1, 1, 1, 1),
+    ((3,), 2, 5, 3, 7),
+    ((2, 3), 33, 65, 17, 31),
+    ((1, 2, 2), 64, 64, 64, 64),
+    ((2,), 100, 300, 48, 80),
+    ((1, 1), 300, 290, 20, 16),
+    ((2,), 31, 1, 3, 3),
+    ((5, 1), 257, 9, 130, 5),
+)
+
+
+def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    return rng.standard_normal(shape).astype(DTYPES[dtype].numpy)
+
+
+def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
+    """The same array through other strides: T before the heads, columns first, backwards and spread, or as it is."""
+    if layout == "heads" and array.ndim > 3:
+        return np.ascontiguousarray(array.swapaxes(-2, -3)).swapaxes(-2, -3)
+    if layout == "columns":
+        return np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
+    if layout == "backwards":
+        spread = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::-2]
+        spread[...] = array
+        return spread
+    return array
+
+
+def mask_of(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str) -> list[np.ndarray]:
+    """No mask, bools that hide whole rows too, numbers to add, or one row of bools for all queries."""
+    if kind == "none":
+        return []
+    if kind == "row":
+        return [np.broadcast_to(rng.random((*shape[:-2], 1, shape[-1])) < 0.7, shape)]
+    seen = rng.random(shape) < 0.7
+    seen[..., ::5, :] = False
+    if kind == "bools":
+        return [seen]
+    return [np.where(seen, rng.standard_normal(shape), -np.inf).astype(DTYPES[dtype].numpy)]
+
+
+def wide(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    return [a.astype(np.float32) if a.dtype in (ml_dtypes.bfloat16, np.float16) else a for a in arrays]
+
+
+def check(op: str, level: str, inputs: list[np.ndarray], **attrs: Any) -> np.ndarray:
+    """The kernel's answer, which agrees with the reference and does not depend on the order of tiles."""
+    with np.errstate(divide="ignore"):  # the logarithm of 0, where nothing is seen
+        want = OPS[op].reference(*wide(inputs), **attrs)
+    got = run(level, op, inputs, want.shape, want.dtype.name, **attrs)
+    finite = np.isfinite(want)
+    scale = max(1.0, float(np.abs(want[finite]).max())) if finite.any() else 1.0
+    np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE[inputs[0].dtype.name] * scale)
+    return got
+
+
+def check_both(level: str, shape: Any, dtype: str, layout: str, mask: str, causal: bool) -> None:
+    batch, rows, keys, depth, width = shape
+    rng = np.random.default_rng(rows)
+    attrs = {"causal": causal, "scale": depth**-0.5}
+    real = "float64" if dtype == "float64" else "float32"
+    q, k, v, g = (
+        laid_out(numbers(rng, (*batch, *matrix), kind), layout)
+        for *matrix, kind in ((rows, depth, dtype), (keys, depth, dtype), (keys, width, dtype), (rows, width, real))
+    )
+    masks = mask_of(rng, mask, (*batch, rows, keys), dtype)
+    flat = check("attention", level, [q, k, v, *masks], **attrs)
+    lse = flat[flat.size - g.size // width :].reshape((*batch, rows))
+    check("attention_grad", level, [q, k, v, g, lse, numbers(rng, lse.shape, real), *masks], **attrs)
+
+
+@every_level
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_odd_shapes(level: str, shape: Any, causal: bool) -> None:
+    for layout, mask in (("plain", "none"), ("heads", "bools"), ("columns", "numbers"), ("backwards", "row")):
+        check_both(level, shape, "float32", layout, mask, causal)
+
+
+@every_level
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_other_dtypes(level: str, dtype: str) -> None:
+    for layout, mask in (("heads", "none"), ("columns", "numbers"), ("backwards", "bools")):
+        check_both(level, ((2, 2), 37, 70, 18, 33), dtype, layout, mask, causal=True)
+
+
+@every_level
+def test_no_keys(level: str) -> None:
+    check_both(level, ((2,), 3, 0, 4, 5), "float32", "plain", "none", causal=False)
+
+
+@every_level
+@pytest.mark.parametrize("causal", [False, True])
+def test_few_large_batches_are_cut(level: str, causal: bool) -> None:
+    """The gradient by parts of a batch is the same, to rounding, as by whole batches."""
+    rng = np.random.default_rng(4)
+    q, k, v, g = (numbers(rng, (1, 520, 40), "float32") for _ in range(4))
+    attrs = {"causal": causal, "scale": 0.2}
+    flat = check("attention", level, [q, k, v], **attrs)
+    inputs = [q, k, v, g, flat[-520:].reshape(1, 520), numbers(rng, (1, 520), "float32")]
+    got = check("attention_grad", level, inputs, **attrs)
+    result = TensorType(DTYPES["float32"], got.shape)
+    call = library_call("attention_grad", attrs, [view_of(array) for array in inputs], result)
+    assert call.tiles == 6
+    params = (*call.params[:8], 520, 0, *call.params[10:])
+    whole = type(call)(call.name, params, 1, call.scratch, call.work)
+    np.testing.assert_allclose(launch(level, whole, inputs, got.shape, got.dtype), got, rtol=0, atol=1e-5)
+
+
+@every_level
+def test_nan_stays_where_it_is_seen(level: str) -> None:
+    rng = np.random.default_rng(5)
+    q, k, v = (numbers(rng, (1, 40, 8), "float32") for _ in range(3))
+    k[0, 20, 3] = np.nan
+    got = run(level, "attention", [q, k, v], (40 * 9,), "float32", causal=True, scale=1.0)[: 40 * 8].reshape(40, 8)
+    assert np.isfinite(got[:20]).all()
+    assert np.isnan(got[20:]).all()
+
+
+@every_level
+def test_large_scores_do_not_overflow(level: str) -> None:
+    q = np.full((1, 3, 2), 100.0, np.float32)
+    got = check(
+        "attention", level, [q, q, numbers(np.random.default_rng(6), (1, 3, 2), "float32")], causal=False, scale=1.0
+    )
+    assert np.isfinite(got).all()
+
+
+def test_parameters() -> None:
+    """Sizes, flags and the bits of the scale where the header says they are."""
+    q = np.zeros((2, 3, 5, 4), np.float32)
+    mask = np.zeros((2, 3, 5, 5), bool)
+    views = [view_of(a) for a in (q, q, q, mask)]
+    call = library_attention.attention({"causal": True, "scale": 0.5}, views, TensorType(DTYPES["float32"], (150,)))
+    (scale,) = struct.unpack("<q", struct.pack("<d", 0.5))
+    assert call.params[:12] == (7, 5, 5, 4, 4, 6, 3, scale, 5, 0, 4, 2)
+    assert call.name == "attention_f32"
+    assert call.tiles == 6
