@@ -34,7 +34,7 @@ SECOND_CACHE = 256 * 1024
 STRIP = 16  # least positions of a strip of columns: a cache line of float32
 FIXED = 128  # rows of at most so many elements are loops of a fixed length
 LANES = 64  # rows that are taken side by side where they are short
-WIDEST = 1024  # columns of a strip
+WIDEST = 2048  # columns of a strip
 BLOCK = 64  # positions of a block that is transposed
 _HEADERS = (
     (r"\bgc_(random_run|random_word|\w+_run_f\d\d|random_key)", "runs.h"),
@@ -124,7 +124,7 @@ def _fitted(walk: Walk) -> Plan:
         if room < LANES:
             room = min(LANES, SECOND_CACHE // (streams * reduce))
         return make_plan(replace(walk, limits={vector: _multiple(min(room, WIDEST), STRIP, STRIP)}), resident=True)
-    strip = min(walk.domain.extents[vector], WIDEST // 2 if width else WIDEST)
+    strip = min(walk.domain.extents[vector], WIDEST // 4 if width else WIDEST)
     rows = _multiple(CACHE // (width * strip), 8, 8) if width else 1 << 30
     last = walk.domain.reduce[-1]
     return make_plan(replace(walk, box=(last, vector), limits={last: rows, vector: strip}), resident=False)
@@ -219,7 +219,7 @@ def _grains(walk: Walk, cost: int) -> tuple[tuple[int, int], tuple[int, int]]:
         last = domain.extents[walk.columns[-1]] if walk.columns else 1
         return (1, columns), (1, share_of(columns, points, last if last < points else 64))
     wide = reduce * columns >= points * 3 // 2 and columns >= 32 * STRIP
-    share = share_of(columns, points / reduce, 16 * STRIP) if wide else columns
+    share = share_of(columns, max(points / reduce, columns / 4), 4 * STRIP) if wide else columns
     block = walk.limits.get(walk.rows[-1], 1) if walk.rows and walk.rows[-1] in walk.box else 1
     few = share_of(rows, points / (reduce * columns), block) if share == columns else block if wide else 1
     return (rows, columns), (max(1, min(rows, few)), share)

@@ -26,6 +26,7 @@ from graphc.lower.kernel import Compute, Kernel, Literal, Load, Random, Reduce, 
 __all__ = ["CHUNK", "FULL", "ONE", "ROW", "RUN", "Buffer", "Plan", "Step", "make_plan"]
 
 ONE, RUN, CHUNK, ROW, FULL = range(5)
+CHEAP = 8  # the same for what is stored as bytes, and would make loops narrow
 DEAR = 4  # scalar operations from which on a value is kept rather than computed again
 _TURNING = ("sin", "cos", "tan")
 LAST = 1 << 30
@@ -37,6 +38,7 @@ class Step(NamedTuple):
     stage: int
     is_full: bool
     turn: int
+    is_narrow: bool = False  # a loop of its own for stores of bytes, so that wide values are not computed 64 at a time
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Plan:
     read: dict[Step, set[int]] = field(default_factory=lambda: defaultdict(set))  # from a buffer
     written: dict[Step, set[tuple[int, str]]] = field(default_factory=lambda: defaultdict(set))  # value, kind of buffer
     stores: dict[Step, list[int]] = field(default_factory=lambda: defaultdict(list))
+    added: dict[Step, list[int]] = field(default_factory=lambda: defaultdict(list))  # reductions of columns, in the loop
     reductions: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))  # by the stage that steps them
     buffers: dict[tuple[int, str], Buffer] = field(default_factory=dict)
     store_buffers: dict[int, Buffer] = field(default_factory=dict)
@@ -162,8 +165,8 @@ class Plan:
     def is_turning(self, position: int) -> bool:
         """Whether the value is a sine, cosine or tangent that a function over a buffer computes."""
         statement = self.kernel.body[position]
-        is_scalar = self.scopes[position] < ROW
-        return isinstance(statement, Compute) and statement.op in _TURNING and not is_scalar
+        moves = self.scopes[position] >= ROW and self.walk.vector in self.dims[position]
+        return moves and isinstance(statement, Compute) and statement.op in _TURNING
 
     def is_fetched(self, position: int) -> bool:
         """Whether a function brings the value into a buffer: random bits, and loads that are transposed."""
@@ -188,6 +191,11 @@ class Plan:
             return self.kept_kind(position)
         return "f" if is_full else "g"
 
+    def is_state(self, position: int) -> bool:
+        """Whether the value of a reduction of columns is its state as it is, so that any loop can read it."""
+        statement = self.kernel.body[position]
+        return isinstance(statement, Reduce) and statement.op != "sum"
+
     def is_direct(self, position: int) -> bool:
         """Whether a reduction reads its argument from the operand's memory."""
         statement = self.kernel.body[position]
@@ -197,7 +205,21 @@ class Plan:
         if not isinstance(source, Load) or source.otherwise is not None or vector is None or self.scopes[arg] != FULL:
             return False
         place = self.walk.domain.places[arg]
-        return place.strides[vector] == 1 and not place.guard and load_step(source.dtype) is None
+        if place.strides[vector] != 1 or place.guard or load_step(source.dtype) is not None:
+            return False
+        return not self.walk.columns or self._is_alone(position)
+
+    def _is_alone(self, position: int) -> bool:
+        """Whether a reduction is all that happens over the box in its stage; else one loop is to do all of it."""
+        stage = self.stages[position] - 1
+        for other, statement in enumerate(self.kernel.body):
+            if other == position or not self.needed[other]:
+                continue
+            if isinstance(statement, Reduce) and self.stages[other] - 1 == stage:
+                return False
+            if isinstance(statement, Store) and self.stages[other] == stage and not self.is_row_store(other):
+                return False
+        return True
 
     @cached_property
     def costs(self) -> tuple[int, ...]:
@@ -260,10 +282,16 @@ class Plan:
     @property
     def steps(self) -> list[Step]:
         """The loops in order."""
-        return sorted({step for step in (*self.computed, *self.written, *self.stores) if self._is_busy(step)})
+        return sorted({step for step in (*self.written, *self.stores, *self.added) if self._is_busy(step)})
 
     def _is_busy(self, step: Step) -> bool:
-        return bool(self.written.get(step) or self.stores.get(step))
+        return bool(self.written.get(step) or self.stores.get(step) or self.added.get(step))
+
+    def stored_size(self, position: int) -> int:
+        """Bytes of an element that a store writes."""
+        statement = self.kernel.body[position]
+        assert isinstance(statement, Store)
+        return self.kernel.operands[statement.operand].dtype.itemsize
 
     def is_row_store(self, position: int) -> bool:
         """Whether a store writes once a row, after all loops."""
@@ -316,6 +344,12 @@ class _Demand:
         plan = self.plan
         full = [p for p in stores if not plan.is_row_store(p)]
         homes = {p: plan.full_step(plan.args(p)[0]) for p in full}
+        wide = {homes[p] for p in full if plan.stored_size(p) > 1} | set(plan.added)
+        wide |= {step for step, values in plan.written.items() if any(plan.value_size(p) > 1 for p, _ in values)}
+        for position in full:
+            cheap = plan.costs[plan.args(position)[0]] < CHEAP
+            if plan.stored_size(position) == 1 and cheap and homes[position] in wide:
+                homes[position] = homes[position]._replace(is_narrow=True)
         last = max((*homes.values(), *self._reducing_steps()), default=None)
         for position in stores:
             arg = plan.args(position)[0]
@@ -338,6 +372,10 @@ class _Demand:
         arg = plan.forward[statement.arg]
         plan.reductions[plan.stages[arg]].append(position)
         if plan.is_direct(position):
+            return
+        if plan.walk.columns:
+            plan.added[plan.full_step(arg)].append(position)
+            self.want(arg, plan.full_step(arg))
             return
         if plan.is_fetched(arg) and _is_plain(plan, arg):
             self.want(arg, plan.full_step(arg))
@@ -396,10 +434,11 @@ class _Demand:
     def _shared(self, position: int, wants: list[Step]) -> None:
         """Loops that could share one computation of a value: the first keeps it for the others, or each does its own."""
         plan = self.plan
-        dear = plan.costs[position] >= DEAR or position in self.inputs
+        least = CHEAP if plan.dtype(position).itemsize == 1 else DEAR
+        dear = plan.walk.vector in plan.dims[position] and (plan.costs[position] >= least or position in self.inputs)
         home = wants[0]
         if plan.scopes[position] == ROW:
-            dear = dear or isinstance(plan.kernel.body[position], Reduce)
+            dear = dear or (isinstance(plan.kernel.body[position], Reduce) and not plan.is_state(position))
             if any(step.is_full for step in wants):
                 home = min(home, plan.step_of(position))
         if dear and (len(wants) > 1 or home != wants[0]):
@@ -470,6 +509,8 @@ def _name_buffers(plan: Plan) -> None:
         first = min(steps)
         if plan.is_turning(position) and kind in "bw":  # filled right after its argument's loop
             first = min(first, Step(plan.stages[position], kind == "b", plan.turns[position] - 1))
+        elif plan.is_fetched(position) and kind == "b":
+            first = Step(first.stage, True, -1)
         c_type, size = _buffer_type(plan, position, kind)
         plan.buffers[position, kind] = Buffer(f"{kind}{position}", c_type, size, first, max(steps))
     for step, stores in plan.stores.items():

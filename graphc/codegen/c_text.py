@@ -390,11 +390,11 @@ class _Printer:
             arg = self._reduce_argument(position)
             if plan.is_direct(position):
                 self._reduce_memory(position, self.walk.around if loops_only_direct else ())
-            elif (arg, plan.input_kind(arg, True)) not in plan.written.get(plan.full_step(arg), ()):
+            elif not self.walk.columns and (arg, plan.input_kind(arg, True)) not in plan.written.get(plan.full_step(arg), ()):
                 self._reduce_buffer(position, "b")
         for step in steps:
             self._loop(step, self.walk.box)
-            for position in reductions:
+            for position in reductions if not self.walk.columns else ():
                 arg = self._reduce_argument(position)
                 kind = plan.input_kind(arg, True)
                 if plan.full_step(arg) == step and (arg, kind) in plan.written.get(step, ()):
@@ -440,8 +440,8 @@ class _Printer:
             buffer = plan.buffers[position, kind]
             dims = self.walk.box if buffer.is_full else self.walk.box[-1:]
             levels[-1].append(f"{buffer.name}[{self._slot(dims, nest)}] = v{position};")
-        for position in plan.stores.get(step, []):
-            levels[-1].append(self._store(position, nest))
+        levels[-1] += [self._add(position, nest) for position in plan.added.get(step, [])]
+        levels[-1] += [self._store(position, nest) for position in plan.stores.get(step, [])]
         for depth, d in enumerate(nest):
             for line in levels[depth]:
                 self._line(line)
@@ -454,6 +454,16 @@ class _Printer:
         for _ in nest:
             self._close()
         self._after(step)
+
+    def _add(self, position: int, nest: Sequence[int]) -> str:
+        """Adds a value to the state of its column."""
+        (op, kind), at = self._reducer(position), f"[{self._slot((nest[-1],), nest)}]"
+        state, value = f"s{position}{at}", f"v{self._reduce_argument(position)}"
+        if op == "sum" and kind == "f64":
+            return f"gc_add_kept(&{state}, &k{position}{at}, {value});"
+        if op == "sum" and kind == "f32":
+            return f"{state} += {value};"
+        return f"{state} = gc_op_{_REDUCERS[op]}_{kind}({state}, {value});"
 
     def _bound(self, dim: int) -> str:
         count = self._count(dim)
@@ -669,15 +679,10 @@ class _Printer:
         return not busy and not fetched and all(plan.is_direct(p) for p in plan.reductions[stage])
 
     def _reduce_buffer(self, position: int, kind: str) -> None:
-        walk = self.walk
-        name = self.plan.buffers[self._reduce_argument(position), kind].name
-        if not walk.columns:
-            counts = [self._count(d) for d in walk.box]
-            self._combine(position, name, str(math.prod(map(int, counts))) if all(c.isdigit() for c in counts) else counts[-1])
-            return
-        rows = [self._count(d) for d in walk.box[:-1]]
-        total = str(math.prod(map(int, rows))) if all(c.isdigit() for c in rows) else rows[-1]
-        self._combine(position, name, self._count(walk.box[-1]), (total, str(walk.room(walk.box[-1]))))
+        """Reduces a buffer over rows."""
+        counts = [self._count(d) for d in self.walk.box]
+        total = str(math.prod(map(int, counts))) if all(count.isdigit() for count in counts) else counts[-1]
+        self._combine(position, self.plan.buffers[self._reduce_argument(position), kind].name, total)
 
 
 def _plus(pointer: str, index: str) -> str:

@@ -46,14 +46,15 @@ GC_ALWAYS_INLINE void gc_transpose_u16(gc_u16v *rows) {
 }
 #endif
 
-/* By squares of L elements; the squares of L columns follow each other, so that whole stretches of `from` are read. Where fewer
- * than L rows are left, whole vectors are still read as far as they lie within the block, if its columns follow each other in
- * memory, and only the rows that there are written. */
+/* By squares of L elements; the squares of L columns follow each other, so that whole stretches of `from` are read. A square with
+ * fewer rows or columns is still read, or written, in whole vectors where these lie within the block and what is too much is
+ * dropped, or overwritten by the next row. */
 #define GC_TRANSPOSE_SQUARES(size, T, E, L, V, tag)                                                                    \
-    GC_SHARED void gc_square_##size(E *to, int64_t to_pitch, const E *from, int64_t from_pitch, int64_t height) {      \
+    GC_SHARED void gc_square_##size(E *to, int64_t to_pitch, const E *from, int64_t from_pitch, int64_t height,        \
+                                    int64_t width) {                                                                   \
         V square[L];                                                                                                   \
         for (int64_t c = 0; c < L; c++)                                                                                \
-            square[c] = gc_load_##tag(from + c * from_pitch);                                                          \
+            square[c] = gc_load_##tag(from + (c < width ? c : 0) * from_pitch);                                        \
         gc_transpose_##tag(square);                                                                                    \
         if (height == L)                                                                                               \
             for (int64_t r = 0; r < L; r++)                                                                            \
@@ -65,18 +66,19 @@ GC_ALWAYS_INLINE void gc_transpose_u16(gc_u16v *rows) {
     GC_TRANSPOSE_EDGE(gc_edge_##size, T)                                                                               \
     GC_SHARED void gc_transpose_##size(void *to, int64_t to_pitch, const void *from, int64_t from_pitch,               \
                                        int64_t rows, int64_t columns) {                                                \
-        int64_t c = 0;                                                                                                 \
-        for (; c + L <= columns; c += L)                                                                               \
+        for (int64_t c = 0; c < columns; c += L)                                                                       \
             for (int64_t r = 0; r < rows; r += L) {                                                                    \
-                const int64_t height = gc_smaller(L, rows - r);                                                        \
+                const int64_t height = gc_smaller(L, rows - r), width = gc_smaller(L, columns - c);                    \
                 const E *const source = (const E *)from + c * from_pitch + r;                                          \
                 E *const target = (E *)to + r * to_pitch + c;                                                          \
-                if (height == L || (from_pitch == rows && (c + L) * rows + L <= columns * rows + height))              \
-                    gc_square_##size(target, to_pitch, source, from_pitch, height);                                    \
+                const int reads = height == L || (from_pitch == rows && (c + width - 1) * rows + r + L <= columns * rows); \
+                const int writes = width == L || (columns == to_pitch && columns == width &&                           \
+                                                  (r + height - 1) * columns + L <= rows * columns);                   \
+                if (reads && writes)                                                                                   \
+                    gc_square_##size(target, to_pitch, source, from_pitch, height, width);                             \
                 else                                                                                                   \
-                    gc_edge_##size(target, to_pitch, source, from_pitch, height, L);                                   \
+                    gc_edge_##size(target, to_pitch, source, from_pitch, height, width);                               \
             }                                                                                                          \
-        gc_edge_##size((E *)to + c, to_pitch, (const E *)from + c * from_pitch, from_pitch, rows, columns - c);        \
     }
 GC_TRANSPOSE_SQUARES(4, gc_bits32, float, GC_F32_LANES, gc_f32v, f32)
 GC_TRANSPOSE_SQUARES(8, gc_bits64, double, GC_F64_LANES, gc_f64v, f64)
