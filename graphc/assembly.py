@@ -114,7 +114,7 @@ class _Assembly:
             for node in group.stores:
                 self._stored_value(node, outputs, group.inside.get(node))
             if group.anchor is not None and group.library is not None:
-                self._add_value(group.library, group.library.op, group.library.type, None)
+                self._stored_value(group.library, outputs, None)
 
     def _stored_value(self, node: Node, outputs: dict[Node, int], inside: tuple[Node, int] | None) -> int:
         """The number of a value that a launch stores, in a buffer of its own or `inside` another's."""
@@ -150,7 +150,7 @@ class _Assembly:
         if op_of(node).kind is Kind.SOURCE and node.op in ("parameter", "constant"):
             return self._source_value(node), 0
         view = strided_view(node, self.number)
-        if view is None or not view.is_contiguous:
+        if view is None or view.base is node or not view.is_contiguous:
             raise InternalError(f"assembly: {node!r} lies in no buffer")
         value, offset = self._locate(view.base)
         return value, offset + view.offset * node.dtype.itemsize
