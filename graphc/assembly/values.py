@@ -48,7 +48,7 @@ class Values:
             for node in group.stores:
                 self._stored(node, graph, outputs, group.inside.get(node))
             if group.anchor is not None and group.library is not None:
-                self.add(group.library, group.library.op, group.library.type, None)
+                self._stored(group.library, graph, outputs, None)
 
     def add(self, node: Node | None, name: str, type: TensorType, storage: str | None) -> int:
         """A new value, which holds `node`; its number."""
@@ -99,7 +99,7 @@ class Values:
         if op_of(node).kind is Kind.SOURCE and node.op in ("parameter", "constant"):
             return self._source(node), 0
         view = strided_view(node, self.number)
-        if view is None or not view.is_contiguous:
+        if view is None or view.base is node or not view.is_contiguous:
             raise InternalError(f"assembly: {node!r} lies in no buffer")
         value, offset = self.locate(view.base)
         return value, offset + view.offset * node.dtype.itemsize

@@ -62,6 +62,8 @@ class _Lowering:
                 self.values[node] = self._value(node)
         parts = {node: self._parts(node) for node in self.group.stores if node in self.group.parts}
         for node in self.group.stores:
+            if node is self.group.library:
+                continue  # which stores it itself
             for access, value in parts.get(node) or [(self.group.access(node), self.values[node])]:
                 index = self._index(linear(access.axes, node.shape))
                 self.body.append(Store(self._operand(node, "write"), index, value))

@@ -20,6 +20,7 @@ from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Access
 from graphc.schedule.group import Group, holder
 from graphc.schedule.merge import merge_groups
+from graphc.schedule.recompute import recompute
 from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack, plan_stacks
 from graphc.schedule.views import strided_view
@@ -36,7 +37,7 @@ def fuse(graph: Graph) -> list[Group]:
     fusion = _Fusion(graph, stacks)
     for node in reversed(graph.nodes):
         fusion.place(node)
-    groups = merge_groups(fusion.groups[::-1], graph, stacks, MAX_NODES)
+    groups = recompute(merge_groups(fusion.groups[::-1], graph, stacks, MAX_NODES), graph, stacks, MAX_NODES)
     places = {piece: (whole, at) for whole in fusion.placed for piece, at in stacks[whole].pieces.items()}
     for group in groups:
         group.inside = {node: places[node] for node in group.stores if node in places}

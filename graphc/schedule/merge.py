@@ -19,7 +19,7 @@ from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack
 from graphc.schedule.views import strided_view
 
-__all__ = ["merge_groups"]
+__all__ = ["merge_groups", "reads_of"]
 
 _SEARCHED = 64  # groups looked at before a merge is given up for fear of a cycle
 _CROWD = 8  # a value that more groups than this touch is left alone
@@ -60,7 +60,7 @@ class _Merging:
             self.maker[node] = group
             if node not in group.parts:
                 self._touch(node, group)
-        self.reads[group] = _reads(group)
+        self.reads[group] = reads_of(group)
         for node in self.reads[group]:
             self._touch(node, group)
         stacks = [self.stacks[node] for node in self.reads[group] if node in self.stacks]
@@ -190,7 +190,7 @@ def _same_elements(first: Group, second: Group) -> bool:
     return bool(set(_counts(first)) & set(_counts(second)))
 
 
-def _reads(group: Group) -> list[Node]:
+def reads_of(group: Group) -> list[Node]:
     """The values that `group` reads and does not compute, with what its views need."""
     own = [node for node in (*group.wants, *group.needs) if node not in group.accesses and node is not group.library]
     return list(dict.fromkeys([*own, *_library_operands(group)]))
