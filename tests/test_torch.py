@@ -80,6 +80,15 @@ def _softmax(function: Callable[..., Any]) -> Callable[..., Any]:
     return over
 
 
+def _attention(q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, **kwargs: Any) -> Any:
+    """By matrix products, as PyTorch's fused kernel has no second derivative; they take a mask or `is_causal`."""
+    if mask is not None and is_causal:
+        future = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).triu(1)
+        mask, is_causal = mask.masked_fill(future, -torch.inf), False
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        return functional.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, **kwargs)
+
+
 SAME_NAME = (
     "abs", "negative", "floor", "ceil", "trunc", "round", "sign", "sqrt", "exp", "exp2", "expm1", "log", "log2",
     "log10", "log1p", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh",
@@ -115,6 +124,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "softmax": _softmax(torch.softmax),
     "log_softmax": _softmax(torch.log_softmax),
     "softmin": _softmax(functional.softmin),
+    "scaled_dot_product_attention": _attention,
     "glu": lambda x, axis=-1: functional.glu(x, dim=axis),
     "lerp": lambda a, b, w: torch.lerp(*torch.broadcast_tensors(a, b, torch.as_tensor(w, dtype=a.dtype))),
     "addcmul": lambda x, a, b, value=1: torch.addcmul(x, a, b, value=value),
