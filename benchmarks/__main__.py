@@ -51,7 +51,7 @@ class Task:
 
 def main() -> int:
     options = _options()
-    console = Console(width=max(Console().width, 130))
+    console = Console(width=max(Console().width, 140))
     limits = measure_limits(options.threads, 0.002 if options.quick else 0.01)
     board = Scoreboard(this_machine(limits))
     for line in (*report.machine_lines(board.machine), *_crowd(options.quick)):

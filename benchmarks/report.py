@@ -92,7 +92,7 @@ def summary_sheet(results: Sequence[Result], limits: Limits) -> Sheet:
     ratios = [f"× {name}" for name in (*peers, f"{threads[0]} thread")]
     columns = ["workload", "threads", own, "of limit", *ratios, "goal"]
     notes = [f"× PEER: how many times faster {own} is, median of the rounds. Goals are about the faster peer named."]
-    return Sheet("all workloads", columns, rows, [*notes, *_crowd(results)])
+    return Sheet("all workloads", columns, rows, [*notes, *_crowd(results)], wide=len(columns) - 1)
 
 
 def _summary_row(
