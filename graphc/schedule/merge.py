@@ -24,7 +24,7 @@ __all__ = ["merge_groups", "reads_of"]
 _SEARCHED = 64  # groups looked at before a merge is given up for fear of a cycle
 _CROWD = 8  # a value that more groups than this touch is left alone
 _OUTSIDE = ("input", "parameter", "constant")  # nodes that have a buffer without a launch
-_SMALL = 2  # values of fewer elements are not worth a merge
+_SMALL = 1  # values of fewer elements are not worth a merge
 
 
 def merge_groups(groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, Stack], max_nodes: int) -> list[Group]:

@@ -23,6 +23,7 @@ __all__ = ["recompute"]
 
 _COST_OF_BYTE = 4.0  # of arithmetic, in units of `Op.cost`: what is done while a core moves one byte to or from memory
 _MOST = 24  # nodes that one launch computes anew
+_MINOR = 8  # values this many times smaller than others, such as moments of rows, are kept
 _LEAST = 1 << 13  # bytes of values that are worth a look
 _SLACK = 1 / 16  # more bytes that may stay alive, such as the moments of rows in place of the rows
 
@@ -84,7 +85,8 @@ class _Recomputation:
         before = memory + _bytes(wanted)
         read, computed, work = dict.fromkeys(wanted), list[Node](), 0.0
         members = {self.rank[node]: node for node in source.accesses}
-        queue = [-self.rank[node] for node in wanted]
+        largest = max(node.size for node in wanted)
+        queue = [-self.rank[node] for node in wanted if _MINOR * node.size > largest]
         heapq.heapify(queue)
         best = _Trade()
         while queue and len(computed) < _MOST:
@@ -96,7 +98,7 @@ class _Recomputation:
             computed.append(node)
             work += op_of(node).cost * node.size / _COST_OF_BYTE
             for leaf in leaves:
-                if leaf not in read and leaf in source.accesses:
+                if leaf not in read and leaf in source.accesses and _MINOR * leaf.size > largest:
                     heapq.heappush(queue, -self.rank[leaf])
                 read[leaf] = None
             new = _bytes(node for node in read if node in source.accesses and node not in self.maker)
