@@ -5,11 +5,11 @@
     static void NAME_region(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1)
     static void NAME(const gc_call *call, int64_t tile)
 
-which compute a part of the outer and inner positions (what gc_tile_run of launch.h means), and one of `tiles` units of all. What is
-computed and how it is cut depends on the kernel alone. An operand that is written may be the memory of one that is read with the
-same index.
+which compute a part of the outer and inner positions (what gc_tile_run of launch.h means), and one of `tiles` units of
+all. What is computed and how it is cut depends on the kernel alone. An operand that is written may be the memory of one
+that is read with the same index.
 
-    kernel -> Domain and Walk (c_space) -> Plan (c_plan) -> text (c_text, c_scalar)
+    kernel -> Domain and Walk (c_space) -> Plan (c_facts, c_plan) -> text (c_text, c_functions, c_values, c_scalar)
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-from graphc.codegen.c_plan import FULL, Plan, make_plan
-from graphc.codegen.c_space import Domain, Walk, blocked_walk, domain_of, plain_walk
-from graphc.codegen.c_text import Function, print_function
+from graphc.codegen.c_facts import FULL
+from graphc.codegen.c_plan import Plan, make_plan
+from graphc.codegen.c_space import Walk, blocked_walk, domain_of, plain_walk
+from graphc.codegen.c_text import print_function
 from graphc.codegen.cost import GRAIN, share_of, statement_cost
 from graphc.codegen.tile_nest import Nest, without_empty_reductions
 from graphc.lower.kernel import Kernel, Literal, Store
@@ -48,8 +49,9 @@ _HEADERS = (
 class CKernel:
     """A printed kernel.
 
-    `text` defines the functions and needs `headers` (of kernels/cpu/include/graphc) before it. The `tiles` units of work are
-    independent of each other; each needs `scratch` bytes, aligned to 64. `work` counts scalar operations of all tiles together.
+    `text` defines the functions and needs `headers` (of kernels/cpu/include/graphc) before it. The `tiles` units of
+    work are independent of each other; each needs `scratch` bytes, aligned to 64. `work` counts the scalar operations
+    of all.
     """
 
     text: str
@@ -88,20 +90,29 @@ def print_kernel(kernel: Kernel, name: str) -> CKernel:
     body = "\n\n".join([*(function.text for function in functions), units.text()])
     headers = ("printed.h", "scalar.h", *(header for pattern, header in _HEADERS if re.search(pattern, body)))
     scratch = max(function.scratch for function in functions)
-    return CKernel(f"{comment}\n{body}\n", units.tiles, scratch, domain.size(range(len(domain.extents))) * cost, headers)
+    return CKernel(
+        f"{comment}\n{body}\n", units.tiles, scratch, domain.size(range(len(domain.extents))) * cost, headers
+    )
 
 
 def _nothing(name: str, comment: str) -> CKernel:
     """A kernel that writes nothing."""
-    region = Function(
-        f"static __attribute__((unused)) void {name}_region(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {{\n"
-        "    (void)call, (void)a0, (void)a1, (void)c0, (void)c1;\n}", 0
-    )  # fmt: skip
-    unit = f"static __attribute__((unused)) void {name}(const gc_call *call, int64_t tile) {{\n    (void)call, (void)tile;\n}}"
-    return CKernel(f"{comment}\n{region.text}\n\n{unit}\n", 0, 0, 0, ("printed.h",))
+    ranges = "int64_t a0, int64_t a1, int64_t c0, int64_t c1"
+    lines = [
+        comment,
+        f"static __attribute__((unused)) void {name}_region(const gc_call *call, {ranges}) {{",
+        "    (void)call, (void)a0, (void)a1, (void)c0, (void)c1;",
+        "}",
+        "",
+        f"static __attribute__((unused)) void {name}(const gc_call *call, int64_t tile) {{",
+        "    (void)call, (void)tile;",
+        "}",
+        "",
+    ]
+    return CKernel("\n".join(lines), 0, 0, 0, ("printed.h",))
 
 
-# How much a box holds -----------------------------------------------------------------------------------------------------
+# How much a box holds ------------------------------------------------------------------------------------------------
 def _fitted(walk: Walk) -> Plan:
     """The plan of a walk with boxes as large as keep its buffers in the cache."""
     plan = make_plan(walk, resident=True)
@@ -151,7 +162,7 @@ def _full_stages(plan: Plan) -> int:
     return len({step.stage for step in plan.steps if step.is_full} | set(plan.reductions))
 
 
-# Units of work --------------------------------------------------------------------------------------------------------------
+# Units of work -------------------------------------------------------------------------------------------------------
 def _cost(plan: Plan) -> int:
     """Scalar operations for each point of the space."""
     kernel, total = plan.kernel, 0
@@ -223,6 +234,3 @@ def _grains(walk: Walk, cost: int) -> tuple[tuple[int, int], tuple[int, int]]:
     block = walk.limits.get(walk.rows[-1], 1) if walk.rows and walk.rows[-1] in walk.box else 1
     few = share_of(rows, points / (reduce * columns), block) if share == columns else block if wide else 1
     return (rows, columns), (max(1, min(rows, few)), share)
-
-
-_ = Domain

@@ -1,7 +1,7 @@
 """Scalar ops as C expressions over locals: plain operators where C's are right, functions of the headers elsewhere.
 
-A value is held in its machine type (tile_scalar.py): 16-bit floats in float, int8 in int32_t, bool in uint8_t as 0 or 1. Each
-statement's result is rounded or wrapped to its dtype, as in the tile machine.
+A value is held in its machine type (tile_scalar.py): 16-bit floats in float, int8 in int32_t, bool in uint8_t as 0 or
+1. Each statement's result is rounded or wrapped to its dtype, as in the tile machine.
 """
 
 from __future__ import annotations
@@ -9,7 +9,15 @@ from __future__ import annotations
 import math
 import struct
 
-from graphc.codegen.tile_scalar import cast_steps, elementwise, literal_bits, load_step, machine_type, rounding, store_step
+from graphc.codegen.tile_scalar import (
+    cast_steps,
+    elementwise,
+    literal_bits,
+    load_step,
+    machine_type,
+    rounding,
+    store_step,
+)  # fmt: skip
 from graphc.ir.types import DType
 
 __all__ = ["C_TYPES", "call", "cast", "literal", "loaded", "memory_type", "rounded", "stored", "value_type"]
@@ -116,10 +124,10 @@ def literal(dtype: DType, value: float | int | bool) -> str:
     bits, kind = literal_bits(dtype, value), machine_type(dtype)
     if kind == "f32":
         number = struct.unpack("<f", struct.pack("<q", bits)[:4])[0]
-        return _float(number, "f", f"gc_float_f32({bits & 0xFFFFFFFF:#x}u)", "%.9g")
+        return _float(number, "f", f"gc_float_f32({bits & 0xFFFFFFFF:#x}u)")
     if kind == "f64":
         number = struct.unpack("<d", struct.pack("<q", bits))[0]
-        return _float(number, "", f"gc_float_f64(UINT64_C({bits & 0xFFFFFFFFFFFFFFFF:#x}))", "%.17g")
+        return _float(number, "", f"gc_float_f64(UINT64_C({bits & 0xFFFFFFFFFFFFFFFF:#x}))")
     if kind == "u32":
         return f"{bits & 0xFFFFFFFF}u"
     if kind == "i64":
@@ -128,7 +136,7 @@ def literal(dtype: DType, value: float | int | bool) -> str:
     return "INT32_MIN" if number == -(2**31) else str(number)
 
 
-def _float(number: float, suffix: str, nan: str, decimal: str) -> str:
+def _float(number: float, suffix: str, nan: str) -> str:
     if math.isnan(number):
         return nan
     if math.isinf(number):
@@ -138,10 +146,11 @@ def _float(number: float, suffix: str, nan: str, decimal: str) -> str:
         return f"{short if '.' in short else short + '.0'}{suffix}"
     mantissa, exponent = number.hex().split("p")
     mantissa = mantissa.rstrip("0") if "." in mantissa else mantissa
-    return f"{mantissa.rstrip('.')}p{exponent}{suffix} /* {_shortest(number, decimal)} */"
+    return f"{mantissa.rstrip('.')}p{exponent}{suffix} /* {_shortest(number)} */"
 
 
-def _shortest(number: float, decimal: str) -> str:
+def _shortest(number: float) -> str:
+    """A decimal number that is close: a comment for people."""
     for digits in (4, 6):
         text = f"{number:.{digits}g}"
         if abs(float(text) - number) <= abs(number) * 1e-7:

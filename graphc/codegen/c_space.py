@@ -1,9 +1,10 @@
-"""The iteration space of a kernel as the C printer walks it: dims of one element dropped, dims merged, a vector dim chosen.
+"""The iteration space of a kernel as the C printer walks it: dims dropped and merged, a vector dim chosen.
 
-Dims that follow each other in every operand become one. A `Walk` says which dims are counted over by the two ranges of a
-region (`rows` and `columns`), which lie inside the *box* that a fused loop covers, and which is the last of them, the dim that
-is vectorised. A box holds whole rows of a reduction where they fit into the cache; where an operand is strided along the
-vector dim but dense along another, the box takes a block of both, so that the operand can be transposed through scratch memory.
+Dims that follow each other in every operand become one. A `Walk` says which dims are counted over by the two ranges
+of a region (`rows` and `columns`), which lie inside the *box* that a fused loop covers, and which is the last of
+them, the dim that is vectorised. A box holds whole rows of a reduction where they fit into the cache; where an
+operand is strided along the vector dim but dense along another, it takes a block of both, so that the operand can be
+transposed through scratch.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from graphc.lower.kernel import Index, Iota, Kernel, Load, Random, Statement, Store
+from graphc.lower.kernel import Index, Iota, Kernel, Load, Random, Store
 
 __all__ = ["Domain", "Place", "Walk", "blocked_walk", "domain_of", "plain_walk"]
 
-SHORT = 128  # rows of at most so many elements are taken side by side, one in each lane
+SHORT = 128  # reduced rows of at most so many elements are taken side by side, one in each lane
 LEAST_BLOCK = 4  # extent of a dim from which on transposing along it pays
 _INDEXED = (Load, Iota, Random, Store)
 
 
 @dataclass(frozen=True)
 class Place:
-    """An affine index over merged dims; `guard` holds (dim, low, high) where an interval is less than all of the dim."""
+    """An affine index over merged dims; `guard` holds (dim, low, high) where less than all of a dim is inside."""
 
     offset: int
     strides: tuple[int, ...]
@@ -38,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Domain:
-    """The merged dims of a kernel by part, and the place of every statement with an index that can be inside its guard."""
+    """The merged dims of a kernel by part, and the places of statements with an index that is not always outside."""
 
     kernel: Kernel
     extents: tuple[int, ...]
@@ -81,11 +82,11 @@ def domain_of(kernel: Kernel, needed: Iterable[bool], *, join: bool = False) -> 
         if extent == 1:
             continue
         before = groups[-1][-1] if groups else None
-        if before is not None and parts[before] == parts[d] and not guarded & {before, d}:
-            if all(index.strides[before] == index.strides[d] * extent for index in indices.values()):
-                groups[-1].append(d)
-                continue
-        groups.append([d])
+        joins = before is not None and parts[before] == parts[d] and not guarded & {before, d}
+        if joins and all(index.strides[groups[-1][-1]] == index.strides[d] * extent for index in indices.values()):
+            groups[-1].append(d)
+        else:
+            groups.append([d])
     number = {d: merged for merged, group in enumerate(groups) for d in group}
     places = {
         position: Place(
@@ -111,19 +112,14 @@ def _guard(index: Index, extents: tuple[int, ...]) -> tuple[tuple[int, int, int]
     return tuple((d, low, high) for d, (low, high) in sorted(intervals.items()) if (low, high) != (0, extents[d]))
 
 
-def is_indexed(statement: Statement) -> bool:
-    """Whether the statement has an index."""
-    return isinstance(statement, _INDEXED)
-
-
 @dataclass(frozen=True)
 class Walk:
     """How a function goes over a domain.
 
-    A region's first range counts over `rows`, its second over `columns`; `swapped` says that `columns` are counted by the
-    first and nothing by the second. `box` are the dims inside fused loops, the vector dim last; `limits` say for how much of
-    a dim the box has room. `is_line`: rows and columns together are the one dim that there is. `all_columns`: the function is
-    only ever asked for whole rows.
+    A region's first range counts over `rows`, its second over `columns`; `swapped` says that `columns` are counted by
+    the first and nothing by the second. `box` are the dims inside fused loops, the vector dim last; `limits` say for
+    how much of a dim the box has room. `is_line`: rows and columns together are the one dim that there is.
+    `all_columns`: the function is only ever asked for whole rows.
     """
 
     domain: Domain

@@ -1,4 +1,4 @@
-"""The tile machine's table of kernels as cases for other code generators: its tests are run with a recorder for `compare`."""
+"""The tile machine's table of kernels as cases for other code generators: its tests with a recorder for `compare`."""
 
 from __future__ import annotations
 
