@@ -21,7 +21,7 @@ __all__ = ["CHUNK", "DEAR", "FULL", "ONE", "ROW", "RUN", "Facts"]
 
 ONE, RUN, CHUNK, ROW, FULL = range(5)
 DEAR = 4  # scalar operations from which on a value is kept rather than computed again
-_TURNING = ("sin", "cos", "tan")
+_TURNING = ("sin", "cos")  # of float64
 
 
 @dataclass
@@ -125,10 +125,15 @@ class Facts:
         return tuple(turns)
 
     def is_turning(self, position: int) -> bool:
-        """Whether the value is a sine, cosine or tangent that a function over a buffer computes."""
+        """Whether the value is a sine or cosine of float64, which a function over a buffer computes."""
         statement = self.kernel.body[position]
         moves = self.scopes[position] >= ROW and self.walk.vector in self.dims[position]
-        return moves and isinstance(statement, Compute) and statement.op in _TURNING
+        return (
+            moves
+            and isinstance(statement, Compute)
+            and statement.op in _TURNING
+            and statement.dtype.name == "float64"
+        )
 
     def is_fetched(self, position: int) -> bool:
         """Whether a function brings the value into a buffer: random bits, and loads that are transposed."""

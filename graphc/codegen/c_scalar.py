@@ -95,8 +95,7 @@ def call(op: str, source: DType, args: list[str]) -> str:
         return f"-{args[0]}"
     name = f"gc_op_{op}_{kind}"
     if op in _ELEMENTARY and source.is_float:
-        wide = "_wide" if op in ("sin", "cos") or (op, kind) == ("tan", "f32") else ""
-        name = f"gc_{op}{wide}_{kind}"
+        name = f"gc_{op}_{kind}"
     return f"{name}({', '.join(args)})"
 
 

@@ -16,29 +16,23 @@ GC_ALWAYS_INLINE void gc_random_run(gc_random_key key, int64_t first, int64_t st
             out[i] = gc_random_word(key, first + i * stride);
 }
 
-static inline double gc_tan_wide_f64(double x) { return gc_tan_f64(x); }
-
 /* A block that holds an argument too large for the branch-free functions is done element by element; the others in one go. */
-#define GC_TURNING_RUN(op, T, C, F)                                                                                    \
-    GC_SHARED void gc_##op##_run_##T(C *to, const C *from, int64_t total) {                                          \
+#define GC_TURNING_RUN(op)                                                                                             \
+    GC_SHARED void gc_##op##_run_f64(double *to, const double *from, int64_t total) {                                  \
         for (int64_t n, at = 0; at < total; at += n, to += n, from += n) {                                             \
             n = gc_smaller(128, total - at);                                                                           \
             int wide = 0;                                                                                              \
             for (int64_t i = 0; i < n; i++)                                                                            \
-                wide |= fabs##F(from[i]) > (C)GC_TRIG_LIMIT;                                                           \
+                wide |= fabs(from[i]) > GC_TRIG_LIMIT;                                                                 \
             if (wide)                                                                                                  \
                 for (int64_t i = 0; i < n; i++)                                                                        \
-                    to[i] = gc_##op##_wide_##T(from[i]);                                                               \
+                    to[i] = gc_##op##_f64(from[i]);                                                                    \
             else                                                                                                       \
                 GC_IVDEP for (int64_t i = 0; i < n; i++)                                                               \
-                    to[i] = gc_##op##_##T(from[i]);                                                                    \
+                    to[i] = gc_##op##_near_f64(from[i]);                                                               \
         }                                                                                                              \
     }
-GC_TURNING_RUN(sin, f32, float, f)
-GC_TURNING_RUN(cos, f32, float, f)
-GC_TURNING_RUN(tan, f32, float, f)
-GC_TURNING_RUN(sin, f64, double, )
-GC_TURNING_RUN(cos, f64, double, )
-GC_TURNING_RUN(tan, f64, double, )
+GC_TURNING_RUN(sin)
+GC_TURNING_RUN(cos)
 
 #endif
