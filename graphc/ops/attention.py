@@ -55,10 +55,8 @@ def _mask(attn_mask: Any, q: Tensor, k: Tensor) -> Tensor | None:
 
 
 def _split_heads(x: Tensor, groups: int) -> Tensor:
-    """[*batch, heads, T, w] as [*batch, groups, heads / groups, T, w]; a mask with one head for all keeps one."""
-    heads = x.shape[-3]
-    parts = (groups, heads // groups) if heads % groups == 0 else (1, heads)
-    return reshape_to(x, (*x.shape[:-3], *parts, *x.shape[-2:]))
+    """[*batch, heads, T, w] as [*batch, groups, heads / groups, T, w]."""
+    return reshape_to(x, (*x.shape[:-3], groups, x.shape[-3] // groups, *x.shape[-2:]))
 
 
 def _grouped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
@@ -70,6 +68,8 @@ def _grouped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tens
             f"of that, not {q.type}, {k.type} and {v.type}"
         )
     if mask is not None and mask.ndim > 2:
+        if mask.shape[-3] not in (1, heads[0]):
+            raise shape_error(f"a mask has one head or as many as query, {heads[0]}; it is {mask.type}")
         mask = _split_heads(mask, heads[1] if mask.shape[-3] > 1 else 1)
     return _split_heads(q, heads[1]), _split_heads(k, heads[1]), _split_heads(v, heads[1]), mask
 
@@ -164,6 +164,7 @@ _LARGE = Arg((2, 3), values=(0.5, -math.inf, 1.0, -math.inf, -math.inf, -math.in
         (ShapeError, (Arg((2, 2, 3)), Arg((3, 4, 3)), Arg((3, 4, 3))), {}),
         (ShapeError, (Arg((2, 3)), Arg((4, 3)), Arg((4, 3))), {"attn_mask": Arg((4, 2))}),
         (ShapeError, (Arg((3, 2, 3)), Arg((2, 4, 3)), Arg((2, 4, 3))), {"enable_gqa": True}),
+        (ShapeError, (Arg((4, 2, 3)), Arg((2, 4, 3)), Arg((2, 4, 3)), Arg((2, 2, 4))), {"enable_gqa": True}),
         (DTypeError, (Arg((2, 3), dtype="int32"), Arg((4, 3)), Arg((4, 3))), {}),
         (DTypeError, (Arg((2, 3)), Arg((4, 3)), Arg((4, 3))), {"attn_mask": Arg((2, 4), dtype="int32")}),
         (GraphError, (Arg((2, 3)), Arg((4, 3)), Arg((4, 3))), {"dropout_p": 1.5}),

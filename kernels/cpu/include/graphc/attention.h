@@ -14,7 +14,7 @@
  *         tile, 9 keys of a tile, 10 count of operands N (without out), 11 count of batch dims, 12 row and column stride
  *         of each operand, then for each batch dim: extent, N strides. Strides are in elements and may be zero or negative.
  * out     an array [Tq or Tk, d or w] for each batch lies as [outer batch, T, inner batch, d or w]; lse as [batch, Tq]
- * scratch GC_ATTENTION_ALIGNED parts, see gc_attention_forward and gc_attention_backward
+ * scratch see attention_real.h, before gc_attention_forward and gc_attention_backward
  *
  * "real" is float64 for float64, else float32: 16-bit floats are read, and everything is computed and written, in it.
  * Scores are held transposed, keys as rows and queries in the lanes, so that no step of the softmax goes across lanes:
@@ -29,7 +29,7 @@
 #include "simd.h"
 #include "vmath.h"
 
-enum { GC_CAUSAL = 1, GC_MASKED = 2, GC_MASK_BOOL = 4 }; /* flags */
+enum { GC_ATTENTION_CAUSAL = 1, GC_ATTENTION_MASKED = 2, GC_ATTENTION_MASK_BOOL = 4 }; /* flags */
 
 /* Rows of a register block of two vectors, so that the sums of both fit the registers. */
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -46,18 +46,19 @@ enum { GC_CAUSAL = 1, GC_MASKED = 2, GC_MASK_BOOL = 4 }; /* flags */
 #else
 #define GC_ATTEND_FUNCTION GC_FUNCTION __attribute__((noclone))
 #endif
-#define GC_AS_WRITTEN __asm__ volatile("") /* keeps a loop that is rarely run from being vectorised, which takes long to compile */
+/* Keeps a loop that is rarely run from being vectorised, which takes long to compile. */
+#define GC_AS_WRITTEN __asm__ volatile("")
 
-static inline int64_t gc_round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static inline int64_t gc_attention_whole(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 /* A matrix in memory: bytes of an element, and strides in elements. */
-typedef struct gc_matrix {
+typedef struct gc_attention_view {
     const char *data;
     int64_t size, row, column;
-} gc_matrix;
+} gc_attention_view;
 
 /* Operand `position` of one batch. */
-GC_ATTEND_FUNCTION gc_matrix gc_attention_matrix(const gc_call *call, int64_t position, int64_t batch, int64_t size) {
+GC_ATTEND_FUNCTION gc_attention_view gc_attention_operand(const gc_call *call, int64_t position, int64_t batch, int64_t size) {
     const int64_t *p = call->params, *strides = p + 12, count = p[10];
     int64_t at = 0;
     for (int64_t d = p[11] - 1; d >= 0; d--) {
@@ -65,12 +66,12 @@ GC_ATTEND_FUNCTION gc_matrix gc_attention_matrix(const gc_call *call, int64_t po
         at += batch % dim[0] * dim[1 + position];
         batch /= dim[0];
     }
-    return (gc_matrix){(const char *)gc_operand(call, (int)position) + at * size, size, strides[2 * position],
+    return (gc_attention_view){(const char *)gc_operand(call, (int)position) + at * size, size, strides[2 * position],
                        strides[2 * position + 1]};
 }
 
 /* The rows of a matrix from one on. */
-static inline gc_matrix gc_rows_from(gc_matrix m, int64_t row) {
+static inline gc_attention_view gc_attention_from(gc_attention_view m, int64_t row) {
     m.data += row * m.row * m.size;
     return m;
 }
@@ -82,7 +83,7 @@ static inline double gc_attention_scale(const int64_t *p) {
 }
 
 /* exp(x) for x <= 0 (a little above does no harm), 0 below -87: what weights are made with, at half the price of gc_exp_f32.
- * Within 2 ulp down to x = -20, where rounding n * log(2) starts to show: by 4 ulp at -87, of weights of 1e-38. */
+ * Within 1.4 ulp for x > -20; further down n * log(2), rounded once, starts to show: 4.5 ulp at most, of weights of 1e-38. */
 static inline float gc_weight_f32(float x) {
     const float shifted = gc_muladd_f32(x, 0x1.715476p+0f, GC_SHIFT_F32);
     const float r = gc_muladd_f32(shifted - GC_SHIFT_F32, -0x1.62e430p-1f, x);
@@ -124,40 +125,40 @@ static inline double gc_weight_f64(double x) { return gc_exp_f64(x); }
 #undef GC_LANES
 
 /* For each stored type, how its matrices are packed and its masks are added, and the kernels. */
-#define GC_ATTENTION(TAG, TYPE, REAL_TAG, REAL, FROM)                                                                      \
-    GC_ATTEND_FUNCTION void gc_at_pack_##TAG(gc_matrix m, int64_t rows, int64_t columns, REAL scale, REAL *restrict to,       \
-                                      int64_t height, int64_t width) {                                                 \
-        for (int64_t i = 0; i < height; i++, m.data += m.row * (int64_t)sizeof(TYPE), to += width) {                   \
-            const TYPE *from = (const TYPE *)(const void *)m.data;                                                     \
-            const int64_t count = i < rows ? columns : 0;                                                              \
-            for (int64_t j = 0; i + GC_ATTENTION_AHEAD < rows && j < count; j += 64 / (int64_t)sizeof(TYPE))           \
-                __builtin_prefetch(from + GC_ATTENTION_AHEAD * m.row + j * m.column);                                  \
-            memset(to + count, 0, (size_t)(width - count) * sizeof(REAL));                                             \
-            if (m.column == 1)                                                                                         \
-                for (int64_t j = 0; j < count; j++) to[j] = scale * FROM(from[j]);                                     \
-            else                                                                                                       \
-                for (int64_t j = 0; j < count; j++) {                                                                  \
-                    GC_AS_WRITTEN;                                                                                     \
-                    to[j] = scale * FROM(from[j * m.column]);                                                          \
-                }                                                                                                      \
-        }                                                                                                              \
-    }                                                                                                                  \
-    GC_ATTEND_FUNCTION void gc_at_add_##TAG(gc_matrix mask, int64_t keys, int64_t queries, int64_t step, REAL *s) {           \
-        for (int64_t i = 0; i < queries; i++) {                                                                        \
-            const TYPE *from = (const TYPE *)(const void *)mask.data + i * mask.row;                                   \
-            for (int64_t j = 0; j < keys; j++) {                                                                       \
-                GC_AS_WRITTEN;                                                                                         \
-                s[j * step + i] += FROM(from[j * mask.column]);                                                        \
-            }                                                                                                          \
-        }                                                                                                              \
-    }                                                                                                                  \
-    static const gc_at_reader_##REAL_TAG gc_at_stored_##TAG __attribute__((unused)) = {sizeof(TYPE), gc_at_pack_##TAG, \
-                                                                                      gc_at_add_##TAG};                \
-    GC_KERNEL gc_attention_##TAG(const gc_call *call, int64_t tile) {                                                  \
-        gc_attention_forward_##REAL_TAG(call, tile, &gc_at_stored_##TAG);                                              \
-    }                                                                                                                  \
-    GC_KERNEL gc_attention_grad_##TAG(const gc_call *call, int64_t tile) {                                             \
-        gc_attention_backward_##REAL_TAG(call, tile, &gc_at_stored_##TAG, &gc_at_stored_##REAL_TAG);                   \
+#define GC_ATTENTION(TAG, TYPE, REAL_TAG, REAL, FROM)                                                                          \
+    GC_ATTEND_FUNCTION void gc_at_pack_##TAG(gc_attention_view m, int64_t rows, int64_t columns, REAL scale, REAL *restrict to, \
+                                      int64_t height, int64_t width) {                                                         \
+        for (int64_t i = 0; i < height; i++, m.data += m.row * (int64_t)sizeof(TYPE), to += width) {                           \
+            const TYPE *from = (const TYPE *)(const void *)m.data;                                                             \
+            const int64_t count = i < rows ? columns : 0;                                                                      \
+            for (int64_t j = 0; i + GC_ATTENTION_AHEAD < rows && j < count; j += 64 / (int64_t)sizeof(TYPE))                   \
+                __builtin_prefetch(from + GC_ATTENTION_AHEAD * m.row + j * m.column);                                          \
+            memset(to + count, 0, (size_t)(width - count) * sizeof(REAL));                                                     \
+            if (m.column == 1)                                                                                                 \
+                for (int64_t j = 0; j < count; j++) to[j] = scale * FROM(from[j]);                                             \
+            else                                                                                                               \
+                for (int64_t j = 0; j < count; j++) {                                                                          \
+                    GC_AS_WRITTEN;                                                                                             \
+                    to[j] = scale * FROM(from[j * m.column]);                                                                  \
+                }                                                                                                              \
+        }                                                                                                                      \
+    }                                                                                                                          \
+    GC_ATTEND_FUNCTION void gc_at_add_##TAG(gc_attention_view mask, int64_t keys, int64_t queries, int64_t step, REAL *s) {    \
+        for (int64_t i = 0; i < queries; i++) {                                                                                \
+            const TYPE *from = (const TYPE *)(const void *)mask.data + i * mask.row;                                           \
+            for (int64_t j = 0; j < keys; j++) {                                                                               \
+                GC_AS_WRITTEN;                                                                                                 \
+                s[j * step + i] += FROM(from[j * mask.column]);                                                                \
+            }                                                                                                                  \
+        }                                                                                                                      \
+    }                                                                                                                          \
+    static const gc_at_reader_##REAL_TAG gc_at_stored_##TAG __attribute__((unused)) = {sizeof(TYPE), gc_at_pack_##TAG,         \
+                                                                                      gc_at_add_##TAG};                        \
+    GC_KERNEL gc_attention_##TAG(const gc_call *call, int64_t tile) {                                                          \
+        gc_attention_forward_##REAL_TAG(call, tile, &gc_at_stored_##TAG);                                                      \
+    }                                                                                                                          \
+    GC_KERNEL gc_attention_grad_##TAG(const gc_call *call, int64_t tile) {                                                     \
+        gc_attention_backward_##REAL_TAG(call, tile, &gc_at_stored_##TAG, &gc_at_stored_##REAL_TAG);                           \
     }
 
 GC_ATTENTION(f64, double, f64, double, GC_AS_IS)
@@ -165,4 +166,9 @@ GC_ATTENTION(f32, float, f32, float, GC_AS_IS)
 GC_ATTENTION(bf16, uint16_t, f32, float, gc_from_bf16)
 GC_ATTENTION(f16, uint16_t, f32, float, gc_from_f16)
 #undef GC_ATTENTION
+#undef GC_AS_WRITTEN
+#undef GC_ATTEND
+#undef GC_ATTEND_JOIN
+#undef GC_ATTEND_JOIN_
+#undef GC_ATTEND_FUNCTION
 #endif

@@ -13,8 +13,8 @@
 /* How the stored type is read: gc_at_pack_TAG and gc_at_add_TAG. */
 typedef struct GC_ATTEND(at_reader) {
     int64_t size;
-    void (*pack)(gc_matrix m, int64_t rows, int64_t columns, GC_REAL scale, GC_REAL *to, int64_t height, int64_t width);
-    void (*add)(gc_matrix mask, int64_t keys, int64_t queries, int64_t step, GC_REAL *s);
+    void (*pack)(gc_attention_view m, int64_t rows, int64_t columns, GC_REAL scale, GC_REAL *to, int64_t height, int64_t width);
+    void (*add)(gc_attention_view mask, int64_t keys, int64_t queries, int64_t step, GC_REAL *s);
 } GC_ATTEND(at_reader);
 
 /* Products ----------------------------------------------------------------------------------------------------------
@@ -41,18 +41,18 @@ GC_ALWAYS_INLINE void GC_ATTEND(at_block)(const int vectors, const int unit, int
 }
 
 /* All rows, in whole register blocks, and all columns, in whole vectors. */
-#define GC_ATTEND_PRODUCT(name, unit)                                                                                      \
-    GC_ATTEND_FUNCTION void GC_ATTEND(name)(int64_t rows, int64_t columns, int64_t depth, const GC_REAL *a, int64_t a_step,       \
-                                 const GC_REAL *b, int64_t b_step, GC_REAL *c, int64_t c_step, int accumulate) {       \
-        for (int64_t j = 0; j < columns; j += GC_ATTEND_PANEL)                                                             \
-            for (int64_t i = 0; i < rows; i += GC_ATTEND_ROWS) {                                                           \
-                const GC_REAL *from = a + (unit ? i : i * a_step);                                                     \
-                GC_REAL *to = c + i * c_step + j;                                                                      \
-                if (columns - j > GC_LANES)                                                                            \
-                    GC_ATTEND(at_block)(2, unit, depth, from, a_step, b + j, b_step, to, c_step, accumulate);              \
-                else                                                                                                   \
-                    GC_ATTEND(at_block)(1, unit, depth, from, a_step, b + j, b_step, to, c_step, accumulate);              \
-            }                                                                                                          \
+#define GC_ATTEND_PRODUCT(name, unit)                                                                                          \
+    GC_ATTEND_FUNCTION void GC_ATTEND(name)(int64_t rows, int64_t columns, int64_t depth, const GC_REAL *a, int64_t a_step,    \
+                                 const GC_REAL *b, int64_t b_step, GC_REAL *c, int64_t c_step, int accumulate) {               \
+        for (int64_t j = 0; j < columns; j += GC_ATTEND_PANEL)                                                                 \
+            for (int64_t i = 0; i < rows; i += GC_ATTEND_ROWS) {                                                               \
+                const GC_REAL *from = a + (unit ? i : i * a_step);                                                             \
+                GC_REAL *to = c + i * c_step + j;                                                                              \
+                if (columns - j > GC_LANES)                                                                                    \
+                    GC_ATTEND(at_block)(2, unit, depth, from, a_step, b + j, b_step, to, c_step, accumulate);                  \
+                else                                                                                                           \
+                    GC_ATTEND(at_block)(1, unit, depth, from, a_step, b + j, b_step, to, c_step, accumulate);                  \
+            }                                                                                                                  \
     }
 GC_ATTEND_PRODUCT(at_product, 0)
 GC_ATTEND_PRODUCT(at_product_transposed, 1)
@@ -81,14 +81,15 @@ GC_ATTEND_FUNCTION void GC_ATTEND(at_scale)(int64_t width, const GC_REAL *factor
 static inline void GC_ATTEND(at_clear)(GC_REAL *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
 
 /* Where a batch lies in a part of the output that has `extent` rows of `width` for each batch. */
-static inline gc_matrix GC_ATTEND(at_output)(const int64_t *p, int64_t batch, int64_t extent, int64_t width, GC_REAL *out) {
+static inline gc_attention_view GC_ATTEND(at_output)(const int64_t *p, int64_t batch, int64_t extent, int64_t width,
+                                                     GC_REAL *out) {
     const GC_REAL *from = out + (batch / p[6] * extent * p[6] + batch % p[6]) * width;
-    return (gc_matrix){(const char *)from, sizeof(GC_REAL), p[6] * width, 1};
+    return (gc_attention_view){(const char *)from, sizeof(GC_REAL), p[6] * width, 1};
 }
 
 /* Writes (or adds) rows[count, step] times `scale`, of which `width` columns exist. */
-GC_ATTEND_FUNCTION void GC_ATTEND(at_write)(gc_matrix to, int64_t count, int64_t width, GC_REAL scale, const GC_REAL *rows,
-                                            int64_t step, int add) {
+GC_ATTEND_FUNCTION void GC_ATTEND(at_write)(gc_attention_view to, int64_t count, int64_t width, GC_REAL scale,
+                                            const GC_REAL *rows, int64_t step, int add) {
     GC_REAL *out = (GC_REAL *)(uintptr_t)to.data;
     for (int64_t i = 0; i < count; i++, rows += step, out += to.row) {
         for (int64_t c = 0; i + GC_ATTENTION_AHEAD < count && c < width; c += 64 / to.size)
@@ -109,24 +110,25 @@ GC_ATTEND_FUNCTION void GC_ATTEND(at_write)(gc_matrix to, int64_t count, int64_t
 
 /* Scores ------------------------------------------------------------------------------------------------------------
  * s[key, lane] of `keys` keys from `key` on and of a panel of queries from `query` on, of which `queries` exist. */
-GC_ATTEND_FUNCTION void GC_ATTEND(at_hide)(const int64_t *p, const GC_ATTEND(at_reader) *reader, gc_matrix mask, int64_t key,
-                                int64_t keys, int64_t query, int64_t queries, GC_REAL *s) {
+GC_ATTEND_FUNCTION void GC_ATTEND(at_hide)(const int64_t *p, const GC_ATTEND(at_reader) *reader, gc_attention_view mask,
+                                           int64_t key, int64_t keys, int64_t query, int64_t queries, GC_REAL *s) {
     mask.data += (query * mask.row + key * mask.column) * mask.size;
-    if ((p[0] & GC_MASKED) && !(p[0] & GC_MASK_BOOL)) reader->add(mask, keys, queries, GC_ATTEND_PANEL, s);
-    if ((p[0] & GC_MASKED) && (p[0] & GC_MASK_BOOL))
+    if ((p[0] & GC_ATTENTION_MASKED) && !(p[0] & GC_ATTENTION_MASK_BOOL)) reader->add(mask, keys, queries, GC_ATTEND_PANEL, s);
+    if ((p[0] & GC_ATTENTION_MASKED) && (p[0] & GC_ATTENTION_MASK_BOOL))
         for (int64_t i = 0; i < queries; i++)
             for (int64_t j = 0; j < keys; j++)
                 if (!mask.data[i * mask.row + j * mask.column]) s[j * GC_ATTEND_PANEL + i] = GC_ATTEND_NOTHING;
-    if (p[0] & GC_CAUSAL)
+    if (p[0] & GC_ATTENTION_CAUSAL)
         for (int64_t j = gc_larger(query - key + 1, 0); j < keys; j++) {
             const int32_t hidden = (int32_t)gc_smaller(key + j - query, GC_ATTEND_PANEL);
-            for (int32_t i = 0; i < GC_ATTEND_PANEL; i++) s[j * GC_ATTEND_PANEL + i] = i < hidden ? GC_ATTEND_NOTHING : s[j * GC_ATTEND_PANEL + i];
+            GC_REAL *row = s + j * GC_ATTEND_PANEL;
+            for (int32_t i = 0; i < GC_ATTEND_PANEL; i++) row[i] = i < hidden ? GC_ATTEND_NOTHING : row[i];
         }
 }
 
 /* How many keys the queries before `query` see, at most. */
 static inline int64_t GC_ATTEND(at_seen)(const int64_t *p, int64_t query) {
-    return p[0] & GC_CAUSAL ? gc_smaller(p[2], query) : p[2];
+    return p[0] & GC_ATTENTION_CAUSAL ? gc_smaller(p[2], query) : p[2];
 }
 
 /* One step of the online softmax (Milakov & Gimelshein 2018): scores become weights relative to the new `max`, `sum` is
@@ -137,7 +139,10 @@ GC_ATTEND_FUNCTION int GC_ATTEND(at_softmax)(int64_t keys, GC_REAL *restrict s, 
     int changed = 0;
     for (int i = 0; i < GC_ATTEND_PANEL; i++) top[i] = max[i], total[i] = 0;
     for (int64_t j = 0; j < keys; j++)
-        for (int i = 0; i < GC_ATTEND_PANEL; i++) top[i] = s[j * GC_ATTEND_PANEL + i] > top[i] ? s[j * GC_ATTEND_PANEL + i] : top[i];
+        for (int i = 0; i < GC_ATTEND_PANEL; i++) {
+            const GC_REAL score = s[j * GC_ATTEND_PANEL + i];
+            top[i] = score > top[i] ? score : top[i];
+        }
     for (int i = 0; i < GC_ATTEND_PANEL; i++) {
         const GC_REAL base = top[i] == GC_ATTEND_NOTHING ? 0 : top[i]; /* nothing is seen yet: all weights are 0 */
         decay[i] = GC_ATTEND(weight)(max[i] - base);
@@ -158,7 +163,7 @@ GC_ATTEND_FUNCTION int GC_ATTEND(at_softmax)(int64_t keys, GC_REAL *restrict s, 
  * become 0, so that products over them add nothing. */
 GC_ATTEND_FUNCTION void GC_ATTEND(at_softmax_grad)(int64_t keys, GC_REAL *restrict s, GC_REAL *restrict t,
                                         const GC_REAL *restrict lse, const GC_REAL *restrict delta) {
-    const int64_t beyond = (gc_round_up(keys, GC_ATTEND_ROWS) - keys) * GC_ATTEND_PANEL;
+    const int64_t beyond = (gc_attention_whole(keys, GC_ATTEND_ROWS) - keys) * GC_ATTEND_PANEL;
     for (int64_t j = 0; j < keys; j++, s += GC_ATTEND_PANEL, t += GC_ATTEND_PANEL)
         for (int i = 0; i < GC_ATTEND_PANEL; i++) {
             s[i] = GC_ATTEND(weight)(s[i] - lse[i]);
@@ -170,38 +175,41 @@ GC_ATTEND_FUNCTION void GC_ATTEND(at_softmax_grad)(int64_t keys, GC_REAL *restri
 
 /* Forward -----------------------------------------------------------------------------------------------------------
  * scratch, in reals, with dv and wv for d and w in whole vectors: K[GC_ATTENTION_KEYS, dv], V[GC_ATTENTION_KEYS, wv],
- * scores[GC_ATTENTION_KEYS, panel], Q[panel, dv], decay[panel]; then for each panel of a tile: Qᵀ (dv), output (wv), max, sum. */
+ * scores[GC_ATTENTION_KEYS, panel], Q[panel, dv], decay[panel]; then for each panel of a tile Qᵀ (dv), output (wv), max,
+ * sum. */
 GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_t tile, const GC_ATTEND(at_reader) *reader) {
-    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_MASKED ? 3 : 0, size = reader->size;
-    const int64_t dv = gc_round_up(p[3], GC_LANES), wv = gc_round_up(p[4], GC_LANES), state = panel * (dv + wv + 2);
+    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_ATTENTION_MASKED ? 3 : 0, size = reader->size;
+    const int64_t dv = gc_attention_whole(p[3], GC_LANES), wv = gc_attention_whole(p[4], GC_LANES);
+    const int64_t state = panel * (dv + wv + 2);
     const int64_t parts = gc_parts(p[1], p[8]), batch = tile / parts, first = tile % parts * p[8];
     const int64_t end = gc_smaller(first + p[8], p[1]);
-    const gc_matrix q = gc_attention_matrix(call, 0, batch, size), k = gc_attention_matrix(call, 1, batch, size);
-    const gc_matrix v = gc_attention_matrix(call, 2, batch, size);
-    const gc_matrix mask = gc_attention_matrix(call, masked, batch, p[0] & GC_MASK_BOOL ? 1 : size);
+    const gc_attention_view q = gc_attention_operand(call, 0, batch, size), k = gc_attention_operand(call, 1, batch, size);
+    const gc_attention_view v = gc_attention_operand(call, 2, batch, size);
+    const gc_attention_view mask = gc_attention_operand(call, masked, batch, p[0] & GC_ATTENTION_MASK_BOOL ? 1 : size);
     GC_REAL *keys = (GC_REAL *)(void *)call->scratch, *values = keys + GC_ATTEND_KEYS * dv, *s = values + GC_ATTEND_KEYS * wv;
     GC_REAL *rows = s + GC_ATTEND_KEYS * panel, *decay = rows + panel * dv, *states = decay + panel, *at = states;
     GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]), *lse = out + p[5] * p[1] * p[4] + batch * p[1];
-    const gc_matrix output = GC_ATTEND(at_output)(p, batch, p[1], p[4], out);
+    const gc_attention_view output = GC_ATTEND(at_output)(p, batch, p[1], p[4], out);
     for (int64_t i = first; i < end; i += panel, at += state) {
-        reader->pack(gc_rows_from(q, i), end - i, p[3], (GC_REAL)gc_attention_scale(p), rows, panel, dv);
+        reader->pack(gc_attention_from(q, i), end - i, p[3], (GC_REAL)gc_attention_scale(p), rows, panel, dv);
         GC_ATTEND(at_transpose)(dv, rows, at);
         GC_ATTEND(at_clear)(at + panel * dv, panel * (wv + 2));
         for (int n = 0; n < GC_ATTEND_PANEL; n++) at[panel * (dv + wv) + n] = GC_ATTEND_NOTHING;
     }
     for (int64_t j = 0; j < GC_ATTEND(at_seen)(p, end); j += GC_ATTEND_KEYS) {
         const int64_t block = gc_smaller(p[2] - j, GC_ATTEND_KEYS);
-        reader->pack(gc_rows_from(k, j), block, p[3], 1, keys, gc_round_up(block, GC_ATTEND_ROWS), dv);
-        reader->pack(gc_rows_from(v, j), block, p[4], 1, values, block, wv);
+        reader->pack(gc_attention_from(k, j), block, p[3], 1, keys, gc_attention_whole(block, GC_ATTEND_ROWS), dv);
+        reader->pack(gc_attention_from(v, j), block, p[4], 1, values, block, wv);
         at = states;
         for (int64_t i = first; i < end; i += panel, at += state) {
             const int64_t lanes = gc_smaller(end - i, panel), seen = gc_smaller(GC_ATTEND(at_seen)(p, i + lanes) - j, block);
             GC_REAL *sums = at + panel * dv, *max = sums + panel * wv;
             if (seen <= 0) continue;
-            GC_ATTEND(at_product)(gc_round_up(seen, GC_ATTEND_ROWS), lanes, p[3], keys, dv, at, panel, s, panel, 0);
+            GC_ATTEND(at_product)(gc_attention_whole(seen, GC_ATTEND_ROWS), lanes, p[3], keys, dv, at, panel, s, panel, 0);
             GC_ATTEND(at_hide)(p, reader, mask, j, seen, i, lanes, s);
             if (GC_ATTEND(at_softmax)(seen, s, max, max + panel, decay)) GC_ATTEND(at_scale)(wv, decay, sums);
-            GC_ATTEND(at_product_transposed)(gc_round_up(lanes, GC_ATTEND_ROWS), wv, seen, s, panel, values, wv, sums, wv, 1);
+            const int64_t height = gc_attention_whole(lanes, GC_ATTEND_ROWS);
+            GC_ATTEND(at_product_transposed)(height, wv, seen, s, panel, values, wv, sums, wv, 1);
         }
     }
     at = states;
@@ -213,7 +221,7 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
             max[n] += GC_ATTEND(log)(sum[n]);
         }
         GC_ATTEND(at_scale)(wv, decay, sums);
-        GC_ATTEND(at_write)(gc_rows_from(output, i), lanes, p[4], 1, sums, wv, 0);
+        GC_ATTEND(at_write)(gc_attention_from(output, i), lanes, p[4], 1, sums, wv, 0);
         memcpy(lse + i, max, (size_t)lanes * sizeof *lse);
     }
 }
@@ -224,22 +232,24 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
  * (wv each). */
 GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64_t tile, const GC_ATTEND(at_reader) *reader,
                                                       const GC_ATTEND(at_reader) *real) {
-    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_MASKED ? 6 : 0, size = reader->size;
-    const int64_t dv = gc_round_up(p[3], GC_LANES), wv = gc_round_up(p[4], GC_LANES);
+    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_ATTENTION_MASKED ? 6 : 0, size = reader->size;
+    const int64_t dv = gc_attention_whole(p[3], GC_LANES), wv = gc_attention_whole(p[4], GC_LANES);
     const int64_t key_parts = p[9] ? gc_parts(p[2], p[9]) : 0, parts = p[9] ? key_parts + gc_parts(p[1], p[8]) : 1;
     const int64_t batch = tile / parts, part = tile % parts;
     const int of_keys = !p[9] || part < key_parts, of_queries = !p[9] || part >= key_parts;
     const int64_t first_key = of_queries ? 0 : part * p[9], end_key = of_queries ? p[2] : gc_smaller(first_key + p[9], p[2]);
     const int64_t first = of_keys ? 0 : (part - key_parts) * p[8], end = of_keys ? p[1] : gc_smaller(first + p[8], p[1]);
-    const gc_matrix q = gc_attention_matrix(call, 0, batch, size), k = gc_attention_matrix(call, 1, batch, size);
-    const gc_matrix v = gc_attention_matrix(call, 2, batch, size), g = gc_attention_matrix(call, 3, batch, real->size);
-    const gc_matrix lse = gc_attention_matrix(call, 4, batch, real->size), delta = gc_attention_matrix(call, 5, batch, real->size);
-    const gc_matrix mask = gc_attention_matrix(call, masked, batch, p[0] & GC_MASK_BOOL ? 1 : size);
+    const gc_attention_view q = gc_attention_operand(call, 0, batch, size), k = gc_attention_operand(call, 1, batch, size);
+    const gc_attention_view v = gc_attention_operand(call, 2, batch, size);
+    const gc_attention_view g = gc_attention_operand(call, 3, batch, real->size);
+    const gc_attention_view lse = gc_attention_operand(call, 4, batch, real->size);
+    const gc_attention_view delta = gc_attention_operand(call, 5, batch, real->size);
+    const gc_attention_view mask = gc_attention_operand(call, masked, batch, p[0] & GC_ATTENTION_MASK_BOOL ? 1 : size);
     const GC_REAL scale = (GC_REAL)gc_attention_scale(p);
     GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]);
-    const gc_matrix query_grad = GC_ATTEND(at_output)(p, batch, p[1], p[3], out);
-    const gc_matrix key_grad = GC_ATTEND(at_output)(p, batch, p[2], p[3], out + p[5] * p[1] * p[3]);
-    const gc_matrix value_grad = GC_ATTEND(at_output)(p, batch, p[2], p[4], out + p[5] * (p[1] + p[2]) * p[3]);
+    const gc_attention_view query_grad = GC_ATTEND(at_output)(p, batch, p[1], p[3], out);
+    const gc_attention_view key_grad = GC_ATTEND(at_output)(p, batch, p[2], p[3], out + p[5] * p[1] * p[3]);
+    const gc_attention_view value_grad = GC_ATTEND(at_output)(p, batch, p[2], p[4], out + p[5] * (p[1] + p[2]) * p[3]);
     GC_REAL *s = (GC_REAL *)(void *)call->scratch, *t = s + GC_ATTEND_KEYS * panel, *rows = t + GC_ATTEND_KEYS * panel;
     GC_REAL *row_sums = rows + panel * dv, *g_rows = row_sums + panel * dv, *columns = g_rows + panel * wv;
     GC_REAL *g_columns = columns + panel * dv, *base = g_columns + panel * wv, *shift = base + panel, *keys = shift + panel;
@@ -247,24 +257,25 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64
     GC_REAL *value_sums = values + GC_ATTEND_CHUNK * wv;
     int64_t chunk = first_key;
     do { /* once, too, where there are no keys: the gradient of q is 0 then */
-        const int64_t count = gc_smaller(end_key - chunk, GC_ATTEND_CHUNK), height = gc_round_up(count, GC_ATTEND_ROWS);
-        reader->pack(gc_rows_from(k, chunk), count, p[3], 1, keys, height, dv);
-        reader->pack(gc_rows_from(v, chunk), count, p[4], 1, values, height, wv);
+        const int64_t count = gc_smaller(end_key - chunk, GC_ATTEND_CHUNK), height = gc_attention_whole(count, GC_ATTEND_ROWS);
+        reader->pack(gc_attention_from(k, chunk), count, p[3], 1, keys, height, dv);
+        reader->pack(gc_attention_from(v, chunk), count, p[4], 1, values, height, wv);
         GC_ATTEND(at_clear)(key_sums, height * dv);
         GC_ATTEND(at_clear)(value_sums, height * wv);
         for (int64_t i = first; i < end; i += panel) {
-            const int64_t lanes = gc_smaller(end - i, panel), seen = gc_smaller(GC_ATTEND(at_seen)(p, i + lanes) - chunk, count);
+            const int64_t lanes = gc_smaller(end - i, panel);
+            const int64_t seen = gc_smaller(GC_ATTEND(at_seen)(p, i + lanes) - chunk, count);
             if (seen <= 0 && !(of_queries && chunk == 0)) continue;
-            reader->pack(gc_rows_from(q, i), lanes, p[3], scale, rows, panel, dv);
-            real->pack(gc_rows_from(g, i), lanes, p[4], 1, g_rows, panel, wv);
-            real->pack(gc_rows_from(lse, i), lanes, 1, 1, base, panel, 1);
-            real->pack(gc_rows_from(delta, i), lanes, 1, 1, shift, panel, 1);
+            reader->pack(gc_attention_from(q, i), lanes, p[3], scale, rows, panel, dv);
+            real->pack(gc_attention_from(g, i), lanes, p[4], 1, g_rows, panel, wv);
+            real->pack(gc_attention_from(lse, i), lanes, 1, 1, base, panel, 1);
+            real->pack(gc_attention_from(delta, i), lanes, 1, 1, shift, panel, 1);
             GC_ATTEND(at_transpose)(dv, rows, columns);
             GC_ATTEND(at_transpose)(wv, g_rows, g_columns);
-            for (int n = 0; n < GC_ATTEND_PANEL; n++) base[n] = base[n] == GC_ATTEND_NOTHING ? 0 : base[n]; /* all scores are -inf */
+            for (int n = 0; n < GC_ATTEND_PANEL; n++) base[n] = base[n] == GC_ATTEND_NOTHING ? 0 : base[n]; /* sees no key */
             GC_ATTEND(at_clear)(row_sums, panel * dv);
             for (int64_t j = 0; j < seen; j += GC_ATTEND_KEYS) {
-                const int64_t block = gc_smaller(seen - j, GC_ATTEND_KEYS), whole = gc_round_up(block, GC_ATTEND_ROWS);
+                const int64_t block = gc_smaller(seen - j, GC_ATTEND_KEYS), whole = gc_attention_whole(block, GC_ATTEND_ROWS);
                 GC_ATTEND(at_product)(whole, panel, p[3], keys + j * dv, dv, columns, panel, s, panel, 0);
                 GC_ATTEND(at_product)(whole, panel, p[4], values + j * wv, wv, g_columns, panel, t, panel, 0);
                 GC_ATTEND(at_hide)(p, reader, mask, chunk + j, block, i, lanes, s);
@@ -273,10 +284,10 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64
                 GC_ATTEND(at_product)(of_keys * whole, dv, lanes, t, panel, rows, dv, key_sums + j * dv, dv, 1);
                 GC_ATTEND(at_product_transposed)(of_queries * panel, dv, block, t, panel, keys + j * dv, dv, row_sums, dv, 1);
             }
-            GC_ATTEND(at_write)(gc_rows_from(query_grad, i), of_queries * lanes, p[3], scale, row_sums, dv, chunk > 0);
+            GC_ATTEND(at_write)(gc_attention_from(query_grad, i), of_queries * lanes, p[3], scale, row_sums, dv, chunk > 0);
         }
-        GC_ATTEND(at_write)(gc_rows_from(key_grad, chunk), of_keys * count, p[3], 1, key_sums, dv, 0);
-        GC_ATTEND(at_write)(gc_rows_from(value_grad, chunk), of_keys * count, p[4], 1, value_sums, wv, 0);
+        GC_ATTEND(at_write)(gc_attention_from(key_grad, chunk), of_keys * count, p[3], 1, key_sums, dv, 0);
+        GC_ATTEND(at_write)(gc_attention_from(value_grad, chunk), of_keys * count, p[4], 1, value_sums, wv, 0);
         chunk += GC_ATTEND_CHUNK;
     } while (chunk < end_key);
 }
