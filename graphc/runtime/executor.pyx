@@ -23,6 +23,19 @@ cnp.import_array()
 cdef extern from "<stdlib.h>" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
 
+cdef extern from *:
+    """
+    #include <sys/mman.h>
+    #ifdef MADV_HUGEPAGE
+    #define GC_USE_LARGE_PAGES(memory, size) (void)madvise(memory, size, MADV_HUGEPAGE)
+    #else
+    #define GC_USE_LARGE_PAGES(memory, size) (void)0
+    #endif
+    """
+    void GC_USE_LARGE_PAGES(void *memory, size_t size) nogil
+
+cdef int64_t LARGE_PAGE = 1 << 21
+
 cdef extern from "graphc/isa.h" nogil:
     const char *GC_ISA_CAPSULE
     ctypedef struct gc_ref:
@@ -87,9 +100,12 @@ cdef class Block:
 
     def __cinit__(self, int64_t nbytes, bint cleared=True):
         cdef void *memory = NULL
+        cdef bint is_large = nbytes >= 2 * LARGE_PAGE
         self.nbytes = nbytes
-        if posix_memalign(&memory, 64, max(nbytes, 64)):
+        if posix_memalign(&memory, LARGE_PAGE if is_large else 64, max(nbytes, 64)):
             raise MemoryError(f"cannot allocate {nbytes} bytes")
+        if is_large:
+            GC_USE_LARGE_PAGES(memory, nbytes)
         self.memory = <char *> memory
         if cleared:
             memset(memory, 0, nbytes)
