@@ -153,7 +153,7 @@ GC_UNARY(bitwise_invert_u8, u8, u8, gc_op_bitwise_invert_u8)
 GC_UNARY(logical_not_u8, u8, u8, gc_op_logical_not_u8)
 
 /* A block that holds an argument too large for the branch-free functions is done element by element; the others in one go. */
-#define GC_UNARY_TURNING(op, T)                                                                                        \
+#define GC_UNARY_BY_BLOCKS(op, T)                                                                                        \
     GC_LOOP(op##_##T) {                                                                                                \
         const int64_t total = m->count[x->level];                                                                      \
         gc_##T *d = (gc_##T *)m->value[x->target];                                                                     \
@@ -165,15 +165,16 @@ GC_UNARY(logical_not_u8, u8, u8, gc_op_logical_not_u8)
                 wide |= gc_op_abs_##T(a[i]) > (gc_##T)GC_TRIG_LIMIT;                                                   \
             if (wide)                                                                                                  \
                 for (int64_t i = 0; i < n; i++)                                                                        \
-                    d[i] = gc_##op##_wide_##T(a[i]);                                                                   \
+                    d[i] = gc_##op##_##T(a[i]);                                                                        \
             else                                                                                                       \
-                GC_EACH d[i] = gc_##op##_##T(a[i]);                                                                    \
+                GC_EACH d[i] = gc_##op##_near_##T(a[i]);                                                               \
         }                                                                                                              \
     }
 
-static inline double gc_tan_wide_f64(double x) { return gc_tan_f64(x); }
-GC_TURNING_OPS(GC_UNARY_TURNING, f32)
-GC_TURNING_OPS(GC_UNARY_TURNING, f64)
+GC_TURNING_OPS(GC_UNARY_ELEMENTARY, f32)
+GC_UNARY_BY_BLOCKS(sin, f64)
+GC_UNARY_BY_BLOCKS(cos, f64)
+GC_UNARY_ELEMENTARY(tan, f64)
 
 /* Binary operations --------------------------------------------------------------------------------------------------- */
 

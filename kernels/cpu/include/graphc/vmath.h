@@ -1,283 +1,254 @@
-/* Elementary functions in float32 (and, through vmath_f64.h, float64): pure, branch-free scalar functions.
+/* Elementary functions in float32 (and, through vmath_f64.h, float64): pure, branch-free scalar functions, so that
+ * compilers vectorise loops over them.
  *
  * Within 2 ulp for every float32; NaN, infinities, signed zeros and denormals as in C's libm. The common functions
- * work in float32; the rarer ones in float64, rounded once. sin, cos and tan hold for |x| <= GC_TRIG_LIMIT; a caller that
- * meets a larger argument takes the gc_*_wide_* function, which asks libm there and gives the same bits elsewhere.
+ * work in float32, the others in float64, rounded once. Polynomials are minimax fits of our own: a linear program for
+ * each, with one coefficient after the other rounded to its type. Each names its degree, its interval, and the error
+ * that it adds relative to the function's value. `python -m benchmarks.vmath` checks all of it.
  */
 #ifndef GRAPHC_VMATH_H
 #define GRAPHC_VMATH_H
 
+#include "vmath_angle.h"
 #include "vmath_f64.h"
 
-/* x * 2^k for -252 <= k <= 254 */
-static inline float gc_scale_f32(float x, int32_t k) {
-    const uint32_t biased = (uint32_t)(k + 254);
-    const uint32_t half = biased >> 1;
-    return x * gc_float_f32(half << 23) * gc_float_f32((biased - half) << 23);
+static inline int32_t gc_smaller_i32(int32_t a, int32_t b) { return a < b ? a : b; }
+
+/* Exponentials ------------------------------------------------------------------------------------------------------- */
+
+/* (exp(r) - 1 - r) / r^2: degree 4, |r| <= 0.348, 2^-28.2 */
+static inline float gc_exp_tail_f32(float r) {
+    float p = 0x1.6a4a86p-10f;
+    p = gc_muladd_f32(p, r, 0x1.123b3ap-7f);
+    p = gc_muladd_f32(p, r, 0x1.5558b6p-5f);
+    p = gc_muladd_f32(p, r, 0x1.555490p-3f);
+    return gc_muladd_f32(p, r, 0x1.fffffcp-2f);
 }
 
-/* exp(r + low) for |r| <= 0.35, low < ulp(r) */
-static inline float gc_exp_near_f32(float r, float low) {
-    float p = 0x1.6a1a78p-10f;
-    p = gc_muladd_f32(p, r, 0x1.123fc6p-7f);
-    p = gc_muladd_f32(p, r, 0x1.555916p-5f);
-    p = gc_muladd_f32(p, r, 0x1.55548ap-3f);
-    p = gc_muladd_f32(p, r, 0x1.fffffcp-2f);
-    return 1.0f + (gc_muladd_f32(r * r, p, low) + r);
+/* Added to an exponent, this leaves it rounded to an integer n in the low bits, as n + 254: the sum of the biased exponents
+ * of two factors of 2^n, neither of which overflows. */
+#define GC_EXPONENT_SHIFT (GC_SHIFT_F32 + 254.0f)
+#define GC_EXPONENT_LIMIT (GC_SHIFT_F32 + 254.0f + 129.0f)
+
+/* 2^n (1 + q), q = exp(r) - 1 and n + 254 in the low bits of `shifted` */
+static inline float gc_scaled_exp_f32(float r, int32_t shifted) {
+    const float q = gc_muladd_f32(r * r, gc_exp_tail_f32(r), r);
+    const uint32_t sum = (uint32_t)shifted, half = sum >> 1;
+    const float first = gc_float_f32(half << 23), second = gc_float_f32((sum - half) << 23);
+    return gc_muladd_f32(q, first, first) * second;
 }
 
-static inline float gc_exp_f32(float x) {
-    x = x < -104.0f ? -104.0f : x; /* beyond, the result is 0 or infinity all the same; NaN passes */
-    x = x > 89.0f ? 89.0f : x;
-    const float shifted = gc_muladd_f32(x, 0x1.715476p+0f, GC_SHIFT_F32);
-    const float n = shifted - GC_SHIFT_F32;
-    const float high = gc_muladd_f32(n, -0x1.62e000p-1f, x); /* exact */
-    const float r = gc_muladd_f32(n, -0x1.0bfbe8p-15f, high);
-    const float low = gc_muladd_f32(n, -0x1.0bfbe8p-15f, high - r);
-    return gc_scale_f32(gc_exp_near_f32(r, low), (int32_t)(gc_bits_f32(shifted) - gc_bits_f32(GC_SHIFT_F32)));
+/* The bits of such a sum, with n limited to 129. What is cut off stays in r, and makes the result infinite. */
+static inline int32_t gc_exponent_f32(float shifted) {
+    return gc_smaller_i32((int32_t)gc_bits_f32(shifted), (int32_t)gc_bits_f32(GC_EXPONENT_LIMIT));
 }
+
+/* exp(x) / 2^lowered, lowered 0 or 1 */
+static inline float gc_exp_lowered_f32(float x, int lowered) {
+    const float shift = GC_EXPONENT_SHIFT - (float)lowered;
+    const int32_t shifted = gc_exponent_f32(gc_muladd_f32(x, 0x1.715476p+0f, shift));
+    const float n = gc_float_f32((uint32_t)shifted) - shift;
+    const float r = gc_muladd_f32(n, -0x1.0bfbe8p-15f, gc_muladd_f32(n, -0x1.62e000p-1f, x));
+    return x < -104.0f ? 0.0f : gc_scaled_exp_f32(r, shifted);
+}
+
+static inline float gc_exp_f32(float x) { return gc_exp_lowered_f32(x, 0); }
 
 static inline float gc_exp2_f32(float x) {
-    x = x < -152.0f ? -152.0f : x;
-    x = x > 129.0f ? 129.0f : x;
-    const float shifted = x + GC_SHIFT_F32;
-    const float r = (x - (shifted - GC_SHIFT_F32)) * 0x1.62e430p-1f;
-    return gc_scale_f32(gc_exp_near_f32(r, 0.0f), (int32_t)(gc_bits_f32(shifted) - gc_bits_f32(GC_SHIFT_F32)));
+    const int32_t shifted = gc_exponent_f32(x + GC_EXPONENT_SHIFT);
+    const float r = (x - (gc_float_f32((uint32_t)shifted) - GC_EXPONENT_SHIFT)) * 0x1.62e430p-1f;
+    return x < -150.0f ? 0.0f : gc_scaled_exp_f32(r, shifted);
+}
+
+/* exp(x) for -87 <= x, with an error of some 2^-29 |x| more, for sums in which that is lost */
+static inline float gc_exp_rough_f32(float x) {
+    const float shift = GC_SHIFT_F32 + 127.0f;
+    const int32_t limit = (int32_t)gc_bits_f32(GC_SHIFT_F32 + 127.0f + 64.0f);
+    const int32_t shifted = gc_smaller_i32((int32_t)gc_bits_f32(gc_muladd_f32(x, 0x1.715476p+0f, shift)), limit);
+    const float r = gc_muladd_f32(gc_float_f32((uint32_t)shifted) - shift, -0x1.62e430p-1f, x);
+    const float q = gc_muladd_f32(r * r, gc_exp_tail_f32(r), r), scale = gc_float_f32((uint32_t)shifted << 23);
+    return gc_muladd_f32(q, scale, scale);
+}
+
+/* 2 (2^(n-1) (1 + q) - 1/2), because 2^128 overflows */
+static inline float gc_expm1_f32(float x) {
+    const int32_t limit = (int32_t)gc_bits_f32(88.8f);
+    const float shift = GC_SHIFT_F32 + 126.0f, y = gc_float_f32((uint32_t)gc_smaller_i32((int32_t)gc_bits_f32(x), limit));
+    const uint32_t shifted = gc_bits_f32(gc_muladd_f32(y, 0x1.715476p+0f, shift));
+    const float n = gc_float_f32(shifted) - shift;
+    const float high = gc_muladd_f32(n, -0x1.62e000p-1f, y); /* exact */
+    const float r = gc_muladd_f32(n, -0x1.0bfbe8p-15f, high);
+    const float low = gc_muladd_f32(n, -0x1.0bfbe8p-15f, high - r);
+    const float q = r + gc_muladd_f32(r * r, gc_exp_tail_f32(r), low), half = gc_float_f32(shifted << 23);
+    float result = gc_muladd_f32(q, half, half - 0.5f) * 2.0f;
+    result = x < -20.0f ? -1.0f : result;
+    return !(fabsf(x) >= 0x1p-25f) ? x : result;
+}
+
+/* 1 - g or e - e g, with e = exp(-|x|) and g = e / (1 + e) */
+static inline float gc_sigmoid_f32(float x) {
+    const float e = gc_exp_f32(-fabsf(x));
+    const float whole = x < 0.0f ? e : 1.0f;
+    return gc_muladd_f32(whole, -(e / (1.0f + e)), whole);
+}
+
+/* max(x, 0) + log(1 + e) with e = exp(-|x|); (log(1 + e) - e) / e^2: degree 8, 0 <= e <= 1, 2^-27.5 */
+static inline float gc_softplus_f32(float x) {
+    const float e = gc_exp_f32(-fabsf(x));
+    float p = -0x1.af49cep-9f;
+    p = gc_muladd_f32(p, e, 0x1.4917cep-6f);
+    p = gc_muladd_f32(p, e, -0x1.d6b08cp-5f);
+    p = gc_muladd_f32(p, e, 0x1.b4ae08p-4f);
+    p = gc_muladd_f32(p, e, -0x1.3a435ep-3f);
+    p = gc_muladd_f32(p, e, 0x1.934b54p-3f);
+    p = gc_muladd_f32(p, e, -0x1.ff23e6p-3f);
+    p = gc_muladd_f32(p, e, 0x1.554dd0p-2f);
+    p = gc_muladd_f32(p, e, -0x1.ffffd2p-2f);
+    return e + gc_muladd_f32(e * e, p, x > 0.0f ? x : 0.0f);
+}
+
+/* 1 - 2 / (exp(2|x|) + 1); where that is below 1/2, (tanh(x) - x) / x^3: degree 3 in x^2, |x| <= 0.55, 2^-24.7 */
+static inline float gc_tanh_f32(float x) {
+    const float a = fabsf(x), z = x * x;
+    float p = 0x1.0d5178p-6f;
+    p = gc_muladd_f32(p, z, -0x1.af7d36p-5f);
+    p = gc_muladd_f32(p, z, 0x1.10cefcp-3f);
+    p = gc_muladd_f32(p, z, -0x1.555452p-2f);
+    const float near = gc_muladd_f32(p * z, a, a);
+    const float far = 1.0f - 2.0f / (gc_exp_rough_f32(a + a) + 1.0f);
+    return copysignf(a < 0.55f ? near : far, x);
+}
+
+/* E + 1 / (4 E) and E - 1 / (4 E) with E = exp(|x|) / 2; near 0, (sinh(x) - x) / x^3: degree 3 in x^2, |x| <= 1, 2^-31.6 */
+static inline float gc_cosh_f32(float x) {
+    const float e = gc_exp_lowered_f32(fabsf(x), 1);
+    return e + 0.25f / e;
+}
+
+static inline float gc_sinh_f32(float x) {
+    const float a = fabsf(x), z = x * x;
+    float p = 0x1.756c1ep-19f;
+    p = gc_muladd_f32(p, z, 0x1.a022bcp-13f);
+    p = gc_muladd_f32(p, z, 0x1.1110e0p-7f);
+    p = gc_muladd_f32(p, z, 0x1.555556p-3f);
+    const float near = gc_muladd_f32(p * z, a, a);
+    const float e = gc_exp_lowered_f32(a, 1);
+    return copysignf(a < 1.0f ? near : e - 0.25f / e, x);
+}
+
+/* Logarithms --------------------------------------------------------------------------------------------------------- */
+
+/* x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), for finite x > 0 */
+typedef struct gc_parts_f32 {
+    float f;
+    int32_t k;
+} gc_parts_f32;
+
+static inline gc_parts_f32 gc_parts_of_f32(float x) {
+    const int tiny = x < 0x1p-126f, also_tiny = (int32_t)gc_bits_f32(x) < 0x00800000; /* apart, or GCC splits the way */
+    const uint32_t bits = gc_bits_f32(tiny ? x * 0x1p25f : x);
+    const int32_t exponent = (int32_t)(bits - 0x3f3504f3u) >> 23;
+    const float f = gc_float_f32(bits - ((uint32_t)exponent << 23)) - 1.0f;
+    return (gc_parts_f32){f, exponent - (also_tiny ? 25 : 0)};
+}
+
+/* The logarithm of x, which is `result` if x is positive and finite */
+static inline float gc_log_limits_f32(float x, float result) {
+    const float limit = x == 0.0f ? -INFINITY : NAN;
+    result = x > 0.0f ? result : limit;
+    return gc_bits_f32(x) == 0x7f800000u ? x : result;
+}
+
+/* k log(2) + log(1 + f); (log(1 + f) - f) / f^2: degree 8, -0.293 <= f <= 0.415, 2^-27.8 */
+static inline float gc_log_of_parts_f32(float f, float k) {
+    float p = -0x1.3813e0p-4f;
+    p = gc_muladd_f32(p, f, 0x1.087508p-3f);
+    p = gc_muladd_f32(p, f, -0x1.0f5200p-3f);
+    p = gc_muladd_f32(p, f, 0x1.226c82p-3f);
+    p = gc_muladd_f32(p, f, -0x1.5423e8p-3f);
+    p = gc_muladd_f32(p, f, 0x1.99a41cp-3f);
+    p = gc_muladd_f32(p, f, -0x1.000438p-2f);
+    p = gc_muladd_f32(p, f, 0x1.555550p-2f);
+    p = gc_muladd_f32(p, f, -0x1.fffff8p-2f);
+    return gc_muladd_f32(k, 0x1.62e000p-1f, gc_muladd_f32(k, 0x1.0bfbe8p-15f, gc_muladd_f32(f * f, p, f)));
 }
 
 static inline float gc_log_f32(float x) {
-    const int tiny = x < 0x1p-126f;
-    const uint32_t bits = gc_bits_f32(tiny ? x * 0x1p25f : x);
-    /* x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2) */
-    const int32_t exponent = (int32_t)(bits - 0x3f3504f3u) >> 23;
-    const float f = gc_float_f32(bits - ((uint32_t)exponent << 23)) - 1.0f;
-    const float k = (float)exponent - (tiny ? 25.0f : 0.0f);
-    float p = 0x1.1457a0p-4f;
-    p = gc_muladd_f32(p, f, -0x1.de3c12p-4f);
-    p = gc_muladd_f32(p, f, 0x1.e6f06cp-4f);
-    p = gc_muladd_f32(p, f, -0x1.fc220ap-4f);
-    p = gc_muladd_f32(p, f, 0x1.233768p-3f);
-    p = gc_muladd_f32(p, f, -0x1.555c4ep-3f);
-    p = gc_muladd_f32(p, f, 0x1.99a4b6p-3f);
-    p = gc_muladd_f32(p, f, -0x1.000006p-2f);
-    p = gc_muladd_f32(p, f, 0x1.555548p-2f);
-    const float square = f * f;
-    float y = gc_muladd_f32(square * f, p, k * 0x1.0bfbe8p-15f);
-    y = f + gc_muladd_f32(square, -0.5f, y);
-    float result = gc_muladd_f32(k, 0x1.62e000p-1f, y);
-    result = x < INFINITY ? result : x;
-    result = x < 0.0f ? NAN : result;
-    return x == 0.0f ? -INFINITY : result;
+    const gc_parts_f32 parts = gc_parts_of_f32(x);
+    return gc_log_limits_f32(x, gc_log_of_parts_f32(parts.f, (float)parts.k));
 }
 
-/* near 0 an odd polynomial, else 1 - 2 / (exp(2|x|) + 1) */
-static inline float gc_tanh_f32(float x) {
-    const float a = fabsf(x), z = x * x;
-    float p = -0x1.76ac12p-8f;
-    p = gc_muladd_f32(p, z, 0x1.5256d6p-6f);
-    p = gc_muladd_f32(p, z, -0x1.b84448p-5f);
-    p = gc_muladd_f32(p, z, 0x1.110768p-3f);
-    p = gc_muladd_f32(p, z, -0x1.555534p-2f);
-    const float near = gc_muladd_f32(p * z, a, a);
-    const float far = 1.0f - 2.0f / (gc_exp_f32(2.0f * a) + 1.0f);
-    return copysignf(a < 0.625f ? near : far, x);
+/* k + log2(1 + f); log2(1 + f) = f log2(e) + f^2 times a polynomial of degree 8, 2^-27.7 */
+static inline float gc_log2_f32(float x) {
+    const gc_parts_f32 parts = gc_parts_of_f32(x);
+    const float f = parts.f;
+    float p = -0x1.c39b12p-4f;
+    p = gc_muladd_f32(p, f, 0x1.7f27fcp-3f);
+    p = gc_muladd_f32(p, f, -0x1.87f7f0p-3f);
+    p = gc_muladd_f32(p, f, 0x1.a2c9dep-3f);
+    p = gc_muladd_f32(p, f, -0x1.eaa24ap-3f);
+    p = gc_muladd_f32(p, f, 0x1.277f44p-2f);
+    p = gc_muladd_f32(p, f, -0x1.715afep-2f);
+    p = gc_muladd_f32(p, f, 0x1.ec7094p-2f);
+    p = gc_muladd_f32(p, f, -0x1.715470p-1f);
+    const float y = gc_muladd_f32(f, 0x1.715476p+0f, gc_muladd_f32(f, 0x1.4ae0c0p-26f, f * f * p));
+    return gc_log_limits_f32(x, (float)parts.k + y);
 }
 
-/* 1 / (1 + e) or e / (1 + e) with e = exp(-|x|), and a correction for what rounding 1 + e has lost */
-static inline float gc_sigmoid_f32(float x) {
-    const float e = gc_exp_f32(-fabsf(x));
-    const float whole = 1.0f + e, lost = e - (whole - 1.0f);
-    const float quotient = (x < 0.0f ? e : 1.0f) / whole;
-    const float inverse = x < 0.0f ? 1.0f - quotient : quotient;
-    return gc_muladd_f32(-quotient * inverse, lost, quotient);
+/* k log10(2) + log10(1 + f); log10(1 + f) = f log10(e) + f^2 times a polynomial of degree 8, 2^-27.7 */
+static inline float gc_log10_f32(float x) {
+    const gc_parts_f32 parts = gc_parts_of_f32(x);
+    const float f = parts.f, k = (float)parts.k;
+    float p = -0x1.1094a4p-5f;
+    p = gc_muladd_f32(p, f, 0x1.cd12c8p-5f);
+    p = gc_muladd_f32(p, f, -0x1.d791e2p-5f);
+    p = gc_muladd_f32(p, f, 0x1.f84aa8p-5f);
+    p = gc_muladd_f32(p, f, -0x1.276a4ap-4f);
+    p = gc_muladd_f32(p, f, 0x1.63d06ep-4f);
+    p = gc_muladd_f32(p, f, -0x1.bcbf52p-4f);
+    p = gc_muladd_f32(p, f, 0x1.287a70p-3f);
+    p = gc_muladd_f32(p, f, -0x1.bcb7aap-3f);
+    const float y = gc_muladd_f32(f, 0x1.bcb7b2p-2f, gc_muladd_f32(f, -0x1.5b235ep-27f, f * f * p));
+    return gc_log_limits_f32(x, gc_muladd_f32(k, 0x1.344000p-2f, gc_muladd_f32(k, 0x1.3509f8p-18f, y)));
 }
 
-/* near 0 an odd polynomial, else 1 - exp(-Q(|x|)), which is 1 from |x| = 4 on */
+/* log(u) with u = 1 + x, and with what rounding u has lost added to its fraction */
+static inline float gc_log1p_f32(float x) {
+    const float u = 1.0f + x, lost = x - (u - 1.0f);
+    const gc_parts_f32 parts = gc_parts_of_f32(u);
+    const int32_t k = gc_smaller_i32(parts.k, 64); /* from 2^25 on nothing is lost */
+    const float f = gc_muladd_f32(lost, gc_float_f32((uint32_t)(127 - k) << 23), parts.f);
+    const float result = gc_log_limits_f32(u, gc_log_of_parts_f32(f, (float)parts.k));
+    return x == 0.0f ? x : result;
+}
+
+/* Error functions ---------------------------------------------------------------------------------------------------- */
+
+/* erf(x) / x - 1: degree 5 in x^2, |x| <= 0.8, 2^-28.1. Else 1 - exp(-Q(|x|)): degree 6, 0.8 <= |x| <= 3.95, 2^-28.5 */
 static inline float gc_erf_f32(float x) {
     const float z = x * x;
-    float p = 0x1.4ae4eap-14f;
-    p = gc_muladd_f32(p, z, -0x1.a485f6p-11f);
-    p = gc_muladd_f32(p, z, 0x1.5419f6p-8f);
-    p = gc_muladd_f32(p, z, -0x1.b7fbb4p-6f);
-    p = gc_muladd_f32(p, z, 0x1.ce2d20p-4f);
-    p = gc_muladd_f32(p, z, -0x1.81273ep-2f);
-    p = gc_muladd_f32(p, z, 0x1.06eba8p-3f);
-    const float near = gc_muladd_f32(p, x, x);
-    float a = fabsf(x);
-    const int is_near = a < 1.0f;
-    a = a > 4.0f ? 4.0f : a;
-    float q = 0x1.6c068ap-16f;
-    q = gc_muladd_f32(q, a, -0x1.ceeaeap-12f);
-    q = gc_muladd_f32(q, a, 0x1.1398f8p-8f);
-    q = gc_muladd_f32(q, a, -0x1.9d0bd4p-6f);
-    q = gc_muladd_f32(q, a, 0x1.bc18d0p-4f);
-    q = gc_muladd_f32(q, a, 0x1.4434f0p-1f);
-    q = gc_muladd_f32(q, a, 0x1.212c2cp+0f);
-    q = gc_muladd_f32(q, a, -0x1.8b3f00p-13f);
-    const float far = copysignf(1.0f - gc_exp_f32(-q), x);
-    return is_near ? near : far;
+    float p = -0x1.57009cp-11f;
+    p = gc_muladd_f32(p, z, 0x1.4d5f72p-8f);
+    p = gc_muladd_f32(p, z, -0x1.b7746ap-6f);
+    p = gc_muladd_f32(p, z, 0x1.ce2888p-4f);
+    p = gc_muladd_f32(p, z, -0x1.812732p-2f);
+    p = gc_muladd_f32(p, z, 0x1.06eba6p-3f);
+    const float whole = fabsf(x), near = gc_muladd_f32(p, whole, whole);
+    const int32_t limit = (int32_t)gc_bits_f32(3.95f); /* from there on, erf(x) rounds to 1 */
+    const float a = gc_float_f32((uint32_t)gc_smaller_i32((int32_t)gc_bits_f32(whole), limit));
+    float q = -0x1.b59f8ep-13f;
+    q = gc_muladd_f32(q, a, 0x1.9ece12p-9f);
+    q = gc_muladd_f32(q, a, -0x1.73dd80p-6f);
+    q = gc_muladd_f32(q, a, 0x1.ad920ep-4f);
+    q = gc_muladd_f32(q, a, 0x1.45b480p-1f);
+    q = gc_muladd_f32(q, a, 0x1.20d660p+0f);
+    q = gc_muladd_f32(q, a, 0x1.dd3978p-15f);
+    const float far = 1.0f - gc_exp_rough_f32(-q);
+    return copysignf(whole >= 0.8f ? far : near, x); /* NaN is near */
 }
 
-/* sin(r) and cos(r) of r = x - n pi/2, good for float32; the low bits of `quadrant` are n */
-typedef struct gc_turn {
-    double sine, cosine;
-    uint64_t quadrant;
-} gc_turn;
-
-static inline gc_turn gc_turn_of(float argument) {
-    const double x = argument;
-    const double shifted = gc_muladd_f64(x, 0x1.45f306dc9c883p-1, GC_SHIFT_F64);
-    const double n = shifted - GC_SHIFT_F64;
-    const double r = (x - n * 0x1.921fb54400000p+0) - n * 0x1.0b4611a626331p-34;
-    const double z = r * r;
-    double s = 0x1.6cbece7af4c00p-19;
-    s = gc_muladd_f64(s, z, -0x1.a00f32b5e08c3p-13);
-    s = gc_muladd_f64(s, z, 0x1.11110811efec2p-7);
-    s = gc_muladd_f64(s, z, -0x1.5555554c04debp-3);
-    double c = 0x1.99e33aec35ac9p-16;
-    c = gc_muladd_f64(c, z, -0x1.6c0c222117188p-10);
-    c = gc_muladd_f64(c, z, 0x1.55554a0d3f716p-5);
-    c = gc_muladd_f64(c, z, -0.5);
-    return (gc_turn){gc_muladd_f64(s * z, r, r), gc_muladd_f64(c, z, 1.0), gc_bits_f64(shifted)};
-}
-
-static inline float gc_sin_f32(float x) {
-    const gc_turn t = gc_turn_of(x);
-    const double value = t.quadrant & 1 ? t.cosine : t.sine;
-    return x == 0.0f ? x : (float)gc_float_f64(gc_bits_f64(value) ^ ((t.quadrant & 2) << 62));
-}
-
-static inline float gc_cos_f32(float x) {
-    const gc_turn t = gc_turn_of(x);
-    const double value = t.quadrant & 1 ? t.sine : t.cosine;
-    return (float)gc_float_f64(gc_bits_f64(value) ^ (((t.quadrant + 1) & 2) << 62));
-}
-
-static inline float gc_tan_f32(float x) {
-    const gc_turn t = gc_turn_of(x);
-    const double ratio = (t.quadrant & 1 ? -t.cosine : t.sine) / (t.quadrant & 1 ? t.sine : t.cosine);
-    return x == 0.0f ? x : (float)ratio;
-}
-
-static inline float gc_sin_wide_f32(float x) { return fabsf(x) > (float)GC_TRIG_LIMIT ? sinf(x) : gc_sin_f32(x); }
-static inline float gc_cos_wide_f32(float x) { return fabsf(x) > (float)GC_TRIG_LIMIT ? cosf(x) : gc_cos_f32(x); }
-static inline float gc_tan_wide_f32(float x) { return fabsf(x) > (float)GC_TRIG_LIMIT ? tanf(x) : gc_tan_f32(x); }
-static inline double gc_sin_wide_f64(double x) { return fabs(x) > GC_TRIG_LIMIT ? sin(x) : gc_sin_f64(x); }
-static inline double gc_cos_wide_f64(double x) { return fabs(x) > GC_TRIG_LIMIT ? cos(x) : gc_cos_f64(x); }
-
-/* Through float64. Signed zeros need no care where the float64 function keeps them. */
-static inline float gc_expm1_f32(float x) { return (float)gc_expm1_f64(x); }
-static inline float gc_log1p_f32(float x) { return (float)gc_log1p_f64(x); }
-static inline float gc_log2_f32(float x) { return (float)(gc_log_f64(x) * 0x1.71547652b82fep+0); }
-static inline float gc_log10_f32(float x) { return (float)(gc_log_f64(x) * 0x1.bcb7b1526e50ep-2); }
-
-/* max(x, 0) + log(1 + e) with e = exp(-|x|): the logarithm is 2 atanh(s), s = e / (2 + e) <= 1/3 */
-static inline float gc_softplus_f32(float argument) {
-    const double x = argument;
-    const double e = gc_exp_f64(-fabs(x));
-    const double s = e / (2.0 + e);
-    const double z = s * s;
-    double p = 0x1.be7886fc94a08p-4;
-    p = gc_muladd_f64(p, z, 0x1.5f2398f92af10p-4);
-    p = gc_muladd_f64(p, z, 0x1.c8bd7b024ff6fp-4);
-    p = gc_muladd_f64(p, z, 0x1.248a4d3047cd8p-3);
-    p = gc_muladd_f64(p, z, 0x1.9999bd5bf81d4p-3);
-    p = gc_muladd_f64(p, z, 0x1.5555553abf69bp-2);
-    return (float)((x > 0.0 ? x : x != x ? x : 0.0) + 2.0 * gc_muladd_f64(p * z, s, s));
-}
-
-/* (e + e / (e + 1)) / 2 with e = expm1(|x|); beyond 100 the float32 result is infinite */
-static inline float gc_sinh_f32(float x) {
-    const double a = fabs((double)x);
-    const double e = gc_expm1_f64(a > 100.0 ? 100.0 : a);
-    return (float)copysign(0.5 * (e + e / (e + 1.0)), (double)x);
-}
-
-static inline float gc_cosh_f32(float x) {
-    const double a = fabs((double)x);
-    const double e = gc_exp_f64(a > 100.0 ? 100.0 : a);
-    return (float)(0.5 * e + 0.5 / e);
-}
-
-static inline float gc_asinh_f32(float x) {
-    const double a = fabs((double)x);
-    const double y = gc_log1p_f64(a + a * a / (1.0 + sqrt(a * a + 1.0)));
-    return (float)copysign(a < INFINITY ? y : a, (double)x);
-}
-
-static inline float gc_acosh_f32(float x) {
-    const double t = (double)x - 1.0;
-    return (float)(t < 0.0 ? NAN : gc_log1p_f64(t + sqrt(t * (t + 2.0))));
-}
-
-static inline float gc_atanh_f32(float x) {
-    const double a = fabs((double)x);
-    return (float)copysign(0.5 * gc_log1p_f64(2.0 * a / (1.0 - a)), (double)x);
-}
-
-/* atan(t) in float64, good for float32, for 0 <= t: by pi/4 + atan((t - 1) / (t + 1)) above tan(pi/8) and 1/t above its inverse */
-static inline double gc_atan_near(double t) {
-    const int inverse = t > 0x1.3504f333f9de6p+1;
-    const int middle = t > 0x1.a827999fcef32p-2;
-    const double above = inverse ? -1.0 : t - 1.0;
-    const double below = inverse ? t : t + 1.0;
-    const double u = middle ? above / below : t;
-    const double z = u * u;
-    double p = -0x1.3551e8b660a10p-5;
-    p = gc_muladd_f64(p, z, 0x1.1dfded6367890p-4);
-    p = gc_muladd_f64(p, z, -0x1.706edc93db257p-4);
-    p = gc_muladd_f64(p, z, 0x1.c6cfe39022d20p-4);
-    p = gc_muladd_f64(p, z, -0x1.2490b5c44cccep-3);
-    p = gc_muladd_f64(p, z, 0x1.999991ae17060p-3);
-    p = gc_muladd_f64(p, z, -0x1.5555554e94be8p-2);
-    const double base = inverse ? 0x1.921fb54442d18p+0 : middle ? 0x1.921fb54442d18p-1 : 0.0;
-    return base + gc_muladd_f64(p * z, u, u);
-}
-
-static inline float gc_atan_f32(float x) { return copysignf((float)gc_atan_near(fabs((double)x)), x); }
-
-static inline float gc_atan2_f32(float y, float x) {
-    const double b = fabs((double)y), a = fabs((double)x);
-    const double ratio = a == b ? (a == 0.0 ? 0.0 : 1.0) : b / a; /* 0/0 and inf/inf have a direction too */
-    const double angle = gc_atan_near(x != x || y != y ? NAN : ratio);
-    return (float)copysign(signbit(x) ? 0x1.921fb54442d18p+1 - angle : angle, (double)y);
-}
-
-/* (asin(u) - u) / u with z = u^2, for |u| <= 1/2 */
-static inline double gc_asin_tail(double z) {
-    double p = 0x1.05cdddcef26d3p-5;
-    p = gc_muladd_f64(p, z, -0x1.7689333663217p-9);
-    p = gc_muladd_f64(p, z, 0x1.313c4265836edp-6);
-    p = gc_muladd_f64(p, z, 0x1.0df8e14b15319p-6);
-    p = gc_muladd_f64(p, z, 0x1.702b79ec7a9e8p-6);
-    p = gc_muladd_f64(p, z, 0x1.f1aaf64e58df7p-6);
-    p = gc_muladd_f64(p, z, 0x1.6db76481a6ee4p-5);
-    p = gc_muladd_f64(p, z, 0x1.333331ed311cap-4);
-    return gc_muladd_f64(p, z, 0x1.555555565fc66p-3) * z;
-}
-
-/* asin(a) = pi/2 - 2 asin(sqrt((1 - a) / 2)) above 1/2 */
-static inline double gc_asin_near(double a, int *far) {
-    *far = a > 0.5;
-    const double z = *far ? 0.5 - 0.5 * a : a * a;
-    const double u = *far ? sqrt(z) : a;
-    return gc_muladd_f64(gc_asin_tail(z), u, u);
-}
-
-static inline float gc_asin_f32(float x) {
-    int far;
-    const double y = gc_asin_near(fabs((double)x), &far);
-    return (float)copysign(far ? 0x1.921fb54442d18p+0 - 2.0 * y : y, (double)x);
-}
-
-static inline float gc_acos_f32(float x) {
-    int far;
-    const double y = gc_asin_near(fabs((double)x), &far);
-    const double acute = far ? 2.0 * y : 0x1.921fb54442d18p+0 - y;
-    return (float)(x < 0.0f ? 0x1.921fb54442d18p+1 - acute : acute);
-}
-
-/* 1 - erf(x) below 1/2, else exp(-x^2) E(t) with t = (x - 2) / (x + 2), which is 0 from x = 10.06 on */
+/* In float64: 1 - erf(x) below 1/2, erf(x) / x of degree 9 in x^2, |x| <= 1, 2^-45.8. Else exp(-x^2) E(t), with
+ * t = (x - 2) / (x + 2), E of degree 12, 0.5 <= x <= 10.1, 2^-35.7; from 10.06 on the result is 0. */
 static inline float gc_erfc_f32(float argument) {
     const double x = argument, a = fabs(x);
     const double z = a < 1.0 ? a * a : 1.0;
@@ -311,17 +282,46 @@ static inline float gc_erfc_f32(float argument) {
     return (float)(a < 0.5 ? 1.0 - x * p : far);
 }
 
-/* exp(y log|x|), with the signs and exceptions of C's pow */
-static inline float gc_power_f32(float base, float exponent) {
-    const double x = base, y = exponent;
-    const double magnitude = gc_exp_f64(y * gc_log_f64(fabs(x)));
-    const double half = 0.5 * y;
-    const int integral = y == trunc(y);
-    const int odd = integral && half != trunc(half);
-    double result = signbit(base) && odd ? -magnitude : magnitude;
-    result = x < 0.0 && x > -INFINITY && !integral ? NAN : result;
-    const int one = y == 0.0 || x == 1.0 || (x == -1.0 && fabs(y) == INFINITY);
-    return (float)(one ? 1.0 : result);
+/* Powers ------------------------------------------------------------------------------------------------------------- */
+
+/* log2(1 + f) / f in float64: degree 12, -0.293 <= f <= 0.415, 2^-35.8; odd and even powers apart, for shorter chains */
+static inline double gc_log2_quotient_f64(double f) {
+    const double z = f * f;
+    double even = 0x1.3cea2f6e304ccp-4, odd = -0x1.248906aa290e1p-3;
+    even = gc_muladd_f64(even, z, 0x1.287169bc9cf52p-3);
+    odd = gc_muladd_f64(odd, z, -0x1.252f1aa653236p-3);
+    even = gc_muladd_f64(even, z, 0x1.45292c1e063c1p-3);
+    odd = gc_muladd_f64(odd, z, -0x1.714175bb6f451p-3);
+    even = gc_muladd_f64(even, z, 0x1.a63f432c02128p-3);
+    odd = gc_muladd_f64(odd, z, -0x1.ec72b54fa608ep-3);
+    even = gc_muladd_f64(even, z, 0x1.27765200ddf74p-2);
+    odd = gc_muladd_f64(odd, z, -0x1.7154709853ec9p-2);
+    even = gc_muladd_f64(even, z, 0x1.ec709ebb859e5p-2);
+    odd = gc_muladd_f64(odd, z, -0x1.715476565ccd8p-1);
+    even = gc_muladd_f64(even, z, 0x1.71547652a1eb9p+0);
+    return gc_muladd_f64(odd, f, even);
+}
+
+/* 2^(y log2|x|), the product in float64, with the signs and exceptions of C's pow */
+static inline float gc_power_f32(float x, float y) {
+    const float a = fabsf(x), b = fabsf(y);
+    const gc_parts_f32 parts = gc_parts_of_f32(a);
+    const double f = parts.f, k = gc_log_limits_f32(a, (float)parts.k);
+    const float bounded = b > 0x1p40f ? copysignf(0x1p40f, y) : y; /* by then the result is 0, 1 or infinite */
+    const double exponent = bounded * gc_muladd_f64(gc_log2_quotient_f64(f), f, k);
+    const float rounded = (float)exponent;
+    const int32_t shifted = gc_exponent_f32(rounded + GC_EXPONENT_SHIFT);
+    const float n = gc_float_f32((uint32_t)shifted) - GC_EXPONENT_SHIFT;
+    const float scaled = gc_scaled_exp_f32((float)(exponent - n) * 0x1.62e430p-1f, shifted);
+    const float magnitude = rounded < -151.0f ? 0.0f : scaled;
+    /* |y| less the nearest multiple of 2: 0 for even integers, 1 or -1 for odd ones; from 2^24 on, floats are even */
+    const float c = gc_float_f32((uint32_t)gc_smaller_i32((int32_t)gc_bits_f32(b), (int32_t)gc_bits_f32(0x1p24f)));
+    const float rest = fabsf(gc_muladd_f32(gc_muladd_f32(c, 0.5f, 0x1p23f) - 0x1p23f, -2.0f, c));
+    const uint32_t sign = rest == 1.0f ? gc_bits_f32(x) & 0x80000000u : 0;
+    const float with_sign = gc_float_f32(gc_bits_f32(magnitude) | sign);
+    const int undefined = (x < 0.0f) & (a < INFINITY) & (rest != 0.0f) & (rest != 1.0f);
+    const float result = undefined ? NAN : with_sign;
+    return ((y == 0.0f) | (x == 1.0f)) ? 1.0f : result;
 }
 
 #endif
