@@ -64,7 +64,7 @@ class Checker:
         self, function: str, stride: int, reach: int, samples: int, progress: Callable[[float], None] | None = None
     ) -> Accuracy:
         """Run the check; `progress` is told the part that is done."""
-        command = [self.path, "check", function, str(stride), str(reach), str(samples)]
+        command = [str(self.path), "check", function, str(stride), str(reach), str(samples)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             assert process.stdout is not None
@@ -89,7 +89,7 @@ class Checker:
         return tuple(self._output("list").split())
 
     def _output(self, *words: str) -> str:
-        return subprocess.run([self.path, *words], check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run([str(self.path), *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def compiler() -> str | None:
@@ -100,10 +100,10 @@ def compiler() -> str | None:
 
 def build(level: str, folder: Path, *, include: Path = INCLUDE, flags: Sequence[str] = ()) -> Checker:
     """Compile the checks for a level; with OpenMP, for speed, where the compiler has it."""
-    command = [compiler() or "cc", *FLAGS, *LEVELS.get(level, ()), *flags, f"-I{include}", SOURCE]
+    command = [compiler() or "cc", *FLAGS, *LEVELS.get(level, ()), *flags, f"-I{include}", str(SOURCE)]
     path = folder / f"vmath_check_{level}"
     for openmp in (["-fopenmp"], []):
-        made = subprocess.run([*command, *openmp, "-o", path, "-lm"], capture_output=True, text=True)
+        made = subprocess.run([*command, *openmp, "-o", str(path), "-lm"], capture_output=True, text=True)
         if made.returncode == 0:
             return Checker(level, path)
     raise RuntimeError(f"{SOURCE.name} does not compile:\n{made.stderr}")
