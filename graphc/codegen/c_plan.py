@@ -79,7 +79,7 @@ class Plan(Facts):
         return "f" if is_full else "g"
 
     def input_of(self, reduction: int) -> tuple[Step | None, str]:
-        """The loop that writes the argument of a reduction of rows, None for a fetched one, and the kind of its buffer."""
+        """The loop that writes the argument of a reduction of rows, None if it is fetched, and its kind of buffer."""
         (arg,) = self.args(reduction)
         step, kind = self.full_step(arg), self.input_kind(arg, True)
         return (step, kind) if (arg, kind) in self.written.get(step, ()) else (None, "b")

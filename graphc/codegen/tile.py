@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from graphc.codegen.cost import GRAIN, MEMORY_COST, operation_cost, share_of
 from graphc.codegen.tile_nest import Nest, without_empty_reductions
 from graphc.codegen.tile_place import (
     STRIP,
@@ -31,15 +32,7 @@ from graphc.lower.kernel_verify import verify
 
 __all__ = ["TileProgram", "assemble"]
 
-GRAIN = 800_000  # scalar operations of one unit of parallel work: some 40 microseconds
-_DEAR = {
-    **dict.fromkeys(("divide", "sqrt", "floor", "ceil", "round", "trunc", "to_i64", "random"), 4),
-    **dict.fromkeys(names("exp exp2 log tanh sigmoid erf sin cos"), 12),
-    **dict.fromkeys(names("expm1 log2 log10 log1p tan asin acos atan sinh cosh asinh acosh atanh erfc softplus"), 30),
-    **dict.fromkeys(("power", "atan2", "floor_divide", "remainder"), 60),
-    **dict.fromkeys(names("multiply_add multiply_subtract subtract_product multiply_multiply add_add add_multiply"), 2),
-    **dict.fromkeys(("load", "store", "load_over", "bind"), 3),
-}
+_FUSED = frozenset(names("multiply_add multiply_subtract subtract_product multiply_multiply add_add add_multiply"))
 
 
 @dataclass(frozen=True)
@@ -106,8 +99,10 @@ def _cost(selection: Selection) -> int:
 
 
 def _instruction_cost(x: Instruction) -> int:
-    wide = 2 if x.type in ("f64", "i64") and x.op not in ("load", "store", "bind") else 1
-    return _DEAR.get(x.op, 1) * wide
+    wide = 2 if x.type in ("f64", "i64") else 1
+    if x.op in ("load", "store", "load_over", "bind"):
+        return MEMORY_COST
+    return (2 if x.op in _FUSED else operation_cost(x.op)) * wide
 
 
 def _grains(nest: Nest, steps: Steps, block: int, cost: int) -> tuple[Steps, int]:
@@ -116,10 +111,10 @@ def _grains(nest: Nest, steps: Steps, block: int, cost: int) -> tuple[Steps, int
     points = max(1, GRAIN // cost)
     if nest.is_flat:
         total, row, step = (nest.size // block, block, steps[0]) if block else (nest.size, 1, steps[2])
-        share = _share(total, points / row, step)
+        share = share_of(total, points / row, step)
         return (share if block else 1, 1, 1 if block else share), math.ceil(total / share)
     columns = max(1, min(inner, _column_share(nest, cost)))
-    rows = _share(outer, points / (reduce * inner), steps[0]) if columns == inner else 1
+    rows = share_of(outer, points / (reduce * inner), steps[0]) if columns == inner else 1
     return (rows, reduce, columns), math.ceil(outer / rows) * math.ceil(inner / columns)
 
 
@@ -129,11 +124,4 @@ def _column_share(nest: Nest, cost: int) -> int:
     points = max(1, GRAIN // cost)
     if reduce * inner < points * 3 // 2 or inner < 32 * STRIP:
         return inner
-    return _share(inner, points / reduce, 16 * STRIP)
-
-
-def _share(total: int, most: float, unit: int) -> int:
-    """A share of `total` near `most`, the shares nearly equal and a multiple of `unit` where there are several."""
-    shares = max(1, round(total / max(1.0, most)))
-    share = math.ceil(total / shares)
-    return max(1, min(total, math.ceil(share / unit) * unit))
+    return share_of(inner, points / reduce, 16 * STRIP)
