@@ -10,7 +10,15 @@ from collections.abc import Callable
 
 from graphc.assembly import Assembled, assemble_plan
 from graphc.ir.graph import Graph
-from graphc.passes import fill_empty, resolve_marks, share_positions, split_reductions, stabilise, transpose_products
+from graphc.passes import (
+    fill_empty,
+    pool_before_relu,
+    resolve_marks,
+    share_positions,
+    split_reductions,
+    stabilise,
+    transpose_products,
+)
 from graphc.runtime.verify import verify
 from graphc.schedule.fusion import fuse
 from graphc.schedule.results import separate_results
@@ -21,6 +29,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
     fill_empty,  # what has no elements becomes a constant
     stabilise,  # constants folded, algebra that changes no value, stable forms of log(softmax(x)), log(1 + x), ...
+    pool_before_relu,  # relu after pooling, and its gradient before it is spread
     share_positions,  # one search for the maxima of a pooling, not one forward and one backward
     transpose_products,  # transposes go where a matrix product reads them for nothing
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel

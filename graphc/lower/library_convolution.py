@@ -1,28 +1,36 @@
 """Convolutions as library calls: sizes, tiles and scratch. `kernels/cpu/include/graphc/conv.h` documents the kernels.
 
-A tile of the forward product and of the input's gradient is some items (an image's group) or a part of one; a tile
-of the weights' gradient is a block of the weights, summed over all images in order.
+A tile of the forward product or of the input's gradient is some images, rows and planes of the result; one of the
+weights' gradient is a block of the weights, summed over all images in order. How tiles are cut follows from shapes
+alone, by a model of what copying and packing cost beside the products.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphc.ir.types import DType, TensorType
 from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import DEPTH, PANEL_BYTES, SMALL_WORK
 from graphc.lower.operand import OperandView, ceil_div, type_tag
 
 __all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 
-PLANE_BYTES = 1 << 18  # padded planes of a tile should stay in the second cache
-MOST_TAPS = 512  # rows of the patch matrix that the input's gradient makes at a time
-LARGE_WORK = 1 << 24  # operations that make a large tile
-LEAST_TILES = 16  # tiles wanted of a large convolution
+Pair = tuple[int, int]
+
+VECTOR_BYTES = 64  # of the widest vectors
+BLOCK_VECTORS = 3  # GC_CONV_VECTORS
+MOST_TAPS = 9  # GC_CONV_TAPS, at most
+PLACES = 128  # GC_CONV_PLACES
 SLACK = 64  # elements that a vector may run over
+LINE_TAPS, PATCH_TAPS = 320, 144  # taps of a slice: what is read again and again should stay in the first cache
+PLANE_BYTES = 1 << 18  # spaced planes should stay in the second cache
+STRIDED_BYTES = 1 << 20  # results of a strided input gradient that wait in scratch
+# What a tile costs beside its products, in cycles of a core that does 32 products in each: at all, for each element of
+# the spaced planes, for each of the turned gradient, and for each packed weight.
+TILE_COST, SPACE_COST, TURN_COST, PACK_COST = 2000.0, 0.5, 1.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -33,36 +41,22 @@ class _Convolution:
     groups: int
     channels: int
     outputs: int
-    size: tuple[int, int]
-    out_size: tuple[int, int]
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[tuple[int, int], tuple[int, int]]
-    dilation: tuple[int, int]
+    size: Pair
+    out_size: Pair
+    kernel: Pair
+    stride: Pair
+    padding: tuple[Pair, Pair]
+    dilation: Pair
     dtype: DType
-
-    @property
-    def params(self) -> tuple[int, ...]:
-        (top, _), (left, _) = self.padding
-        counts = (self.images, self.groups, self.channels, self.outputs)
-        return (*counts, *self.size, *self.out_size, *self.kernel, *self.stride, top, left, *self.dilation)
-
-    @property
-    def items(self) -> int:
-        return self.images * self.groups
 
     @property
     def window(self) -> int:
         return math.prod(self.kernel)
 
     @property
-    def positions(self) -> int:
-        return math.prod(self.out_size)
-
-    @property
     def work(self) -> int:
-        """Operations of one item."""
-        return 2 * self.positions * self.window * self.channels * self.outputs
+        """Operations in all."""
+        return 2 * self.images * self.groups * math.prod(self.out_size) * self.window * self.channels * self.outputs
 
     @property
     def real(self) -> int:
@@ -70,33 +64,47 @@ class _Convolution:
         return max(self.dtype.itemsize, 4)
 
     @property
-    def panel(self) -> int:
-        """Elements of the widest packed panel, with room to overrun."""
-        return PANEL_BYTES // self.real + SLACK
+    def lanes(self) -> int:
+        return VECTOR_BYTES // self.real
 
     @property
-    def panel_width(self) -> int:
-        return PANEL_BYTES // DEPTH // self.real
+    def is_product(self) -> bool:
+        """Whether each output position reads the input at the same position alone."""
+        plain = self.kernel == (1, 1) and self.stride == (1, 1)
+        return plain and self.padding[0][0] == self.padding[1][0] == 0 and self.size == self.out_size
 
-    def padded(self, rows: int) -> int:
-        """Elements of a padded plane that serves `rows` output rows."""
-        sizes = zip((rows, self.out_size[1]), self.stride, self.kernel, self.dilation, strict=True)
-        extents = ((count - 1) * step + (taps - 1) * spread + 1 for count, step, taps, spread in sizes)
-        return math.prod(max(extent, 0) for extent in extents)
+    @property
+    def reach(self) -> Pair:
+        """Steps of the stride between the first tap and the last, down and across."""
+        down, across = ((self.kernel[a] - 1) * self.dilation[a] // self.stride[a] for a in (0, 1))
+        return down, across
 
-    def wide(self, x: int, w: int, out: int) -> int:
-        """Elements of the float32 copies that a 16-bit convolution makes of so many elements."""
-        return x + w + out if self.dtype.is_low_precision else 0
+    @property
+    def residues(self) -> Pair:
+        """Rows and columns of the input, in steps of the stride."""
+        (top, _), (left, _) = self.padding
+        firsts, lasts = (top, left), (top + self.size[0] - 1, left + self.size[1] - 1)
+        rows, columns = (lasts[a] // self.stride[a] - firsts[a] // self.stride[a] + 1 for a in (0, 1))
+        return rows, columns
 
-    def call(self, name: str, cut: tuple[int, int, int, int], tiles: int, elements: int) -> LibraryCall:
-        params = (*self.params, *(max(extent, 1) for extent in cut))
-        work = self.work * self.items
-        return LibraryCall(f"{name}_{type_tag(self.dtype)}", params, tiles, elements * self.real, work)
+    def read_pitch(self, rows: int) -> int:
+        """Elements of a channel spaced out for `rows` output rows: gc_conv_rows."""
+        steps = (min(self.stride[a], (self.kernel[a] - 1) * self.dilation[a] + 1) for a in (0, 1))
+        return _pitch(math.prod(steps) * (rows + self.reach[0]) * (self.out_size[1] + self.reach[1]))
 
-    def items_of_tile(self, part_work: int) -> int:
-        """Whole items that a tile takes, when one costs `part_work`."""
-        least, most = SMALL_WORK // max(part_work, 1), LARGE_WORK // max(part_work, 1)
-        return max(1, min(self.items, most, max(least, ceil_div(self.items, LEAST_TILES))))
+    def residue_pitch(self, rows: int) -> int:
+        """Elements of an output's gradient for `rows` rows of each residue: gc_conv_residue."""
+        return _pitch((rows + self.reach[0]) * (self.residues[1] + self.reach[1]))
+
+    def call(self, name: str, tiling: tuple[int, ...], tiles: int, scratch: int) -> LibraryCall:
+        (top, _), (left, _) = self.padding
+        counts = (self.images, self.groups, self.channels, self.outputs)
+        sizes = (*self.size, *self.out_size, *self.kernel, *self.stride, top, left, *self.dilation)
+        return LibraryCall(f"{name}_{type_tag(self.dtype)}", (*counts, *sizes, *tiling), tiles, scratch, self.work)
+
+
+def _pitch(size: int) -> int:
+    return (ceil_div(size, 16) | 1) * 16
 
 
 def _convolution(
@@ -109,72 +117,160 @@ def _convolution(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Sweep:
+    """The routine behind the forward product and the input's gradient, gc_sweep: `planes` of the result, each of
+    `rows` by `columns`, are summed over `channels` of the source and `taps` of each."""
+
+    convolution: _Convolution
+    planes: int
+    channels: int
+    rows: int
+    columns: int
+    taps: int
+    backward: bool
+
+    @property
+    def patches(self) -> bool:
+        """Whether lines of positions are gathered: where vectors along a row would leave too many lanes empty."""
+        lanes = self.convolution.lanes
+        waste = ceil_div(self.columns, lanes) * lanes / max(self.columns, 1) - 1
+        return self.convolution.is_product or waste > 4 / max(self.planes, 1) + 0.02
+
+    @property
+    def slice(self) -> int:
+        """Channels that are summed at a time."""
+        return max(1, min(self.channels, (PATCH_TAPS if self.patches else LINE_TAPS) // max(self.taps, 1)))
+
+    def pitch(self, rows: int) -> int:
+        return self.convolution.residue_pitch(rows) if self.backward else self.convolution.read_pitch(rows)
+
+    def cost(self, images: int, groups: int, rows: int, planes: int) -> float:
+        """Cycles of a tile."""
+        depth, lanes = self.channels * self.taps, self.convolution.lanes
+        if self.patches:
+            vectors = ceil_div(rows * self.columns, lanes)
+            gathering = depth * vectors * 1.5 * (1 + lanes / self.columns)
+        else:
+            vectors, gathering = rows * ceil_div(self.columns, lanes), 0.0
+        spacing = 0.0 if self.convolution.is_product else SPACE_COST * self.channels * self.pitch(rows)
+        image = depth * vectors * planes / 2 + gathering + spacing
+        return TILE_COST + groups * (images * image + PACK_COST * depth * planes)
+
+    def tiling(self) -> tuple[int, int, int, int]:
+        """Images, groups, rows and planes of a tile: little work in all, and no long wait for the last tile."""
+        c = self.convolution
+        best, chosen = math.inf, (1, 1, max(self.rows, 1), max(self.planes, 1))
+        rows_of = [self.rows] if c.dtype.is_low_precision else [*_halves(self.rows)]
+        for planes in _halves(self.planes, 16):
+            for rows in rows_of:
+                if rows < self.rows and rows * self.columns < 2 * BLOCK_VECTORS * c.lanes:
+                    continue
+                for images in _halves(c.images):
+                    for groups in _halves(c.groups) if planes == self.planes and rows == self.rows else (1,):
+                        tiles = self.tiles((images, groups, rows, planes))
+                        cost = self.cost(images, groups, rows, planes)
+                        if self.slice * self.pitch(rows) * c.real > PLANE_BYTES:
+                            cost *= 1.25
+                        score = cost * (tiles + 1)
+                        if score < best and self._fits(images, rows, planes):
+                            best, chosen = score, (images, groups, rows, planes)
+        return chosen
+
+    def _fits(self, images: int, rows: int, planes: int) -> bool:
+        return images == 1 or self._waiting(images, rows, planes) <= STRIDED_BYTES
+
+    def _waiting(self, images: int, rows: int, planes: int) -> int:
+        """Bytes of results that wait in scratch to be spread over the input."""
+        if not self.backward or self.convolution.stride == (1, 1):
+            return 0
+        return _round(images * planes * rows * self.columns * self.convolution.real)
+
+    def tiles(self, tiling: tuple[int, int, int, int]) -> int:
+        c = self.convolution
+        whole = (c.images, c.groups, self.rows, self.planes)
+        return math.prod(ceil_div(a, max(b, 1)) for a, b in zip(whole, tiling, strict=True))
+
+    def call(self, name: str) -> LibraryCall:
+        c, tiling = self.convolution, self.tiling()
+        images, groups, rows, planes = (max(1, extent) for extent in tiling)
+        most = self.slice * self.taps
+        elements = planes * most + SLACK + (0 if c.is_product else self.slice * self.pitch(rows) + SLACK)
+        elements += (most * BLOCK_VECTORS + 1) * c.lanes if self.patches else 0
+        scratch = _round(8 * c.window) + _round(8 * most) + elements * c.real + self._waiting(images, rows, planes)
+        scratch += _wide(c, c.channels, c.outputs, c.outputs * c.channels * c.window)
+        cut = (images, groups, rows, *((planes, 1) if self.backward else (1, planes)), self.slice, int(self.patches))
+        return c.call(name, cut, self.tiles(tiling), scratch)
+
+
+def _halves(extent: int, least: int = 1) -> Iterator[int]:
+    """`extent`, its half, and so on, rounded up to multiples of 8 where that is less than the whole."""
+    yield extent
+    while extent > least:
+        half = ceil_div(extent, 2)
+        extent = ceil_div(half, 8) * 8 if half > 8 and least > 1 else half
+        yield extent
+
+
+def _round(size: int) -> int:
+    return ceil_div(size, 64) * 64
+
+
+def _wide(c: _Convolution, channels: int, outputs: int, weights: int) -> int:
+    """Bytes of the float32 copies that a 16-bit convolution makes of an image's planes and of the weights."""
+    sizes = (channels * math.prod(c.size), outputs * math.prod(c.out_size), weights)
+    return sum(_round(4 * size) for size in sizes) if c.dtype.is_low_precision else 0
+
+
 def conv2d(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """x[N, C, H, W], w[O, C/groups, KH, KW] -> out."""
     x, w = operands
     c = _convolution(x.shape, w.shape, result.shape, result.dtype, attrs)
-    rows, items = c.out_size[0], c.items_of_tile(c.work)
-    if not c.dtype.is_low_precision:
-        while items == 1 and rows > 1 and _row_tiles_pay(c, rows):
-            rows = ceil_div(rows, 2)
-    rows, items = max(rows, 1), max(items, 1)
-    tiles = ceil_div(c.items, items) * ceil_div(c.out_size[0], rows)
-    elements = c.panel + c.channels * c.padded(rows) + SLACK
-    elements += c.wide(c.channels * math.prod(c.size), c.outputs * c.channels * c.window, c.outputs * c.positions)
-    return c.call("conv2d", (items, rows, c.channels, c.outputs), tiles, elements)
-
-
-def _row_tiles_pay(c: _Convolution, rows: int) -> bool:
-    """Whether tiles of `rows` output rows should be halved: their planes are too large, or tiles too few."""
-    if rows * c.out_size[1] < 4 * c.panel_width:
-        return False
-    too_large = c.channels * c.padded(rows) * c.real > PLANE_BYTES
-    too_few = c.items * ceil_div(c.out_size[0], rows) < LEAST_TILES and c.work * rows // c.out_size[0] > SMALL_WORK
-    return too_large or too_few
+    return _Sweep(c, c.outputs, c.channels, *c.out_size, c.window, False).call("conv2d")
 
 
 def conv2d_input_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """grad[N, O, OH, OW], w -> the gradient with respect to x."""
     grad, w = operands
     c = _convolution(result.shape, w.shape, grad.shape, result.dtype, attrs)
-    channels = max(1, min(c.channels, MOST_TAPS // c.window))
-    while channels > 8 and channels * c.padded(c.out_size[0]) * c.real > PLANE_BYTES:
-        channels = ceil_div(channels, 2)
-    if c.dtype.is_low_precision:
-        channels = max(c.channels, 1)
-    parts = ceil_div(c.channels, channels)
-    items = c.items_of_tile(c.work // max(parts, 1))
-    taps = channels * c.window
-    elements = c.panel + taps * (min(c.outputs, DEPTH) + c.panel_width) + channels * c.padded(c.out_size[0]) + SLACK
-    elements += c.wide(c.channels * math.prod(c.size), c.outputs * c.channels * c.window, c.outputs * c.positions)
-    return c.call("conv2d_input_grad", (items, 1, channels, c.outputs), ceil_div(c.items, items) * parts, elements)
+    rows, columns = c.residues if result.size else c.size
+    taps = math.prod(ceil_div(c.kernel[a], c.stride[a] // math.gcd(c.stride[a], c.dilation[a])) for a in (0, 1))
+    return _Sweep(c, c.channels, c.outputs, rows, columns, taps, True).call("conv2d_input_grad")
 
 
 def conv2d_weight_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """x, grad[N, O, OH, OW] -> the gradient with respect to w."""
     x, grad = operands
     c = _convolution(x.shape, result.shape, grad.shape, result.dtype, attrs)
-    channels, outputs = _weight_block(c)
+    channels, outputs, rows = _weight_tile(c)
     tiles = c.groups * ceil_div(c.channels, channels) * ceil_div(c.outputs, outputs)
-    taps, depth = channels * c.window, min(c.positions, DEPTH)
-    width = ceil_div(outputs, c.panel_width) * c.panel_width
-    elements = c.panel + channels * c.padded(c.out_size[0]) + taps * (depth + c.panel_width + width) + 2 * SLACK
-    elements += c.wide(channels * math.prod(c.size), 0, outputs * c.positions)
-    return c.call("conv2d_weight_grad", (1, 1, channels, outputs), tiles, elements)
+    slots = ceil_div(channels * c.window, MOST_TAPS) * MOST_TAPS + MOST_TAPS
+    row = ceil_div(outputs, c.lanes) * c.lanes
+    elements = slots * row + PLACES * 2 * c.lanes + channels * c.read_pitch(rows) + SLACK
+    scratch = _round(8 * c.window) + _round(4 * (slots + PLACES)) + elements * c.real + _wide(c, channels, outputs, 0)
+    return c.call("conv2d_weight_grad", (c.images, 1, rows, channels, outputs, 1, 0), tiles, scratch)
 
 
-def _weight_block(c: _Convolution) -> tuple[int, int]:
-    """Channels and outputs of a tile: few enough for the cache, then halved while there is much work for few tiles."""
-    channels, outputs = max(1, min(c.channels, 288 // c.window)), max(1, min(c.outputs, 128))
+def _weight_tile(c: _Convolution) -> tuple[int, int, int]:
+    """Channels and outputs of a tile, and how many output rows it reads at a time."""
+    best, chosen = math.inf, (max(c.channels, 1), max(c.outputs, 1))
+    for channels in _halves(c.channels):
+        for outputs in _halves(c.outputs, 16):
+            tiles = ceil_div(c.channels, max(channels, 1)) * ceil_div(c.outputs, max(outputs, 1))
+            score = _weight_cost(c, channels, outputs) * (c.groups * tiles + 1)
+            if score < best:
+                best, chosen = score, (max(channels, 1), max(outputs, 1))
+    rows = max(c.out_size[0], 1)
+    while rows > 1 and rows * c.out_size[1] > 2 * PLACES and chosen[0] * c.read_pitch(rows) * c.real > PLANE_BYTES:
+        rows = ceil_div(rows, 2)
+    return (*chosen, rows)
 
-    def tiles() -> int:
-        return c.groups * ceil_div(c.channels, channels) * ceil_div(c.outputs, outputs)
 
-    while tiles() < 4 and c.work * c.images // max(tiles(), 1) > LARGE_WORK:
-        if channels * c.window >= outputs and channels * c.window > 64 and channels > 1:
-            channels = ceil_div(channels, 2)
-        elif outputs > 16:
-            outputs = ceil_div(outputs, 2)
-        else:
-            break
-    return channels, outputs
+def _weight_cost(c: _Convolution, channels: int, outputs: int) -> float:
+    """Cycles of a tile: products, turning the gradient, spacing the planes, and sums."""
+    positions, taps = math.prod(c.out_size), channels * c.window
+    strips, vectors = ceil_div(taps, MOST_TAPS), ceil_div(outputs, c.lanes)
+    blocks = ceil_div(positions, PLACES)
+    image = strips * MOST_TAPS * vectors * (positions * (0.65 if vectors % 2 else 0.5) + 2 * blocks)
+    image += TURN_COST * vectors * c.lanes * positions + SPACE_COST * channels * c.read_pitch(c.out_size[0])
+    return TILE_COST + c.images * image + 2 * taps * outputs

@@ -24,7 +24,7 @@ def _windows(name: str, attrs: Mapping[str, Any], dtype: DType, x: tuple[int, ..
     tile_planes = max(1, min(planes, TILE_WORK // max(work, 1)))
     dilation, count_padding = attrs.get("dilation", (1, 1)), int(attrs.get("count_include_pad", True))
     params = (planes, *x[2:], *y[2:], *window, *attrs["stride"], top, left, *dilation, count_padding, tile_planes)
-    elements = 2 * y[3] + (math.prod(x[2:]) if dtype.is_low_precision else 0)
+    elements = 2 * y[3] + (math.prod(x[2:]) + math.prod(y[2:]) if dtype.is_low_precision else 0)
     scratch = elements * max(dtype.itemsize, 4)
     return LibraryCall(f"{name}_{type_tag(dtype)}", params, ceil_div(planes, tile_planes), scratch, work * planes)
 

@@ -8,7 +8,7 @@ subexpressions need no pass (see `rewriting`).
 from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
-from graphc.passes.pooling import share_positions
+from graphc.passes.pooling import pool_before_relu, share_positions
 from graphc.passes.simplify import simplify
 from graphc.passes.split_reductions import split_reductions
 from graphc.passes.stability import stabilise
@@ -17,6 +17,7 @@ from graphc.passes.views import transpose_products
 __all__ = [
     "fill_empty",
     "fold_constants",
+    "pool_before_relu",
     "resolve_marks",
     "share_positions",
     "simplify",

@@ -2,225 +2,366 @@
  *
  * operands  conv2d: x, w, out; conv2d_input_grad: grad, w, out; conv2d_weight_grad: x, grad, out
  * params    the fields of gc_conv
- * tiles     conv2d: (item block) * row blocks + row block; conv2d_input_grad: (item block) * channel blocks + channel
- *           block; conv2d_weight_grad: ((group) * channel blocks + channel block) * output blocks + output block.
- *           An item is an image's group, items are numbered as they lie in memory.
+ * tiles     conv2d and conv2d_input_grad: ((image block * group blocks + group block) * row blocks + row block) * blocks of
+ *           planes + block of planes, where the planes are those of the result; conv2d_weight_grad: (group * channel
+ *           blocks + channel block) * output blocks + output block
  * epilogue  conv2d alone: outer = images * (groups * outputs), inner = output height * output width
  *
- * Sums run over the taps, or for the weights' gradient over images and positions, in a fixed order. 16-bit floats are
- * converted to float32 item by item and results rounded once. Scratch sizes are worked out in library_convolution.py.
+ * The rows that tile_rows counts are those of the result, for conv2d_input_grad in steps of the stride; the weights'
+ * gradient goes by as many output rows at a time. 16-bit floats are converted to float32 item by item and results rounded
+ * once. Scratch sizes are worked out in library_convolution.py.
  */
 #ifndef GRAPHC_CONV_H
 #define GRAPHC_CONV_H
 
+#include <string.h>
+
 #include "elements.h"
-#include "gemm.h"
+#include "launch.h"
+#include "pairs.h"
+
+/* A register block: outputs by vectors of positions; taps by two vectors of outputs. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define GC_CONV_ROWS 8
+#define GC_CONV_TAPS 9
+#else
+#define GC_CONV_ROWS 4
+#define GC_CONV_TAPS 6
+#endif
+#define GC_CONV_VECTORS 3
+#define GC_CONV_PLACES 128 /* positions that the weights' gradient sums at a time */
+
+#define GC_CONV_PASTE_(a, b) a##_##b
+#define GC_CONV_PASTE(a, b) GC_CONV_PASTE_(a, b)
+#define GC_CONV_JOIN(prefix, name, tag) GC_CONV_PASTE(prefix##name, tag)
 
 /* Sizes of a convolution; `channels` and `outputs` are those of one group. */
 typedef struct gc_conv {
     int64_t images, groups, channels, outputs;
     int64_t height, width, out_height, out_width, kernel_height, kernel_width;
     int64_t stride_height, stride_width, top, left, dilation_height, dilation_width;
-    int64_t tile_items, tile_rows, tile_channels, tile_outputs; /* those that the kernel's tiles are cut by */
+    int64_t tile_images, tile_groups, tile_rows, tile_channels, tile_outputs;
+    int64_t slice;   /* channels of the source that are summed before going on to the next tile of the result */
+    int64_t patches; /* whether positions are gathered from several rows, or each vector reads in one row */
 } gc_conv;
 
-/* A run of output positions in one row: where it begins in the padded plane and in a patch row. */
-typedef struct gc_conv_run {
-    int64_t from, to, length;
-} gc_conv_run;
+/* Planes of a source, spaced so that each tap reads lines: zeros around them, and what lies a stride apart side by side, in
+ * planes ("phases") of their own. */
+typedef struct gc_planes {
+    int64_t height, width, top, left; /* of the source, and the zeros before it */
+    int64_t step_height, step_width, phases_height, phases_width;
+    int64_t rows, columns; /* of a phase */
+    int64_t pitch;         /* elements from one channel to the next */
+} gc_planes;
 
-static inline int64_t gc_conv_taps(const gc_conv *g, int64_t channels) {
-    return channels * g->kernel_height * g->kernel_width;
+/* A convolution with unit strides over spaced planes. A tap is read at tap_offset in the planes of its channel, and its
+ * weight at tap_weight in the weights of its channel. */
+typedef struct gc_sweep {
+    gc_planes planes;
+    int64_t channels, outputs, rows, columns, taps;
+    int64_t output_step, channel_step; /* in the weights */
+    int64_t slice, patches, in_place;
+    int32_t *tap_weight, *tap_offset;
+} gc_sweep;
+
+/* Which part of the result a tile is. */
+typedef struct gc_conv_part {
+    int64_t image, images, group, groups, row, rows, plane, planes;
+} gc_conv_part;
+
+static inline int64_t gc_conv_strip(int64_t left) {
+    return left >= GC_CONV_ROWS ? GC_CONV_ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-/* Rows of the padded plane that `rows` output rows read. */
-static inline int64_t gc_conv_padded_rows(const gc_conv *g, int64_t rows) {
-    const int64_t last = (rows - 1) * g->stride_height + (g->kernel_height - 1) * g->dilation_height;
-    return rows > 0 && g->kernel_height > 0 ? last + 1 : 0;
+/* Steps to get to `distance` or beyond. */
+static inline int64_t gc_conv_steps(int64_t distance, int64_t step) { return distance > 0 ? gc_parts(distance, step) : 0; }
+
+/* Memory that will be read soon, to be fetched in equal steps. A prefetch of an address that is not there does nothing. */
+typedef struct gc_ahead {
+    const char *from, *end;
+    int64_t step;
+} gc_ahead;
+
+static inline gc_ahead gc_ahead_of(const void *from, int64_t bytes, int64_t steps) {
+    return (gc_ahead){from, (const char *)from + bytes, gc_parts(bytes, 64 * (steps ? steps : 1)) * 64};
 }
 
-static inline int64_t gc_conv_padded_width(const gc_conv *g) {
-    const int64_t last = (g->out_width - 1) * g->stride_width + (g->kernel_width - 1) * g->dilation_width;
-    return g->out_width > 0 && g->kernel_width > 0 ? last + 1 : 0;
+static inline void gc_fetch_ahead(gc_ahead *ahead) {
+    const char *stop = ahead->end - ahead->from < ahead->step ? ahead->end : ahead->from + ahead->step;
+    const char *from = ahead->from;
+    for (; from < stop; from += 64) __builtin_prefetch(from, 0, 2);
+    ahead->from = stop;
 }
 
-/* Whether the patches are the input itself. */
+static inline int64_t gc_conv_round(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+static inline int64_t gc_conv_even(int64_t elements) { return (elements + 15) / 16 * 16; }
+
+/* An odd number of lines of 64 bytes (for float32), lest channels fall into the same sets of the cache. */
+static inline int64_t gc_conv_pitch(const gc_planes *p) {
+    const int64_t size = p->phases_height * p->phases_width * p->rows * p->columns;
+    return (gc_parts(size, 16) | 1) * 16;
+}
+
+/* Whether each output position reads the input at the same position alone. */
 static inline int gc_conv_is_product(const gc_conv *g) {
     return g->kernel_height == 1 && g->kernel_width == 1 && g->stride_height == 1 && g->stride_width == 1 &&
            g->top == 0 && g->left == 0 && g->out_height == g->height && g->out_width == g->width;
 }
 
-/* Where taps [start, start + count) lie relative to an output position's place in the padded planes. */
-static inline void gc_conv_offsets(const gc_conv *g, int64_t padded_rows, int64_t start, int64_t count, int64_t *offsets) {
-    const int64_t width = gc_conv_padded_width(g), window = g->kernel_height * g->kernel_width;
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t channel = (start + i) / window, tap = (start + i) % window;
-        const int64_t row = tap / g->kernel_width * g->dilation_height, column = tap % g->kernel_width * g->dilation_width;
-        offsets[i] = (channel * padded_rows + row) * width + column;
+static inline gc_conv_part gc_conv_part_of(const gc_conv *g, int64_t rows, int64_t planes, int64_t tile_planes, int64_t tile) {
+    const int64_t plane_blocks = gc_parts(planes, tile_planes), row_blocks = gc_parts(rows, g->tile_rows);
+    const int64_t group_blocks = gc_parts(g->groups, g->tile_groups);
+    gc_conv_part p;
+    p.plane = tile % plane_blocks * tile_planes;
+    p.planes = gc_smaller(tile_planes, planes - p.plane);
+    p.row = tile / plane_blocks % row_blocks * g->tile_rows;
+    p.rows = gc_smaller(g->tile_rows, rows - p.row);
+    p.group = tile / plane_blocks / row_blocks % group_blocks * g->tile_groups;
+    p.groups = gc_smaller(g->tile_groups, g->groups - p.group);
+    p.image = tile / plane_blocks / row_blocks / group_blocks * g->tile_images;
+    p.images = gc_smaller(g->tile_images, g->images - p.image);
+    return p;
+}
+
+/* `rows` output rows from `first` on: what they read, and at which offsets. */
+static inline void gc_conv_rows(const gc_conv *g, gc_sweep *s, int64_t first, int64_t rows) {
+    gc_planes *p = &s->planes;
+    const int64_t down = (g->kernel_height - 1) * g->dilation_height, across = (g->kernel_width - 1) * g->dilation_width;
+    p->height = g->height, p->width = g->width;
+    p->step_height = g->stride_height, p->step_width = g->stride_width;
+    p->top = g->top - first * g->stride_height, p->left = g->left;
+    p->phases_height = gc_smaller(g->stride_height, down + 1), p->phases_width = gc_smaller(g->stride_width, across + 1);
+    p->rows = rows + down / g->stride_height, p->columns = g->out_width + across / g->stride_width;
+    s->rows = rows, s->columns = g->out_width;
+    s->taps = g->kernel_height * g->kernel_width;
+    p->pitch = s->in_place ? g->height * g->width : gc_conv_pitch(p);
+    for (int64_t t = 0; t < s->taps; t++) {
+        const int64_t y = t / g->kernel_width * g->dilation_height, x = t % g->kernel_width * g->dilation_width;
+        const int64_t phase = y % g->stride_height * p->phases_width + x % g->stride_width;
+        s->tap_weight[t] = (int32_t)t;
+        s->tap_offset[t] = (int32_t)((phase * p->rows + y / g->stride_height) * p->columns + x / g->stride_width);
     }
 }
 
-/* Output positions [start, start + count) as runs; returns how many. */
-static inline int64_t gc_conv_runs(const gc_conv *g, int64_t start, int64_t count, gc_conv_run *run) {
-    const int64_t width = gc_conv_padded_width(g);
-    int64_t runs = 0, row = start / g->out_width, column = start % g->out_width;
-    for (int64_t done = 0; done < count; row++, column = 0) {
-        const int64_t length = gc_smaller(g->out_width - column, count - done);
-        run[runs++] = (gc_conv_run){row * g->stride_height * width + column * g->stride_width, done, length};
-        done += length;
+/* The input's gradient at rows stride * t + row, t from `first` on, and likewise along columns: which taps reach them, and
+ * where in the planes of the output's gradient. Row y of the input is row y + top of the padded one. */
+static inline void gc_conv_residue(const gc_conv *g, gc_sweep *s, int64_t first, int64_t rows, int64_t row, int64_t column) {
+    gc_planes *p = &s->planes;
+    const int64_t down = (g->kernel_height - 1) * g->dilation_height / g->stride_height;
+    const int64_t across = (g->kernel_width - 1) * g->dilation_width / g->stride_width, start = g->left / g->stride_width;
+    p->height = g->out_height, p->width = g->out_width;
+    p->step_height = p->step_width = p->phases_height = p->phases_width = 1;
+    p->top = down - first, p->left = across - start;
+    s->rows = rows, s->columns = (g->left + g->width - 1) / g->stride_width - start + 1;
+    p->rows = rows + down, p->columns = s->columns + across;
+    p->pitch = s->in_place ? g->out_height * g->out_width : gc_conv_pitch(p);
+    s->taps = 0;
+    for (int64_t t = 0; t < g->kernel_height * g->kernel_width; t++) {
+        const int64_t y = t / g->kernel_width * g->dilation_height, x = t % g->kernel_width * g->dilation_width;
+        if (y % g->stride_height != row || x % g->stride_width != column) continue;
+        s->tap_weight[s->taps] = (int32_t)t;
+        s->tap_offset[s->taps++] = (int32_t)((down - y / g->stride_height) * p->columns + across - x / g->stride_width);
     }
-    return runs;
+}
+
+/* How many steps of the stride the rows of the input are. */
+static inline int64_t gc_conv_residue_rows(const gc_conv *g) {
+    return (g->top + g->height - 1) / g->stride_height - g->top / g->stride_height + 1;
+}
+
+/* The launch's epilogue on one image of a tile. Scratch is the epilogue's then. */
+static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part, int64_t image) {
+    const gc_conv *g = (const gc_conv *)call->params;
+    if (!call->program) return;
+    const int64_t plane = ((part->image + image) * g->groups + part->group) * g->outputs + part->plane;
+    gc_tile_run(call, plane, plane + part->planes, part->row * g->out_width, (part->row + part->rows) * g->out_width);
 }
 
 #define GC_TAG f32
 #define GC_REAL float
 #define GC_VECTOR gc_f32v
+#define GC_MASK gc_i32v
 #define GC_LANES GC_F32_LANES
 #include "conv_real.h"
 #undef GC_TAG
 #undef GC_REAL
 #undef GC_VECTOR
+#undef GC_MASK
 #undef GC_LANES
 
 #define GC_TAG f64
 #define GC_REAL double
 #define GC_VECTOR gc_f64v
+#define GC_MASK gc_i64v
 #define GC_LANES GC_F64_LANES
 #include "conv_real.h"
 #undef GC_TAG
 #undef GC_REAL
 #undef GC_VECTOR
+#undef GC_MASK
 #undef GC_LANES
 
-/* The weights' gradient from its transposed sums. */
-#define GC_CONV_TRANSPOSE_SUMS(out, STORE)                                                      \
-    for (int64_t o = 0; o < outputs; o++)                                                       \
-        for (int64_t t = 0; t < gc_conv_taps(g, channels); t++)                                 \
-            (out)[o * gc_conv_taps(g, g->channels) + t] = STORE(sums[t * row + o]);
+/* A sweep whose lists of taps lie at the front of the scratch, and what of the scratch is left. */
+#define GC_CONV_SWEEP(CHANNELS, OUTPUTS, OUTPUT_STEP, CHANNEL_STEP)                                                    \
+    const int64_t window = g->kernel_height * g->kernel_width, taps = g->channels * window;                            \
+    const int64_t plane = g->height * g->width, out_plane = g->out_height * g->out_width;                              \
+    gc_sweep s;                                                                                                        \
+    s.tap_weight = (int32_t *)(void *)call->scratch, s.tap_offset = s.tap_weight + window;                             \
+    s.channels = CHANNELS, s.outputs = OUTPUTS, s.output_step = OUTPUT_STEP, s.channel_step = CHANNEL_STEP;            \
+    s.taps = window, s.slice = g->slice, s.patches = g->patches, s.in_place = gc_conv_is_product(g);                   \
+    char *scratch = call->scratch + gc_conv_round(2 * window * 4);
 
-/* What the three kernels have in common with their 16-bit versions: how a tile is found. */
-#define GC_CONV_ITEM_TILE(PARTS)                                                                \
-    const gc_conv *g = (const gc_conv *)call->params;                                           \
-    const int64_t parts = PARTS, part = tile % parts, start = tile / parts * g->tile_items;     \
-    const int64_t end = gc_smaller(start + g->tile_items, g->images * g->groups);                 \
-    const int64_t plane = g->height * g->width, out_plane = g->out_height * g->out_width;       \
-    const int64_t taps = gc_conv_taps(g, g->channels);
+/* Sizes of an item, an image's group, and where the groups of a tile end. */
+#define GC_CONV_SIZES                                                                                                  \
+    const int64_t plane = g->height * g->width, out_plane = g->out_height * g->out_width, end = part.group + part.groups; \
+    const int64_t x_size = g->channels * plane, out_size = g->outputs * out_plane;                                     \
+    const int64_t w_size = g->outputs * g->channels * g->kernel_height * g->kernel_width;                              \
+    (void)plane, (void)out_plane;
 
-#define GC_CONV_WEIGHT_TILE()                                                                   \
-    const gc_conv *g = (const gc_conv *)call->params;                                           \
-    const int64_t output_parts = gc_parts(g->outputs, g->tile_outputs);                         \
-    const int64_t channel_parts = gc_parts(g->channels, g->tile_channels);                      \
-    const int64_t output = tile % output_parts * g->tile_outputs;                               \
-    const int64_t channel = tile / output_parts % channel_parts * g->tile_channels;             \
-    const int64_t group = tile / output_parts / channel_parts;                                  \
-    const int64_t outputs = gc_smaller(g->outputs - output, g->tile_outputs);                     \
-    const int64_t channels = gc_smaller(g->channels - channel, g->tile_channels);                 \
-    const int64_t plane = g->height * g->width, out_plane = g->out_height * g->out_width;       \
-    const int64_t first_tap = gc_conv_taps(g, channel);                                         \
-    const int64_t weight = (group * g->outputs + output) * gc_conv_taps(g, g->channels) + first_tap;
-
-static inline void gc_conv_epilogue(const gc_call *call, const gc_conv *g, int64_t item, int64_t first, int64_t rows) {
-    if (!call->program) return;
-    gc_tile_run(call, item * g->outputs, (item + 1) * g->outputs, first * g->out_width, (first + rows) * g->out_width);
-}
-
-#define GC_CONV_REAL(TAG, REAL, LANES)                                                                             \
-    static void gc_conv2d_##TAG(const gc_call *call, int64_t tile) {                                               \
-        GC_CONV_ITEM_TILE(gc_parts(g->out_height, g->tile_rows))                                                   \
-        const REAL *x = gc_operand(call, 0), *w = gc_operand(call, 1);                                             \
-        REAL *out = gc_operand(call, 2);                                                                           \
-        const int64_t first = part * g->tile_rows, rows = gc_smaller(g->tile_rows, g->out_height - first);           \
-        for (int64_t item = start; item < end; item++) {                                                           \
-            gc_conv_forward_##TAG(g, first, rows, x + item * g->channels * plane,                                  \
-                                  w + item % g->groups * g->outputs * taps, out + item * g->outputs * out_plane,   \
-                                  call->scratch);                                                                  \
-            gc_conv_epilogue(call, g, item, first, rows);                                                          \
-        }                                                                                                          \
-    }                                                                                                              \
-    static void gc_conv2d_input_grad_##TAG(const gc_call *call, int64_t tile) {                                    \
-        GC_CONV_ITEM_TILE(gc_parts(g->channels, g->tile_channels))                                                 \
-        const REAL *grad = gc_operand(call, 0), *w = gc_operand(call, 1);                                          \
-        REAL *out = gc_operand(call, 2);                                                                           \
-        const int64_t channel = part * g->tile_channels, channels = gc_smaller(g->tile_channels, g->channels - channel); \
-        for (int64_t item = start; item < end; item++)                                                             \
-            gc_conv_input_grad_##TAG(g, channels, grad + item * g->outputs * out_plane,                            \
-                                     w + item % g->groups * g->outputs * taps + gc_conv_taps(g, channel),          \
-                                     out + (item * g->channels + channel) * plane, call->scratch);                 \
-    }                                                                                                              \
-    static void gc_conv2d_weight_grad_##TAG(const gc_call *call, int64_t tile) {                                   \
-        GC_CONV_WEIGHT_TILE()                                                                                      \
-        const REAL *x = gc_operand(call, 0), *grad = gc_operand(call, 1);                                          \
-        REAL *out = (REAL *)gc_operand(call, 2) + weight, *sums = (REAL *)call->scratch;                           \
-        const int64_t row = gc_parts(outputs, 2 * LANES) * 2 * LANES, size = gc_conv_taps(g, channels) * row;      \
-        for (int64_t i = 0; i < size; i++) sums[i] = 0;                                                            \
-        for (int64_t item = group; item < g->images * g->groups; item += g->groups)                                \
-            gc_conv_weight_grad_##TAG(g, channels, outputs, x + (item * g->channels + channel) * plane,            \
-                                      grad + (item * g->outputs + output) * out_plane, sums, row,                  \
-                                      (char *)(sums + size));                                                      \
-        GC_CONV_TRANSPOSE_SUMS(out, GC_AS_IS)                                                                       \
+#define GC_CONV_REAL(TAG, REAL)                                                                                        \
+    /* One group of a tile of conv2d: images x_step elements apart in x, out_step in out. */                           \
+    GC_ALWAYS_INLINE void gc_conv_forward_##TAG(const gc_call *call, gc_conv_part part, int64_t images, const REAL *x, \
+                                                int64_t x_step, const REAL *w, REAL *out, int64_t out_step) {          \
+        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+        GC_CONV_SWEEP(g->channels, part.planes, taps, window)                                                          \
+        gc_conv_rows(g, &s, part.row, part.rows);                                                                      \
+        gc_conv_run_##TAG(&s, images, x + (s.in_place ? part.row * g->width : 0), x_step, w + part.plane * taps,       \
+                          out + part.plane * out_plane + part.row * g->out_width, out_step, out_plane, scratch);       \
+        (void)plane;                                                                                                   \
+    }                                                                                                                  \
+    GC_KERNEL gc_conv2d_##TAG(const gc_call *call, int64_t tile) {                                                     \
+        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+        gc_conv_part part = gc_conv_part_of(g, g->out_height, g->outputs, g->tile_outputs, tile);                      \
+        GC_CONV_SIZES                                                                                                  \
+        for (; part.group < end; part.group++) {                                                                       \
+            const int64_t item = part.image * g->groups + part.group;                                                  \
+            gc_conv_forward_##TAG(call, part, part.images, (const REAL *)gc_operand(call, 0) + item * x_size,          \
+                                  g->groups * x_size, (const REAL *)gc_operand(call, 1) + part.group * w_size,         \
+                                  (REAL *)gc_operand(call, 2) + item * out_size, g->groups * out_size);                \
+            for (int64_t image = 0; image < part.images; image++) gc_conv_finish(call, &part, image);                  \
+        }                                                                                                              \
+    }                                                                                                                  \
+    /* One group of a tile of conv2d_input_grad. Gradients of strided convolutions are found residue by residue. */    \
+    GC_ALWAYS_INLINE void gc_conv_backward_##TAG(const gc_call *call, gc_conv_part part, int64_t images,               \
+                                                 const REAL *grad, int64_t grad_step, const REAL *w, REAL *out,        \
+                                                 int64_t out_step) {                                                   \
+        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+        GC_CONV_SWEEP(g->outputs, part.planes, window, taps)                                                           \
+        const int64_t first = g->top / g->stride_height + part.row;                                                    \
+        w += part.plane * window, out += part.plane * plane;                                                           \
+        if (g->stride_height == 1 && g->stride_width == 1) {                                                           \
+            gc_conv_residue(g, &s, first, part.rows, 0, 0);                                                            \
+            gc_conv_run_##TAG(&s, images, grad + (s.in_place ? part.row * g->width : 0), grad_step, w,                 \
+                              out + part.row * g->width, out_step, plane, scratch);                       \
+            return;                                                                                                    \
+        }                                                                                                              \
+        for (int64_t row = 0; row < g->stride_height; row++)                                                           \
+            for (int64_t column = 0; column < g->stride_width; column++) {                                             \
+                gc_conv_residue(g, &s, first, part.rows, row, column);                                                 \
+                const int64_t size = s.rows * s.columns;                                                               \
+                REAL *found = (REAL *)(void *)scratch;                                                                 \
+                gc_conv_run_##TAG(&s, images, grad, grad_step, w, found, part.planes * size, size,                     \
+                                  scratch + gc_conv_round(images * part.planes * size * (int64_t)sizeof(REAL))); \
+                for (int64_t image = 0; image < images; image++)                                                       \
+                    gc_conv_spread_##TAG(g, &s, part.planes, first, row, column,                                       \
+                                         found + image * part.planes * size, out + image * out_step);                  \
+            }                                                                                                          \
+        (void)out_plane;                                                                                               \
+    }                                                                                                                  \
+    GC_KERNEL gc_conv2d_input_grad_##TAG(const gc_call *call, int64_t tile) {                                          \
+        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+        gc_conv_part part = gc_conv_part_of(g, gc_conv_residue_rows(g), g->channels, g->tile_channels, tile);          \
+        GC_CONV_SIZES                                                                                                  \
+        for (; part.group < end; part.group++) {                                                                       \
+            const int64_t item = part.image * g->groups + part.group;                                                  \
+            gc_conv_backward_##TAG(call, part, part.images, (const REAL *)gc_operand(call, 0) + item * out_size,       \
+                                   g->groups * out_size, (const REAL *)gc_operand(call, 1) + part.group * w_size,      \
+                                   (REAL *)gc_operand(call, 2) + item * x_size, g->groups * x_size);                   \
+        }                                                                                                              \
     }
 
-GC_CONV_REAL(f32, float, GC_F32_LANES)
-GC_CONV_REAL(f64, double, GC_F64_LANES)
+
+GC_CONV_REAL(f32, float)
+GC_CONV_REAL(f64, double)
 #undef GC_CONV_REAL
 
-#define GC_CONV_HALF(TAG)                                                                                          \
-    static inline float *gc_widen_##TAG(const uint16_t *from, int64_t count, float *to) {                          \
-        for (int64_t i = 0; i < count; i++) to[i] = gc_from_##TAG(from[i]);                                        \
-        return to + count;                                                                                         \
-    }                                                                                                              \
-    static inline void gc_narrow_##TAG(const float *from, int64_t count, uint16_t *to) {                           \
-        for (int64_t i = 0; i < count; i++) to[i] = gc_to_##TAG(from[i]);                                          \
-    }                                                                                                              \
-    static void gc_conv2d_##TAG(const gc_call *call, int64_t tile) {                                               \
-        GC_CONV_ITEM_TILE(1)                                                                                       \
-        const uint16_t *x = gc_operand(call, 0), *w = gc_operand(call, 1);                                         \
-        uint16_t *out = gc_operand(call, 2);                                                                       \
-        const int64_t w_size = g->outputs * taps, x_size = g->channels * plane, out_size = g->outputs * out_plane; \
-        for (int64_t item = start + part; item < end; item++) {                                                    \
-            float *wide_x = (float *)call->scratch;                                                                \
-            float *wide_w = gc_widen_##TAG(x + item * x_size, x_size, wide_x);                                     \
-            float *wide_out = gc_widen_##TAG(w + item % g->groups * w_size, w_size, wide_w);                       \
-            gc_conv_forward_f32(g, 0, g->out_height, wide_x, wide_w, wide_out, (char *)(wide_out + out_size));     \
-            gc_narrow_##TAG(wide_out, out_size, out + item * out_size);                                            \
-            gc_conv_epilogue(call, g, item, 0, g->out_height);                                                     \
-        }                                                                                                          \
-    }                                                                                                              \
-    static void gc_conv2d_input_grad_##TAG(const gc_call *call, int64_t tile) {                                    \
-        GC_CONV_ITEM_TILE(1)                                                                                       \
-        const uint16_t *grad = gc_operand(call, 0), *w = gc_operand(call, 1);                                      \
-        uint16_t *out = gc_operand(call, 2);                                                                       \
-        const int64_t w_size = g->outputs * taps, x_size = g->channels * plane, out_size = g->outputs * out_plane; \
-        for (int64_t item = start + part; item < end; item++) {                                                    \
-            float *wide_grad = (float *)call->scratch;                                                             \
-            float *wide_w = gc_widen_##TAG(grad + item * out_size, out_size, wide_grad);                           \
-            float *wide_x = gc_widen_##TAG(w + item % g->groups * w_size, w_size, wide_w);                         \
-            gc_conv_input_grad_f32(g, g->channels, wide_grad, wide_w, wide_x, (char *)(wide_x + x_size));          \
-            gc_narrow_##TAG(wide_x, x_size, out + item * x_size);                                                  \
-        }                                                                                                          \
-    }                                                                                                              \
-    static void gc_conv2d_weight_grad_##TAG(const gc_call *call, int64_t tile) {                                   \
-        GC_CONV_WEIGHT_TILE()                                                                                      \
-        const uint16_t *x = gc_operand(call, 0), *grad = gc_operand(call, 1);                                      \
-        uint16_t *out = (uint16_t *)gc_operand(call, 2) + weight;                                                  \
-        const int64_t row = gc_parts(outputs, 2 * GC_F32_LANES) * 2 * GC_F32_LANES;                                \
-        const int64_t size = gc_conv_taps(g, channels) * row;                                                      \
-        float *sums = (float *)call->scratch;                                                                      \
-        for (int64_t i = 0; i < size; i++) sums[i] = 0;                                                            \
-        for (int64_t item = group; item < g->images * g->groups; item += g->groups) {                              \
-            const uint16_t *item_x = x + (item * g->channels + channel) * plane;                                   \
-            const uint16_t *item_grad = grad + (item * g->outputs + output) * out_plane;                           \
-            float *wide_grad = gc_widen_##TAG(item_x, channels * plane, sums + size);                              \
-            float *rest = gc_widen_##TAG(item_grad, outputs * out_plane, wide_grad);                               \
-            gc_conv_weight_grad_f32(g, channels, outputs, sums + size, wide_grad, sums, row, (char *)rest);        \
-        }                                                                                                          \
-        GC_CONV_TRANSPOSE_SUMS(out, gc_to_##TAG)                                                                   \
+/* 16-bit floats: an image's group at a time in float32. */
+#define GC_CONV_HALF(TAG)                                                                                              \
+    GC_FUNCTION float *gc_conv_widen_##TAG(const uint16_t *from, int64_t count, float *to) {                           \
+        for (int64_t i = 0; i < count; i++) to[i] = gc_from_##TAG(from[i]);                                            \
+        return to + gc_conv_even(count);                                                                               \
+    }                                                                                                                  \
+    GC_FUNCTION void gc_conv_narrow_##TAG(const float *from, int64_t count, uint16_t *to) {                            \
+        for (int64_t i = 0; i < count; i++) to[i] = gc_to_##TAG(from[i]);                                              \
+    }                                                                                                                  \
+    GC_KERNEL gc_conv2d_##TAG(const gc_call *call, int64_t tile) {                                                     \
+        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+        gc_conv_part part = gc_conv_part_of(g, g->out_height, g->outputs, g->tile_outputs, tile);                      \
+        GC_CONV_SIZES                                                                                                  \
+        for (; part.group < end; part.group++)                                                                         \
+            for (int64_t image = 0; image < part.images; image++) {                                                    \
+                const int64_t item = (part.image + image) * g->groups + part.group;                                    \
+                gc_call rest = *call;                                                                                  \
+                float *x = (float *)(void *)call->scratch;                                                             \
+                float *w = gc_conv_widen_##TAG((const uint16_t *)gc_operand(call, 0) + item * x_size, x_size, x);      \
+                float *out = gc_conv_widen_##TAG((const uint16_t *)gc_operand(call, 1) + part.group * w_size, w_size, w); \
+                rest.scratch = (char *)(out + gc_conv_even(out_size));                                                 \
+                gc_conv_forward_f32(&rest, part, 1, x, 0, w, out, 0);                                               \
+                const int64_t from = part.plane * out_plane;                                                           \
+                gc_conv_narrow_##TAG(out + from, part.planes * out_plane,                                              \
+                                     (uint16_t *)gc_operand(call, 2) + item * out_size + from);                        \
+                gc_conv_finish(call, &part, image);                                                                    \
+            }                                                                                                          \
+    }                                                                                                                  \
+    GC_KERNEL gc_conv2d_input_grad_##TAG(const gc_call *call, int64_t tile) {                                          \
+        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+        gc_conv_part part = gc_conv_part_of(g, gc_conv_residue_rows(g), g->channels, g->tile_channels, tile);          \
+        GC_CONV_SIZES                                                                                                  \
+        for (; part.group < end; part.group++)                                                                         \
+            for (int64_t image = 0; image < part.images; image++) {                                                    \
+                const int64_t item = (part.image + image) * g->groups + part.group;                                    \
+                gc_call rest = *call;                                                                                  \
+                float *grad = (float *)(void *)call->scratch;                                                          \
+                float *w = gc_conv_widen_##TAG((const uint16_t *)gc_operand(call, 0) + item * out_size, out_size, grad); \
+                float *x = gc_conv_widen_##TAG((const uint16_t *)gc_operand(call, 1) + part.group * w_size, w_size, w); \
+                rest.scratch = (char *)(x + gc_conv_even(x_size));                                                     \
+                gc_conv_backward_f32(&rest, part, 1, grad, 0, w, x, 0);                                                \
+                const int64_t from = part.plane * plane;                                                               \
+                gc_conv_narrow_##TAG(x + from, part.planes * plane,                                                    \
+                                     (uint16_t *)gc_operand(call, 2) + item * x_size + from);                          \
+            }                                                                                                          \
     }
 
 GC_CONV_HALF(bf16)
 GC_CONV_HALF(f16)
 #undef GC_CONV_HALF
-#undef GC_CONV_ITEM_TILE
-#undef GC_CONV_WEIGHT_TILE
-#undef GC_CONV_TRANSPOSE_SUMS
+
+#define GC_CONV_WEIGHTS(TAG, TYPE, REAL, WIDEN, STORE)                                                                 \
+    GC_KERNEL gc_conv2d_weight_grad_##TAG(const gc_call *call, int64_t tile) {                                         \
+        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+        const int64_t output_blocks = gc_parts(g->outputs, g->tile_outputs);                                           \
+        const int64_t channel_blocks = gc_parts(g->channels, g->tile_channels);                                        \
+        const int64_t output = tile % output_blocks * g->tile_outputs;                                                 \
+        const int64_t channel = tile / output_blocks % channel_blocks * g->tile_channels;                              \
+        const int64_t group = tile / output_blocks / channel_blocks, size = (int64_t)sizeof(TYPE);                     \
+        GC_CONV_SWEEP(gc_smaller(g->tile_channels, g->channels - channel),                                             \
+                      gc_smaller(g->tile_outputs, g->outputs - output), taps, window)                                  \
+        s.in_place = 0;                                                                                                \
+        const gc_conv_sums_##REAL found = gc_conv_weights_##REAL(                                                      \
+            g, &s, (const TYPE *)gc_operand(call, 0) + (group * g->channels + channel) * plane,                        \
+            g->groups * g->channels * plane * size,                                                                    \
+            (const TYPE *)gc_operand(call, 1) + (group * g->outputs + output) * out_plane,                             \
+            g->groups * g->outputs * out_plane * size, scratch, WIDEN);                                                \
+        TYPE *out = (TYPE *)gc_operand(call, 2) + (group * g->outputs + output) * taps + channel * window;             \
+        for (int64_t o = 0; o < s.outputs; o++, out += taps)                                                           \
+            for (int64_t t = 0; t < s.channels * window; t++) out[t] = STORE(found.sums[t * found.row + o]);           \
+    }
+
+GC_CONV_WEIGHTS(f32, float, f32, NULL, GC_AS_IS)
+GC_CONV_WEIGHTS(f64, double, f64, NULL, GC_AS_IS)
+GC_CONV_WEIGHTS(bf16, uint16_t, f32, gc_conv_widen_bf16, gc_to_bf16)
+GC_CONV_WEIGHTS(f16, uint16_t, f32, gc_conv_widen_f16, gc_to_f16)
+#undef GC_CONV_WEIGHTS
+#undef GC_CONV_SWEEP
+#undef GC_CONV_SIZES
 #endif

@@ -1,182 +1,414 @@
-/* Convolution of one image and one group, once for each real type, as products of matrices that are never whole.
+/* Convolution once for each real type: register blocks of outputs by positions, and of taps by outputs.
  *
- * Rows of the patch matrix are taps (channel, kernel row, kernel column), its columns are output positions. Planes are
- * copied into zero-padded ones first, so that no inner loop asks about borders.
+ * The includer defines GC_TAG (f32 or f64), GC_REAL, GC_VECTOR, GC_MASK and GC_LANES, and undefines them. Sources are copied into
+ * spaced planes first (gc_planes), in which a tap of all windows in a row is one contiguous line whatever the stride. So
+ * the forward product and the input's gradient are one routine, conv_run: for each tap, a weight times a line. Sums run in
+ * the order of the taps within a slice of channels, and slices are added in order.
  */
+#define GC_R(name) GC_CONV_JOIN(gc_, name, GC_TAG)
+#define GC_CONV_LINE (GC_CONV_VECTORS * GC_LANES)
 
-/* Input rows [first, first + rows) of the padded plane, for `channels` planes, followed by room for a vector to overrun. */
-GC_FUNCTION void GC_(pad_planes)(const gc_conv *g, int64_t channels, int64_t first, int64_t rows, const GC_REAL *x,
-                                 GC_REAL *padded) {
-    const int64_t width = gc_conv_padded_width(g);
-    const int64_t left = g->left < width ? g->left : width;
-    const int64_t inside = g->width < width - left ? g->width : width - left;
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t row = first; row < first + rows; row++, padded += width) {
-            const int64_t from = row - g->top, kept = 0 <= from && from < g->height ? inside : 0;
-            const GC_REAL *line = x + (c * g->height + (kept ? from : 0)) * g->width;
-            for (int64_t i = 0; i < left; i++) padded[i] = 0;
-            for (int64_t i = 0; i < kept; i++) padded[left + i] = line[i];
-            for (int64_t i = left + kept; i < width; i++) padded[i] = 0;
-        }
+/* to[i] = from[i * step] for i < count. Where `free`, any number of elements up to a vector may be read behind the last one
+ * and any value may be written there. */
+GC_ALWAYS_INLINE void GC_R(conv_copy)(int64_t count, int64_t step, const GC_REAL *from, int free, GC_REAL *to) {
+    int64_t i = 0;
+    if (step == 1)
+        for (; i + (free ? 1 : GC_LANES) <= count; i += GC_LANES) GC_R(store)(to + i, GC_R(load)(from + i));
+    if (step == 2)
+        for (; i + (free ? 1 : GC_LANES + 1) <= count; i += GC_LANES)
+            GC_R(store)(to + i, GC_R(even)(GC_R(load)(from + 2 * i), GC_R(load)(from + 2 * i + GC_LANES)));
+    for (; i < count; i++) to[i] = from[i * step];
 }
 
-/* The inside of padded planes. */
-GC_FUNCTION void GC_(unpad_planes)(const gc_conv *g, int64_t channels, const GC_REAL *padded, GC_REAL *x) {
-    const int64_t height = gc_conv_padded_rows(g, g->out_height), width = gc_conv_padded_width(g);
-    int64_t inside = width - g->left < g->width ? width - g->left : g->width;
-    if (inside < 0) inside = 0;
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t row = 0; row < g->height; row++, x += g->width) {
-            const int64_t kept = row + g->top < height ? inside : 0;
-            const GC_REAL *line = padded + (c * height + (kept ? row + g->top : 0)) * width + g->left;
-            for (int64_t i = 0; i < kept; i++) x[i] = line[i];
-            for (int64_t i = kept; i < g->width; i++) x[i] = 0;
-        }
+/* Zeros, and up to a vector more of them. A few are the common case, for which a loop would become a call of memset. */
+GC_ALWAYS_INLINE void GC_R(conv_clear)(int64_t count, GC_REAL *to) {
+    if (count > 0) GC_R(store)(to, (GC_VECTOR){0});
+    for (int64_t i = GC_LANES; i < count; i += GC_LANES) GC_R(store)(to + i, (GC_VECTOR){0});
 }
 
-/* patches[i * step + j] = padded[offsets[i] + place of position j]. Rows are written in order, each up to a vector too long. */
-GC_FUNCTION void GC_(copy_patches)(const gc_conv *g, int64_t taps, const int64_t *offsets, int64_t runs,
-                                   const gc_conv_run *run, const GC_REAL *padded, GC_REAL *patches, int64_t step) {
-    for (int64_t i = 0; i < taps; i++, patches += step)
-        for (int64_t r = 0; r < runs; r++) {
-            const GC_REAL *from = padded + offsets[i] + run[r].from;
-            GC_REAL *to = patches + run[r].to;
-            if (g->stride_width == 1)
-                for (int64_t j = 0; j < run[r].length; j += GC_LANES) GC_(store)(to + j, GC_(load)(from + j));
-            else if (g->stride_width == 2)
-                for (int64_t j = 0; j < run[r].length; j++) to[j] = from[2 * j];
+/* Rows of one phase of a plane. `free` elements behind x's plane may be read. */
+GC_ALWAYS_INLINE void GC_R(conv_space_rows)(const gc_planes *g, int64_t step, int64_t down, int64_t across, const GC_REAL *x,
+                                            int64_t free, GC_REAL *to) {
+    const int64_t start = gc_conv_steps(g->left - across, step), stop = gc_conv_steps(g->left - across + g->width, step);
+    const int64_t from = gc_smaller(start, g->columns), end = gc_larger(from, gc_smaller(stop, g->columns));
+    const int64_t beyond = 2 * step * GC_LANES; /* what a vector may read behind the row */
+    for (int64_t row = 0; row < g->rows; row++, to += g->columns) {
+        const int64_t y = row * g->step_height + down - g->top;
+        const int outside = y < 0 || y >= g->height;
+        GC_R(conv_clear)(outside ? g->columns : from, to);
+        if (outside) continue;
+        const GC_REAL *line = x + y * g->width + from * step + across - g->left;
+        GC_R(conv_copy)(end - from, step, line, (g->height - 1 - y) * g->width + free >= beyond, to + from);
+        GC_R(conv_clear)(g->columns - end, to + end);
+    }
+}
+
+/* `channels` planes of x, spaced; x is at the first of them. What follows the planes, up to a vector, is any number. */
+GC_FUNCTION void GC_R(conv_space)(const gc_planes *g, int64_t channels, const GC_REAL *x, GC_REAL *spaced) {
+    const int64_t plane = g->height * g->width;
+    for (int64_t c = 0; c < channels; c++, spaced += g->pitch, x += plane)
+        for (int64_t phase = 0; phase < g->phases_height * g->phases_width; phase++) {
+            const int64_t down = phase / g->phases_width, across = phase % g->phases_width;
+            const int64_t free = (channels - 1 - c) * plane;
+            GC_REAL *to = spaced + phase * g->rows * g->columns;
+            if (g->step_width == 1)
+                GC_R(conv_space_rows)(g, 1, down, across, x, free, to);
+            else if (g->step_width == 2)
+                GC_R(conv_space_rows)(g, 2, down, across, x, free, to);
             else
-                for (int64_t j = 0; j < run[r].length; j++) to[j] = from[j * g->stride_width];
+                GC_R(conv_space_rows)(g, g->step_width, down, across, x, free, to);
         }
 }
 
-/* The transpose of copy_patches for all taps of some channels: adds every patch element to where it came from. The
- * channels go by innermost, so that no addition reads what the one before it has just written one element aside. */
-GC_FUNCTION void GC_(add_patches)(const gc_conv *g, int64_t channels, int64_t padded_rows, int64_t runs,
-                                  const gc_conv_run *run, const GC_REAL *patches, int64_t step, GC_REAL *padded) {
-    const int64_t width = gc_conv_padded_width(g), window = g->kernel_height * g->kernel_width;
-    for (int64_t tap = 0; tap < window; tap++) {
-        const int64_t row = tap / g->kernel_width * g->dilation_height, column = tap % g->kernel_width * g->dilation_width;
+/* Weights of one slice, as strips of outputs: for each strip, tap by tap, its outputs' weights side by side. */
+GC_FUNCTION void GC_R(conv_pack)(const gc_sweep *s, int64_t outputs, int64_t channels, const GC_REAL *w, GC_REAL *packed) {
+    for (int64_t o = 0, strip; o < outputs; o += strip, w += strip * s->output_step) {
+        strip = gc_conv_strip(outputs - o);
         for (int64_t c = 0; c < channels; c++)
-            for (int64_t r = 0; r < runs; r++) {
-                const GC_REAL *from = patches + (c * window + tap) * step + run[r].to;
-                GC_REAL *to = padded + (c * padded_rows + row) * width + column + run[r].from;
-                int64_t j = 0;
-                if (g->stride_width == 1)
-                    for (; j + GC_LANES <= run[r].length; j += GC_LANES)
-                        GC_(store)(to + j, GC_(load)(to + j) + GC_(load)(from + j));
-                for (; j < run[r].length; j++) to[j * g->stride_width] += from[j];
+            for (int64_t t = 0; t < s->taps; t++, packed += strip) {
+                const GC_REAL *from = w + c * s->channel_step + s->tap_weight[t];
+                if (strip == GC_CONV_ROWS)
+                    for (int i = 0; i < GC_CONV_ROWS; i++) packed[i] = from[i * s->output_step];
+                else
+                    for (int64_t i = 0; i < strip; i++) packed[i] = from[i * s->output_step];
             }
     }
 }
 
-/* One filter alone (a depthwise convolution): the sums stay in registers while the taps go by. Needs stride 1 along rows. */
-GC_FUNCTION void GC_(conv_single)(const gc_conv *g, int64_t rows, int64_t taps, const int64_t *offsets,
-                                  const GC_REAL *padded, const GC_REAL *w, GC_REAL *out) {
-    const int64_t width = gc_conv_padded_width(g);
-    for (int64_t row = 0; row < rows; row++, out += g->out_width)
-        for (int64_t column = 0; column < g->out_width; column += 2 * GC_LANES) {
-            const GC_REAL *from = padded + row * g->stride_height * width + column;
-            GC_VECTOR low = {0}, high = {0};
-            for (int64_t i = 0; i < taps; i++) {
-                low = GC_(fma)(GC_(splat)(w[i]), GC_(load)(from + offsets[i]), low);
-                high = GC_(fma)(GC_(splat)(w[i]), GC_(load)(from + offsets[i] + GC_LANES), high);
+/* c[v][row * c_row + lane] (+)= sum over taps of a[tap, row] * b[v][offsets[tap] + lane]. */
+GC_ALWAYS_INLINE void GC_R(conv_block)(const int rows, const int vectors, int64_t depth, const GC_REAL *a,
+                                       const int32_t *offsets, const GC_REAL *const *b, GC_REAL *const *c, int64_t c_row,
+                                       int accumulate) {
+    GC_VECTOR sum[GC_CONV_ROWS][GC_CONV_VECTORS];
+    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
+        _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++) sum[i][v] = (GC_VECTOR){0};
+    const GC_REAL *b0 = b[0], *b1 = vectors > 1 ? b[1] : b0, *b2 = vectors > 2 ? b[2] : b0;
+    GC_REAL *const to[GC_CONV_VECTORS] = {c[0], vectors > 1 ? c[1] : c[0], vectors > 2 ? c[2] : c[0]};
+    const int32_t *const end = offsets + depth;
+    for (int row = 0; row < rows; row++) {
+        /* the result's lines are fetched a few at a time, for the loads that the sums wait for to find their way */
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(c[v] + row * c_row, 1);
+        for (const int32_t *stop = end - depth / rows * (rows - 1 - row); offsets < stop; offsets++, a += rows) {
+            const int64_t place = *offsets;
+            GC_VECTOR line[GC_CONV_VECTORS] = {GC_R(load)(b0 + place)};
+            if (vectors > 1) line[1] = GC_R(load)(b1 + place);
+            if (vectors > 2) line[2] = GC_R(load)(b2 + place);
+            _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
+                const GC_VECTOR weight = GC_R(splat)(a[i]);
+                _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++)
+                    sum[i][v] = GC_R(fma)(weight, line[v], sum[i][v]);
             }
-            GC_REAL sums[2 * GC_LANES];
-            GC_(store)(sums, low);
-            GC_(store)(sums + GC_LANES, high);
-            for (int64_t j = 0; j < 2 * GC_LANES && column + j < g->out_width; j++) out[column + j] = sums[j];
+        }
+    }
+    _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++)
+        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
+            GC_REAL *place = to[v] + i * c_row;
+            GC_R(store)(place, accumulate ? GC_R(load)(place) + sum[i][v] : sum[i][v]);
         }
 }
 
-/* out[o, p] = sum over taps of w[o, tap] * patch[tap, p], for output rows [first, first + rows). */
-GC_FUNCTION void GC_(conv_forward)(const gc_conv *g, int64_t first, int64_t rows, const GC_REAL *x, const GC_REAL *w,
-                                   GC_REAL *out, char *scratch) {
-    const int64_t plane = g->out_height * g->out_width, taps = gc_conv_taps(g, g->channels);
-    const int64_t positions = rows * g->out_width, padded_rows = gc_conv_padded_rows(g, rows);
-    out += first * g->out_width;
-    if (gc_conv_is_product(g)) {
-        const GC_(product) product = {g->outputs, positions, taps, w, taps, 1, x + first * g->width, plane, 1,
-                                      out, plane, 0, scratch};
-        GC_(multiply)(&product);
-        return;
+#define GC_CONV_BLOCK(rows, vectors)                                                                                   \
+    GC_FUNCTION void GC_R(conv_block_##rows##_##vectors)(int64_t depth, const GC_REAL *a, const int32_t *offsets,      \
+                                                         const GC_REAL *const *b, GC_REAL *const *c, int64_t c_row,    \
+                                                         int accumulate) {                                             \
+        GC_R(conv_block)(rows, vectors, depth, a, offsets, b, c, c_row, accumulate);                                   \
     }
-    GC_REAL *patches = (GC_REAL *)scratch, *padded = patches + GC_DEPTH * GC_PANEL + GC_PANEL;
-    GC_(pad_planes)(g, g->channels, first * g->stride_height, padded_rows, x, padded);
-    int64_t offsets[GC_DEPTH];
-    gc_conv_run run[GC_PANEL];
-    if (g->outputs == 1 && taps <= GC_DEPTH && g->stride_width == 1) {
-        gc_conv_offsets(g, padded_rows, 0, taps, offsets);
-        GC_(conv_single)(g, rows, taps, offsets, padded, w, out);
-        return;
-    }
-    const int64_t slices = (taps + GC_DEPTH - 1) / GC_DEPTH;
-    for (int64_t s = 0, start = 0, depth; s < slices; s++, start += depth) {
-        depth = (taps - start + slices - s - 1) / (slices - s);
-        gc_conv_offsets(g, padded_rows, start, depth, offsets);
-        for (int64_t p = 0; p < positions; p += GC_PANEL) {
-            const int64_t columns = positions - p < GC_PANEL ? positions - p : GC_PANEL;
-            const int64_t width = columns > GC_LANES ? GC_PANEL : GC_LANES;
-            const int64_t runs = gc_conv_runs(g, p, columns, run);
-            GC_(copy_patches)(g, depth, offsets, runs, run, padded, patches, width);
-            GC_(panel)(g->outputs, columns, depth, w + start, taps, GC_ROWS, patches, width, out + p, plane, start > 0);
+#define GC_CONV_BLOCKS(rows) GC_CONV_BLOCK(rows, 1) GC_CONV_BLOCK(rows, 2) GC_CONV_BLOCK(rows, 3)
+#if GC_CONV_ROWS > 4
+GC_CONV_BLOCKS(8)
+#endif
+GC_CONV_BLOCKS(4)
+GC_CONV_BLOCKS(2)
+GC_CONV_BLOCKS(1)
+#undef GC_CONV_BLOCKS
+#undef GC_CONV_BLOCK
+
+/* Up to GC_CONV_VECTORS lines of positions: where they are read and written, and how many elements of each count. */
+typedef struct GC_R(conv_lines) {
+    const GC_REAL *from[GC_CONV_VECTORS];
+    GC_REAL *to[GC_CONV_VECTORS];
+    int64_t lanes[GC_CONV_VECTORS];
+    int vectors, whole;
+} GC_R(conv_lines);
+
+/* All outputs of some lines. Meanwhile, what lies `ahead` is fetched. */
+GC_ALWAYS_INLINE void GC_R(conv_strips)(int64_t outputs, int64_t depth, const GC_REAL *packed, const int32_t *offsets,
+                                        const GC_R(conv_lines) * lines, int64_t plane, int accumulate, gc_ahead *ahead) {
+    GC_REAL edge[GC_CONV_ROWS * GC_CONV_LINE] = {0};
+    for (int64_t o = 0, strip; o < outputs; o += strip) {
+        strip = gc_conv_strip(outputs - o);
+        gc_fetch_ahead(ahead);
+        GC_REAL *to[GC_CONV_VECTORS];
+        int64_t row = lines->whole ? plane : GC_CONV_LINE;
+        for (int v = 0; v < lines->vectors; v++) {
+            to[v] = lines->whole ? lines->to[v] + o * plane : edge + v * GC_LANES;
+            for (int64_t i = 0; accumulate && !lines->whole && i < strip; i++)
+                for (int64_t j = 0; j < lines->lanes[v]; j++) to[v][i * row + j] = lines->to[v][(o + i) * plane + j];
         }
+#define GC_CONV_CASE(rows)                                                                                             \
+    if (strip == rows) {                                                                                               \
+        if (lines->vectors == 3)                                                                                       \
+            GC_R(conv_block_##rows##_3)(depth, packed + o * depth, offsets, lines->from, to, row, accumulate);         \
+        else if (lines->vectors == 2)                                                                                  \
+            GC_R(conv_block_##rows##_2)(depth, packed + o * depth, offsets, lines->from, to, row, accumulate);         \
+        else                                                                                                           \
+            GC_R(conv_block_##rows##_1)(depth, packed + o * depth, offsets, lines->from, to, row, accumulate);         \
     }
-    for (int64_t o = 0; slices == 0 && o < g->outputs; o++)
-        for (int64_t p = 0; p < positions; p++) out[o * plane + p] = 0;
+#if GC_CONV_ROWS > 4
+        GC_CONV_CASE(8)
+#endif
+        GC_CONV_CASE(4)
+        GC_CONV_CASE(2)
+        GC_CONV_CASE(1)
+#undef GC_CONV_CASE
+        for (int v = 0; v < lines->vectors && !lines->whole; v++)
+            for (int64_t i = 0; i < strip; i++)
+                for (int64_t j = 0; j < lines->lanes[v]; j++) lines->to[v][(o + i) * plane + j] = to[v][i * row + j];
+    }
 }
 
-/* The gradient for `channels` planes of the input: patch[tap, p] = sum over o of w[o, tap] * grad[o, p], added up. `w`
- * is at the first of these channels' taps. */
-GC_FUNCTION void GC_(conv_input_grad)(const gc_conv *g, int64_t channels, const GC_REAL *grad, const GC_REAL *w,
-                                      GC_REAL *x, char *scratch) {
-    const int64_t plane = g->out_height * g->out_width, taps = gc_conv_taps(g, channels);
-    const int64_t padded_rows = gc_conv_padded_rows(g, g->out_height);
-    const int64_t padded_size = channels * padded_rows * gc_conv_padded_width(g);
-    GC_REAL *packed = (GC_REAL *)scratch, *strips = packed + GC_DEPTH * GC_PANEL + GC_PANEL;
-    GC_REAL *patches = strips + taps * (g->outputs < GC_DEPTH ? g->outputs : GC_DEPTH);
-    GC_REAL *padded = patches + taps * GC_PANEL;
-    gc_conv_run run[GC_PANEL];
-    for (int64_t i = 0; i < padded_size; i++) padded[i] = 0;
-    for (int64_t start = 0; start < g->outputs; start += GC_DEPTH) {
-        const int64_t depth = g->outputs - start < GC_DEPTH ? g->outputs - start : GC_DEPTH;
-        GC_(pack_strips)(taps, depth, w + start * gc_conv_taps(g, g->channels), 1, gc_conv_taps(g, g->channels), strips);
-        for (int64_t p = 0; p < plane; p += GC_PANEL) {
-            const int64_t columns = plane - p < GC_PANEL ? plane - p : GC_PANEL;
-            const int64_t width = columns > GC_LANES ? GC_PANEL : GC_LANES, runs = gc_conv_runs(g, p, columns, run);
-            GC_(pack_panel)(depth, columns, grad + start * plane + p, plane, 1, packed, width);
-            GC_(panel)(taps, width, depth, strips, 0, GC_STRIPS, packed, width, patches, GC_PANEL, 0);
-            GC_(add_patches)(g, channels, padded_rows, runs, run, patches, GC_PANEL, padded);
+/* One run of positions of the patches, up to `vectors` long, for some taps. Where `kept` is not NULL, it masks the lanes of
+ * the last vector that stay as they are. */
+GC_ALWAYS_INLINE void GC_R(conv_run_of_patches)(const int vectors, int64_t taps, const int32_t *offsets, const GC_REAL *from,
+                                                GC_REAL *to, const GC_MASK *kept) {
+    for (int64_t t = 0; t < taps; t++, to += GC_CONV_LINE) {
+        const GC_REAL *line = from + offsets[t];
+        __builtin_prefetch(line + GC_CONV_LINE); /* what the next patches will read, likely */
+        _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++) {
+            GC_VECTOR found = GC_R(load)(line + v * GC_LANES);
+            if (kept && v == vectors - 1)
+                found = (GC_VECTOR)(((GC_MASK)found & ~*kept) | ((GC_MASK)GC_R(load)(to + v * GC_LANES) & *kept));
+            GC_R(store)(to + v * GC_LANES, found);
         }
     }
-    GC_(unpad_planes)(g, channels, padded, x);
 }
 
-/* Adds one image's part of the weights' gradient, transposed: sums[tap, o] += sum over p of patch[tap, p] * grad[o, p],
- * for `channels` planes of the input and `outputs` of the gradient. A row of sums holds `row` elements, whole vectors. */
-GC_FUNCTION void GC_(conv_weight_grad)(const gc_conv *g, int64_t channels, int64_t outputs, const GC_REAL *x,
-                                       const GC_REAL *grad, GC_REAL *sums, int64_t row, char *scratch) {
-    const int64_t plane = g->out_height * g->out_width, taps = gc_conv_taps(g, channels);
-    const int64_t padded_rows = gc_conv_padded_rows(g, g->out_height);
-    GC_REAL *packed = (GC_REAL *)scratch, *padded = packed + GC_DEPTH * GC_PANEL + GC_PANEL;
-    GC_REAL *patches = padded + channels * padded_rows * gc_conv_padded_width(g) + 2 * GC_PANEL;
-    int64_t offsets[GC_DEPTH];
-    gc_conv_run run[GC_DEPTH];
-    GC_(pad_planes)(g, channels, 0, padded_rows, x, padded);
-    const int64_t slices = (plane + GC_DEPTH - 1) / GC_DEPTH;
-    for (int64_t s = 0, start = 0, depth; s < slices; s++, start += depth) {
-        depth = (plane - start + slices - s - 1) / (slices - s);
-        const int64_t runs = gc_conv_runs(g, start, depth, run), step = depth + GC_PANEL / 2;
-        for (int64_t t = 0; t < taps; t += GC_DEPTH) {
-            const int64_t count = taps - t < GC_DEPTH ? taps - t : GC_DEPTH;
-            gc_conv_offsets(g, padded_rows, t, count, offsets);
-            GC_(copy_patches)(g, count, offsets, runs, run, padded, patches + t * step, step);
-        }
-        for (int64_t o = 0; o < outputs; o += GC_PANEL) {
-            const int64_t columns = outputs - o < GC_PANEL ? outputs - o : GC_PANEL;
-            const int64_t width = columns > GC_LANES ? GC_PANEL : GC_LANES;
-            GC_(pack_panel)(depth, columns, grad + o * plane + start, 1, plane, packed, width);
-            GC_(panel)(taps, width, depth, patches, step, GC_ROWS, packed, width, sums + o, row, 1);
-        }
+/* patches[tap * GC_CONV_LINE + j] = the element that position start + j reads at the tap, j < count. What follows is any
+ * number: a run is copied for all taps before the next one, and whole vectors reach into it. The last `careful` taps read
+ * nothing beyond their elements. */
+GC_FUNCTION void GC_R(conv_patches)(const gc_sweep *s, int64_t taps, const int32_t *offsets, int64_t start, int64_t count,
+                                    const GC_REAL *spaced, int64_t careful, GC_REAL *patches) {
+    const int64_t width = s->planes.columns == s->columns ? s->rows * s->columns : s->columns, free = taps - careful;
+    for (int64_t done = 0, length, row = start / width, column = start % width; done < count; row++, column = 0) {
+        length = gc_smaller(width - column, count - done);
+        const GC_REAL *from = spaced + row * s->planes.columns + column;
+        GC_REAL *to = patches + done;
+        const int64_t vectors = gc_parts(length, GC_LANES);
+        GC_MASK kept;
+        for (int i = 0; i < GC_LANES; i++) kept[i] = length - (vectors - 1) * GC_LANES > i ? 0 : -1;
+        const GC_MASK *mask = done + vectors * GC_LANES > GC_CONV_LINE ? &kept : NULL;
+        if (vectors == 1)
+            GC_R(conv_run_of_patches)(1, free, offsets, from, to, mask);
+        else if (vectors == 2)
+            GC_R(conv_run_of_patches)(2, free, offsets, from, to, mask);
+        else
+            GC_R(conv_run_of_patches)(3, free, offsets, from, to, mask);
+        for (int64_t t = free; t < taps; t++)
+            for (int64_t j = 0; j < length; j++) to[t * GC_CONV_LINE + j] = from[offsets[t] + j];
+        done += length;
     }
 }
+
+/* Some positions from `first` on of one item: as lines of rows, or as patches. Returns how many there were. */
+GC_ALWAYS_INLINE int64_t GC_R(conv_lines_at)(const gc_sweep *s, int64_t first, int64_t left, const GC_REAL *spaced,
+                                             GC_REAL *patches, GC_REAL *out, GC_R(conv_lines) * lines) {
+    const int64_t per_row = gc_parts(s->columns, GC_LANES);
+    lines->vectors = (int)(left > 4 || left == 3 ? 3 : left == 1 ? 1 : 2), lines->whole = 1;
+    for (int v = 0; v < lines->vectors; v++) {
+        const int64_t row = s->patches ? 0 : (first + v) / per_row, column = s->patches ? first + v : (first + v) % per_row;
+        const int64_t most = s->patches ? s->rows * s->columns : s->columns;
+        lines->from[v] = s->patches ? patches + v * GC_LANES : spaced + row * s->planes.columns + column * GC_LANES;
+        lines->to[v] = out + row * s->columns + column * GC_LANES;
+        lines->lanes[v] = gc_smaller(most - column * GC_LANES, GC_LANES);
+        lines->whole &= lines->lanes[v] == GC_LANES;
+    }
+    return lines->vectors;
+}
+
+/* One slice of one item: out[o, position] (+)= sum over the slice's taps. */
+GC_ALWAYS_INLINE void GC_R(conv_sweep)(const gc_sweep *s, int64_t outputs, int64_t depth, const GC_REAL *packed,
+                                       const int32_t *offsets, const GC_REAL *spaced, GC_REAL *patches, GC_REAL *out,
+                                       int64_t plane, int accumulate, const GC_REAL *next, int64_t next_size) {
+    const int64_t positions = s->rows * s->columns;
+    const int64_t vectors = s->patches ? gc_parts(positions, GC_LANES) : s->rows * gc_parts(s->columns, GC_LANES);
+    const int32_t *line_offsets = s->patches ? offsets + depth : offsets;
+    const int64_t blocks = gc_parts(vectors, GC_CONV_VECTORS) * gc_parts(outputs, GC_CONV_ROWS);
+    gc_ahead ahead = gc_ahead_of(next, next_size * (int64_t)sizeof *next, blocks);
+    for (int64_t first = 0; first < vectors;) {
+        GC_R(conv_lines) lines;
+        const int64_t start = first * GC_LANES;
+        first += GC_R(conv_lines_at)(s, first, vectors - first, spaced, patches, out, &lines);
+        if (s->patches)
+            GC_R(conv_patches)(s, depth, offsets, start, gc_smaller(first * GC_LANES, positions) - start, spaced,
+                               s->in_place ? s->taps : 0, patches);
+        GC_R(conv_strips)(outputs, depth, packed, line_offsets, &lines, plane, accumulate, &ahead);
+    }
+}
+
+/* `items` items, x_step and out_step elements apart, slice by slice. Scratch: offsets, packed weights, spaced planes, patches. */
+GC_ALWAYS_INLINE void GC_R(conv_run)(const gc_sweep *s, int64_t items, const GC_REAL *x, int64_t x_step, const GC_REAL *w,
+                                     GC_REAL *out, int64_t out_step, int64_t plane, char *scratch) {
+    const int64_t slice = gc_smaller(s->slice, s->channels), most = slice * s->taps;
+    int32_t *offsets = (int32_t *)(void *)scratch;
+    GC_REAL *packed = (GC_REAL *)(void *)(scratch + gc_conv_round(2 * most * 4)), *spaced = packed + s->outputs * most + 16;
+    GC_REAL *patches = spaced + (s->in_place ? 0 : slice * s->planes.pitch + 64);
+    for (int64_t c = 0; c < slice; c++)
+        for (int64_t t = 0; t < s->taps; t++) {
+            offsets[c * s->taps + t] = (int32_t)(c * s->planes.pitch + s->tap_offset[t]);
+        }
+    for (int64_t channel = 0; channel == 0 || channel < s->channels; channel += slice) {
+        const int64_t channels = gc_smaller(slice, s->channels - channel), depth = channels * s->taps;
+        for (int64_t i = 0; i < depth && s->patches; i++) offsets[depth + i] = (int32_t)(i * GC_CONV_LINE);
+        GC_R(conv_pack)(s, s->outputs, channels, w + channel * s->channel_step, packed);
+        for (int64_t item = 0; item < items; item++) {
+            const GC_REAL *from = x + item * x_step + channel * s->planes.height * s->planes.width;
+            if (!s->in_place) GC_R(conv_space)(&s->planes, channels, from, spaced);
+            const int all = !s->in_place && s->planes.rows * s->planes.step_height >= s->planes.height;
+            const int64_t more = all && item + 1 < items ? channels * s->planes.height * s->planes.width : 0;
+            GC_R(conv_sweep)(s, s->outputs, depth, packed, offsets, s->in_place ? from : spaced, patches,
+                             out + item * out_step, plane, channel > 0, more ? from + x_step : from, more);
+        }
+        if (slice == 0) break;
+    }
+}
+
+/* The input's gradient at the rows and columns of one residue, from where it was found to where it belongs. */
+GC_FUNCTION void GC_R(conv_spread)(const gc_conv *g, const gc_sweep *s, int64_t planes, int64_t first, int64_t row,
+                                   int64_t column, const GC_REAL *found, GC_REAL *out) {
+    const int64_t start = g->left / g->stride_width * g->stride_width + column - g->left;
+    const int64_t from = gc_conv_steps(-start, g->stride_width);
+    const int64_t end = gc_smaller(s->columns, gc_conv_steps(g->width - start, g->stride_width));
+    for (int64_t p = 0; p < planes; p++, out += g->height * g->width)
+        for (int64_t r = 0; r < s->rows; r++, found += s->columns) {
+            const int64_t y = (first + r) * g->stride_height + row - g->top;
+            if (y < 0 || y >= g->height) continue;
+            GC_REAL *to = out + y * g->width + start;
+            if (g->stride_width == 2)
+                for (int64_t c = from; c < end; c++) to[2 * c] = found[c];
+            else
+                for (int64_t c = from; c < end; c++) to[c * g->stride_width] = found[c];
+        }
+}
+
+/* One tap group of the weights' gradient: sums[t * row + lane] += sum over positions p of
+ * x[offsets[t] + places[p]] * g[p * vectors * lanes + lane]. */
+GC_ALWAYS_INLINE void GC_R(conv_taps)(const int vectors, int64_t count, const int32_t *places, const GC_REAL *x,
+                                      const int32_t *offsets, const GC_REAL *g, GC_REAL *sums, int64_t row) {
+    GC_VECTOR sum[GC_CONV_TAPS][2];
+    const GC_REAL *tap[GC_CONV_TAPS];
+    _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++) {
+        tap[t] = x + offsets[t];
+        sum[t][0] = sum[t][1] = (GC_VECTOR){0};
+    }
+    for (int64_t p = 0; p < count; p++, g += vectors * GC_LANES) {
+        const int64_t place = places[p];
+        const GC_VECTOR low = GC_R(load)(g), high = vectors > 1 ? GC_R(load)(g + GC_LANES) : low;
+        _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++) {
+            const GC_VECTOR value = GC_R(splat)(tap[t][place]);
+            sum[t][0] = GC_R(fma)(value, low, sum[t][0]);
+            if (vectors > 1) sum[t][1] = GC_R(fma)(value, high, sum[t][1]);
+        }
+    }
+    _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++) {
+        GC_REAL *to = sums + t * row;
+        GC_R(store)(to, GC_R(load)(to) + sum[t][0]);
+        if (vectors > 1) GC_R(store)(to + GC_LANES, GC_R(load)(to + GC_LANES) + sum[t][1]);
+    }
+}
+
+GC_FUNCTION void GC_R(conv_taps_1)(int64_t count, const int32_t *places, const GC_REAL *x, const int32_t *offsets,
+                                   const GC_REAL *g, GC_REAL *sums, int64_t row) {
+    GC_R(conv_taps)(1, count, places, x, offsets, g, sums, row);
+}
+GC_FUNCTION void GC_R(conv_taps_2)(int64_t count, const int32_t *places, const GC_REAL *x, const int32_t *offsets,
+                                   const GC_REAL *g, GC_REAL *sums, int64_t row) {
+    GC_R(conv_taps)(2, count, places, x, offsets, g, sums, row);
+}
+
+/* to[p * width + o] = from[o * plane + p], with zeros up to the width, a whole number of vectors. */
+GC_FUNCTION void GC_R(conv_turn)(int64_t outputs, int64_t width, int64_t count, const GC_REAL *from, int64_t plane,
+                                 GC_REAL *to) {
+    for (int64_t o = 0; o < width; o += GC_LANES) {
+        const int64_t rows = gc_smaller(outputs - o, GC_LANES);
+        for (int64_t p = 0; p < count && count >= GC_LANES; p += GC_LANES) {
+            const int64_t start = gc_smaller(p, count - GC_LANES); /* the last square may overlap the one before */
+            GC_VECTOR square[GC_LANES];
+            if (rows == GC_LANES)
+                for (int i = 0; i < GC_LANES; i++) square[i] = GC_R(load)(from + (o + i) * plane + start);
+            else
+                for (int i = 0; i < GC_LANES; i++)
+                    square[i] = i < rows ? GC_R(load)(from + (o + i) * plane + start) : (GC_VECTOR){0};
+            GC_R(transpose)(square);
+            for (int i = 0; i < GC_LANES; i++) GC_R(store)(to + (start + i) * width + o, square[i]);
+        }
+        for (int64_t p = 0; p < count && count < GC_LANES; p++)
+            for (int64_t i = 0; i < GC_LANES; i++) to[p * width + o + i] = i < rows ? from[(o + i) * plane + p] : 0;
+    }
+}
+
+/* 16-bit floats as GC_REAL; returns what follows them in memory. */
+typedef GC_REAL *(*GC_R(conv_widen))(const uint16_t *from, int64_t count, GC_REAL *to);
+
+/* sums[tap * row + output] */
+typedef struct GC_R(conv_sums) {
+    const GC_REAL *sums;
+    int64_t row;
+} GC_R(conv_sums);
+
+/* The weights' gradient for some channels and outputs of a group, summed over all images, whose x and gradient are x_step
+ * and grad_step bytes apart; 16-bit floats if `widen` says how to read them. Scratch: what is widened, offsets, places,
+ * sums, turned gradients, spaced planes. */
+GC_ALWAYS_INLINE GC_R(conv_sums) GC_R(conv_weights)(const gc_conv *g, gc_sweep *s, const void *x, int64_t x_step,
+                                                    const void *grad, int64_t grad_step, char *scratch,
+                                                    GC_R(conv_widen) widen) {
+    const int64_t taps = s->channels * s->taps, groups = gc_parts(taps, GC_CONV_TAPS), slots = groups * GC_CONV_TAPS;
+    const int64_t row = gc_parts(s->outputs, GC_LANES) * GC_LANES, pair = 2 * GC_LANES;
+    const int64_t plane = g->out_height * g->out_width;
+    char *memory = scratch;
+    if (widen) memory += 4 * (gc_conv_even(s->channels * g->height * g->width) + gc_conv_even(s->outputs * plane));
+    int32_t *offsets = (int32_t *)(void *)memory, *places = offsets + slots;
+    GC_REAL *sums = (GC_REAL *)(void *)(memory + gc_conv_round((slots + GC_CONV_PLACES) * 4));
+    GC_REAL *turned = sums + slots * row, *spaced = turned + GC_CONV_PLACES * pair;
+    for (int64_t i = 0; i < slots * row; i++) sums[i] = 0;
+    for (int64_t image = 0; image < g->images; image++) {
+        const GC_REAL *image_x = (const GC_REAL *)(const void *)((const char *)x + image * x_step);
+        const GC_REAL *image_grad = (const GC_REAL *)(const void *)((const char *)grad + image * grad_step);
+        if (widen) {
+            GC_REAL *wide = (GC_REAL *)(void *)scratch, *rest;
+            rest = widen((const uint16_t *)(const void *)image_x, s->channels * g->height * g->width, wide);
+            widen((const uint16_t *)(const void *)image_grad, s->outputs * plane, rest);
+            image_x = wide, image_grad = rest;
+        }
+        for (int64_t first = 0; first < g->out_height; first += g->tile_rows) {
+            gc_conv_rows(g, s, first, gc_smaller(g->tile_rows, g->out_height - first));
+            for (int64_t i = 0; i < slots; i++) {
+                const int64_t tap = gc_smaller(i, taps - 1);
+                offsets[i] = (int32_t)(tap / s->taps * s->planes.pitch + s->tap_offset[tap % s->taps]);
+            }
+            GC_R(conv_space)(&s->planes, s->channels, image_x, spaced);
+            const int64_t positions = s->rows * s->columns;
+            for (int64_t p = 0; p < positions; p += GC_CONV_PLACES) {
+                const int64_t count = gc_smaller(positions - p, GC_CONV_PLACES);
+                for (int64_t i = 0, r = p / s->columns, c = p % s->columns; i < count; i++) {
+                    places[i] = (int32_t)(r * s->planes.columns + c);
+                    if (++c == s->columns) c = 0, r++;
+                }
+                const GC_REAL *from = image_grad + first * g->out_width + p;
+                for (int64_t o = 0; o < s->outputs; o += pair) {
+                    const int64_t outputs = gc_smaller(s->outputs - o, pair);
+                    const int64_t width = outputs > GC_LANES ? pair : GC_LANES;
+                    GC_R(conv_turn)(outputs, width, count, from + o * plane, plane, turned);
+                    for (int64_t t = 0; t < slots; t += GC_CONV_TAPS)
+                        if (width > GC_LANES)
+                            GC_R(conv_taps_2)(count, places, spaced, offsets + t, turned, sums + t * row + o, row);
+                        else
+                            GC_R(conv_taps_1)(count, places, spaced, offsets + t, turned, sums + t * row + o, row);
+                }
+            }
+        }
+    }
+    return (GC_R(conv_sums)){sums, row};
+}
+
+#undef GC_R
+#undef GC_CONV_LINE

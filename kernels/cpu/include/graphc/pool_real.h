@@ -1,0 +1,87 @@
+/* Windows of a plane, for one real type and one length of vector: some outputs of a row at a time.
+ *
+ * The includer defines GC_TAG, GC_REAL, GC_LANES and GC_INDEX, the integer as wide as GC_REAL, and undefines them.
+ */
+#define GC_P(name) GC_POOL_JOIN(gc_pool_##name, GC_TAG)
+#define GC_POOL_EACH GC_POOL_PASTE(GC_EACH_, GC_LANES)
+
+typedef GC_REAL GC_P(vector) __attribute__((vector_size(GC_LANES * sizeof(GC_REAL))));
+typedef GC_REAL GC_P(anywhere) __attribute__((vector_size(GC_LANES * sizeof(GC_REAL)), aligned(sizeof(GC_REAL)), may_alias));
+typedef GC_INDEX GC_P(mask) __attribute__((vector_size(GC_LANES * sizeof(GC_REAL))));
+typedef int32_t GC_P(places) __attribute__((vector_size(GC_LANES * 4), aligned(4), may_alias));
+
+GC_ALWAYS_INLINE GC_P(vector) GC_P(select)(GC_P(mask) choice, GC_P(vector) a, GC_P(vector) b) {
+    return (GC_P(vector))((choice & (GC_P(mask))a) | (~choice & (GC_P(mask))b));
+}
+
+/* from[i * stride] for each lane i. With a stride of 2, `odd` says that the element before belongs to the row as well. */
+GC_ALWAYS_INLINE GC_P(vector) GC_P(tap)(const GC_REAL *from, const int64_t stride, int odd) {
+    if (stride == 1) return *(const GC_P(anywhere) *)from;
+    GC_P(vector) found = {0};
+#ifdef GC_HAS_SHUFFLE
+    if (stride == 2) {
+        const GC_P(vector) low = *(const GC_P(anywhere) *)(from - odd), high = *(const GC_P(anywhere) *)(from - odd + GC_LANES);
+        return odd ? __builtin_shufflevector(low, high, GC_POOL_EACH(GC_ODD_LANE, GC_LANES))
+                   : __builtin_shufflevector(low, high, GC_POOL_EACH(GC_EVEN_LANE, GC_LANES));
+    }
+#endif
+    (void)odd;
+    for (int i = 0; i < GC_LANES; i++) found[i] = from[i * stride];
+    return found;
+}
+
+/* The maximum of the taps in rows [top, bottom) of the windows, and if asked for its place; from[0] is the first tap. */
+GC_ALWAYS_INLINE void GC_P(max)(const gc_pool *g, const int64_t stride, int64_t top, int64_t bottom, const GC_REAL *from,
+                                int64_t place, GC_REAL *out, int32_t *where) {
+    GC_P(vector) best = {0};
+    GC_P(mask) found = {0}, lane;
+    for (int i = 0; i < GC_LANES; i++) lane[i] = (GC_INDEX)(i * stride);
+    for (int64_t i = top; i < bottom; i++)
+        for (int64_t j = 0; j < g->window_width; j++) {
+            const int64_t step = (i - top) * g->dilation_height * g->width + j * g->dilation_width;
+            const GC_P(vector) value = GC_P(tap)(from + step, stride, (int)(j * g->dilation_width % 2));
+            if (i == top && j == 0) {
+                best = value, found = lane + (GC_INDEX)place;
+                continue;
+            }
+            const GC_P(mask) nan = (GC_P(mask))(value != value);
+            const GC_P(mask) better = (GC_P(mask))(value > best) | (where ? nan & (GC_P(mask))(best == best) : nan);
+            best = GC_P(select)(better, value, best);
+            if (where) found = (better & (lane + (GC_INDEX)(place + step))) | (~better & found);
+        }
+    if (out) *(GC_P(anywhere) *)out = best;
+    if (where) *(GC_P(places) *)where = __builtin_convertvector(found, GC_P(places));
+}
+
+/* The mean of the taps in rows [top, bottom) of the windows. */
+GC_ALWAYS_INLINE void GC_P(mean)(const gc_pool *g, const int64_t stride, int64_t top, int64_t bottom, const GC_REAL *from,
+                                 GC_REAL count, GC_REAL *out) {
+    GC_P(vector) sum = {0};
+    for (int64_t i = top; i < bottom; i++)
+        for (int64_t j = 0; j < g->window_width; j++)
+            sum += GC_P(tap)(from + (i - top) * g->width + j, stride, (int)(j % 2));
+    *(GC_P(anywhere) *)out = sum / count;
+}
+
+/* Outputs [first, last) of a row, whose windows lie inside the plane: `from` is the first tap of the first of them and
+ * `room` elements may be read from there on. Returns how many were done: none, or all that the room is enough for. */
+GC_ALWAYS_INLINE int64_t GC_P(span)(const gc_pool *g, const int64_t stride, int64_t top, int64_t bottom, int64_t count,
+                                    const GC_REAL *from, int64_t room, int64_t place, GC_REAL mean, GC_REAL *out,
+                                    int32_t *where) {
+    const int64_t last = (g->window_width - 1) * g->dilation_width;
+    const int64_t reach = stride == 2 ? last / 2 * 2 + 2 * GC_LANES : last + (GC_LANES - 1) * stride + 1;
+    int64_t done = 0;
+    while (done < count) {
+        const int64_t k = gc_smaller(done, count - GC_LANES); /* the last block may overlap the one before */
+        if (k < 0 || k * stride + reach + (bottom - 1 - top) * g->dilation_height * g->width > room) break;
+        if (mean > 0)
+            GC_P(mean)(g, stride, top, bottom, from + k * stride, mean, out + k);
+        else
+            GC_P(max)(g, stride, top, bottom, from + k * stride, place + k * stride, out ? out + k : out,
+                      where ? where + k : where);
+        done = k + GC_LANES;
+    }
+    return done;
+}
+#undef GC_P
+#undef GC_POOL_EACH
