@@ -28,7 +28,9 @@ SLACK = 64  # elements that a vector may run over
 LINE_TAPS, PATCH_TAPS = 320, 144  # taps of a slice: what is read again and again should stay in the first cache
 PLANE_BYTES = 1 << 18  # spaced planes should stay in the second cache
 STRIDED_BYTES = 1 << 20  # results of a strided input gradient that wait in scratch
-TILE_COST, SPACE_COST, TURN_COST, PACK_COST = 2000.0, 0.5, 1.5, 2.0  # costs are in cycles of a core that does 32 products in each
+# What a tile costs beside its products, in cycles of a core that does 32 products in each: at all, for each element of
+# the spaced planes, for each of the turned gradient, and for each packed weight.
+TILE_COST, SPACE_COST, TURN_COST, PACK_COST = 2000.0, 0.5, 1.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,9 @@ class _Convolution:
     @property
     def residues(self) -> Pair:
         """Rows and columns of the input, in steps of the stride."""
-        firsts = (self.padding[0][0], self.padding[1][0])
-        rows, columns = ((firsts[a] + self.size[a] - 1) // self.stride[a] - firsts[a] // self.stride[a] + 1 for a in (0, 1))
+        (top, _), (left, _) = self.padding
+        firsts, lasts = (top, left), (top + self.size[0] - 1, left + self.size[1] - 1)
+        rows, columns = (lasts[a] // self.stride[a] - firsts[a] // self.stride[a] + 1 for a in (0, 1))
         return rows, columns
 
     def read_pitch(self, rows: int) -> int:
@@ -155,7 +158,7 @@ class _Sweep:
         return TILE_COST + groups * (images * image + PACK_COST * depth * planes)
 
     def tiling(self) -> tuple[int, int, int, int]:
-        """Images, groups, rows and planes of a tile: little work in all, and a last tile that is not waited for long."""
+        """Images, groups, rows and planes of a tile: little work in all, and no long wait for the last tile."""
         c = self.convolution
         best, chosen = math.inf, (1, 1, max(self.rows, 1), max(self.planes, 1))
         rows_of = [self.rows] if c.dtype.is_low_precision else [*_halves(self.rows)]

@@ -8,7 +8,7 @@ subexpressions need no pass (see `rewriting`).
 from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
-from graphc.passes.pooling import share_positions
+from graphc.passes.pooling import pool_before_relu, share_positions
 from graphc.passes.products import merge_products
 from graphc.passes.simplify import simplify
 from graphc.passes.split_reductions import split_reductions
@@ -22,6 +22,7 @@ __all__ = [
     "fold_constants",
     "gather_terms",
     "merge_products",
+    "pool_before_relu",
     "resolve_marks",
     "share_positions",
     "share_stacks",
