@@ -17,6 +17,14 @@ GC_ALWAYS_INLINE void gc_random_run(gc_random_key key, int64_t first, int64_t st
 }
 
 static inline double gc_tan_wide_f64(double x) { return gc_tan_f64(x); }
+#ifndef GC_TRIG_LIMIT /* then the functions of vmath.h hold for any argument */
+#define GC_TRIG_LIMIT INFINITY
+static inline float gc_sin_wide_f32(float x) { return gc_sin_f32(x); }
+static inline float gc_cos_wide_f32(float x) { return gc_cos_f32(x); }
+static inline float gc_tan_wide_f32(float x) { return gc_tan_f32(x); }
+static inline double gc_sin_wide_f64(double x) { return gc_sin_f64(x); }
+static inline double gc_cos_wide_f64(double x) { return gc_cos_f64(x); }
+#endif
 
 /* A block that holds an argument too large for the branch-free functions is done element by element; the others in one go. */
 #define GC_TURNING_RUN(op, T, C, F)                                                                                    \
