@@ -30,22 +30,31 @@ typedef float gc_half_vector __attribute__((vector_size(GC_VECTOR_BYTES / 2), al
 #define GC_WIDEN_f32(p) __builtin_convertvector(*(const gc_half_vector *)(p), gc_f64v)
 #define GC_WIDEN_f64(p) (*(const gc_f64u *)(p))
 
-/* 32 lanes, the rest in the first of them, then added by halves. */
+/* vectors[k] joins vectors[k + half] for every half; then the lanes of the first likewise. */
+#define GC_HALVES(JOIN, VECTORS)                                                                                       \
+    _Pragma("GCC unroll 8") for (int half = (VECTORS) / 2; half; half /= 2)                                            \
+        _Pragma("GCC unroll 16") for (int k = 0; k < half; k++)                                                        \
+            JOIN
+
+/* 32 lanes, element i in lane i % 32, added by halves. */
 #define GC_BLOCK_SUM(T, C)                                                                                             \
     GC_ALWAYS_INLINE double gc_block_sum_##T(const C *x, int64_t n) {                                                  \
         enum { VECTORS = GC_SUM_LANES / GC_F64_LANES };                                                                \
-        gc_f64v sums[VECTORS] = {{0}};                                                                                 \
-        double lanes[GC_SUM_LANES];                                                                                    \
         const int64_t rest = n % GC_SUM_LANES, whole = n - rest;                                                       \
+        gc_f64v sums[VECTORS] = {{0}};                                                                                 \
+        double lanes[GC_F64_LANES];                                                                                    \
         for (int64_t i = 0; i < whole; i += GC_SUM_LANES)                                                              \
             _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k++)                                                 \
                 sums[k] += GC_WIDEN_##T(x + i + k * GC_F64_LANES);                                                     \
-        memcpy(lanes, sums, sizeof lanes);                                                                             \
-        for (int64_t k = 0; k < rest; k++)                                                                             \
-            lanes[k] += x[whole + k];                                                                                  \
-        for (int half = GC_SUM_LANES / 2; half; half /= 2)                                                             \
-            for (int k = 0; k < half; k++)                                                                             \
-                lanes[k] += lanes[k + half];                                                                           \
+        if (rest) {                                                                                                    \
+            C tail[GC_SUM_LANES] = {0};                                                                                \
+            memcpy(tail, x + whole, (size_t)rest * sizeof *x);                                                         \
+            _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k++)                                                 \
+                sums[k] += GC_WIDEN_##T(tail + k * GC_F64_LANES);                                                      \
+        }                                                                                                              \
+        GC_HALVES(sums[k] += sums[k + half];, VECTORS)                                                                 \
+        gc_store_f64(lanes, sums[0]);                                                                                  \
+        GC_HALVES(lanes[k] += lanes[k + half];, GC_F64_LANES)                                                          \
         return lanes[0];                                                                                               \
     }
 GC_BLOCK_SUM(f32, float)
@@ -71,28 +80,33 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
         best = (V)(((M)candidate & takes) | ((M)best & ~takes));                                                       \
     }
 
-/* `beats` is > or <, `worst` what loses to everything, I an integer of C's size, LANES those of a vector. */
+/* `beats` is > or <, `worst` what loses to everything, I an integer of C's size, LANES those of a vector. Element i is in lane
+ * i % 64. */
 #define GC_ROW_BEST(op, T, C, I, LANES, beats, worst)                                                                  \
-    GC_SHARED C gc_row_##op##_##T(const C *x, int64_t n) {                                                           \
+    GC_SHARED C gc_row_##op##_##T(const C *x, int64_t n) {                                                             \
         typedef C vector __attribute__((vector_size(GC_VECTOR_BYTES)));                                                \
         typedef C anywhere __attribute__((vector_size(GC_VECTOR_BYTES), aligned(sizeof(C)), may_alias));               \
         typedef I mask __attribute__((vector_size(GC_VECTOR_BYTES)));                                                  \
         enum { ALL = GC_BEST_LANES, VECTORS = ALL / LANES };                                                           \
-        C lanes[ALL];                                                                                                  \
-        for (int k = 0; k < ALL; k++)                                                                                  \
-            lanes[k] = worst;                                                                                          \
-        vector best[VECTORS];                                                                                          \
-        memcpy(best, lanes, sizeof lanes);                                                                             \
         const int64_t rest = n % ALL, whole = n - rest;                                                                \
+        C tail[ALL];                                                                                                   \
+        for (int k = 0; k < ALL; k++)                                                                                  \
+            tail[k] = worst;                                                                                           \
+        vector best[VECTORS];                                                                                          \
+        _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                     \
+            best[k] = *(const anywhere *)tail;                                                                         \
         for (int64_t i = 0; i < whole; i += ALL)                                                                       \
             _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
                 GC_BEST(vector, mask, beats, best[k], *(const anywhere *)(x + i + k * LANES))                          \
+        if (rest) {                                                                                                    \
+            memcpy(tail, x + whole, (size_t)rest * sizeof *x);                                                         \
+            _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
+                GC_BEST(vector, mask, beats, best[k], *(const anywhere *)(tail + k * LANES))                           \
+        }                                                                                                              \
+        GC_HALVES(GC_BEST(vector, mask, beats, best[k], best[k + half]), VECTORS)                                      \
+        C lanes[LANES];                                                                                                \
         memcpy(lanes, best, sizeof lanes);                                                                             \
-        for (int64_t k = 0; k < rest; k++)                                                                             \
-            lanes[k] = gc_op_##op##_##T(lanes[k], x[whole + k]);                                                       \
-        for (int half = ALL / 2; half; half /= 2)                                                                      \
-            for (int k = 0; k < half; k++)                                                                             \
-                lanes[k] = gc_op_##op##_##T(lanes[k], lanes[k + half]);                                                \
+        GC_HALVES(lanes[k] = gc_op_##op##_##T(lanes[k], lanes[k + half]);, LANES)                                      \
         return lanes[0];                                                                                               \
     }
 GC_ROW_BEST(maximum, f32, float, int32_t, GC_F32_LANES, >, -INFINITY)
