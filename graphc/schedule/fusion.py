@@ -46,9 +46,9 @@ def fuse(graph: Graph) -> list[Group]:
 
 
 def _is_light(node: Node) -> bool:
-    """Whether `node` is a cheap function of one input, parameter or constant of its size, and of literals."""
+    """Whether `node` is a cheap function of one input or constant of its size, and of literals."""
     op, sources = op_of(node), [source for source in node.inputs if not is_literal(_base(source))]
-    inside = len(sources) == 1 and _base(sources[0]).op in ("input", "parameter", "constant")
+    inside = len(sources) == 1 and _base(sources[0]).op in ("input", "constant")
     return inside and op.kind is Kind.ELEMENTWISE and op.cost <= _LIGHT and _base(sources[0]).size == node.size
 
 
