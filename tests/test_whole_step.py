@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from benchmarks.models import LSTM
+from benchmarks.workloads import GPT, LSTM
 from graphc import nn, optim
+from graphc.api import build_graph
+from graphc.ir.graph import topological
+from graphc.pipeline import optimise
 from graphc.runtime.plan import Launch, Plan
+from graphc.schedule.fusion import fuse
+from graphc.schedule.results import result_base
 
 STEPS, BATCH, SIZE, HIDDEN = 10, 8, 24, 16
 
@@ -75,3 +80,66 @@ def test_memory_of_a_recurrent_step_holds_each_stack_once() -> None:
     step = training_step(LSTM(SIZE, HIDDEN, 1))
     state = BATCH * HIDDEN * 4
     assert step.memory.arena <= STEPS * state * 12
+
+
+# Gradients and updates ------------------------------------------------------------------------------------------------
+def regression(model: nn.Module, x: gx.Tensor) -> gx.Tensor:
+    prediction = model(x)
+    return nn.mse_loss(prediction, gx.input("y", prediction.shape))
+
+
+def classification(model: nn.Module, x: gx.Tensor) -> gx.Tensor:
+    logits = model(x)
+    return nn.cross_entropy(logits, gx.input("y", logits.shape[:1], "int64"))
+
+
+MODELS = {
+    "mlp": lambda: classification(
+        nn.Sequential(nn.Linear(20, 12), nn.ReLU(), nn.Linear(12, 12), nn.GELU(), nn.Linear(12, 6)),
+        gx.input("x", (32, 20)),
+    ),
+    "lstm": lambda: regression(LSTM(SIZE, HIDDEN, 2), gx.input("x", (STEPS, BATCH, SIZE))),
+    "gpt": lambda: classification(GPT(2, 24, 2, 8, 11), gx.input("x", (3, 8), "int64")),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_are_used_up_where_they_are_computed(name: str) -> None:
+    """The launch that computes a weight's gradient writes the next weight and moments, and nothing else."""
+    loss = MODELS[name]()
+    weights = [node for node in topological([loss]) if isinstance(node, gx.Parameter)]
+    updates = optim.AdamW(lr=1e-3).minimize(loss, weights)
+    graph = optimise(build_graph(_inputs(loss), loss, updates)[0])
+    results = {result_base(result) for result in graph.results}
+    matrices = {result_base(value) for target, value in graph.updates if target.ndim == 2}
+    updating = [group for group in fuse(graph) if not matrices.isdisjoint(group.stores)]
+    assert [node for group in updating for node in group.stores if node not in results] == []
+    tables = 2 if name == "gpt" else 0  # rows of embeddings are gathered, and their gradients scattered
+    assert sum(group.library is None for group in updating) == tables
+
+
+def _inputs(loss: gx.Tensor) -> list[gx.Tensor]:
+    return [node for node in topological([loss]) if node.op == "input" and isinstance(node, gx.Tensor)]
+
+
+# Losses ---------------------------------------------------------------------------------------------------------------
+def test_a_cross_entropy_and_its_gradient_take_three_launches_and_one_pass_over_the_logits() -> None:
+    logits, labels = gx.input("logits", (64, 100)), gx.input("labels", (64,), "int64")
+    loss = nn.cross_entropy(logits, labels)
+    groups = fuse(optimise(build_graph([logits, labels], [loss, gx.grad(loss, logits)])[0]))
+    assert len(groups) == 3  # the number of labels that count; the rows; the sum over them
+    assert [n.op for group in groups for n in group.stores if n.shape == (64, 100)] == ["add"]
+
+
+def test_a_cross_entropy_with_probabilities_takes_two_launches() -> None:
+    logits, target = gx.input("logits", (64, 100)), gx.input("target", (64, 100))
+    loss = nn.cross_entropy(logits, target)
+    assert len(fuse(optimise(build_graph([logits, target], [loss, gx.grad(loss, logits)])[0]))) == 2
+
+
+def test_a_small_regression_step_takes_one_launch_beside_each_product_and_bias() -> None:
+    model = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 1))
+    x, y = gx.input("x", (64, 10)), gx.input("y", (64, 1))
+    loss = nn.mse_loss(model(x), y)
+    step = gx.compile([x, y], loss, optim.AdamW(lr=1e-3).minimize(loss, model.parameters()))
+    assert Counter(launch.kernel for launch in launches_of(step)) == {"gemm_f32": 5, "tile": 2}

@@ -38,7 +38,7 @@ LANES = 64  # rows that are taken side by side where they are short
 WIDEST = 2048  # columns of a strip
 BLOCK = 64  # positions of a block that is transposed
 _HEADERS = (
-    (r"\bgc_(random_run|random_word|\w+_run_f\d\d|random_key|\w+_wide_f\d\d)", "runs.h"),
+    (r"\bgc_(random_run|random_word|\w+_run_f\d\d|random_key)", "runs.h"),
     (r"\bgc_transpose_", "blocks.h"),
     (r"\bgc_(row|column|columns|add_kept|kept)_", "rows.h"),
     (r"\bgc_(from|to|round)_b?f16|\bgc_(f\d\d_to|narrow)_", "convert.h"),

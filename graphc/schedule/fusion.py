@@ -18,7 +18,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Access
-from graphc.schedule.group import Group, holder
+from graphc.schedule.group import Group, holder, is_literal
 from graphc.schedule.merge import merge_groups
 from graphc.schedule.recompute import recompute
 from graphc.schedule.results import result_base
@@ -28,6 +28,7 @@ from graphc.schedule.views import strided_view
 __all__ = ["MAX_NODES", "fuse"]
 
 MAX_NODES = 64  # members of a group; beyond it, little is gained, and registers and code grow
+_LIGHT = 1  # cost of an op that may be computed more than once
 _FUSIBLE = (Kind.ELEMENTWISE, Kind.REDUCTION)
 
 
@@ -42,6 +43,19 @@ def fuse(graph: Graph) -> list[Group]:
     for group in groups:
         group.inside = {node: places[node] for node in group.stores if node in places}
     return groups
+
+
+def _is_light(node: Node) -> bool:
+    """Whether `node` is a cheap function of one input or constant of its size, and of literals."""
+    op, sources = op_of(node), [source for source in node.inputs if not is_literal(_base(source))]
+    inside = len(sources) == 1 and _base(sources[0]).op in ("input", "constant")
+    return inside and op.kind is Kind.ELEMENTWISE and op.cost <= _LIGHT and _base(sources[0]).size == node.size
+
+
+def _base(node: Node) -> Node:
+    while op_of(node).kind is Kind.VIEW and len(node.inputs) == 1:
+        (node,) = node.inputs
+    return node
 
 
 class _Fusion:
@@ -71,6 +85,8 @@ class _Fusion:
             self._place_fused(node)
 
     def _place_fused(self, node: Node) -> None:
+        if self._spread(node):
+            return
         group, access = self._taker(node)
         if group is None or access is None or not group.join(node, access):
             group = Group(kept=self.stacks)
@@ -80,6 +96,21 @@ class _Fusion:
             group.stores.append(node)
         self.depth[group] = self.rank[node]
         self._note_reads(group, node)
+
+    def _spread(self, node: Node) -> bool:
+        """Let each reader compute `node` itself, where that is next to nothing and takes one value from outside."""
+        readers = self.readers.get(node, [])
+        if len(readers) < 2 or node in self.held or not _is_light(node):
+            return False
+        accesses = [group.wanted(node) for group in readers]
+        full = any(len(group.accesses) >= MAX_NODES for group in readers)
+        if full or not all(a and group.reaches_once(a) for group, a in zip(readers, accesses, strict=True)):
+            return False
+        for group, access in zip(readers, accesses, strict=True):
+            assert access is not None
+            group.join(node, access)
+            self._note_reads(group, node)
+        return True
 
     def _place_stack(self, node: Node, stack: Stack) -> None:
         """The launch that puts the concatenation `node` together, if not all of it is there already."""
@@ -103,6 +134,8 @@ class _Fusion:
         if not readers:
             return None, None
         group = readers[0] if len(readers) == 1 else min(readers, key=self.height.__getitem__)
+        if len(readers) > 1 and node.size == 1 and op_of(node).kind is Kind.REDUCTION:
+            return None, None  # it saves nothing to the one and may keep the others waiting
         limit = self.held.get(node, len(self.rank))
         for reader in readers:
             limit = min(limit, self.depth[reader]) if reader is not group else limit

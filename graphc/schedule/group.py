@@ -136,13 +136,15 @@ class Group:
         """Take in `node`, reached by `access`, if it fits into the loop nest."""
         if op_of(node).kind is Kind.REDUCTION:
             return self._join_reduction(node, access)
-        used = access.dims
-        if len(used) < len(self.domain.extents):
-            reduce = set(self.reduce_dims())
-            if used != self.domain.extents.keys() - reduce:
-                return False  # it would be computed again for each point of the dims it does not depend on
+        if not self.reaches_once(access):
+            return False
         self._add(node, access, access)
         return True
+
+    def reaches_once(self, access: Access) -> bool:
+        """Whether what is reached by `access` is computed once for each element, or for each row of a reduction."""
+        used = access.dims
+        return len(used) == len(self.domain.extents) or used == self.domain.extents.keys() - set(self.reduce_dims())
 
     def take_anchor(self, node: Node, access: Access) -> bool:
         """Take in contraction `node` as the one whose output tiles this group finishes, if it can."""

@@ -8,6 +8,7 @@ most.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -24,15 +25,17 @@ __all__ = ["merge_groups", "reads_of"]
 _SEARCHED = 64  # groups looked at before a merge is given up for fear of a cycle
 _CROWD = 8  # a value that more groups than this touch is left alone
 _OUTSIDE = ("input", "parameter", "constant")  # nodes that have a buffer without a launch
-_SMALL = 1  # values of fewer elements are not worth a merge
 
 
 def merge_groups(groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, Stack], max_nodes: int) -> list[Group]:
     """`groups`, merged where that saves a pass over memory, in an order in which they can run."""
     merging = _Merging(groups, graph, stacks, max_nodes)
-    values = sorted((n for n in graph.nodes if n.size >= _SMALL and n in merging.touching), key=lambda n: -n.size)
-    for alike in (_same_rows, _same_elements):
-        for value in values:
+    for value in graph.nodes:
+        merging.consider(value)
+    while merging.queue:
+        value = graph.nodes[heapq.heappop(merging.queue)[-1]]
+        merging.waiting.discard(value)
+        for alike in (_same_rows, _same_elements):
             merging.merge_around(value, alike)
     return merging.ordered()
 
@@ -50,6 +53,10 @@ class _Merging:
         self.readers: dict[Node, dict[Group, None]] = {}  # all groups that read a value, library operands too
         self.reads: dict[Group, list[Node]] = {}  # what a group reads and does not compute
         self.span: dict[Group, tuple[int, int]] = {}  # ranks of a group's first store and of its last member
+        self.refused: set[tuple[Group, Group]] = set()  # pairs that no loop nest serves
+        # values to merge around: the largest first, of equal ones those that need no buffer once all is merged
+        self.queue: list[tuple[int, bool, int]] = []
+        self.waiting: set[Node] = set()
         for group in groups:
             self._enter(group)
 
@@ -78,14 +85,20 @@ class _Merging:
             self.readers.get(node, {}).pop(group, None)
         del self.groups[group]
 
+    def consider(self, value: Node) -> None:
+        """Look at the groups around `value`, be it again: what was merged elsewhere may have cleared the way."""
+        if value.size and value in self.touching and value not in self.waiting:
+            self.waiting.add(value)
+            heapq.heappush(self.queue, (-value.size, value not in self.maker, self.rank[value]))
+
     def merge_around(self, value: Node, alike: Callable[[Group, Group], bool]) -> None:
-        """Merge pairs that touch `value` and are `alike`."""
-        while len(groups := list(self.touching.get(value, ()))) <= _CROWD:
+        """Merge pairs that touch `value` and are `alike`, the largest loop nests first: they can take in most."""
+        while len(groups := sorted(self.touching.get(value, ()), key=_elements, reverse=True)) <= _CROWD:
             if not any(alike(a, b) and self._merge(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]):
                 return
 
     def _merge(self, first: Group, second: Group) -> bool:
-        if len(first.accesses) + len(second.accesses) > self.max_nodes:
+        if len(first.accesses) + len(second.accesses) > self.max_nodes or (first, second) in self.refused:
             return False
         if self._feeds(first, second) or self._feeds(second, first):
             return False
@@ -93,11 +106,14 @@ class _Merging:
             return False
         union = self._union(first, second)
         if union is None:
+            self.refused.add((first, second))
             return False
         self._leave(first)
         self._leave(second)
         self.groups[union] = None
         self._enter(union)
+        for value in (*union.stores, *self.reads[union]):
+            self.consider(value)
         return True
 
     def _union(self, first: Group, second: Group) -> Group | None:
@@ -110,6 +126,10 @@ class _Merging:
             return None
         for node in sorted(other.accesses, key=lambda node: -self.rank[node]):
             access, parts = union.translated(other.access(node), dims), other.parts.get(node)
+            if node in lead.accesses:
+                if union.access(node) != access:
+                    return None
+                continue
             if not (union.join(node, access) if parts is None else union.join_parts(node, parts, access)):
                 return None
         touched = other.accesses.keys() | (other.wants.keys() & lead.accesses.keys())
@@ -179,6 +199,10 @@ def _counts(group: Group) -> tuple[int, int]:
     reduce = set(group.reduce_dims())
     full = math.prod(group.domain.extents.values())
     return full, math.prod(extent for d, extent in group.domain.extents.items() if d not in reduce)
+
+
+def _elements(group: Group) -> int:
+    return _counts(group)[0]
 
 
 def _same_rows(first: Group, second: Group) -> bool:
