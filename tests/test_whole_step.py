@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from benchmarks.workloads import GPT, LSTM
+from benchmarks.models import GPT, LSTM
 from graphc import nn, optim
 from graphc.api import build_graph
 from graphc.ir.graph import topological

@@ -115,6 +115,7 @@ def unit_text(interface: Interface, code: CTarget) -> str:
         [
             _HEAD.format(name=interface.name),
             "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n",
+            code.definitions,
             headers.text([*code.headers, "step.h"]),
             "#ifndef GRAPHC_SINGLE_THREAD", headers.text(["execute.h"]), "#endif\n",
             "#pragma GCC visibility push(default)", prototype(interface), "#pragma GCC visibility pop\n",

@@ -22,6 +22,7 @@ PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors
 PANEL_COLUMNS = 32  # a multiple of every panel's columns
 ROW_GAP = 16  # GC_ROW_GAP
 BLOCK_STRIP_ROWS = 8 * 14  # rows of A that are packed at a time for a block of B, at most
+MOST_RESULT_BYTES = 1 << 20  # of a tile whose results stay in scratch memory for an epilogue
 COLLIDING_BYTES = 4096  # rows that are a multiple of this apart fall into the same few sets of the first cache
 
 SMALL_WORK = 1 << 22  # operations that are not worth cutting
@@ -157,6 +158,14 @@ def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
     return dtype.itemsize * (packed_a + packed_b)
 
 
+def _result_bytes(dtype: DType, p: _Product, rows: int, columns: int, batches: int) -> int:
+    """The stretch of C that one tile fills, if it may stay in scratch memory: rows of C lie as far apart as ever."""
+    if not dtype.is_float or dtype.is_low_precision:
+        return 0
+    stretch = batches * p.rows * p.columns if batches > 1 else (rows - 1) * p.columns + columns
+    return stretch * dtype.itemsize if stretch * dtype.itemsize <= MOST_RESULT_BYTES else 0
+
+
 def matmul(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included."""
     a, b = operands
@@ -171,5 +180,5 @@ def matmul(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: Te
     tag = type_tag(result.dtype)
     return LibraryCall(
         f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, _scratch(result.dtype, p, rows, columns),
-        2 * p.rows * p.columns * p.depth * p.batches,
+        2 * p.rows * p.columns * p.depth * p.batches, _result_bytes(result.dtype, p, rows, columns, batches),
     )  # fmt: skip

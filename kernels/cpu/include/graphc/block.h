@@ -28,7 +28,6 @@ typedef struct GC_(strip) {
 GC_ALWAYS_INLINE void GC_(micro)(const int rows, const int vectors, const int packing, const GC_(strip) * s) {
     const int64_t b_row = s->b_row * (int64_t)sizeof(GC_REAL);
     int64_t next_step = s->next_step;
-    const int64_t ahead = packing ? GC_FAR * b_row : GC_AHEAD * vectors * GC_VECTOR_BYTES;
     int64_t a_column = s->a_column * (int64_t)sizeof(GC_REAL);
     int64_t at[3] = {0, s->a_row * (int64_t)sizeof(GC_REAL), 2 * s->a_row * (int64_t)sizeof(GC_REAL)};
     const GC_REAL *a[(GC_MICRO_ROWS + 2) / 3], *b = s->b, *next = s->next;
@@ -46,12 +45,15 @@ GC_ALWAYS_INLINE void GC_(micro)(const int rows, const int vectors, const int pa
         int64_t turns = steps;
         do {
             const GC_VECTOR b0 = GC_(load)(b), b1 = vectors > 1 ? GC_(load)(b + GC_LANES) : b0;
-            __builtin_prefetch(GC_AT_BYTES(b, ahead), 0, packing ? 2 : 3);
-            if (vectors > 1) __builtin_prefetch(GC_AT_BYTES(b, ahead + GC_VECTOR_BYTES), 0, packing ? 2 : 3);
             if (packing) {
+                __builtin_prefetch(GC_AT_BYTES(b, GC_FAR * b_row), 0, 2);
+                __builtin_prefetch(GC_AT_BYTES(b, GC_FAR * b_row + GC_VECTOR_BYTES), 0, 2);
                 GC_(store)(packed, b0);
                 GC_(store)(packed + GC_LANES, b1);
                 packed += GC_PANEL;
+            } else {
+                __builtin_prefetch(GC_AT_BYTES(b, GC_AHEAD * vectors * GC_VECTOR_BYTES));
+                if (vectors > 1) __builtin_prefetch(GC_AT_BYTES(b, (GC_AHEAD * vectors + 1) * GC_VECTOR_BYTES));
             }
             __builtin_prefetch(next, 0, 2);
             next += next_step;
@@ -98,7 +100,10 @@ GC_FUNCTION void GC_(micro_packing)(const GC_(strip) * s) { GC_(micro)(GC_MICRO_
             GC_(micro_##rows##_1)(s); \
         break;
 GC_ALWAYS_INLINE void GC_(micro_of)(int64_t rows, const int vectors, const GC_(strip) * s) {
-    switch (rows) { GC_MICRO_HEIGHTS(GC_MICRO_CASE) }
+    switch (rows) {
+        GC_MICRO_HEIGHTS(GC_MICRO_CASE)
+        default: __builtin_trap();
+    }
 }
 
 GC_FUNCTION void GC_(copy_part)(int64_t rows, int64_t columns, const GC_REAL *from, int64_t from_row, GC_REAL *to,

@@ -20,20 +20,9 @@
 #define GRAPHC_GEMM_H
 
 #include "half.h"
+#include "heights.h"
 #include "launch.h"
 #include "simd.h"
-
-/* Rows of a register block, chosen so that two vectors of sums for each fit the registers, and of what may be left of it. */
-#if defined(__AVX512F__)
-#define GC_MICRO_ROWS 14
-#define GC_MICRO_HEIGHTS(F) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(10) F(12) F(14)
-#elif defined(__aarch64__)
-#define GC_MICRO_ROWS 12
-#define GC_MICRO_HEIGHTS(F) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(10) F(12)
-#else
-#define GC_MICRO_ROWS 6
-#define GC_MICRO_HEIGHTS(F) F(1) F(2) F(3) F(4) F(5) F(6)
-#endif
 
 #define GC_DEPTH 256         /* how much of the depth is summed before going on to the next panel, if nobody says */
 #define GC_AHEAD 16          /* rows of a packed panel between those that are fetched and those that are used */
@@ -45,19 +34,13 @@
 /* How A is laid out: contiguous rows, contiguous columns, or packed strips. */
 enum { GC_ROWS, GC_COLUMNS, GC_STRIPS };
 
-/* Rows of the next strip. None is so low that its sums wait for each other, unless there are no more rows. */
-#define GC_LEAST_ROWS (GC_MICRO_ROWS > 8 ? 8 : 3)
-static inline int64_t gc_strip_height(int64_t rows) {
-    if (rows == GC_MICRO_ROWS || rows >= GC_MICRO_ROWS + GC_LEAST_ROWS) return GC_MICRO_ROWS;
-    if (rows > GC_MICRO_ROWS && rows > 8) return rows - 8 + rows % 2;
-    return rows > GC_MICRO_ROWS || (rows > 8 && rows % 2) ? (rows + 1) / 2 : rows;
+/* Rows of the next strip. */
+GC_ALWAYS_INLINE int64_t gc_strip_height(int64_t rows) {
+    return GC_WHOLE_ROWS(rows) > 0 ? GC_MICRO_ROWS : GC_UPPER_ROWS(rows);
 }
 
 /* How many strips of GC_MICRO_ROWS `rows` begin with; at most two others follow. */
-static inline int64_t gc_whole_strips(int64_t rows) {
-    const int64_t count = rows / GC_MICRO_ROWS, left = rows % GC_MICRO_ROWS;
-    return count > 0 && left > 0 && left < GC_LEAST_ROWS ? count - 1 : count;
-}
+GC_ALWAYS_INLINE int64_t gc_whole_strips(int64_t rows) { return GC_WHOLE_ROWS(rows) / GC_MICRO_ROWS; }
 
 #define GC_UNROLL _Pragma("GCC unroll 14")
 #define GC_HIDE(x) __asm__("" : "+r"(x)) /* keeps the compiler from knowing what x is */
@@ -99,7 +82,7 @@ typedef struct gc_gemm_tile {
     int64_t row, rows, column, columns, batch, batches;
 } gc_gemm_tile;
 
-static inline gc_gemm_tile gc_gemm_tile_of(const int64_t *p, int64_t tile) {
+GC_ALWAYS_INLINE gc_gemm_tile gc_gemm_tile_of(const int64_t *p, int64_t tile) {
     const int64_t row_tiles = (p[0] + p[9] - 1) / p[9], column_tiles = (p[1] + p[10] - 1) / p[10];
     gc_gemm_tile t;
     t.column = tile % column_tiles * p[10];
@@ -111,8 +94,13 @@ static inline gc_gemm_tile gc_gemm_tile_of(const int64_t *p, int64_t tile) {
     return t;
 }
 
+/* Where a tile starts in C, in elements. */
+static inline int64_t gc_gemm_start(const int64_t *p, const gc_gemm_tile *t) {
+    return t->batch * p[8] + t->row * p[7] + t->column;
+}
+
 /* Where a batch starts in A and B, in elements. */
-static inline void gc_gemm_batch(const int64_t *p, int64_t batch, int64_t *a, int64_t *b) {
+GC_ALWAYS_INLINE void gc_gemm_batch(const int64_t *p, int64_t batch, int64_t *a, int64_t *b) {
     *a = *b = 0;
     for (int64_t d = p[16] - 1; d >= 0; d--) {
         const int64_t *dim = p + 17 + 3 * d;
@@ -123,7 +111,7 @@ static inline void gc_gemm_batch(const int64_t *p, int64_t batch, int64_t *a, in
 }
 
 /* Several batches in a tile are whole matrices, so their rows follow each other. */
-static inline void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *t) {
+GC_ALWAYS_INLINE void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *t) {
     if (!call->program) return;
     const int64_t first = t->batch * call->params[0] + t->row;
     const int64_t rows = t->batches == 1 ? t->rows : t->batches * call->params[0];
@@ -134,6 +122,7 @@ static inline void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *t) 
     GC_KERNEL gc_gemm_##TAG(const gc_call *call, int64_t tile) {                                                  \
         const int64_t *p = call->params;                                                                          \
         const gc_gemm_tile t = gc_gemm_tile_of(p, tile);                                                          \
+        REAL *const c = gc_result(call, 2, gc_gemm_start(p, &t) * (int64_t)sizeof(REAL));                         \
         for (int64_t batch = t.batch; batch < t.batch + t.batches; batch++) {                                     \
             int64_t a, b;                                                                                         \
             gc_gemm_batch(p, batch, &a, &b);                                                                      \
@@ -141,7 +130,7 @@ static inline void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *t) 
                 t.rows, t.columns, p[2],                                                                          \
                 (const REAL *)gc_operand(call, 0) + a + t.row * p[3], p[3], p[4],                                 \
                 (const REAL *)gc_operand(call, 1) + b + t.column * p[6], p[5], p[6],                              \
-                (REAL *)gc_operand(call, 2) + batch * p[8] + t.row * p[7] + t.column, p[7],                       \
+                c + (batch - t.batch) * p[8], p[7],                                                               \
                 p[0] == 1 || p[1] == 1, call->scratch};                                                           \
             if (product.with_vector && gc_product_with_vector_##TAG(&product)) continue;                          \
             const int64_t part = p[1] % (2 * GC_VECTOR_BYTES / (int64_t)sizeof(REAL));                            \

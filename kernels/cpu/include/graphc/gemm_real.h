@@ -53,7 +53,7 @@ GC_DRIVER void GC_(multiply_panels)(const GC_(product) * p, int64_t rows, int64_
     }
     const int small = rows <= GC_MICRO_ROWS || s.depth * p->b_row * (int64_t)sizeof(GC_REAL) <= GC_SMALL_PANEL;
     const int in_place = p->b_column == 1 && (small || p->b_row == GC_PANEL);
-    const int packing = !in_place && p->b_column == 1 && gc_whole_strips(rows) > 0;
+    const int may_pack = p->b_column == 1 && gc_whole_strips(rows) > 0;
     const GC_REAL *const b = s.b;
     GC_REAL *const c = s.c;
     int64_t j = 0;
@@ -61,11 +61,11 @@ GC_DRIVER void GC_(multiply_panels)(const GC_(product) * p, int64_t rows, int64_
     for (; j + GC_PANEL <= p->columns; j += GC_PANEL) {
         s.b = b + j * p->b_column, s.b_row = p->b_row, s.c = c + j;
         s.next = s.b + GC_PANEL * p->b_column, s.next_step = p->b_column == 1 ? p->b_row : GC_LANES;
-        if (!in_place && !packing) {
+        if (!may_pack && !in_place) {
             GC_(pack_panel)(s.depth, GC_PANEL, s.b, p->b_row, p->b_column, packed, GC_PANEL);
             s.b = packed, s.b_row = GC_PANEL;
         }
-        GC_(panel_product)(rows, GC_PANEL, strips, packing, s);
+        GC_(panel_product)(rows, GC_PANEL, strips, may_pack && !in_place, s);
     }
     if (part > 0 && j < p->columns) {
         const int64_t width = part > GC_LANES ? GC_PANEL : GC_LANES;

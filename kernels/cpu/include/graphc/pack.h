@@ -36,7 +36,7 @@ GC_FUNCTION void GC_(pack_columns)(int64_t count, int64_t height, int64_t depth,
 }
 
 /* All rows of A as the strips that the panel product goes by. */
-GC_FUNCTION void GC_(pack_strips)(int64_t rows, int64_t depth, const GC_REAL *from, int64_t row, int64_t column,
+GC_DRIVER void GC_(pack_strips)(int64_t rows, int64_t depth, const GC_REAL *from, int64_t row, int64_t column,
                                   GC_REAL *packed) {
     for (int64_t i = 0, height, count; i < rows; i += count * height) {
         height = gc_strip_height(rows - i);
@@ -75,34 +75,36 @@ GC_FUNCTION void GC_(pack_transposed)(int64_t depth, int64_t columns, const GC_R
     }
 }
 
-/* packed[k * width + j] = from[k * row + j * column] for j < columns and any number beyond, up to the width. */
-GC_FUNCTION void GC_(pack_panel)(int64_t depth, int64_t columns, const GC_REAL *from, int64_t row, int64_t column,
-                                 GC_REAL *packed, int64_t width) {
-    if (column == 1 && columns == width) {
-        for (int64_t k = 0; k < depth; k++)
+/* packed[k * width + j] = from[k * row + j]. */
+GC_FUNCTION void GC_(pack_lines)(int64_t depth, int64_t columns, const GC_REAL *from, int64_t row, GC_REAL *packed,
+                                 int64_t width) {
+    for (int64_t k = 0; k < depth; k++, from += row, packed += width) {
+        const int64_t room = columns + (depth - 1 - k) * row; /* what lies beyond the columns is of the next rows */
+        if (columns == width || (row > 0 && room >= width))
             for (int64_t j = 0; j < width; j += GC_LANES) {
-                if (k + 8 < depth) __builtin_prefetch(from + (k + 8) * row + j); /* rows may lie a page apart */
-                GC_(store)(packed + k * width + j, GC_(load)(from + k * row + j));
+                if (k + GC_FAR < depth) __builtin_prefetch(from + GC_FAR * row + j);
+                GC_(store)(packed + j, GC_(load)(from + j));
             }
-    } else if (column == 1 && row > 0) {
-        for (int64_t k = 0; k < depth; k++) {
-            const GC_REAL *line = from + k * row;
-            if ((depth - 1 - k) * row >= width - columns) /* what lies beyond the columns is of the next rows */
-                for (int64_t j = 0; j < width; j += GC_LANES) GC_(store)(packed + k * width + j, GC_(load)(line + j));
-            else
-                for (int64_t j = 0; j < width; j++) packed[k * width + j] = j < columns ? line[j] : 0;
-        }
-    } else if (row == 1 && column != 1) {
+        else
+            for (int64_t j = 0; j < width; j++) packed[j] = j < columns ? from[j] : 0;
+    }
+}
+
+/* packed[k * width + j] = from[k * row + j * column] for j < columns and any number beyond, up to the width. */
+GC_DRIVER void GC_(pack_panel)(int64_t depth, int64_t columns, const GC_REAL *from, int64_t row, int64_t column,
+                               GC_REAL *packed, int64_t width) {
+    if (column == 1)
+        GC_(pack_lines)(depth, columns, from, row, packed, width);
+    else if (row == 1)
         GC_(pack_transposed)(depth, columns, from, column, packed, width);
-    } else {
+    else
         for (int64_t k = 0; k < depth; k++)
             for (int64_t j = 0; j < width; j++) packed[k * width + j] = j < columns ? from[k * row + j * column] : 0;
-    }
 }
 
 /* B's rows from `b` on, `depth` of them, as panels; the last may be a narrow one, `part` columns with zeros beside them.
  * Rows are copied across panels, as each lies in another page. */
-GC_FUNCTION void GC_(pack_block)(int64_t depth, int64_t panels, int64_t part, const GC_REAL *b, int64_t b_row,
+GC_DRIVER void GC_(pack_block)(int64_t depth, int64_t panels, int64_t part, const GC_REAL *b, int64_t b_row,
                                  int64_t b_column, GC_REAL *packed) {
     if (b_column == 1)
         for (int64_t k = 0; k < depth; k++) {
