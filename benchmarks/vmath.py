@@ -85,6 +85,10 @@ class Checker:
         """Results per nanosecond on one core."""
         return float(self._output("time", function))
 
+    def near_differences(self, stride: int) -> int:
+        """For how many near arguments sin, cos or tan differ from their versions for near arguments."""
+        return int(self._output("near", str(stride)))
+
     def functions(self) -> tuple[str, ...]:
         return tuple(self._output("list").split())
 

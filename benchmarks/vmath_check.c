@@ -4,6 +4,7 @@
  *     vmath_check check FUNCTION STRIDE REACH SAMPLES      prints: worst error, x, y, result, how many were seen
  *     vmath_check digest FUNCTION STRIDE REACH SAMPLES     prints a number made of all results' bits
  *     vmath_check time FUNCTION                            prints results per nanosecond of one core
+ *     vmath_check near STRIDE                              prints how often sin, cos, tan differ from those for near x
  *
  * A float32 function of one argument sees every STRIDE-th float32 (1: all of them); every function sees REACH neighbours
  * on either side of all points where implementations change their mind, and SAMPLES random arguments. The error is
@@ -391,8 +392,22 @@ static double rate(const function *f) {
     return 32 * BLOCK / least * 1e-9;
 }
 
+static uint64_t near_differences(uint64_t stride) {
+    uint64_t differences = 0;
+    for (uint64_t bits = 0; bits < 0x100000000u; bits += stride) {
+        const float x = gc_float_f32((uint32_t)bits);
+        if (fabsf(x) < GC_NEAR_F32)
+            differences += gc_bits_f32(gc_sin_f32(x)) != gc_bits_f32(gc_sin_near_f32(x)) ||
+                           gc_bits_f32(gc_cos_f32(x)) != gc_bits_f32(gc_cos_near_f32(x)) ||
+                           gc_bits_f32(gc_tan_f32(x)) != gc_bits_f32(gc_tan_near_f32(x));
+    }
+    return differences;
+}
+
 int main(int count, char **words) {
     const char *command = count > 1 ? words[1] : "";
+    if (count == 3 && strcmp(command, "near") == 0)
+        return printf("%" PRIu64 "\n", near_differences(strtoull(words[2], NULL, 10))), 0;
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         const function *f = functions + i;
         const int named = count > 2 && strcmp(words[2], f->name) == 0;

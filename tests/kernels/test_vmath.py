@@ -41,6 +41,10 @@ def test_every_function_keeps_its_limit(checker: Checker) -> None:
     assert set(exact) == {0.0}
 
 
+def test_near_angles_give_the_same_bits(checker: Checker) -> None:
+    assert checker.near_differences(STRIDE) == 0
+
+
 def test_vectors_give_the_same_bits(checker: Checker, tmp_path: Path) -> None:
     plain = build(checker.level, tmp_path, flags=("-O1", "-fno-tree-vectorize"))
     for name in functions(checker, []):

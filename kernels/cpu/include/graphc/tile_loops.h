@@ -157,8 +157,8 @@ GC_UNARY(bitwise_invert_u32, u32, u32, gc_op_bitwise_invert_u32)
 GC_UNARY(bitwise_invert_u8, u8, u8, gc_op_bitwise_invert_u8)
 GC_UNARY(logical_not_u8, u8, u8, gc_op_logical_not_u8)
 
-/* A block that holds an argument too large for the branch-free functions is done element by element; the others in one go. */
-#define GC_UNARY_BY_BLOCKS(op, T)                                                                                        \
+/* By blocks: the functions for every argument take longer than those for near ones, in float64 much longer. */
+#define GC_UNARY_BY_BLOCKS(op, T, limit)                                                                               \
     GC_LOOP(op##_##T) {                                                                                                \
         const int64_t total = m->count[x->level];                                                                      \
         gc_##T *d = (gc_##T *)m->value[x->target];                                                                     \
@@ -167,18 +167,19 @@ GC_UNARY(logical_not_u8, u8, u8, gc_op_logical_not_u8)
             n = total - at < 128 ? total - at : 128;                                                                   \
             int wide = 0;                                                                                              \
             for (int64_t i = 0; i < n; i++)                                                                            \
-                wide |= gc_op_abs_##T(a[i]) > (gc_##T)GC_TRIG_LIMIT;                                                   \
+                wide |= gc_op_abs_##T(a[i]) >= limit;                                                                  \
             if (wide)                                                                                                  \
-                for (int64_t i = 0; i < n; i++)                                                                        \
-                    d[i] = gc_##op##_##T(a[i]);                                                                        \
+                GC_EACH d[i] = gc_##op##_##T(a[i]);                                                                    \
             else                                                                                                       \
                 GC_EACH d[i] = gc_##op##_near_##T(a[i]);                                                               \
         }                                                                                                              \
     }
 
-GC_TURNING_OPS(GC_UNARY_ELEMENTARY, f32)
-GC_UNARY_BY_BLOCKS(sin, f64)
-GC_UNARY_BY_BLOCKS(cos, f64)
+GC_UNARY_BY_BLOCKS(sin, f32, GC_NEAR_F32)
+GC_UNARY_BY_BLOCKS(cos, f32, GC_NEAR_F32)
+GC_UNARY_BY_BLOCKS(tan, f32, GC_NEAR_F32)
+GC_UNARY_BY_BLOCKS(sin, f64, GC_NEAR_F64)
+GC_UNARY_BY_BLOCKS(cos, f64, GC_NEAR_F64)
 GC_UNARY_ELEMENTARY(tan, f64)
 
 /* Binary operations --------------------------------------------------------------------------------------------------- */

@@ -30,12 +30,14 @@ static inline float gc_exp_tail_f32(float r) {
 #define GC_EXPONENT_SHIFT (GC_SHIFT_F32 + 254.0f)
 #define GC_EXPONENT_LIMIT (GC_SHIFT_F32 + 254.0f + 129.0f)
 
-/* 2^n (1 + q), q = exp(r) - 1 and n + 254 in the low bits of `shifted` */
-static inline float gc_scaled_exp_f32(float r, int32_t shifted) {
+/* 2^n (1 + q) with q = exp(r) - 1 and n + 254 in the low bits of `shifted`; in `lost`, what rounding the sum has lost */
+static inline float gc_scaled_exp_f32(float r, int32_t shifted, float *lost) {
     const float q = gc_muladd_f32(r * r, gc_exp_tail_f32(r), r);
     const uint32_t sum = (uint32_t)shifted, half = sum >> 1;
     const float first = gc_float_f32(half << 23), second = gc_float_f32((sum - half) << 23);
-    return gc_muladd_f32(q, first, first) * second;
+    const float scaled = gc_muladd_f32(q, first, first);
+    *lost = gc_muladd_f32(q, first, first - scaled) * second;
+    return scaled * second;
 }
 
 /* The bits of such a sum, with n limited to 129. What is cut off stays in r, and makes the result infinite. */
@@ -43,13 +45,19 @@ static inline int32_t gc_exponent_f32(float shifted) {
     return gc_smaller_i32((int32_t)gc_bits_f32(shifted), (int32_t)gc_bits_f32(GC_EXPONENT_LIMIT));
 }
 
-/* exp(x) / 2^lowered, lowered 0 or 1 */
-static inline float gc_exp_lowered_f32(float x, int lowered) {
+/* exp(x) / 2^lowered, lowered 0 or 1; in `lost`, for x >= -87, what rounding has lost */
+static inline float gc_exp_in_two_f32(float x, int lowered, float *lost) {
     const float shift = GC_EXPONENT_SHIFT - (float)lowered;
     const int32_t shifted = gc_exponent_f32(gc_muladd_f32(x, 0x1.715476p+0f, shift));
     const float n = gc_float_f32((uint32_t)shifted) - shift;
     const float r = gc_muladd_f32(n, -0x1.0bfbe8p-15f, gc_muladd_f32(n, -0x1.62e000p-1f, x));
-    return x < -104.0f ? 0.0f : gc_scaled_exp_f32(r, shifted);
+    const float result = gc_scaled_exp_f32(r, shifted, lost);
+    return x < -104.0f ? 0.0f : result;
+}
+
+static inline float gc_exp_lowered_f32(float x, int lowered) {
+    float lost;
+    return gc_exp_in_two_f32(x, lowered, &lost);
 }
 
 static inline float gc_exp_f32(float x) { return gc_exp_lowered_f32(x, 0); }
@@ -57,7 +65,9 @@ static inline float gc_exp_f32(float x) { return gc_exp_lowered_f32(x, 0); }
 static inline float gc_exp2_f32(float x) {
     const int32_t shifted = gc_exponent_f32(x + GC_EXPONENT_SHIFT);
     const float r = (x - (gc_float_f32((uint32_t)shifted) - GC_EXPONENT_SHIFT)) * 0x1.62e430p-1f;
-    return x < -150.0f ? 0.0f : gc_scaled_exp_f32(r, shifted);
+    float lost;
+    const float result = gc_scaled_exp_f32(r, shifted, &lost);
+    return x < -150.0f ? 0.0f : result;
 }
 
 /* exp(x) for -87 <= x, with an error of some 2^-29 |x| more, for sums in which that is lost */
@@ -94,7 +104,8 @@ static inline float gc_sigmoid_f32(float x) {
 
 /* max(x, 0) + log(1 + e) with e = exp(-|x|); (log(1 + e) - e) / e^2: degree 8, 0 <= e <= 1, 2^-27.5 */
 static inline float gc_softplus_f32(float x) {
-    const float e = gc_exp_f32(-fabsf(x));
+    float lost;
+    const float e = gc_exp_in_two_f32(-fabsf(x), 0, &lost);
     float p = -0x1.af49cep-9f;
     p = gc_muladd_f32(p, e, 0x1.4917cep-6f);
     p = gc_muladd_f32(p, e, -0x1.d6b08cp-5f);
@@ -104,7 +115,7 @@ static inline float gc_softplus_f32(float x) {
     p = gc_muladd_f32(p, e, -0x1.ff23e6p-3f);
     p = gc_muladd_f32(p, e, 0x1.554dd0p-2f);
     p = gc_muladd_f32(p, e, -0x1.ffffd2p-2f);
-    return e + gc_muladd_f32(e * e, p, x > 0.0f ? x : 0.0f);
+    return e + gc_muladd_f32(e * e, p, (x > 0.0f ? x : 0.0f) + (fabsf(x) > 87.0f ? 0.0f : lost));
 }
 
 /* 1 - 2 / (exp(2|x|) + 1); where that is below 1/2, (tanh(x) - x) / x^3: degree 3 in x^2, |x| <= 0.55, 2^-24.7 */
@@ -312,7 +323,8 @@ static inline float gc_power_f32(float x, float y) {
     const float rounded = (float)exponent;
     const int32_t shifted = gc_exponent_f32(rounded + GC_EXPONENT_SHIFT);
     const float n = gc_float_f32((uint32_t)shifted) - GC_EXPONENT_SHIFT;
-    const float scaled = gc_scaled_exp_f32((float)(exponent - n) * 0x1.62e430p-1f, shifted);
+    float lost;
+    const float scaled = gc_scaled_exp_f32((float)(exponent - n) * 0x1.62e430p-1f, shifted, &lost);
     const float magnitude = rounded < -151.0f ? 0.0f : scaled;
     /* |y| less the nearest multiple of 2: 0 for even integers, 1 or -1 for odd ones; from 2^24 on, floats are even */
     const float c = gc_float_f32((uint32_t)gc_smaller_i32((int32_t)gc_bits_f32(b), (int32_t)gc_bits_f32(0x1p24f)));

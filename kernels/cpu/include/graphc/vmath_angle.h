@@ -12,14 +12,16 @@ typedef struct gc_turn {
     uint32_t quadrant;
 } gc_turn;
 
-/* For every finite x: x times 2/pi, which is taken in two parts. The larger x is, the more of the leading bits of 2/pi make
- * nothing but multiples of 4 of it: these are left out. */
-static inline gc_turn gc_turn_of(float x) {
+/* x times 2/pi, which is taken in two parts. The larger x is, the more of the leading bits of 2/pi make nothing but multiples
+ * of 4 of it: these are left out, where `huge` says that |x| may be 2^50 or more. */
+static inline gc_turn gc_turn_of(float x, int huge) {
     const float a = fabsf(x);
     double high = 0x1.45f306dc9c883p-1, low = -0x1.6b01ec5417056p-55;
-    high = a < 0x1p50f ? high : -0x1.1b1bbead603d9p-28, low = a < 0x1p50f ? low : 0x1.5f47d4d377037p-82;
-    high = a < 0x1p77f ? high : 0x1.4a7f09d5f47d5p-54, low = a < 0x1p77f ? low : -0x1.6447e493ad4cep-109;
-    high = a < 0x1p102f ? high : -0x1.505c1596447e5p-81, low = a < 0x1p102f ? low : 0x1.b14acc9e21c82p-135;
+    if (huge) {
+        high = a < 0x1p50f ? high : -0x1.1b1bbead603d9p-28, low = a < 0x1p50f ? low : 0x1.5f47d4d377037p-82;
+        high = a < 0x1p77f ? high : 0x1.4a7f09d5f47d5p-54, low = a < 0x1p77f ? low : -0x1.6447e493ad4cep-109;
+        high = a < 0x1p102f ? high : -0x1.505c1596447e5p-81, low = a < 0x1p102f ? low : 0x1.b14acc9e21c82p-135;
+    }
     const double wide = x, product = wide * high;
     const double rest = gc_product_rest_f64(wide, high, product);
     const double shifted = product + GC_SHIFT_F64;
@@ -44,20 +46,15 @@ static inline float gc_sin_or_cos_f32(float r, uint32_t quadrant) {
     return gc_float_f32(gc_bits_f32(quadrant & 1 ? cosine : sine) ^ (quadrant & 2) << 30);
 }
 
-static inline float gc_sin_f32(float x) {
-    const gc_turn turn = gc_turn_of(x);
+static inline float gc_sin_of_turn_f32(float x, gc_turn turn) {
     const float result = gc_sin_or_cos_f32((float)turn.r, turn.quadrant);
     return x == 0.0f ? x : result;
 }
 
-static inline float gc_cos_f32(float x) {
-    const gc_turn turn = gc_turn_of(x);
-    return gc_sin_or_cos_f32((float)turn.r, turn.quadrant + 1);
-}
+static inline float gc_cos_of_turn_f32(gc_turn turn) { return gc_sin_or_cos_f32((float)turn.r, turn.quadrant + 1); }
 
 /* The quotient of the two in float64; polynomials as above, of degree 3 each, |r| <= pi/4, 2^-37.3 and 2^-32.7 */
-static inline float gc_tan_f32(float x) {
-    const gc_turn turn = gc_turn_of(x);
+static inline float gc_tan_of_turn_f32(float x, gc_turn turn) {
     const double z = turn.r * turn.r;
     double s = 0x1.6cbece7af4c00p-19;
     s = gc_muladd_f64(s, z, -0x1.a00f32b5e08c3p-13);
@@ -72,6 +69,16 @@ static inline float gc_tan_f32(float x) {
     const float result = (float)((odd ? -cosine : sine) / (odd ? sine : cosine));
     return x == 0.0f ? x : result;
 }
+
+static inline float gc_sin_f32(float x) { return gc_sin_of_turn_f32(x, gc_turn_of(x, 1)); }
+static inline float gc_cos_f32(float x) { return gc_cos_of_turn_f32(gc_turn_of(x, 1)); }
+static inline float gc_tan_f32(float x) { return gc_tan_of_turn_f32(x, gc_turn_of(x, 1)); }
+
+/* The same bits for |x| < GC_NEAR_F32, in two thirds of the time */
+#define GC_NEAR_F32 0x1p50f
+static inline float gc_sin_near_f32(float x) { return gc_sin_of_turn_f32(x, gc_turn_of(x, 0)); }
+static inline float gc_cos_near_f32(float x) { return gc_cos_of_turn_f32(gc_turn_of(x, 0)); }
+static inline float gc_tan_near_f32(float x) { return gc_tan_of_turn_f32(x, gc_turn_of(x, 0)); }
 
 /* atan(u); (atan(u) - u) / u^3: degree 8 in u^2, |u| <= 1, 2^-28.5 */
 static inline float gc_atan_near_f32(float u) {

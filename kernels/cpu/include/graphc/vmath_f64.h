@@ -147,7 +147,7 @@ static inline double gc_log1p_f64(double x) {
 }
 
 /* Up to here the products below are exact. */
-#define GC_TRIG_LIMIT 0x1p19
+#define GC_NEAR_F64 0x1p19
 
 /* x - n pi/2 as high + low, and n modulo 4 in the low bits of the answer */
 static inline uint64_t gc_quadrant_f64(double x, double *high, double *low) {
@@ -187,11 +187,11 @@ static inline double gc_sin_or_cos_f64(double x, uint64_t quarter) {
     return gc_float_f64(gc_bits_f64(value) ^ ((quadrant & 2) << 62));
 }
 
-/* For |x| <= GC_TRIG_LIMIT; and for every x, with the same bits, but not fit for vectors */
+/* For |x| < GC_NEAR_F64; and for every x, with the same bits, but not fit for vectors */
 static inline double gc_sin_near_f64(double x) { return x == 0.0 ? x : gc_sin_or_cos_f64(x, 0); }
 static inline double gc_cos_near_f64(double x) { return gc_sin_or_cos_f64(x, 1); }
-static inline double gc_sin_f64(double x) { return fabs(x) > GC_TRIG_LIMIT ? sin(x) : gc_sin_near_f64(x); }
-static inline double gc_cos_f64(double x) { return fabs(x) > GC_TRIG_LIMIT ? cos(x) : gc_cos_near_f64(x); }
+static inline double gc_sin_f64(double x) { return fabs(x) >= GC_NEAR_F64 ? sin(x) : gc_sin_near_f64(x); }
+static inline double gc_cos_f64(double x) { return fabs(x) >= GC_NEAR_F64 ? cos(x) : gc_cos_near_f64(x); }
 
 static inline double gc_sigmoid_f64(double x) {
     const double e = gc_exp_f64(-fabs(x));
