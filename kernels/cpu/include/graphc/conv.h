@@ -124,7 +124,7 @@ static inline gc_conv_part gc_conv_part_of(const gc_conv *g, int64_t rows, int64
 }
 
 /* `rows` output rows from `first` on: what they read, and at which offsets. */
-static inline void gc_conv_rows(const gc_conv *g, gc_sweep *s, int64_t first, int64_t rows) {
+GC_FUNCTION void gc_conv_rows(const gc_conv *g, gc_sweep *s, int64_t first, int64_t rows) {
     gc_planes *p = &s->planes;
     const int64_t down = (g->kernel_height - 1) * g->dilation_height, across = (g->kernel_width - 1) * g->dilation_width;
     p->height = g->height, p->width = g->width;
@@ -145,7 +145,7 @@ static inline void gc_conv_rows(const gc_conv *g, gc_sweep *s, int64_t first, in
 
 /* The input's gradient at rows stride * t + row, t from `first` on, and likewise along columns: which taps reach them, and
  * where in the planes of the output's gradient. Row y of the input is row y + top of the padded one. */
-static inline void gc_conv_residue(const gc_conv *g, gc_sweep *s, int64_t first, int64_t rows, int64_t row, int64_t column) {
+GC_FUNCTION void gc_conv_residue(const gc_conv *g, gc_sweep *s, int64_t first, int64_t rows, int64_t row, int64_t column) {
     gc_planes *p = &s->planes;
     const int64_t down = (g->kernel_height - 1) * g->dilation_height / g->stride_height;
     const int64_t across = (g->kernel_width - 1) * g->dilation_width / g->stride_width, start = g->left / g->stride_width;
@@ -225,8 +225,10 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
         const gc_conv *g = (const gc_conv *)call->params;                                                              \
         GC_CONV_SWEEP(g->channels, part.planes, taps, window)                                                          \
         gc_conv_rows(g, &s, part.row, part.rows);                                                                      \
-        gc_conv_run_##TAG(&s, images, x + (s.in_place ? part.row * g->width : 0), x_step, w + part.plane * taps,       \
-                          out + part.plane * out_plane + part.row * g->out_width, out_step, out_plane, scratch);       \
+        const int even = g->outputs % GC_CONV_ROWS == 0 && g->tile_outputs % GC_CONV_ROWS == 0;                        \
+        gc_conv_run_##TAG(even, &s, (gc_conv_job_##TAG){                                                               \
+            images, x + (s.in_place ? part.row * g->width : 0), x_step, w + part.plane * taps,                         \
+            out + part.plane * out_plane + part.row * g->out_width, out_step, out_plane, scratch});                    \
         (void)plane;                                                                                                   \
     }                                                                                                                  \
     GC_KERNEL gc_conv2d_##TAG(const gc_call *call, int64_t tile) {                                                     \
@@ -248,11 +250,13 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
         const gc_conv *g = (const gc_conv *)call->params;                                                              \
         GC_CONV_SWEEP(g->outputs, part.planes, window, taps)                                                           \
         const int64_t first = g->top / g->stride_height + part.row;                                                    \
+        const int even = g->channels % GC_CONV_ROWS == 0 && g->tile_channels % GC_CONV_ROWS == 0;                      \
         w += part.plane * window, out += part.plane * plane;                                                           \
         if (g->stride_height == 1 && g->stride_width == 1) {                                                           \
             gc_conv_residue(g, &s, first, part.rows, 0, 0);                                                            \
-            gc_conv_run_##TAG(&s, images, grad + (s.in_place ? part.row * g->width : 0), grad_step, w,                 \
-                              out + part.row * g->width, out_step, plane, scratch);                       \
+            gc_conv_run_##TAG(even, &s, (gc_conv_job_##TAG){                                                           \
+                images, grad + (s.in_place ? part.row * g->width : 0), grad_step, w, out + part.row * g->width, out_step, \
+                plane, scratch});                                                                                      \
             return;                                                                                                    \
         }                                                                                                              \
         for (int64_t row = 0; row < g->stride_height; row++)                                                           \
@@ -260,8 +264,9 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
                 gc_conv_residue(g, &s, first, part.rows, row, column);                                                 \
                 const int64_t size = s.rows * s.columns;                                                               \
                 REAL *found = (REAL *)(void *)scratch;                                                                 \
-                gc_conv_run_##TAG(&s, images, grad, grad_step, w, found, part.planes * size, size,                     \
-                                  scratch + gc_conv_round(images * part.planes * size * (int64_t)sizeof(REAL))); \
+                gc_conv_run_##TAG(even, &s, (gc_conv_job_##TAG){                                                       \
+                    images, grad, grad_step, w, found, part.planes * size, size,                                       \
+                    scratch + gc_conv_round(images * part.planes * size * (int64_t)sizeof(REAL))});                 \
                 for (int64_t image = 0; image < images; image++)                                                       \
                     gc_conv_spread_##TAG(g, &s, part.planes, first, row, column,                                       \
                                          found + image * part.planes * size, out + image * out_step);                  \

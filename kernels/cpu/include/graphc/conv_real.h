@@ -51,12 +51,7 @@ GC_FUNCTION void GC_R(conv_space)(const gc_planes *g, int64_t channels, const GC
             const int64_t down = phase / g->phases_width, across = phase % g->phases_width;
             const int64_t free = (channels - 1 - c) * plane;
             GC_REAL *to = spaced + phase * g->rows * g->columns;
-            if (g->step_width == 1)
-                GC_R(conv_space_rows)(g, 1, down, across, x, free, to);
-            else if (g->step_width == 2)
-                GC_R(conv_space_rows)(g, 2, down, across, x, free, to);
-            else
-                GC_R(conv_space_rows)(g, g->step_width, down, across, x, free, to);
+            GC_R(conv_space_rows)(g, g->step_width, down, across, x, free, to);
         }
 }
 
@@ -131,20 +126,28 @@ typedef struct GC_R(conv_lines) {
     int vectors, whole;
 } GC_R(conv_lines);
 
-/* All outputs of some lines. Meanwhile, what lies `ahead` is fetched. */
-GC_ALWAYS_INLINE void GC_R(conv_strips)(int64_t outputs, int64_t depth, const GC_REAL *packed, const int32_t *offsets,
-                                        const GC_R(conv_lines) * lines, int64_t plane, int accumulate, gc_ahead *ahead) {
-    GC_REAL edge[GC_CONV_ROWS * GC_CONV_LINE] = {0};
+/* Lanes that count of a strip's results, from where they belong to a block of whole lines, or back. */
+GC_FUNCTION void GC_R(conv_edges)(const GC_R(conv_lines) * lines, int64_t first, int64_t strip, int64_t plane, GC_REAL *edge,
+                                  int back) {
+    for (int v = 0; v < lines->vectors; v++)
+        for (int64_t i = 0; i < strip; i++) {
+            GC_REAL *there = lines->to[v] + (first + i) * plane, *here = edge + i * GC_CONV_LINE + v * GC_LANES;
+            memcpy(back ? there : here, back ? here : there, (size_t)lines->lanes[v] * sizeof *edge);
+        }
+}
+
+/* All outputs of some lines; `even` where there are only whole strips. Meanwhile, what lies `ahead` is fetched. */
+GC_ALWAYS_INLINE void GC_R(conv_strips)(const int even, int64_t outputs, int64_t depth, const GC_REAL *packed,
+                                        const int32_t *offsets, const GC_R(conv_lines) * lines, int64_t plane,
+                                        int accumulate, gc_ahead *ahead) {
+    GC_REAL edge[GC_CONV_ROWS * GC_CONV_LINE];
     for (int64_t o = 0, strip; o < outputs; o += strip) {
-        strip = gc_conv_strip(outputs - o);
+        strip = even ? GC_CONV_ROWS : gc_conv_strip(outputs - o);
         gc_fetch_ahead(ahead);
         GC_REAL *to[GC_CONV_VECTORS];
-        int64_t row = lines->whole ? plane : GC_CONV_LINE;
-        for (int v = 0; v < lines->vectors; v++) {
-            to[v] = lines->whole ? lines->to[v] + o * plane : edge + v * GC_LANES;
-            for (int64_t i = 0; accumulate && !lines->whole && i < strip; i++)
-                for (int64_t j = 0; j < lines->lanes[v]; j++) to[v][i * row + j] = lines->to[v][(o + i) * plane + j];
-        }
+        const int64_t row = lines->whole ? plane : GC_CONV_LINE;
+        for (int v = 0; v < lines->vectors; v++) to[v] = lines->whole ? lines->to[v] + o * plane : edge + v * GC_LANES;
+        if (accumulate && !lines->whole) GC_R(conv_edges)(lines, o, strip, plane, edge, 0);
 #define GC_CONV_CASE(rows)                                                                                             \
     if (strip == rows) {                                                                                               \
         if (lines->vectors == 3)                                                                                       \
@@ -161,9 +164,7 @@ GC_ALWAYS_INLINE void GC_R(conv_strips)(int64_t outputs, int64_t depth, const GC
         GC_CONV_CASE(2)
         GC_CONV_CASE(1)
 #undef GC_CONV_CASE
-        for (int v = 0; v < lines->vectors && !lines->whole; v++)
-            for (int64_t i = 0; i < strip; i++)
-                for (int64_t j = 0; j < lines->lanes[v]; j++) lines->to[v][(o + i) * plane + j] = to[v][i * row + j];
+        if (!lines->whole) GC_R(conv_edges)(lines, o, strip, plane, edge, 1);
     }
 }
 
@@ -226,7 +227,7 @@ GC_ALWAYS_INLINE int64_t GC_R(conv_lines_at)(const gc_sweep *s, int64_t first, i
 }
 
 /* One slice of one item: out[o, position] (+)= sum over the slice's taps. */
-GC_ALWAYS_INLINE void GC_R(conv_sweep)(const gc_sweep *s, int64_t outputs, int64_t depth, const GC_REAL *packed,
+GC_ALWAYS_INLINE void GC_R(conv_sweep)(const int even, const gc_sweep *s, int64_t outputs, int64_t depth, const GC_REAL *packed,
                                        const int32_t *offsets, const GC_REAL *spaced, GC_REAL *patches, GC_REAL *out,
                                        int64_t plane, int accumulate, const GC_REAL *next, int64_t next_size) {
     const int64_t positions = s->rows * s->columns;
@@ -241,13 +242,24 @@ GC_ALWAYS_INLINE void GC_R(conv_sweep)(const gc_sweep *s, int64_t outputs, int64
         if (s->patches)
             GC_R(conv_patches)(s, depth, offsets, start, gc_smaller(first * GC_LANES, positions) - start, spaced,
                                s->in_place ? s->taps : 0, patches);
-        GC_R(conv_strips)(outputs, depth, packed, line_offsets, &lines, plane, accumulate, &ahead);
+        GC_R(conv_strips)(even, outputs, depth, packed, line_offsets, &lines, plane, accumulate, &ahead);
     }
 }
 
-/* `items` items, x_step and out_step elements apart, slice by slice. Scratch: offsets, packed weights, spaced planes, patches. */
-GC_ALWAYS_INLINE void GC_R(conv_run)(const gc_sweep *s, int64_t items, const GC_REAL *x, int64_t x_step, const GC_REAL *w,
-                                     GC_REAL *out, int64_t out_step, int64_t plane, char *scratch) {
+/* Everything that a sweep works on: `items` items, x_step and out_step elements apart. */
+typedef struct GC_R(conv_job) {
+    int64_t items;
+    const GC_REAL *x;
+    int64_t x_step;
+    const GC_REAL *w;
+    GC_REAL *out;
+    int64_t out_step, plane;
+    char *scratch;
+} GC_R(conv_job);
+
+/* All items, slice by slice. Scratch: offsets, packed weights, spaced planes, patches. */
+GC_ALWAYS_INLINE void GC_R(conv_work)(const int even, const gc_sweep *s, const GC_R(conv_job) * job) {
+    char *scratch = job->scratch;
     const int64_t slice = gc_smaller(s->slice, s->channels), most = slice * s->taps;
     int32_t *offsets = (int32_t *)(void *)scratch;
     GC_REAL *packed = (GC_REAL *)(void *)(scratch + gc_conv_round(2 * most * 4)), *spaced = packed + s->outputs * most + 16;
@@ -259,17 +271,28 @@ GC_ALWAYS_INLINE void GC_R(conv_run)(const gc_sweep *s, int64_t items, const GC_
     for (int64_t channel = 0; channel == 0 || channel < s->channels; channel += slice) {
         const int64_t channels = gc_smaller(slice, s->channels - channel), depth = channels * s->taps;
         for (int64_t i = 0; i < depth && s->patches; i++) offsets[depth + i] = (int32_t)(i * GC_CONV_LINE);
-        GC_R(conv_pack)(s, s->outputs, channels, w + channel * s->channel_step, packed);
-        for (int64_t item = 0; item < items; item++) {
-            const GC_REAL *from = x + item * x_step + channel * s->planes.height * s->planes.width;
+        GC_R(conv_pack)(s, s->outputs, channels, job->w + channel * s->channel_step, packed);
+        for (int64_t item = 0; item < job->items; item++) {
+            const GC_REAL *from = job->x + item * job->x_step + channel * s->planes.height * s->planes.width;
             if (!s->in_place) GC_R(conv_space)(&s->planes, channels, from, spaced);
             const int all = !s->in_place && s->planes.rows * s->planes.step_height >= s->planes.height;
-            const int64_t more = all && item + 1 < items ? channels * s->planes.height * s->planes.width : 0;
-            GC_R(conv_sweep)(s, s->outputs, depth, packed, offsets, s->in_place ? from : spaced, patches,
-                             out + item * out_step, plane, channel > 0, more ? from + x_step : from, more);
+            const int64_t more = all && item + 1 < job->items ? channels * s->planes.height * s->planes.width : 0;
+            GC_R(conv_sweep)(even, s, s->outputs, depth, packed, offsets, s->in_place ? from : spaced, patches,
+                             job->out + item * job->out_step, job->plane, channel > 0, more ? from + job->x_step : from, more);
         }
         if (slice == 0) break;
     }
+}
+
+GC_FUNCTION void GC_R(conv_run_even)(const gc_sweep *s, const GC_R(conv_job) * job) { GC_R(conv_work)(1, s, job); }
+GC_FUNCTION void GC_R(conv_run_any)(const gc_sweep *s, const GC_R(conv_job) * job) { GC_R(conv_work)(0, s, job); }
+
+/* `even` where all outputs of all tiles are whole strips: for most convolutions, and other code is not compiled then. */
+GC_ALWAYS_INLINE void GC_R(conv_run)(const int even, const gc_sweep *s, const GC_R(conv_job) job) {
+    if (even)
+        GC_R(conv_run_even)(s, &job);
+    else
+        GC_R(conv_run_any)(s, &job);
 }
 
 /* The input's gradient at the rows and columns of one residue, from where it was found to where it belongs. */
@@ -358,7 +381,7 @@ typedef struct GC_R(conv_sums) {
 /* The weights' gradient for some channels and outputs of a group, summed over all images, whose x and gradient are x_step
  * and grad_step bytes apart; 16-bit floats if `widen` says how to read them. Scratch: what is widened, offsets, places,
  * sums, turned gradients, spaced planes. */
-GC_ALWAYS_INLINE GC_R(conv_sums) GC_R(conv_weights)(const gc_conv *g, gc_sweep *s, const void *x, int64_t x_step,
+GC_FUNCTION GC_R(conv_sums) GC_R(conv_weights)(const gc_conv *g, gc_sweep *s, const void *x, int64_t x_step,
                                                     const void *grad, int64_t grad_step, char *scratch,
                                                     GC_R(conv_widen) widen) {
     const int64_t taps = s->channels * s->taps, groups = gc_parts(taps, GC_CONV_TAPS), slots = groups * GC_CONV_TAPS;
