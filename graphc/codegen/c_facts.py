@@ -49,13 +49,20 @@ class Facts:
             targets.append(target)
         return tuple(targets)
 
+    @cached_property
+    def arguments(self) -> tuple[tuple[int, ...], ...]:
+        """The values that each statement needs."""
+        found = []
+        for position, statement in enumerate(self.kernel.body):
+            place = self.walk.domain.places.get(position)
+            is_open = isinstance(statement, Load) and place is not None and not place.guard
+            needed = () if is_open else self.kernel.arguments(statement)
+            found.append(tuple(dict.fromkeys(self.forward[arg] for arg in needed)))
+        return tuple(found)
+
     def args(self, position: int) -> tuple[int, ...]:
         """The values that a statement needs."""
-        statement = self.kernel.body[position]
-        place = self.walk.domain.places.get(position)
-        if isinstance(statement, Load) and place is not None and not place.guard:
-            return ()
-        return tuple(dict.fromkeys(self.forward[arg] for arg in self.kernel.arguments(statement)))
+        return self.arguments[position]
 
     def dtype(self, position: int) -> DType:
         """The dtype of a value."""

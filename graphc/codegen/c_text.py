@@ -46,7 +46,7 @@ class _Printer:
     name: str
     writer: Writer = field(default_factory=Writer)
     scratch: int = 0
-    arrays: list[str] = field(default_factory=list)
+    arrays: dict[str, str] = field(default_factory=dict)
 
     @property
     def walk(self) -> Walk:
@@ -79,19 +79,19 @@ class _Printer:
 
     def _declarations(self, body: str) -> list[str]:
         """Operands, buffers and keys that the body uses, and the parameters that it does not."""
-        lines = []
+        lines, used = [], set(re.findall(r"\b[a-z]\w*", body))
         for number, operand in enumerate(self.plan.kernel.operands):
-            if re.search(rf"\bo{number}\b", body):
+            if f"o{number}" in used:
                 const = "const " if operand.access == "read" else ""
                 kind = memory_type(operand.dtype)
                 lines.append(f"    {const}{kind} *const o{number} = gc_program_operand(call, {number});")
-        lines += [f"    {array}" for array in self.arrays if re.search(rf"\b{_declared(array)}\b", body)]
-        for match in sorted(set(re.findall(r"\br(\d+)_(\d+)\b", body))):
-            operand, stream = match
-            state = f"gc_program_operand(call, {operand})"
-            lines.append(f"    const gc_random_key r{operand}_{stream} = gc_random_key_of({state}, {stream}u);")
-        text = "\n".join(lines) + body
-        unused = [name for name in ("call", "a0", "a1", "c0", "c1") if not re.search(rf"\b{name}\b", text)]
+        lines += [f"    {text}" for name, text in self.arrays.items() if name in used]
+        for operand_number, stream in sorted(name[1:].split("_") for name in used if re.fullmatch(r"r\d+_\d+", name)):
+            state = f"gc_program_operand(call, {operand_number})"
+            name = f"r{operand_number}_{stream}"
+            lines.append(f"    const gc_random_key {name} = gc_random_key_of({state}, {stream}u);")
+        used |= {"call"} if lines else set()
+        unused = [name for name in ("call", "a0", "a1", "c0", "c1") if name not in used]
         return ([f"    (void){', (void)'.join(unused)};"] if unused else []) + lines
 
     # Scratch ---------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class _Printer:
 
     def _array(self, name: str, kind: str, start: int) -> None:
         place = f"call->scratch + {start}" if start else "call->scratch"
-        self.arrays.append(f"{C_TYPES[kind]} *const {name} = (void *)({place});")
+        self.arrays[name] = f"{C_TYPES[kind]} *const {name} = (void *)({place});"
 
     # Ranges ----------------------------------------------------------------------------------------------------------
     def _open_ranges(self) -> int:
@@ -155,16 +155,17 @@ class _Printer:
         rows, columns = self.walk.domain.kernel.space.outer, self.walk.domain.kernel.space.inner
         width, limit = math.prod(columns), self.walk.limits.get(0)
         if math.prod(rows) == 1:
-            start, length = "c0", "c1 - c0"
+            start, length, end = "c0", "c1 - c0", "c1"
         else:
             self.writer.line(f"const int64_t step = c0 == 0 && c1 == {width} ? a1 - a0 : 1;")
             self.writer.open("for (int64_t a = a0; a < a1; a += step)")
             start, length = f"{width} * a + c0", f"{width} * (step - 1) + c1 - c0"
+            end = f"{width} * (a + step - 1) + c1"
         if limit is None:
             self.writer.line(f"const int64_t i0 = {start};")
             self.writer.line(f"const int64_t n0 = {length};")
         else:
-            self.writer.line(f"const int64_t end = {start} + {length};")
+            self.writer.line(f"const int64_t end = {end};")
             self.writer.open(f"for (int64_t i0 = {start}; i0 < end; i0 += {limit})")
             self.writer.line(f"const int64_t n0 = gc_smaller({limit}, end - i0);")
 
@@ -289,12 +290,6 @@ class _Printer:
             self.writer.line(line)
         self.writer.close(len(nest))
         self.functions.after(step)
-
-
-def _declared(array: str) -> str:
-    found = re.search(r"\*const (\w+) =", array)
-    assert found is not None
-    return found.group(1)
 
 
 def _without_unused(lines: list[str]) -> list[str]:
