@@ -136,10 +136,7 @@ class Facts:
         statement = self.kernel.body[position]
         moves = self.scopes[position] >= ROW and self.walk.vector in self.dims[position]
         return (
-            moves
-            and isinstance(statement, Compute)
-            and statement.op in _TURNING
-            and statement.dtype.name == "float64"
+            moves and isinstance(statement, Compute) and statement.op in _TURNING and statement.dtype.name == "float64"
         )
 
     def is_fetched(self, position: int) -> bool:

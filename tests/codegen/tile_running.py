@@ -22,7 +22,9 @@ class Ref(ctypes.Structure):
 
 
 class Call(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("buffers", "operands", "params", "program", "refs", "scratch", "local")]
+    _fields_ = [
+        (name, ctypes.c_void_p) for name in ("buffers", "operands", "params", "program", "refs", "scratch", "local")
+    ]
 
 
 Kernel = ctypes.CFUNCTYPE(None, ctypes.POINTER(Call), ctypes.c_int64)

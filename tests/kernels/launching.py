@@ -20,7 +20,9 @@ class _Ref(ctypes.Structure):
 
 
 class _Call(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("buffers", "operands", "params", "program", "refs", "scratch", "local")]
+    _fields_ = [
+        (name, ctypes.c_void_p) for name in ("buffers", "operands", "params", "program", "refs", "scratch", "local")
+    ]
 
 
 _Kernel = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Call), ctypes.c_int64)
