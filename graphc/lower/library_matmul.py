@@ -122,7 +122,7 @@ def _cut_vector(p: _Product, work: int) -> tuple[int, int, int]:
 
 
 def _cut(p: _Product, itemsize: int) -> tuple[int, int, int]:
-    """Rows, columns and batches of a tile: enough to share, cut where least is packed again, that fit the second cache."""
+    """Rows, columns and batches of a tile: enough to share, cut where least is packed again, and within the cache."""
     work = _work(p.rows, p.columns, p.depth)
     if work <= SMALL_WORK:
         return p.rows, p.columns, max(1, min(p.batches, SMALL_WORK // max(work, 1)))
