@@ -40,8 +40,9 @@ def merge_products(graph: Graph) -> Graph:
 
 def _next(graph: Graph, settled: set[Node]) -> list[Tensor]:
     """Products to merge; none where there are none. Matrices by which none are left join `settled`."""
-    rank = {node: number for number, node in enumerate(graph.nodes)}
-    for family in _families(graph):
+    families = _families(graph)
+    rank = {node: number for number, node in enumerate(graph.nodes)} if families else {}
+    for family in families:
         matrix = family[0].inputs[1]
         if matrix not in settled and len(settled) < _MOST:
             for products in _independent(family, graph.nodes[rank[family[0]] : rank[family[-1]] + 1]):

@@ -2,7 +2,8 @@
 
 A group is either one library op, or a set of elementwise, view, reduction and random nodes over one domain, with at
 most one contraction whose output tiles it finishes (its epilogue). Groups are convex: no value leaves a group and
-comes back, so they can run one after another. Nothing is computed twice, views apart, which cost nothing.
+comes back, so they can run one after another. What is computed twice costs next to nothing (`_spread`) or less than to
+keep it (see `recompute`). Concatenations that have a buffer are put together in place (see `stacking`).
 
 `fuse` visits the nodes from the results down. A node joins a group that reads it, if it fits into the loop nest (see
 `group`); otherwise it starts a new group. Either way it gets a buffer if others read it too. Let the *height* of a

@@ -253,9 +253,10 @@ class Group:
         self.reads[node] = tuple(self._follow(source, below) for source in sources)
 
     def _follow(self, node: Node, access: Access) -> Trace:
-        stops = ChainMap[Node, object]({}, self.kept)  # type: ignore[arg-type]
+        stops, unfollowed = self.kept, dict[Node, object]()
         while isinstance(found := trace(node, access, self.domain, stops), Node):
-            stops[found] = None
+            unfollowed[found] = None
+            stops = ChainMap(unfollowed, self.kept)  # type: ignore[arg-type]
             self.needs.add(holder(found))
         for leaf in found.leaves:
             free = not leaf.access.guard and (is_literal(leaf.node) or leaf.node.op == "iota")

@@ -93,7 +93,8 @@ class _Merging:
 
     def merge_around(self, value: Node, alike: Callable[[Group, Group], bool]) -> None:
         """Merge pairs that touch `value` and are `alike`, the largest loop nests first: they can take in most."""
-        while len(groups := sorted(self.touching.get(value, ()), key=_elements, reverse=True)) <= _CROWD:
+        while 1 < len(self.touching.get(value, ())) <= _CROWD:
+            groups = sorted(self.touching[value], key=_elements, reverse=True)
             if not any(alike(a, b) and self._merge(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]):
                 return
 
