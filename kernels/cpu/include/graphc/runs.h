@@ -23,7 +23,7 @@ GC_ALWAYS_INLINE void gc_random_run(gc_random_key key, int64_t first, int64_t st
             n = gc_smaller(128, total - at);                                                                           \
             int wide = 0;                                                                                              \
             for (int64_t i = 0; i < n; i++)                                                                            \
-                wide |= fabs(from[i]) > GC_TRIG_LIMIT;                                                                 \
+                wide |= fabs(from[i]) >= GC_NEAR_F64;                                                                  \
             if (wide)                                                                                                  \
                 for (int64_t i = 0; i < n; i++)                                                                        \
                     to[i] = gc_##op##_f64(from[i]);                                                                    \
