@@ -247,7 +247,8 @@ def test_an_interrupted_trial_leaves_nothing(tmp_path: Path, script: Script) -> 
     """Ctrl-C while the compiler runs ends the compiler, too."""
     pid = tmp_path / "pid"
     command = script(f"echo $$ > {pid}; exec sleep 100")
-    code = (
+    code = (  # the handler is set, as a shell may have its background jobs ignore Ctrl-C
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from graphc.runtime.compiler import compiler_or_reason as f\ntry: f()\nexcept KeyboardInterrupt: print('end')"
     )
     environment = {**os.environ, "CC": command}
