@@ -142,7 +142,7 @@ def test_inspect_takes_modules_by_name(capsys):
 def test_check_accepts_what_is_right(capsys, model):
     code, out, _ = run(capsys, "check", f"{model}:build")
     assert code == 0, out
-    assert "4 of 4 right" in out
+    assert "7 of 7 right" in out
     code, out, _ = run(capsys, "check", f"{model}:described")
     assert code == 0, out
 
@@ -160,7 +160,7 @@ def test_check_notices_a_wrong_gradient(capsys, model, monkeypatch):
     monkeypatch.setitem(OPS, "exp", wrong)
     code, out, _ = run(capsys, "check", f"{model}:build")
     assert code == 1
-    assert "3 of 4 right" in out
+    assert "6 of 7 right" in out
 
 
 def test_check_notices_a_wrong_backend(capsys, model, monkeypatch):
@@ -201,7 +201,7 @@ def test_doctor_finds_everything_in_order(capsys, monkeypatch, tmp_path):
     ("variable", "value", "text"),
     [
         ("CC", "no-such-compiler", "CC='no-such-compiler': there is no program"),
-        ("PATH", "", "none is needed, the kernels are prebuilt"),
+        ("PATH", "", "the prebuilt kernels need none, the faster C engine does"),
         ("GRAPHC_CACHE_LIMIT", "plenty", "'plenty' is no size"),
         ("GRAPHC_CACHE_LIMIT", "3M", "0 programs of 0.0 MiB, of at most 3 MiB"),
     ],
