@@ -195,7 +195,7 @@ GC_FUNCTION void GC_R(conv_patches)(const gc_sweep *s, int64_t taps, const int32
         const GC_REAL *from = spaced + row * s->planes.columns + column;
         GC_REAL *to = patches + done;
         const int64_t vectors = gc_parts(length, GC_LANES);
-        GC_MASK kept;
+        GC_MASK kept = {0};
         for (int i = 0; i < GC_LANES; i++) kept[i] = length - (vectors - 1) * GC_LANES > i ? 0 : -1;
         const GC_MASK *mask = done + vectors * GC_LANES > GC_CONV_LINE ? &kept : NULL;
         if (vectors == 1)
@@ -214,7 +214,7 @@ GC_FUNCTION void GC_R(conv_patches)(const gc_sweep *s, int64_t taps, const int32
 GC_ALWAYS_INLINE int64_t GC_R(conv_lines_at)(const gc_sweep *s, int64_t first, int64_t left, const GC_REAL *spaced,
                                              GC_REAL *patches, GC_REAL *out, GC_R(conv_lines) * lines) {
     const int64_t per_row = gc_parts(s->columns, GC_LANES);
-    lines->vectors = (int)(left > 4 || left == 3 ? 3 : left == 1 ? 1 : 2), lines->whole = 1;
+    lines->vectors = gc_conv_vectors(left), lines->whole = 1;
     for (int v = 0; v < lines->vectors; v++) {
         const int64_t row = s->patches ? 0 : (first + v) / per_row, column = s->patches ? first + v : (first + v) % per_row;
         const int64_t most = s->patches ? s->rows * s->columns : s->columns;
