@@ -8,7 +8,7 @@ alone, by a model of what copying and packing cost beside the products.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -290,28 +290,64 @@ def conv2d_weight_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView]
     """x, grad[N, O, OH, OW] -> the gradient with respect to w."""
     x, grad = operands
     c = _convolution(x.shape, result.shape, grad.shape, result.dtype, attrs)
-    channels, outputs, rows = _weight_tile(c)
+    cost = _square_cost if _weights_by_squares(c) else _weight_cost
+    channels, outputs = _weight_tile(c, cost)
     tiles = c.groups * ceil_div(c.channels, channels) * ceil_div(c.outputs, outputs)
-    slots = ceil_div(channels * c.window, MOST_TAPS) * MOST_TAPS + MOST_TAPS
-    row = ceil_div(outputs, c.lanes) * c.lanes
-    elements = slots * row + PLACES * 2 * c.lanes + channels * c.read_pitch(rows) + SLACK
-    scratch = _round(8 * c.window) + _round(4 * (slots + PLACES)) + elements * c.real + _wide(c, channels, outputs, 0)
-    return c.call("conv2d_weight_grad", (c.images, 1, rows, channels, outputs, 1, LINES, 1), tiles, scratch)
+    scratch, rows, band = _round(8 * c.window), max(c.out_size[0], 1), 1
+    if cost is _square_cost:
+        band = _weight_band(c, channels)
+        squares, pair = band * ceil_div(c.out_size[1], 2), 2 * c.lanes
+        slots, row = ceil_div(channels, 8) * 8, ceil_div(outputs, pair) * pair
+        elements = 16 * (slots * row + channels * _square_row(squares) + squares * pair + 48) + 4 * squares * pair
+        scratch += _round(4 * (slots + squares)) + elements * c.real
+    else:
+        while rows > 1 and rows * c.out_size[1] > 2 * PLACES and channels * c.read_pitch(rows) * c.real > PLANE_BYTES:
+            rows = ceil_div(rows, 2)
+        slots, row = (
+            ceil_div(channels * c.window, MOST_TAPS) * MOST_TAPS + MOST_TAPS,
+            ceil_div(outputs, c.lanes) * c.lanes,
+        )
+        elements = slots * row + PLACES * 2 * c.lanes + channels * c.read_pitch(rows) + SLACK
+        scratch += _round(4 * (slots + PLACES)) + elements * c.real + _wide(c, channels, outputs, 0)
+    method = SQUARES if cost is _square_cost else LINES
+    return c.call("conv2d_weight_grad", (c.images, 1, rows, channels, outputs, 1, method, band), tiles, scratch)
 
 
-def _weight_tile(c: _Convolution) -> tuple[int, int, int]:
-    """Channels and outputs of a tile, and how many output rows it reads at a time."""
+def _weight_tile(c: _Convolution, cost: Callable[[_Convolution, int, int], float]) -> tuple[int, int]:
+    """Channels and outputs of a tile."""
     best, chosen = math.inf, (max(c.channels, 1), max(c.outputs, 1))
-    for channels in _halves(c.channels):
-        for outputs in _halves(c.outputs, 16, 8):
+    for channels in _halves(c.channels, 1, 8):
+        for outputs in _halves(c.outputs, 16, 16):
             tiles = ceil_div(c.channels, max(channels, 1)) * ceil_div(c.outputs, max(outputs, 1))
-            score = _weight_cost(c, channels, outputs) * (c.groups * tiles + 1)
+            score = cost(c, channels, outputs) * (c.groups * tiles + 1)
             if score < best:
                 best, chosen = score, (max(channels, 1), max(outputs, 1))
-    rows = max(c.out_size[0], 1)
-    while rows > 1 and rows * c.out_size[1] > 2 * PLACES and chosen[0] * c.read_pitch(rows) * c.real > PLANE_BYTES:
-        rows = ceil_div(rows, 2)
-    return (*chosen, rows)
+    return chosen
+
+
+def _weights_by_squares(c: _Convolution) -> bool:
+    plain = c.kernel == (3, 3) and c.stride == c.dilation == (1, 1) and min(c.out_size) >= 4
+    return plain and c.channels >= LEAST_PLANES and c.outputs >= 2 * LEAST_PLANES and c.dtype.itemsize == 4
+
+
+def _weight_band(c: _Convolution, channels: int) -> int:
+    """Rows of squares that are worked on at a time."""
+    across, all_rows = ceil_div(c.out_size[1], 2), ceil_div(c.out_size[0], 2)
+    most = max(1, SQUARE_BYTES // (64 * (channels + 2 * c.lanes) * across))
+    return ceil_div(all_rows, ceil_div(all_rows, most))
+
+
+def _square_cost(c: _Convolution, channels: int, outputs: int) -> float:
+    """Cycles of a tile by squares: products, squares of both sides, turning the gradient, and sums."""
+    rows, across = (ceil_div(extent, 2) for extent in c.out_size)
+    slots, vectors = ceil_div(channels, 8) * 8, ceil_div(outputs, 2 * c.lanes) * 2
+    bands = ceil_div(rows, _weight_band(c, channels))
+    image = (
+        16 * slots * vectors * (rows * across / 2 + 3 * bands)
+        + SQUARE_COST * rows * ceil_div(across, c.lanes) * channels
+    )
+    image += vectors * (SQUARE_COST * rows * across + TURN_COST * c.lanes * math.prod(c.out_size))
+    return TILE_COST + c.images * image + 20 * channels * outputs
 
 
 def _weight_cost(c: _Convolution, channels: int, outputs: int) -> float:

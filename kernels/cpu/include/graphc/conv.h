@@ -8,7 +8,8 @@
  * epilogue  conv2d alone: outer = images * (groups * outputs), inner = output height * output width
  *
  * The rows that tile_rows counts are those of the result, for conv2d_input_grad in steps of the stride; the weights'
- * gradient goes by as many output rows at a time. 16-bit floats are converted to float32 item by item and results rounded
+ * gradient goes by as many output rows at a time. Three ways to form vectors of positions are in conv_real.h and
+ * winograd.h; library_convolution.py says which is taken. 16-bit floats are converted to float32 item by item and results rounded
  * once. Scratch sizes are worked out in library_convolution.py.
  */
 #ifndef GRAPHC_CONV_H
@@ -375,6 +376,15 @@ GC_CONV_HALF(f16)
         GC_CONV_SWEEP(gc_smaller(g->tile_channels, g->channels - channel),                                             \
                       gc_smaller(g->tile_outputs, g->outputs - output), taps, window)                                  \
         s.in_place = 0;                                                                                                \
+        if (sizeof(TYPE) == 4 && g->method == GC_CONV_SQUARES) {                                                       \
+            gc_winograd_weight_grad(                                                                                   \
+                g, &s, (const float *)gc_operand(call, 0) + (group * g->channels + channel) * plane,                   \
+                g->groups * g->channels * plane,                                                                       \
+                (const float *)gc_operand(call, 1) + (group * g->outputs + output) * out_plane,                        \
+                g->groups * g->outputs * out_plane,                                                                    \
+                (float *)gc_operand(call, 2) + (group * g->outputs + output) * taps + channel * window, taps, scratch); \
+            return;                                                                                                    \
+        }                                                                                                              \
         const gc_conv_sums_##REAL found = gc_conv_weights_##REAL(                                                      \
             g, &s, (const TYPE *)gc_operand(call, 0) + (group * g->channels + channel) * plane,                        \
             g->groups * g->channels * plane * size,                                                                    \

@@ -187,4 +187,89 @@ GC_ALWAYS_INLINE void gc_winograd_run(const int even, const gc_sweep *s, const g
         gc_winograd_run_any(s, &job);
 }
 
+/* The weights' gradient, F(3x3, 2x2): squares of the output's gradient are the 2x2 kernels,
+ *
+ *     w = A' [(G g G') * (B' d B)] A      with the same B, summed over squares and images between the brackets
+ *
+ * The output's gradient is turned, so that outputs lie side by side in vectors. */
+
+/* G g G' for `rows` rows of squares of `pair` outputs: to[place * step + square * pair + output]. `turned` holds what there
+ * is of the squares' rows, `height` of them. */
+GC_FUNCTION void gc_winograd_gradient(int64_t rows, int64_t height, int64_t width, const float *turned, float *to,
+                                      int64_t step) {
+    const int64_t pair = 2 * GC_F32_LANES;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < width; c += 2)
+            for (int64_t v = 0; v < pair; v += GC_F32_LANES, to += GC_F32_LANES) {
+                const float *from = turned + (2 * r * width + c) * pair + v;
+                const int right = c + 1 < width, below = 2 * r + 1 < height;
+                const gc_f32v zero = {0}, a = gc_load_f32(from), b = right ? gc_load_f32(from + pair) : zero;
+                const gc_f32v d = below ? gc_load_f32(from + width * pair) : zero;
+                const gc_f32v e = right && below ? gc_load_f32(from + (width + 1) * pair) : zero;
+                const gc_f32v half[4][2] = {{a, b}, {0.5f * (a + d), 0.5f * (b + e)}, {0.5f * (a - d), 0.5f * (b - e)}, {d, e}};
+                _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+                    gc_store_f32(to + 4 * i * step, half[i][0]);
+                    gc_store_f32(to + (4 * i + 1) * step, 0.5f * (half[i][0] + half[i][1]));
+                    gc_store_f32(to + (4 * i + 2) * step, 0.5f * (half[i][0] - half[i][1]));
+                    gc_store_f32(to + (4 * i + 3) * step, half[i][1]);
+                }
+            }
+}
+
+/* A' s A for each output and channel: sums[place * step + channel * row + output] to out[output * out_step + channel * 9]. */
+GC_FUNCTION void gc_winograd_kernel(const gc_sweep *s, const float *sums, int64_t step, int64_t row, float *out,
+                                    int64_t out_step) {
+    for (int64_t c = 0; c < s->channels; c++)
+        for (int64_t o = 0; o < s->outputs; o += GC_F32_LANES) {
+            const float *from = sums + c * row + o;
+            float found[9][GC_F32_LANES];
+            gc_f32v half[3][4];
+            for (int j = 0; j < 4; j++) {
+                const gc_f32v a = gc_load_f32(from + j * step), b = gc_load_f32(from + (4 + j) * step);
+                const gc_f32v d = gc_load_f32(from + (8 + j) * step), e = gc_load_f32(from + (12 + j) * step);
+                half[0][j] = a + b + d, half[1][j] = b - d, half[2][j] = b + d - e;
+            }
+            for (int i = 0; i < 3; i++) {
+                gc_store_f32(found[3 * i], half[i][0] + half[i][1] + half[i][2]);
+                gc_store_f32(found[3 * i + 1], half[i][1] - half[i][2]);
+                gc_store_f32(found[3 * i + 2], half[i][1] + half[i][2] - half[i][3]);
+            }
+            for (int64_t i = 0; i < gc_smaller(GC_F32_LANES, s->outputs - o); i++)
+                for (int t = 0; t < 9; t++) out[(o + i) * out_step + c * 9 + t] = found[t][i];
+        }
+}
+
+/* What conv_weights does, by squares, up to the result. Steps are in elements. */
+GC_FUNCTION void gc_winograd_weight_grad(const gc_conv *g, gc_sweep *s, const float *x, int64_t x_step, const float *grad,
+                                         int64_t grad_step, float *out, int64_t out_step, char *scratch) {
+    const int64_t across = (g->out_width + 1) / 2, all = (g->out_height + 1) / 2, plane = g->out_height * g->out_width;
+    const int64_t pair = 2 * GC_F32_LANES, row = gc_parts(s->outputs, pair) * pair, most = g->band * across;
+    const int64_t slots = gc_parts(s->channels, GC_CONV_ROWS) * GC_CONV_ROWS, pitch = gc_winograd_row(most);
+    const int64_t places = gc_winograd_step(s->channels, pitch), step = gc_winograd_step(slots, row);
+    const int64_t turn = gc_winograd_step(most, pair);
+    int32_t *offsets = (int32_t *)(void *)scratch, *order = offsets + slots;
+    float *sums = (float *)(void *)(scratch + gc_conv_round((slots + most) * 4)), *lines = sums + 16 * step;
+    float *squares = lines + 16 * places, *turned = squares + 16 * turn;
+    gc_conv_rows(g, s, 0, g->out_height);
+    for (int64_t i = 0; i < slots; i++) offsets[i] = (int32_t)(gc_smaller(i, s->channels - 1) * pitch);
+    for (int64_t i = 0; i < most; i++) order[i] = (int32_t)i;
+    for (int64_t i = 0; i < 16 * step; i++) sums[i] = 0;
+    for (int64_t image = 0; image < g->images; image++, x += x_step, grad += grad_step)
+        for (int64_t first = 0, rows; first < all; first += rows) {
+            rows = gc_smaller(g->band, all - first);
+            const int64_t height = gc_smaller(2 * rows, g->out_height - 2 * first);
+            gc_winograd_input(&s->planes, s->channels, first, rows, across, x, lines, places, pitch);
+            for (int64_t o = 0; o < s->outputs; o += pair) {
+                gc_conv_turn_f32(gc_smaller(pair, s->outputs - o), pair, height * g->out_width,
+                                 grad + o * plane + 2 * first * g->out_width, plane, turned);
+                gc_winograd_gradient(rows, height, g->out_width, turned, squares, turn);
+                for (int place = 0; place < 16; place++)
+                    for (int64_t c = 0; c < slots; c += GC_CONV_ROWS)
+                        gc_conv_channels_2_f32(rows * across, order, lines + place * places, offsets + c,
+                                               squares + place * turn, sums + place * step + c * row + o, row);
+            }
+        }
+    gc_winograd_kernel(s, sums, step, row, out, out_step);
+}
+
 #endif
