@@ -8,8 +8,9 @@ alone, by a model of what copying and packing cost beside the products.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from graphc.ir.types import DType, TensorType
@@ -25,12 +26,18 @@ BLOCK_VECTORS = 3  # GC_CONV_VECTORS
 MOST_TAPS = 9  # GC_CONV_TAPS, at most
 PLACES = 128  # GC_CONV_PLACES
 SLACK = 64  # elements that a vector may run over
+LINES, PATCHES, SQUARES = 0, 1, 2  # GC_CONV_LINES and so on
+LEAST_PLANES = 16  # planes on both sides for which Winograd's method pays
+SQUARE_CHANNELS, SQUARE_BYTES = (
+    64,
+    1 << 19,
+)  # channels of its slices; what a band of squares may take of the second cache
 LINE_TAPS, PATCH_TAPS = 320, 144  # taps of a slice: what is read again and again should stay in the first cache
 PLANE_BYTES = 1 << 18  # spaced planes should stay in the second cache
 STRIDED_BYTES = 1 << 20  # results of a strided input gradient that wait in scratch
 # What a tile costs beside its products, in cycles of a core that does 32 products in each: at all, for each element of
-# the spaced planes, for each of the turned gradient, and for each packed weight.
-TILE_COST, SPACE_COST, TURN_COST, PACK_COST = 2000.0, 0.5, 1.5, 2.0
+# the spaced planes, for each of the turned gradient, for each packed weight, and for each vector of squares.
+TILE_COST, SPACE_COST, TURN_COST, PACK_COST, SQUARE_COST = 2000.0, 0.5, 1.5, 2.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -130,39 +137,66 @@ class _Sweep:
     taps: int
     backward: bool
 
-    @property
-    def patches(self) -> bool:
-        """Whether lines of positions are gathered: where vectors along a row would leave too many lanes empty."""
-        lanes = self.convolution.lanes
-        waste = ceil_div(self.columns, lanes) * lanes / max(self.columns, 1) - 1
-        return self.convolution.is_product or waste > 4 / max(self.planes, 1) + 0.02
+    @cached_property
+    def method(self) -> int:
+        """How vectors of positions are made: gathered where those along a row would leave too many lanes empty."""
+        c = self.convolution
+        plain = c.kernel == (3, 3) and c.stride == c.dilation == (1, 1) and min(self.rows, self.columns) >= 4
+        if plain and min(self.planes, self.channels) >= LEAST_PLANES and c.real == 4:
+            return SQUARES
+        waste = ceil_div(self.columns, c.lanes) * c.lanes / max(self.columns, 1) - 1
+        return PATCHES if c.is_product or waste > 4 / max(self.planes, 1) + 0.02 else LINES
 
-    @property
+    @cached_property
     def slice(self) -> int:
         """Channels that are summed at a time."""
-        return max(1, min(self.channels, (PATCH_TAPS if self.patches else LINE_TAPS) // max(self.taps, 1)))
+        if self.method == SQUARES:
+            return min(self.channels, SQUARE_CHANNELS)
+        return max(1, min(self.channels, (PATCH_TAPS if self.method == PATCHES else LINE_TAPS) // max(self.taps, 1)))
+
+    def band(self, rows: int, planes: int) -> int:
+        """Rows of squares that are worked on at a time: few enough for the cache, and vectors full."""
+        across, best, chosen = ceil_div(self.columns, 2), math.inf, 1
+        for band in range(1, ceil_div(rows, 2) + 1):
+            if band > 1 and 64 * (self.slice + planes) * _square_row(band * across) > SQUARE_BYTES:
+                break
+            vectors = ceil_div(ceil_div(rows, 2), band) * (ceil_div(band * across, self.convolution.lanes) + 0.2)
+            if vectors <= best:
+                best, chosen = vectors, band
+        return chosen
 
     def pitch(self, rows: int) -> int:
+        """Elements of a spaced channel of the source."""
         return self.convolution.residue_pitch(rows) if self.backward else self.convolution.read_pitch(rows)
 
     def cost(self, images: int, groups: int, rows: int, planes: int) -> float:
         """Cycles of a tile."""
         depth, lanes = self.channels * self.taps, self.convolution.lanes
-        if self.patches:
+        packing = PACK_COST * depth * planes
+        spacing = (
+            0.0
+            if self.convolution.is_product or self.method == SQUARES
+            else SPACE_COST * self.channels * self.pitch(rows)
+        )
+        if self.method == SQUARES:
+            band, across = self.band(rows, planes), ceil_div(self.columns, 2)
+            bands = rows / 2 / band
+            products = 16 * self.channels * bands * ceil_div(band * across, lanes) * planes / 2 * 1.15
+            turns = SQUARE_COST * ceil_div(rows, 2) * ceil_div(across, lanes)
+            return TILE_COST + groups * (images * (products + turns * (self.channels + planes)) + 2 * packing)
+        if self.method == PATCHES:
             vectors = ceil_div(rows * self.columns, lanes)
-            gathering = depth * vectors * 1.5 * (1 + lanes / self.columns)
+            spacing += depth * vectors * 1.5 * (1 + lanes / self.columns)
         else:
-            vectors, gathering = rows * ceil_div(self.columns, lanes), 0.0
-        spacing = 0.0 if self.convolution.is_product else SPACE_COST * self.channels * self.pitch(rows)
-        image = depth * vectors * planes / 2 + gathering + spacing
-        return TILE_COST + groups * (images * image + PACK_COST * depth * planes)
+            vectors = rows * ceil_div(self.columns, lanes)
+        return TILE_COST + groups * (images * (depth * vectors * planes / 2 + spacing) + packing)
 
     def tiling(self) -> tuple[int, int, int, int]:
         """Images, groups, rows and planes of a tile: little work in all, and no long wait for the last tile."""
         c = self.convolution
         best, chosen = math.inf, (1, 1, max(self.rows, 1), max(self.planes, 1))
-        rows_of = [self.rows] if c.dtype.is_low_precision else [*_halves(self.rows)]
-        for planes in _halves(self.planes, 16):
+        rows_of = [self.rows] if c.dtype.is_low_precision else [*_halves(self.rows, 1, 2)]
+        for planes in _halves(self.planes, 16, 8):
             for rows in rows_of:
                 if rows < self.rows and rows * self.columns < 2 * BLOCK_VECTORS * c.lanes:
                     continue
@@ -170,7 +204,7 @@ class _Sweep:
                     for groups in _halves(c.groups) if planes == self.planes and rows == self.rows else (1,):
                         tiles = self.tiles((images, groups, rows, planes))
                         cost = self.cost(images, groups, rows, planes)
-                        if self.slice * self.pitch(rows) * c.real > PLANE_BYTES:
+                        if self.method != SQUARES and self.slice * self.pitch(rows) * c.real > PLANE_BYTES:
                             cost *= 1.25
                         score = cost * (tiles + 1)
                         if score < best and self._fits(images, rows, planes):
@@ -194,21 +228,35 @@ class _Sweep:
     def call(self, name: str) -> LibraryCall:
         c, tiling = self.convolution, self.tiling()
         images, groups, rows, planes = (max(1, extent) for extent in tiling)
-        most = self.slice * self.taps
-        elements = planes * most + SLACK + (0 if c.is_product else self.slice * self.pitch(rows) + SLACK)
-        elements += (most * BLOCK_VECTORS + 1) * c.lanes if self.patches else 0
-        scratch = _round(8 * c.window) + _round(8 * most) + elements * c.real + self._waiting(images, rows, planes)
+        scratch = _round(8 * c.window) + self._working(rows, planes) + self._waiting(images, rows, planes)
         scratch += _wide(c, c.channels, c.outputs, c.outputs * c.channels * c.window)
-        cut = (images, groups, rows, *((planes, 1) if self.backward else (1, planes)), self.slice, int(self.patches))
+        band = self.band(rows, planes) if self.method == SQUARES else 1
+        cut = (images, groups, rows, *((planes, 1) if self.backward else (1, planes)), self.slice, self.method, band)
         return c.call(name, cut, self.tiles(tiling), scratch)
 
+    def _working(self, rows: int, planes: int) -> int:
+        """Bytes of offsets, packed weights, spaced planes, and patches or squares with their sums."""
+        c = self.convolution
+        spaced = 0 if c.is_product else self.slice * self.pitch(rows) + SLACK
+        if self.method == SQUARES:
+            row = _square_row(self.band(rows, planes) * ceil_div(self.columns, 2))
+            elements = 16 * (self.slice * planes + self.slice * row + 16) + planes * (16 * row + 16)
+            return _round(4 * self.slice) + elements * c.real
+        most = self.slice * self.taps
+        elements = planes * most + SLACK + spaced
+        elements += (most * BLOCK_VECTORS + 1) * c.lanes if self.method == PATCHES else 0
+        return _round(8 * most) + elements * c.real
 
-def _halves(extent: int, least: int = 1) -> Iterator[int]:
-    """`extent`, its half, and so on, rounded up to multiples of 8 where that is less than the whole."""
+
+def _square_row(squares: int) -> int:
+    return ceil_div(squares, 16) * 16 + 16  # gc_winograd_row
+
+
+def _halves(extent: int, least: int = 1, step: int = 1) -> Iterator[int]:
+    """`extent`, its half, and so on, in multiples of `step` where that is less than the whole."""
     yield extent
-    while extent > least:
-        half = ceil_div(extent, 2)
-        extent = ceil_div(half, 8) * 8 if half > 8 and least > 1 else half
+    while extent > max(least, step):
+        extent = ceil_div(ceil_div(extent, 2), step) * step
         yield extent
 
 
@@ -242,28 +290,64 @@ def conv2d_weight_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView]
     """x, grad[N, O, OH, OW] -> the gradient with respect to w."""
     x, grad = operands
     c = _convolution(x.shape, result.shape, grad.shape, result.dtype, attrs)
-    channels, outputs, rows = _weight_tile(c)
+    cost = _square_cost if _weights_by_squares(c) else _weight_cost
+    channels, outputs = _weight_tile(c, cost)
     tiles = c.groups * ceil_div(c.channels, channels) * ceil_div(c.outputs, outputs)
-    slots = ceil_div(channels * c.window, MOST_TAPS) * MOST_TAPS + MOST_TAPS
-    row = ceil_div(outputs, c.lanes) * c.lanes
-    elements = slots * row + PLACES * 2 * c.lanes + channels * c.read_pitch(rows) + SLACK
-    scratch = _round(8 * c.window) + _round(4 * (slots + PLACES)) + elements * c.real + _wide(c, channels, outputs, 0)
-    return c.call("conv2d_weight_grad", (c.images, 1, rows, channels, outputs, 1, 0), tiles, scratch)
+    scratch, rows, band = _round(8 * c.window), max(c.out_size[0], 1), 1
+    if cost is _square_cost:
+        band = _weight_band(c, channels)
+        squares, pair = band * ceil_div(c.out_size[1], 2), 2 * c.lanes
+        slots, row = ceil_div(channels, 8) * 8, ceil_div(outputs, pair) * pair
+        elements = 16 * (slots * row + channels * _square_row(squares) + squares * pair + 48) + 4 * squares * pair
+        scratch += _round(4 * (slots + squares)) + elements * c.real
+    else:
+        while rows > 1 and rows * c.out_size[1] > 2 * PLACES and channels * c.read_pitch(rows) * c.real > PLANE_BYTES:
+            rows = ceil_div(rows, 2)
+        slots, row = (
+            ceil_div(channels * c.window, MOST_TAPS) * MOST_TAPS + MOST_TAPS,
+            ceil_div(outputs, c.lanes) * c.lanes,
+        )
+        elements = slots * row + PLACES * 2 * c.lanes + channels * c.read_pitch(rows) + SLACK
+        scratch += _round(4 * (slots + PLACES)) + elements * c.real + _wide(c, channels, outputs, 0)
+    method = SQUARES if cost is _square_cost else LINES
+    return c.call("conv2d_weight_grad", (c.images, 1, rows, channels, outputs, 1, method, band), tiles, scratch)
 
 
-def _weight_tile(c: _Convolution) -> tuple[int, int, int]:
-    """Channels and outputs of a tile, and how many output rows it reads at a time."""
+def _weight_tile(c: _Convolution, cost: Callable[[_Convolution, int, int], float]) -> tuple[int, int]:
+    """Channels and outputs of a tile."""
     best, chosen = math.inf, (max(c.channels, 1), max(c.outputs, 1))
-    for channels in _halves(c.channels):
-        for outputs in _halves(c.outputs, 16):
+    for channels in _halves(c.channels, 1, 8):
+        for outputs in _halves(c.outputs, 16, 16):
             tiles = ceil_div(c.channels, max(channels, 1)) * ceil_div(c.outputs, max(outputs, 1))
-            score = _weight_cost(c, channels, outputs) * (c.groups * tiles + 1)
+            score = cost(c, channels, outputs) * (c.groups * tiles + 1)
             if score < best:
                 best, chosen = score, (max(channels, 1), max(outputs, 1))
-    rows = max(c.out_size[0], 1)
-    while rows > 1 and rows * c.out_size[1] > 2 * PLACES and chosen[0] * c.read_pitch(rows) * c.real > PLANE_BYTES:
-        rows = ceil_div(rows, 2)
-    return (*chosen, rows)
+    return chosen
+
+
+def _weights_by_squares(c: _Convolution) -> bool:
+    plain = c.kernel == (3, 3) and c.stride == c.dilation == (1, 1) and min(c.out_size) >= 4
+    return plain and c.channels >= LEAST_PLANES and c.outputs >= 2 * LEAST_PLANES and c.dtype.itemsize == 4
+
+
+def _weight_band(c: _Convolution, channels: int) -> int:
+    """Rows of squares that are worked on at a time."""
+    across, all_rows = ceil_div(c.out_size[1], 2), ceil_div(c.out_size[0], 2)
+    most = max(1, SQUARE_BYTES // (64 * (channels + 2 * c.lanes) * across))
+    return ceil_div(all_rows, ceil_div(all_rows, most))
+
+
+def _square_cost(c: _Convolution, channels: int, outputs: int) -> float:
+    """Cycles of a tile by squares: products, squares of both sides, turning the gradient, and sums."""
+    rows, across = (ceil_div(extent, 2) for extent in c.out_size)
+    slots, vectors = ceil_div(channels, 8) * 8, ceil_div(outputs, 2 * c.lanes) * 2
+    bands = ceil_div(rows, _weight_band(c, channels))
+    image = (
+        16 * slots * vectors * (rows * across / 2 + 3 * bands)
+        + SQUARE_COST * rows * ceil_div(across, c.lanes) * channels
+    )
+    image += vectors * (SQUARE_COST * rows * across + TURN_COST * c.lanes * math.prod(c.out_size))
+    return TILE_COST + c.images * image + 20 * channels * outputs
 
 
 def _weight_cost(c: _Convolution, channels: int, outputs: int) -> float:

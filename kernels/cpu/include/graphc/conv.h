@@ -8,7 +8,8 @@
  * epilogue  conv2d alone: outer = images * (groups * outputs), inner = output height * output width
  *
  * The rows that tile_rows counts are those of the result, for conv2d_input_grad in steps of the stride; the weights'
- * gradient goes by as many output rows at a time. 16-bit floats are converted to float32 item by item and results rounded
+ * gradient goes by as many output rows at a time. Three ways to form vectors of positions are in conv_real.h and
+ * winograd.h; library_convolution.py says which is taken. 16-bit floats are converted to float32 item by item and results rounded
  * once. Scratch sizes are worked out in library_convolution.py.
  */
 #ifndef GRAPHC_CONV_H
@@ -35,6 +36,9 @@
 #define GC_CONV_PASTE(a, b) GC_CONV_PASTE_(a, b)
 #define GC_CONV_JOIN(prefix, name, tag) GC_CONV_PASTE(prefix##name, tag)
 
+/* Each vector reads in one row; gathered from several rows; squares of a 3x3 convolution. */
+enum { GC_CONV_LINES, GC_CONV_PATCHES, GC_CONV_SQUARES };
+
 /* Sizes of a convolution; `channels` and `outputs` are those of one group. */
 typedef struct gc_conv {
     int64_t images, groups, channels, outputs;
@@ -42,7 +46,8 @@ typedef struct gc_conv {
     int64_t stride_height, stride_width, top, left, dilation_height, dilation_width;
     int64_t tile_images, tile_groups, tile_rows, tile_channels, tile_outputs;
     int64_t slice;   /* channels of the source that are summed before going on to the next tile of the result */
-    int64_t patches; /* whether positions are gathered from several rows, or each vector reads in one row */
+    int64_t method; /* how vectors of positions are made: GC_CONV_LINES and so on */
+    int64_t band;    /* rows of squares that Winograd's method works on at a time */
 } gc_conv;
 
 /* Planes of a source, spaced so that each tap reads lines: zeros around them, and what lies a stride apart side by side, in
@@ -60,7 +65,7 @@ typedef struct gc_sweep {
     gc_planes planes;
     int64_t channels, outputs, rows, columns, taps;
     int64_t output_step, channel_step; /* in the weights */
-    int64_t slice, patches, in_place;
+    int64_t slice, patches, in_place, band;
     int32_t *tap_weight, *tap_offset;
 } gc_sweep;
 
@@ -92,6 +97,9 @@ static inline void gc_fetch_ahead(gc_ahead *ahead) {
     for (; from < stop; from += 64) __builtin_prefetch(from, 0, 2);
     ahead->from = stop;
 }
+
+/* Vectors of a block when so many are left: blocks of one are slow. */
+static inline int gc_conv_vectors(int64_t left) { return left > 4 || left == 3 ? 3 : left == 1 ? 1 : 2; }
 
 static inline int64_t gc_conv_round(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 static inline int64_t gc_conv_even(int64_t elements) { return (elements + 15) / 16 * 16; }
@@ -156,7 +164,7 @@ GC_FUNCTION void gc_conv_residue(const gc_conv *g, gc_sweep *s, int64_t first, i
     p->rows = rows + down, p->columns = s->columns + across;
     p->pitch = s->in_place ? g->out_height * g->out_width : gc_conv_pitch(p);
     s->taps = 0;
-    for (int64_t t = 0; t < g->kernel_height * g->kernel_width; t++) {
+    for (int64_t t = g->kernel_height * g->kernel_width - 1; t >= 0; t--) {
         const int64_t y = t / g->kernel_width * g->dilation_height, x = t % g->kernel_width * g->dilation_width;
         if (y % g->stride_height != row || x % g->stride_width != column) continue;
         s->tap_weight[s->taps] = (int32_t)t;
@@ -201,6 +209,21 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
 #undef GC_MASK
 #undef GC_LANES
 
+#include "winograd.h"
+
+/* Winograd's method is for float32. */
+GC_ALWAYS_INLINE void gc_conv_do_f32(const gc_conv *g, const int even, gc_sweep *s, const gc_conv_job_f32 job) {
+    if (g->method != GC_CONV_SQUARES) {
+        gc_conv_run_f32(even, s, job);
+        return;
+    }
+    gc_winograd_run(even, s, job);
+}
+GC_ALWAYS_INLINE void gc_conv_do_f64(const gc_conv *g, const int even, gc_sweep *s, const gc_conv_job_f64 job) {
+    (void)g;
+    gc_conv_run_f64(even, s, job);
+}
+
 /* A sweep whose lists of taps lie at the front of the scratch, and what of the scratch is left. */
 #define GC_CONV_SWEEP(CHANNELS, OUTPUTS, OUTPUT_STEP, CHANNEL_STEP)                                                    \
     const int64_t window = g->kernel_height * g->kernel_width, taps = g->channels * window;                            \
@@ -208,7 +231,8 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
     gc_sweep s;                                                                                                        \
     s.tap_weight = (int32_t *)(void *)call->scratch, s.tap_offset = s.tap_weight + window;                             \
     s.channels = CHANNELS, s.outputs = OUTPUTS, s.output_step = OUTPUT_STEP, s.channel_step = CHANNEL_STEP;            \
-    s.taps = window, s.slice = g->slice, s.patches = g->patches, s.in_place = gc_conv_is_product(g);                   \
+    s.taps = window, s.slice = g->slice, s.patches = g->method == GC_CONV_PATCHES, s.in_place = gc_conv_is_product(g); \
+    s.band = g->band;                                                                                                  \
     char *scratch = call->scratch + gc_conv_round(2 * window * 4);
 
 /* Sizes of an item, an image's group, and where the groups of a tile end. */
@@ -226,7 +250,7 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
         GC_CONV_SWEEP(g->channels, part.planes, taps, window)                                                          \
         gc_conv_rows(g, &s, part.row, part.rows);                                                                      \
         const int even = g->outputs % GC_CONV_ROWS == 0 && g->tile_outputs % GC_CONV_ROWS == 0;                        \
-        gc_conv_run_##TAG(even, &s, (gc_conv_job_##TAG){                                                               \
+        gc_conv_do_##TAG(g, even, &s, (gc_conv_job_##TAG){                                                               \
             images, x + (s.in_place ? part.row * g->width : 0), x_step, w + part.plane * taps,                         \
             out + part.plane * out_plane + part.row * g->out_width, out_step, out_plane, scratch});                    \
         (void)plane;                                                                                                   \
@@ -254,7 +278,7 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
         w += part.plane * window, out += part.plane * plane;                                                           \
         if (g->stride_height == 1 && g->stride_width == 1) {                                                           \
             gc_conv_residue(g, &s, first, part.rows, 0, 0);                                                            \
-            gc_conv_run_##TAG(even, &s, (gc_conv_job_##TAG){                                                           \
+            gc_conv_do_##TAG(g, even, &s, (gc_conv_job_##TAG){                                                           \
                 images, grad + (s.in_place ? part.row * g->width : 0), grad_step, w, out + part.row * g->width, out_step, \
                 plane, scratch});                                                                                      \
             return;                                                                                                    \
@@ -264,7 +288,7 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
                 gc_conv_residue(g, &s, first, part.rows, row, column);                                                 \
                 const int64_t size = s.rows * s.columns;                                                               \
                 REAL *found = (REAL *)(void *)scratch;                                                                 \
-                gc_conv_run_##TAG(even, &s, (gc_conv_job_##TAG){                                                       \
+                gc_conv_do_##TAG(g, even, &s, (gc_conv_job_##TAG){                                                       \
                     images, grad, grad_step, w, found, part.planes * size, size,                                       \
                     scratch + gc_conv_round(images * part.planes * size * (int64_t)sizeof(REAL))});                 \
                 for (int64_t image = 0; image < images; image++)                                                       \
@@ -352,6 +376,15 @@ GC_CONV_HALF(f16)
         GC_CONV_SWEEP(gc_smaller(g->tile_channels, g->channels - channel),                                             \
                       gc_smaller(g->tile_outputs, g->outputs - output), taps, window)                                  \
         s.in_place = 0;                                                                                                \
+        if (sizeof(TYPE) == 4 && g->method == GC_CONV_SQUARES) {                                                       \
+            gc_winograd_weight_grad(                                                                                   \
+                g, &s, (const float *)gc_operand(call, 0) + (group * g->channels + channel) * plane,                   \
+                g->groups * g->channels * plane,                                                                       \
+                (const float *)gc_operand(call, 1) + (group * g->outputs + output) * out_plane,                        \
+                g->groups * g->outputs * out_plane,                                                                    \
+                (float *)gc_operand(call, 2) + (group * g->outputs + output) * taps + channel * window, taps, scratch); \
+            return;                                                                                                    \
+        }                                                                                                              \
         const gc_conv_sums_##REAL found = gc_conv_weights_##REAL(                                                      \
             g, &s, (const TYPE *)gc_operand(call, 0) + (group * g->channels + channel) * plane,                        \
             g->groups * g->channels * plane * size,                                                                    \

@@ -195,7 +195,7 @@ GC_FUNCTION void GC_R(conv_patches)(const gc_sweep *s, int64_t taps, const int32
         const GC_REAL *from = spaced + row * s->planes.columns + column;
         GC_REAL *to = patches + done;
         const int64_t vectors = gc_parts(length, GC_LANES);
-        GC_MASK kept;
+        GC_MASK kept = {0};
         for (int i = 0; i < GC_LANES; i++) kept[i] = length - (vectors - 1) * GC_LANES > i ? 0 : -1;
         const GC_MASK *mask = done + vectors * GC_LANES > GC_CONV_LINE ? &kept : NULL;
         if (vectors == 1)
@@ -214,7 +214,7 @@ GC_FUNCTION void GC_R(conv_patches)(const gc_sweep *s, int64_t taps, const int32
 GC_ALWAYS_INLINE int64_t GC_R(conv_lines_at)(const gc_sweep *s, int64_t first, int64_t left, const GC_REAL *spaced,
                                              GC_REAL *patches, GC_REAL *out, GC_R(conv_lines) * lines) {
     const int64_t per_row = gc_parts(s->columns, GC_LANES);
-    lines->vectors = (int)(left > 4 || left == 3 ? 3 : left == 1 ? 1 : 2), lines->whole = 1;
+    lines->vectors = gc_conv_vectors(left), lines->whole = 1;
     for (int v = 0; v < lines->vectors; v++) {
         const int64_t row = s->patches ? 0 : (first + v) / per_row, column = s->patches ? first + v : (first + v) % per_row;
         const int64_t most = s->patches ? s->rows * s->columns : s->columns;
@@ -313,40 +313,42 @@ GC_FUNCTION void GC_R(conv_spread)(const gc_conv *g, const gc_sweep *s, int64_t 
         }
 }
 
-/* One tap group of the weights' gradient: sums[t * row + lane] += sum over positions p of
+/* Some taps of the weights' gradient: sums[t * row + lane] += sum over positions p of
  * x[offsets[t] + places[p]] * g[p * vectors * lanes + lane]. */
-GC_ALWAYS_INLINE void GC_R(conv_taps)(const int vectors, int64_t count, const int32_t *places, const GC_REAL *x,
-                                      const int32_t *offsets, const GC_REAL *g, GC_REAL *sums, int64_t row) {
+GC_ALWAYS_INLINE void GC_R(conv_taps)(const int taps, const int vectors, int64_t count, const int32_t *places,
+                                      const GC_REAL *x, const int32_t *offsets, const GC_REAL *g, GC_REAL *sums,
+                                      int64_t row) {
     GC_VECTOR sum[GC_CONV_TAPS][2];
     const GC_REAL *tap[GC_CONV_TAPS];
-    _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++) {
+    _Pragma("GCC unroll 9") for (int t = 0; t < taps; t++) {
         tap[t] = x + offsets[t];
         sum[t][0] = sum[t][1] = (GC_VECTOR){0};
     }
     for (int64_t p = 0; p < count; p++, g += vectors * GC_LANES) {
         const int64_t place = places[p];
         const GC_VECTOR low = GC_R(load)(g), high = vectors > 1 ? GC_R(load)(g + GC_LANES) : low;
-        _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++) {
+        _Pragma("GCC unroll 9") for (int t = 0; t < taps; t++) {
             const GC_VECTOR value = GC_R(splat)(tap[t][place]);
             sum[t][0] = GC_R(fma)(value, low, sum[t][0]);
             if (vectors > 1) sum[t][1] = GC_R(fma)(value, high, sum[t][1]);
         }
     }
-    _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++) {
+    _Pragma("GCC unroll 9") for (int t = 0; t < taps; t++) {
         GC_REAL *to = sums + t * row;
         GC_R(store)(to, GC_R(load)(to) + sum[t][0]);
         if (vectors > 1) GC_R(store)(to + GC_LANES, GC_R(load)(to + GC_LANES) + sum[t][1]);
     }
 }
 
-GC_FUNCTION void GC_R(conv_taps_1)(int64_t count, const int32_t *places, const GC_REAL *x, const int32_t *offsets,
-                                   const GC_REAL *g, GC_REAL *sums, int64_t row) {
-    GC_R(conv_taps)(1, count, places, x, offsets, g, sums, row);
-}
-GC_FUNCTION void GC_R(conv_taps_2)(int64_t count, const int32_t *places, const GC_REAL *x, const int32_t *offsets,
-                                   const GC_REAL *g, GC_REAL *sums, int64_t row) {
-    GC_R(conv_taps)(2, count, places, x, offsets, g, sums, row);
-}
+#define GC_CONV_TAPS_OF(NAME, taps, vectors)                                                                           \
+    GC_FUNCTION void GC_R(NAME)(int64_t count, const int32_t *places, const GC_REAL *x, const int32_t *offsets,        \
+                                const GC_REAL *g, GC_REAL *sums, int64_t row) {                                        \
+        GC_R(conv_taps)(taps, vectors, count, places, x, offsets, g, sums, row);                                       \
+    }
+GC_CONV_TAPS_OF(conv_taps_1, GC_CONV_TAPS, 1)
+GC_CONV_TAPS_OF(conv_taps_2, GC_CONV_TAPS, 2)
+GC_CONV_TAPS_OF(conv_channels_2, GC_CONV_ROWS, 2) /* for Winograd's method: as many channels */
+#undef GC_CONV_TAPS_OF
 
 /* to[p * width + o] = from[o * plane + p], with zeros up to the width, a whole number of vectors. */
 GC_FUNCTION void GC_R(conv_turn)(int64_t outputs, int64_t width, int64_t count, const GC_REAL *from, int64_t plane,

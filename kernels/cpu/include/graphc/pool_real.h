@@ -34,7 +34,7 @@ GC_ALWAYS_INLINE GC_P(vector) GC_P(tap)(const GC_REAL *from, const int64_t strid
 GC_ALWAYS_INLINE void GC_P(max)(const gc_pool *g, const int64_t stride, int64_t top, int64_t bottom, const GC_REAL *from,
                                 int64_t place, GC_REAL *out, int32_t *where) {
     GC_P(vector) best = {0};
-    GC_P(mask) found = {0}, lane;
+    GC_P(mask) found = {0}, lane = {0};
     for (int i = 0; i < GC_LANES; i++) lane[i] = (GC_INDEX)(i * stride);
     for (int64_t i = top; i < bottom; i++)
         for (int64_t j = 0; j < g->window_width; j++) {
