@@ -1,13 +1,13 @@
 """Matrix products as library calls: which kernel, how the batch folds, how the work is cut into tiles.
 
 Tiles are cut by shape alone: enough of them to share, large enough that packing pays. `kernels/cpu/include/graphc/
-gemm.h` documents the parameters.
+gemm.h` documents the parameters. `products_macro` tells generated C which products it has (heights.h).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,26 @@ from graphc.ir.types import DType, TensorType
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView, ceil_div, type_tag
 
-__all__ = ["DEPTH", "LARGE_WORK", "PANEL_BYTES", "SMALL_WORK", "matmul"]
+__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "matmul", "products_macro"]
 
-DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time
+DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time if nobody says
 PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors across
+PANEL_COLUMNS = 32  # a multiple of every panel's columns
 ROW_GAP = 16  # GC_ROW_GAP
+BLOCK_STRIP_ROWS = 8 * 14  # rows of A that are packed at a time for a block of B, at most
+COLLIDING_BYTES = 4096  # rows that are a multiple of this apart fall into the same few sets of the first cache
+
 SMALL_WORK = 1 << 22  # operations that are not worth cutting
-LARGE_WORK = 1 << 26  # operations of a tile that is large enough for anything
-LEAST_TILES, MOST_TILES = 8, 32  # tiles wanted of a product that is worth cutting
-LEAST_COLUMNS, WIDE_COLUMNS, LEAST_ROWS, MOST_ROWS = 64, 512, 128, 512
+LARGE_WORK = 1 << 26  # operations of a tile that is large enough
+LEAST_TILES, MOST_TILES = 4, 8  # tiles wanted of a product that is worth cutting
+LEAST_ROWS, LEAST_COLUMNS = 56, 64  # of a tile
+BLOCK_ROWS = 192  # from so many rows on, a block of B is packed at a time
+PANELS_DEPTH, BLOCKS_DEPTH = 768, 512  # most of the depth that is summed at a time, in either order
+PANELS_A_BYTES = 448 << 10  # of A's slice, which stays in the second cache
+BLOCK_BYTES = 512 << 10  # of the block of B, which stays there
+TILE_BYTES = 512 << 10  # of C's tile, which an epilogue reads again
+# What an element costs besides: fetched, packed on the way, packed by itself; a cycle's work is 32.
+READ_COST, COPY_COST, PACK_COST = 3, 3, 10
 
 _KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either sign have the same bits
 
@@ -77,39 +88,77 @@ def _work(rows: int, columns: int, depth: int) -> int:
     return 2 * rows * max(columns, 16) * max(depth, 1)
 
 
+def _by_blocks(p: _Product) -> bool:
+    """Whether B is packed by blocks that all rows go by, rather than by panels on the way (gemm_real.h)."""
+    return p.rows >= BLOCK_ROWS and min(p.columns, p.depth) > PANEL_COLUMNS
+
+
+def _slice(p: _Product) -> int:
+    """How much of the depth is summed at a time, in about equal slices."""
+    most = BLOCKS_DEPTH if _by_blocks(p) else PANELS_DEPTH
+    return max(1, ceil_div(p.depth, max(1, ceil_div(p.depth, most))))
+
+
 def _packs_a(p: _Product, itemsize: int) -> bool:
-    """Whether tiles copy their rows of A first: as they are no rows in memory, or collide there (gc_rows_collide)."""
-    collide = p.rows >= 32 and p.columns >= 64 and p.a[0] * itemsize % 2048 == 0
-    return p.rows > 1 and (p.a[1] != 1 or collide)
+    """Whether tiles copy their rows of A first: elements of a row, or rows, lie so that reading them again is slow."""
+    if p.rows == 1 or p.columns <= 2 * PANEL_COLUMNS or (p.a[0] == 1 and p.depth <= 64):
+        return False
+    return p.a[1] != 1 or p.a[0] * itemsize % COLLIDING_BYTES == 0
+
+
+def _parts(extent: int, least: int) -> list[int]:
+    """Into how many parts an extent may be cut: 1, 2, 3, 4, 6, 8, ..., none smaller than `least`."""
+    most = extent // least
+    return [1, *(part for power in range(most.bit_length()) for part in (2 << power, 3 << power) if part <= most)]
+
+
+def _cut_vector(p: _Product, work: int) -> tuple[int, int, int]:
+    """A product with a vector, which reads a matrix once."""
+    tiles = min(LEAST_TILES, ceil_div(work, SMALL_WORK))
+    if p.rows == 1:
+        return 1, ceil_div(ceil_div(p.columns, tiles), LEAST_COLUMNS) * LEAST_COLUMNS, 1
+    return ceil_div(p.rows, tiles), 1, 1
 
 
 def _cut(p: _Product, itemsize: int) -> tuple[int, int, int]:
-    """Rows, columns and batches of a tile."""
+    """Rows, columns and batches of a tile: enough tiles to share, cut where least is packed again, of parts that fit the
+    second cache."""
     work = _work(p.rows, p.columns, p.depth)
     if work <= SMALL_WORK:
         return p.rows, p.columns, max(1, min(p.batches, SMALL_WORK // max(work, 1)))
-    rows, columns = ceil_div(p.rows, ceil_div(p.rows, MOST_ROWS)) if p.columns >= LEAST_COLUMNS else p.rows, p.columns
-    wanted = max(LEAST_TILES, min(MOST_TILES, work * p.batches // LARGE_WORK))
-
-    def too_few() -> bool:
-        tiles = p.batches * ceil_div(p.rows, rows) * ceil_div(p.columns, columns)
-        return tiles < wanted and _work(rows, columns, p.depth) > SMALL_WORK
-
-    # A's rows are packed for every column of tiles, B's panels for every row of tiles: cut where less is packed again.
-    for least_columns in (WIDE_COLUMNS, LEAST_COLUMNS) if _packs_a(p, itemsize) else (LEAST_COLUMNS,):
-        while columns > least_columns and too_few():
-            columns = max(least_columns, ceil_div(ceil_div(columns, 2), 32) * 32)
-        while rows > LEAST_ROWS and too_few():
-            rows = ceil_div(rows, 2)
-    return rows, columns, 1
+    if min(p.rows, p.columns) == 1:
+        return _cut_vector(p, work)
+    wanted, depth, by_blocks = (
+        min(max(work * p.batches // LARGE_WORK, LEAST_TILES), MOST_TILES),
+        _slice(p),
+        _by_blocks(p),
+    )
+    cost_a = PACK_COST if _packs_a(p, itemsize) else READ_COST
+    cost_b = PACK_COST if by_blocks or p.b[1] != 1 else COPY_COST
+    cuts = []
+    for row_parts in _parts(p.rows, LEAST_ROWS):
+        rows = ceil_div(p.rows, row_parts)
+        for column_parts in _parts(p.columns, LEAST_COLUMNS):
+            columns = ceil_div(ceil_div(p.columns, column_parts), PANEL_COLUMNS) * PANEL_COLUMNS
+            tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * p.batches
+            held = columns * depth * itemsize > BLOCK_BYTES if by_blocks else rows * depth * itemsize > PANELS_A_BYTES
+            fits = not held and rows * columns * itemsize <= TILE_BYTES
+            cuts.append(((tiles < wanted, not fits, cost_a / columns + cost_b / rows, tiles), rows, columns))
+    _, rows, columns = min(cuts)
+    return rows, min(columns, p.columns), 1
 
 
 def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
+    """Bytes for packed B, packed A and wider sums, as gemm.h and gemm_real.h lay them out."""
     if not dtype.is_float:
         return 0
     if dtype.is_low_precision:
-        return PANEL_BYTES + 4 * rows * (DEPTH + ROW_GAP) + 4 * rows * columns
-    return PANEL_BYTES + (dtype.itemsize * rows * (DEPTH + ROW_GAP) if _packs_a(p, dtype.itemsize) else 0)
+        return 2 * PANEL_BYTES + 4 * rows * (DEPTH + ROW_GAP) + 4 * (rows * columns + 16)
+    packed_a = 0
+    if _packs_a(p, dtype.itemsize):
+        packed_a = min(rows, BLOCK_STRIP_ROWS) * _slice(p) if _by_blocks(p) else rows * (_slice(p) + ROW_GAP)
+    packed_b = _slice(p) * (ceil_div(columns, PANEL_COLUMNS) if _by_blocks(p) else 1) * PANEL_COLUMNS
+    return dtype.itemsize * (packed_a + packed_b)
 
 
 def matmul(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
@@ -119,10 +168,34 @@ def matmul(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: Te
     rows, columns, batches = (max(extent, 1) for extent in _cut(p, result.dtype.itemsize))
     tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
     strides = (*p.a, *p.b, p.columns, p.rows * p.columns)
+    order = (_slice(p), int(_packs_a(p, result.dtype.itemsize)), int(_by_blocks(p)))
     dims = tuple(number for dim in p.batch for number in dim)
-    params = (p.rows, p.columns, p.depth, *strides, rows, columns, batches, p.batches, len(p.batch), *dims)
+    tile = (rows, columns, batches)
+    params = (p.rows, p.columns, p.depth, *strides, *tile, p.batches, *order, len(p.batch), *dims)
     tag = type_tag(result.dtype)
     return LibraryCall(
         f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, _scratch(result.dtype, p, rows, columns),
         2 * p.rows * p.columns * p.depth * p.batches,
     )  # fmt: skip
+
+
+def _is_vector_product(params: Sequence[int]) -> bool:
+    """Whether a product goes by gemv.h on every machine: C has one row or column, and strides and length suit."""
+    rows, columns, _, a_row, a_column, b_row, b_column = params[:7]
+    if rows != 1 and columns != 1:
+        return False
+    x, k, line = (a_column, b_row, b_column) if rows == 1 else (b_row, a_column, a_row)
+    tile = params[10] if rows == 1 else params[9]
+    last = (columns if rows == 1 else rows) % tile or tile
+    return (k == 1 and x == 1) or (line == 1 and min(tile, last) >= 16)
+
+
+def products_macro(calls: Iterable[LibraryCall]) -> str:
+    """The line of C that has only the kernels compiled which `calls` need; see heights.h.
+
+    All that calls gemm.h must be among `calls`, of which those that are no products are passed over.
+    Example: `#define GC_PRODUCTS(F) F(128, 64, 512) F(784, 196, 512)`.
+    """
+    floats = [call.params for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
+    shapes = {(max(p[0], 1), p[9], p[1]) for p in floats if not _is_vector_product(p)}
+    return " ".join(["#define GC_PRODUCTS(F)", *(f"F({rows}, {tile}, {n})" for rows, tile, n in sorted(shapes))])

@@ -3,11 +3,13 @@
  *
  * operands  A, B, C
  * params    0 rows M, 1 columns N, 2 depth K, 3 A's row stride, 4 A's column stride, 5 B's row stride, 6 B's column
- *           stride, 7 C's row stride, 8 C's batch stride, 9 rows of a tile, 10 columns of a tile, 11 batches of a tile,
- *           12 batches in all, 13 count of batch dims, then for each: extent, A's stride, B's stride
+ *           stride, 7 C's row stride, 8 C's batch stride, 9 rows of a tile, 10 columns of a tile (a multiple of 32 if
+ *           there are several), 11 batches of a tile, 12 batches in all, 13 most of the depth that is summed at a time,
+ *           14 whether A is packed, 15 whether by blocks (gemm_real.h), 16 count of batch dims, then for each: extent,
+ *           A's stride, B's stride
  * tile      ((batch group) * row tiles + row tile) * column tiles + column tile
- * scratch   a panel of B (GC_DEPTH * 128 bytes), then tile rows * (GC_DEPTH + GC_ROW_GAP) elements for A, and for 16-bit
- *           floats the tile of C in float32
+ * scratch   as library_matmul.py counts it: the packed panel or block of B, then A's rows if packed; for 16-bit floats
+ *           those in float32, with the tile of C
  * epilogue  outer = batches * M rows, inner = N columns; run on each tile once all of its depth is summed
  *
  * Strides are in elements and may be zero or negative. A column stride of 1 makes C rows contiguous, always. A tile
@@ -18,43 +20,31 @@
 #define GRAPHC_GEMM_H
 
 #include "half.h"
+#include "heights.h"
 #include "launch.h"
 #include "simd.h"
 
-/* Rows of a register block, chosen so that two vectors of sums for each fit the registers. */
-#if defined(__AVX512F__)
-#define GC_MICRO_ROWS 14
-#define GC_MICRO_ROW_COUNTS(F) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(10) F(12) F(14)
-#elif defined(__aarch64__)
-#define GC_MICRO_ROWS 12
-#define GC_MICRO_ROW_COUNTS(F) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(10) F(12)
-#else
-#define GC_MICRO_ROWS 6
-#define GC_MICRO_ROW_COUNTS(F) F(1) F(2) F(3) F(4) F(5) F(6)
-#endif
-
-/* How much of the depth is summed before going on to the next panel: a panel this deep fits the first cache. */
-#define GC_DEPTH 256
+#define GC_DEPTH 256         /* how much of the depth is summed before going on to the next panel, if nobody says */
+#define GC_AHEAD 16          /* rows of a packed panel between those that are fetched and those that are used */
+#define GC_FAR 8             /* the same for rows of B in memory, which may lie a page apart */
+#define GC_SMALL_PANEL 16384 /* bytes of B that stay in the first cache where they lie */
+#define GC_BLOCK_STRIPS 8    /* strips of A that are packed at a time for a block of B */
+#define GC_ROW_GAP 16        /* elements between copied rows, so that they do not fall into the same few sets of a cache */
 
 /* How A is laid out: contiguous rows, contiguous columns, or packed strips. */
 enum { GC_ROWS, GC_COLUMNS, GC_STRIPS };
 
-/* Rows of the strips that `rows` are cut into: as equal as the strips that exist allow (above 8, even ones). */
-static inline int64_t gc_strip_height(int64_t rows) {
-    const int64_t strips = (rows + GC_MICRO_ROWS - 1) / GC_MICRO_ROWS, height = strips ? (rows + strips - 1) / strips : 0;
-    return height > 8 ? (height + 1) & ~(int64_t)1 : height;
-}
-static inline int64_t gc_strip(int64_t left, int64_t height) {
-    if (left >= height) return height;
-    return left > 8 ? left & ~(int64_t)1 : left;
+/* Rows of the next strip. */
+GC_ALWAYS_INLINE int64_t gc_strip_height(int64_t rows) {
+    return GC_WHOLE_ROWS(rows) > 0 ? GC_MICRO_ROWS : GC_UPPER_ROWS(rows);
 }
 
-/* Rows a power of two apart fall into the same few sets of the first cache; copied with a gap they do not. It pays when
- * the rows are read again for several panels. library_matmul.py asks the same question, for the scratch. */
-#define GC_ROW_GAP 16
-static inline int gc_rows_collide(int64_t rows, int64_t columns, int64_t row_bytes) {
-    return rows >= 32 && columns >= 64 && row_bytes % 2048 == 0;
-}
+/* How many strips of GC_MICRO_ROWS `rows` begin with; at most two others follow. */
+GC_ALWAYS_INLINE int64_t gc_whole_strips(int64_t rows) { return GC_WHOLE_ROWS(rows) / GC_MICRO_ROWS; }
+
+#define GC_UNROLL _Pragma("GCC unroll 14")
+#define GC_HIDE(x) __asm__("" : "+r"(x)) /* keeps the compiler from knowing what x is */
+#define GC_AT_BYTES(p, bytes) ((const void *)((const char *)(p) + (bytes)))
 
 #define GC_JOIN_(a, b) a##b
 #define GC_JOIN(a, b) GC_JOIN_(a, b)
@@ -62,21 +52,25 @@ static inline int gc_rows_collide(int64_t rows, int64_t columns, int64_t row_byt
 
 #define GC_TAG f32
 #define GC_REAL float
+#define GC_REAL_BYTES 4
 #define GC_VECTOR gc_f32v
 #define GC_LANES GC_F32_LANES
 #include "gemm_real.h"
 #undef GC_TAG
 #undef GC_REAL
+#undef GC_REAL_BYTES
 #undef GC_VECTOR
 #undef GC_LANES
 
 #define GC_TAG f64
 #define GC_REAL double
+#define GC_REAL_BYTES 8
 #define GC_VECTOR gc_f64v
 #define GC_LANES GC_F64_LANES
 #include "gemm_real.h"
 #undef GC_TAG
 #undef GC_REAL
+#undef GC_REAL_BYTES
 #undef GC_VECTOR
 #undef GC_LANES
 
@@ -85,7 +79,7 @@ typedef struct gc_gemm_tile {
     int64_t row, rows, column, columns, batch, batches;
 } gc_gemm_tile;
 
-static inline gc_gemm_tile gc_gemm_tile_of(const int64_t *p, int64_t tile) {
+GC_ALWAYS_INLINE gc_gemm_tile gc_gemm_tile_of(const int64_t *p, int64_t tile) {
     const int64_t row_tiles = (p[0] + p[9] - 1) / p[9], column_tiles = (p[1] + p[10] - 1) / p[10];
     gc_gemm_tile t;
     t.column = tile % column_tiles * p[10];
@@ -98,10 +92,10 @@ static inline gc_gemm_tile gc_gemm_tile_of(const int64_t *p, int64_t tile) {
 }
 
 /* Where a batch starts in A and B, in elements. */
-static inline void gc_gemm_batch(const int64_t *p, int64_t batch, int64_t *a, int64_t *b) {
+GC_ALWAYS_INLINE void gc_gemm_batch(const int64_t *p, int64_t batch, int64_t *a, int64_t *b) {
     *a = *b = 0;
-    for (int64_t d = p[13] - 1; d >= 0; d--) {
-        const int64_t *dim = p + 14 + 3 * d;
+    for (int64_t d = p[16] - 1; d >= 0; d--) {
+        const int64_t *dim = p + 17 + 3 * d;
         *a += batch % dim[0] * dim[1];
         *b += batch % dim[0] * dim[2];
         batch /= dim[0];
@@ -109,7 +103,7 @@ static inline void gc_gemm_batch(const int64_t *p, int64_t batch, int64_t *a, in
 }
 
 /* Several batches in a tile are whole matrices, so their rows follow each other. */
-static inline void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *t) {
+GC_ALWAYS_INLINE void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *t) {
     if (!call->program) return;
     const int64_t first = t->batch * call->params[0] + t->row;
     const int64_t rows = t->batches == 1 ? t->rows : t->batches * call->params[0];
@@ -117,7 +111,7 @@ static inline void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *t) 
 }
 
 #define GC_GEMM_REAL(TAG, REAL)                                                                                   \
-    static void gc_gemm_##TAG(const gc_call *call, int64_t tile) {                                                \
+    GC_KERNEL gc_gemm_##TAG(const gc_call *call, int64_t tile) {                                                  \
         const int64_t *p = call->params;                                                                          \
         const gc_gemm_tile t = gc_gemm_tile_of(p, tile);                                                          \
         for (int64_t batch = t.batch; batch < t.batch + t.batches; batch++) {                                     \
@@ -128,8 +122,10 @@ static inline void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *t) 
                 (const REAL *)gc_operand(call, 0) + a + t.row * p[3], p[3], p[4],                                 \
                 (const REAL *)gc_operand(call, 1) + b + t.column * p[6], p[5], p[6],                              \
                 (REAL *)gc_operand(call, 2) + batch * p[8] + t.row * p[7] + t.column, p[7],                       \
-                p[0] == 1 || p[1] == 1, call->scratch};                                                           \
-            gc_multiply_##TAG(&product);                                                                          \
+                p[0] == 1 || p[1] == 1, call->scratch,                                                            \
+                p[14] ? gc_strip_packer_of_##TAG(p[3], p[4]) : 0, gc_panel_packer_of_##TAG(p[5], p[6])};          \
+            if (product.with_vector && gc_product_with_vector_##TAG(&product)) continue;                          \
+            gc_multiply_tile_##TAG(&product, p[15] != 0, p[13]);                                                  \
         }                                                                                                         \
         gc_gemm_epilogue(call, &t);                                                                               \
     }
@@ -138,44 +134,66 @@ GC_GEMM_REAL(f32, float)
 GC_GEMM_REAL(f64, double)
 #undef GC_GEMM_REAL
 
-/* 16-bit floats: A's slice and B's panel become float32 as they are packed, C is summed in scratch and rounded once. */
+/* 16-bit floats: slices of A and panels of B become float32 as they are packed, C is summed in scratch and rounded once. */
 #define GC_GEMM_HALF(TAG)                                                                                         \
+    /* to[i * step + j] = from[i * row + j * column], and zeros up to `width` */                                  \
+    GC_FUNCTION void gc_widen_rows_##TAG(int64_t rows, int64_t columns, const uint16_t *from, int64_t row,        \
+                                         int64_t column, float *to, int64_t step, int64_t width) {                \
+        for (int64_t i = 0; i < rows; i++, from += row, to += step) {                                             \
+            if (column == 1)                                                                                      \
+                for (int64_t j = 0; j < columns; j++) to[j] = gc_from_##TAG(from[j]);                             \
+            else                                                                                                  \
+                for (int64_t j = 0; j < columns; j++) to[j] = gc_from_##TAG(from[j * column]);                    \
+            for (int64_t j = columns; j < width; j++) to[j] = 0;                                                  \
+        }                                                                                                         \
+    }                                                                                                             \
+    GC_FUNCTION void gc_narrow_rows_##TAG(int64_t rows, int64_t columns, const float *from, uint16_t *to,         \
+                                          int64_t step) {                                                         \
+        for (int64_t i = 0; i < rows; i++, from += columns, to += step)                                           \
+            for (int64_t j = 0; j < columns; j++) to[j] = gc_to_##TAG(from[j]);                                   \
+    }                                                                                                             \
     GC_FUNCTION void gc_multiply_##TAG(const int64_t *p, const gc_gemm_tile *t, const uint16_t *a,                \
-                                       const uint16_t *b, uint16_t *c, char *scratch) {                           \
-        const int64_t width = 2 * GC_F32_LANES, slices = (p[2] + GC_DEPTH - 1) / GC_DEPTH;                        \
-        float *packed_b = (float *)scratch, *packed_a = packed_b + GC_DEPTH * width;                              \
-        float *sums = packed_a + p[9] * (GC_DEPTH + GC_ROW_GAP);                                                          \
-        for (int64_t i = 0; i < t->rows * t->columns; i++) sums[i] = 0;                                           \
-        for (int64_t s = 0, start = 0, depth; s < slices; s++, start += depth) {                                  \
-            depth = (p[2] - start + slices - s - 1) / (slices - s);                                               \
-            for (int64_t i = 0; i < t->rows; i++)                                                                 \
-                for (int64_t k = 0; k < depth; k++)                                                               \
-                    packed_a[i * (depth + GC_ROW_GAP) + k] = gc_from_##TAG(a[i * p[3] + (start + k) * p[4]]);             \
-            for (int64_t j = 0; j < t->columns; j += width) {                                                     \
-                const int64_t columns = t->columns - j < width ? t->columns - j : width;                          \
+                                       const uint16_t *b, float *sums, char *scratch) {                           \
+        const int64_t panel = 2 * GC_F32_LANES, slices = (p[2] + GC_DEPTH - 1) / GC_DEPTH, rows = t->rows;        \
+        const int by_columns = p[3] == 1 && p[4] != 1, transposed = p[5] == 1 && p[6] != 1;                       \
+        float *packed_b = (float *)scratch, *wide_b = packed_b + GC_DEPTH * panel;                                \
+        float *wide_a = wide_b + GC_DEPTH * panel;                                                                \
+        for (int64_t i = 0; p[2] == 0 && i < rows * t->columns; i++) sums[i] = 0;                                 \
+        for (int64_t n = 0, start = 0, depth; n < slices; n++, start += depth) {                                  \
+            depth = (p[2] - start + slices - n - 1) / (slices - n);                                               \
+            const int64_t a_step = by_columns ? rows : depth + GC_ROW_GAP;                                        \
+            gc_strip_f32 s = {depth, wide_a, by_columns ? 1 : a_step, by_columns ? a_step : 1, packed_b, panel,   \
+                              sums, t->columns, start > 0, packed_b, packed_b, 0};                                \
+            if (by_columns)                                                                                       \
+                gc_widen_rows_##TAG(depth, rows, a + start * p[4], p[4], 1, wide_a, a_step, 0);                   \
+            else                                                                                                  \
+                gc_widen_rows_##TAG(rows, depth, a + start * p[4], p[3], p[4], wide_a, a_step, 0);                \
+            for (int64_t j = 0; j < t->columns; j += panel, s.c += panel) {                                       \
+                const int64_t columns = t->columns - j < panel ? t->columns - j : panel;                          \
                 const uint16_t *from = b + start * p[5] + j * p[6];                                               \
-                for (int64_t k = 0; k < depth; k++) {                                                             \
-                    for (int64_t l = 0; l < columns; l++)                                                         \
-                        packed_b[k * width + l] = gc_from_##TAG(from[k * p[5] + l * p[6]]);                       \
-                    for (int64_t l = columns; l < width; l++) packed_b[k * width + l] = 0;                        \
+                if (transposed) {                                                                                 \
+                    gc_widen_rows_##TAG(columns, depth, from, p[6], 1, wide_b, GC_DEPTH, 0);                      \
+                    gc_pack_panel_f32(depth, columns, wide_b, 1, GC_DEPTH, packed_b, panel);                      \
+                } else {                                                                                          \
+                    gc_widen_rows_##TAG(depth, columns, from, p[5], p[6], packed_b, panel, panel);                \
                 }                                                                                                 \
-                gc_panel_f32(t->rows, columns, depth, packed_a, depth + GC_ROW_GAP, GC_ROWS, packed_b, width, sums + j,   \
-                             t->columns, start > 0);                                                              \
+                gc_panel_product_f32(rows, columns, 0, 0, s);                                                     \
             }                                                                                                     \
         }                                                                                                         \
-        for (int64_t i = 0; i < t->rows; i++)                                                                     \
-            for (int64_t j = 0; j < t->columns; j++) c[i * p[7] + j] = gc_to_##TAG(sums[i * t->columns + j]);     \
     }                                                                                                             \
-    static void gc_gemm_##TAG(const gc_call *call, int64_t tile) {                                                \
+    GC_KERNEL gc_gemm_##TAG(const gc_call *call, int64_t tile) {                                                  \
         const int64_t *p = call->params;                                                                          \
         const gc_gemm_tile t = gc_gemm_tile_of(p, tile);                                                          \
+        float *sums = (float *)call->scratch;                                                                     \
+        char *scratch = (char *)(sums + (p[9] * t.columns + 15) / 16 * 16);                                       \
         for (int64_t batch = t.batch; batch < t.batch + t.batches; batch++) {                                     \
-            int64_t a, b;                                                                                         \
-            gc_gemm_batch(p, batch, &a, &b);                                                                      \
-            gc_multiply_##TAG(p, &t, (const uint16_t *)gc_operand(call, 0) + a + t.row * p[3],                    \
-                              (const uint16_t *)gc_operand(call, 1) + b + t.column * p[6],                        \
-                              (uint16_t *)gc_operand(call, 2) + batch * p[8] + t.row * p[7] + t.column,           \
-                              call->scratch);                                                                     \
+            int64_t a_start, b_start;                                                                             \
+            gc_gemm_batch(p, batch, &a_start, &b_start);                                                          \
+            const uint16_t *a = (const uint16_t *)gc_operand(call, 0) + a_start + t.row * p[3];                   \
+            const uint16_t *b = (const uint16_t *)gc_operand(call, 1) + b_start + t.column * p[6];                \
+            uint16_t *c = (uint16_t *)gc_operand(call, 2) + batch * p[8] + t.row * p[7] + t.column;               \
+            gc_multiply_##TAG(p, &t, a, b, sums, scratch);                                                        \
+            gc_narrow_rows_##TAG(t.rows, t.columns, sums, c, p[7]);                                               \
         }                                                                                                         \
         gc_gemm_epilogue(call, &t);                                                                               \
     }
@@ -186,7 +204,7 @@ GC_GEMM_HALF(f16)
 
 /* Integers, as unsigned numbers so that they wrap: a row of C at a time, by parts of B that stay in the cache. */
 #define GC_GEMM_INTEGER(TAG, TYPE, COMBINE)                                                                       \
-    static void gc_gemm_##TAG(const gc_call *call, int64_t tile) {                                                \
+    GC_KERNEL gc_gemm_##TAG(const gc_call *call, int64_t tile) {                                                  \
         const int64_t *p = call->params;                                                                          \
         const gc_gemm_tile t = gc_gemm_tile_of(p, tile);                                                          \
         for (int64_t batch = t.batch; batch < t.batch + t.batches; batch++) {                                     \

@@ -1,11 +1,16 @@
-/* A block of a matrix product, once for each real type: chooses what is packed and what is read in place.
+/* A tile of a matrix product, once for each real type, in one of two orders.
  *
- * Small operands and unit strides are used where they lie; a product with a vector takes its own path. Scratch: a
- * packed panel of B, then the packed rows of A.
+ * By panels, for few rows: a panel of B goes by all strips of A, which stay in the second cache; the first strip packs the
+ * panel as it goes, while the second fetches the next. By blocks, for many rows: a block of B is packed and stays in the
+ * second cache, while each strip of A goes by its panels; so pages of A and C are few at a time, and B is packed once for
+ * as many rows as there are. Operands are read where they lie unless that would cost more.
  */
 #include "block.h"
+#include "gemv.h"
+#include "pack.h"
 
-/* C = A B for one block: all of the depth. `a` and `b` point to the block's first row and first column. */
+/* C = A B for one tile: all of the depth. `a` and `b` point to the tile's first row and first column. How they are packed
+ * is a pointer, so that what no product of generated C needs is not compiled. */
 typedef struct GC_(product) {
     int64_t rows, columns, depth;
     const GC_REAL *a;
@@ -14,8 +19,10 @@ typedef struct GC_(product) {
     int64_t b_row, b_column;
     GC_REAL *c;
     int64_t c_row;
-    int with_vector; /* A has one row or B one column in all, not only in this block */
+    int with_vector; /* A has one row or B one column in all, not only in this tile */
     char *scratch;
+    GC_(strip_packer) pack_a; /* NULL where A is read where it lies */
+    GC_(panel_packer) pack_b;
 } GC_(product);
 
 /* Products with a vector. Returns 0 where the strides suit neither way. */
@@ -36,46 +43,110 @@ GC_ALWAYS_INLINE int GC_(product_with_vector)(const GC_(product) * p) {
     return 0;
 }
 
-/* The part of the depth from `start` on, `depth` long. */
-GC_ALWAYS_INLINE void GC_(product_slice)(const GC_(product) * p, int64_t start, int64_t depth) {
-    GC_REAL *packed_b = (GC_REAL *)p->scratch, *packed_a = packed_b + GC_DEPTH * GC_PANEL;
-    const GC_REAL *a = p->a + start * p->a_column;
-    int64_t a_step = p->a_column == 1 ? p->a_row : p->a_column;
-    int layout = p->a_column == 1 ? GC_ROWS : GC_COLUMNS;
-    if (layout == GC_COLUMNS && p->rows > 1 && (p->a_row != 1 || p->rows * depth > GC_DEPTH * GC_PANEL / 2)) {
-        GC_(pack_strips)(p->rows, depth, a, p->a_row, p->a_column, packed_a);
-        a = packed_a;
-        layout = GC_STRIPS;
-    } else if (layout == GC_ROWS && gc_rows_collide(p->rows, p->columns, p->a_row * (int64_t)sizeof *a)) {
-        a_step = depth + GC_ROW_GAP;
-        for (int64_t i = 0; i < p->rows; i++)
-            for (int64_t k = 0; k < depth; k++) packed_a[i * a_step + k] = a[i * p->a_row + k];
-        a = packed_a;
+/* By panels, for the part of the depth that `s` describes: whole panels, then the columns that are left. */
+GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
+    const int64_t rows = p->rows, part = p->columns % GC_PANEL;
+    GC_REAL *packed = (GC_REAL *)p->scratch, *copy = packed + s.depth * GC_PANEL;
+    const int copies_rows = p->pack_a && p->a_column == 1, strips = p->pack_a && !copies_rows;
+    if (copies_rows) {
+        GC_(copy_part)(rows, s.depth, s.a, p->a_row, 1, copy, s.depth + GC_ROW_GAP);
+        s.a = copy, s.a_row = s.depth + GC_ROW_GAP;
+    } else if (strips) {
+        GC_(pack_strips_by)(p->pack_a, rows, s.depth, s.a, p->a_row, p->a_column, copy);
+        s.a = copy;
     }
-    const int small_b = p->rows <= 3 * GC_MICRO_ROWS || depth * p->b_row <= GC_DEPTH * GC_PANEL / 2;
-    for (int64_t j = 0; j < p->columns; j += GC_PANEL) {
-        const int64_t columns = p->columns - j < GC_PANEL ? p->columns - j : GC_PANEL;
-        const int64_t width = columns > GC_LANES ? GC_PANEL : GC_LANES;
-        const GC_REAL *b = p->b + start * p->b_row + j * p->b_column;
-        int64_t b_step = p->b_row;
-        if (p->b_column != 1 || columns != width || !small_b) {
-            GC_(pack_panel)(depth, columns, b, p->b_row, p->b_column, packed_b, width);
-            b = packed_b;
-            b_step = width;
+    const int small = rows <= GC_MICRO_ROWS || s.depth * p->b_row * (int64_t)sizeof(GC_REAL) <= GC_SMALL_PANEL;
+    const int in_place = p->b_column == 1 && (small || p->b_row == GC_PANEL);
+    const int may_pack = p->b_column == 1 && gc_whole_strips(rows) > 0;
+    const GC_REAL *const b = s.b;
+    GC_REAL *const c = s.c;
+    int64_t j = 0;
+    s.packed = packed;
+    for (; j + GC_PANEL <= p->columns; j += GC_PANEL) {
+        s.b = b + j * p->b_column, s.b_row = p->b_row, s.c = c + j;
+        s.next = s.b + GC_PANEL * p->b_column, s.next_step = p->b_column == 1 ? p->b_row : GC_LANES;
+        if (!may_pack && !in_place) {
+            p->pack_b(1, s.depth, GC_PANEL, s.b, p->b_row, p->b_column, packed, GC_PANEL);
+            s.b = packed, s.b_row = GC_PANEL;
         }
-        GC_(panel)(p->rows, columns, depth, a, a_step, layout, b, b_step, p->c + j, p->c_row, start > 0);
+        GC_(panel_product)(rows, GC_PANEL, strips, may_pack && !in_place, s);
+    }
+    if (part > 0) {
+        const int64_t width = part > GC_LANES ? GC_PANEL : GC_LANES;
+        p->pack_b(1, s.depth, part, b + j * p->b_column, p->b_row, p->b_column, packed, width);
+        s.b = packed, s.b_row = width, s.c = c + j, s.next = packed, s.next_step = 0;
+        GC_(panel_product)(rows, part, strips, 0, s);
     }
 }
 
+/* `count` strips of `height` rows times a packed block of B, which ends with a narrower panel if `part` is not zero. */
+GC_FUNCTION void GC_(block_product)(int64_t count, int64_t height, int64_t panels, int64_t part,
+                                    GC_(strip_packer) pack, GC_REAL *copy, GC_(strip) s) {
+    const int by_columns = pack && s.a_row == 1, contiguous = s.a_column == 1 && s.a_row == s.depth;
+    const int64_t lines = by_columns ? count * height : 0, line_step = s.a_column;
+    const GC_REAL *const after = s.a + count * height;
+    int64_t a_step = height * s.a_row;
+    if (pack) {
+        pack(count, height, s.depth, s.a, s.a_row, s.a_column, copy);
+        s.a = copy, s.a_row = 1, s.a_column = height;
+        a_step = height * s.depth;
+    }
+    const GC_REAL *const b = s.b;
+    GC_REAL *c = s.c;
+    for (int64_t i = 0; i < count; i++, s.a += a_step, c += height * s.c_row) {
+        s.b = b, s.b_row = GC_PANEL, s.c = c;
+        for (int64_t j = 0; j < panels; j++, s.b += s.depth * GC_PANEL, s.c += GC_PANEL) {
+            const int64_t line = (i * panels + j) * GC_LANES;
+            s.next = line < lines ? after + line : s.a + a_step;
+            s.next_step = line < lines ? line_step : contiguous && !pack && j == 0 ? GC_LANES : 0;
+            GC_(strip_product)(height, GC_PANEL, &s);
+        }
+        s.b_row = part > GC_LANES ? GC_PANEL : GC_LANES;
+        if (part > 0) GC_(strip_product)(height, part, &s);
+    }
+}
+
+/* By blocks. A is packed, if at all, by as many strips as also fit the second cache. */
+GC_FUNCTION void GC_(multiply_blocks)(const GC_(product) * p, GC_(strip) s) {
+    const int64_t whole = gc_whole_strips(p->rows), rest = p->rows - whole * GC_MICRO_ROWS, upper = gc_strip_height(rest);
+    const int64_t panels = p->columns / GC_PANEL, part = p->columns % GC_PANEL;
+    GC_REAL *packed = (GC_REAL *)p->scratch, *copy = packed + s.depth * (panels + (part > 0)) * GC_PANEL;
+    const int64_t width = part > GC_LANES ? GC_PANEL : GC_LANES;
+    if (panels > 0) p->pack_b(panels, s.depth, GC_PANEL, s.b, p->b_row, p->b_column, packed, GC_PANEL);
+    if (part > 0)
+        p->pack_b(1, s.depth, part, s.b + panels * GC_PANEL * p->b_column, p->b_row, p->b_column,
+                  packed + panels * s.depth * GC_PANEL, width);
+    s.b = s.next = packed;
+    for (int64_t i = 0, count; i < whole; i += count) {
+        count = whole - i < GC_BLOCK_STRIPS ? whole - i : GC_BLOCK_STRIPS;
+        GC_(block_product)(count, GC_MICRO_ROWS, panels, part, p->pack_a, copy, s);
+        s.a += count * GC_MICRO_ROWS * s.a_row, s.c += count * GC_MICRO_ROWS * s.c_row;
+    }
+    if (rest > 0) GC_(block_product)(1, upper, panels, part, p->pack_a, copy, s);
+    s.a += upper * s.a_row, s.c += upper * s.c_row;
+    if (rest > upper) GC_(block_product)(1, rest - upper, panels, part, p->pack_a, copy, s);
+}
+
+/* All of the depth, by slices of at most `slice`; inlined, so that only the order that is asked for is compiled. */
+GC_ALWAYS_INLINE void GC_(multiply_tile)(const GC_(product) * p, int blocks, int64_t slice) {
+    if (p->depth == 0) GC_(clear_part)(p->rows, p->columns, p->c, p->c_row);
+    const int64_t slices = (p->depth + slice - 1) / slice;
+    for (int64_t n = 0, start = 0, depth; n < slices; n++, start += depth) {
+        depth = (p->depth - start + slices - n - 1) / (slices - n);
+        const GC_REAL *a = p->a + start * p->a_column, *b = p->b + start * p->b_row;
+        const GC_(strip) s = {depth, a, p->a_row, p->a_column, b, p->b_row, p->c, p->c_row, start > 0, 0, b, 0};
+        if (blocks)
+            GC_(multiply_blocks)(p, s);
+        else
+            GC_(multiply_panels)(p, s);
+    }
+}
+
+/* Any product, with A's rows where they lie; scratch is GC_DEPTH * GC_PANEL elements. */
 GC_FUNCTION void GC_(multiply)(const GC_(product) * p) {
     if (p->with_vector && GC_(product_with_vector)(p)) return;
-    if (p->depth == 0)
-        for (int64_t i = 0; i < p->rows; i++)
-            for (int64_t j = 0; j < p->columns; j++) p->c[i * p->c_row + j] = 0;
-    const int64_t slices = (p->depth + GC_DEPTH - 1) / GC_DEPTH;
-    for (int64_t s = 0, start = 0; s < slices; s++) {
-        const int64_t depth = (p->depth - start + slices - s - 1) / (slices - s);
-        GC_(product_slice)(p, start, depth);
-        start += depth;
-    }
+    GC_(product) product = *p;
+    product.pack_a = 0;
+    product.pack_b = GC_(panel_packer_of)(p->b_row, p->b_column);
+    GC_(multiply_tile)(&product, 0, GC_DEPTH);
 }

@@ -21,7 +21,11 @@
 #define GC_F64_LANES (GC_VECTOR_BYTES / 8)
 
 #define GC_ALWAYS_INLINE static inline __attribute__((always_inline, unused))
+#if defined(__clang__)
 #define GC_FUNCTION static __attribute__((noinline, unused))
+#else
+#define GC_FUNCTION static __attribute__((noinline, noclone, unused)) /* copies for constants would cost compile time */
+#endif
 
 typedef float gc_f32v __attribute__((vector_size(GC_VECTOR_BYTES)));
 typedef double gc_f64v __attribute__((vector_size(GC_VECTOR_BYTES)));
