@@ -121,18 +121,14 @@ def _cut_vector(p: _Product, work: int) -> tuple[int, int, int]:
 
 
 def _cut(p: _Product, itemsize: int) -> tuple[int, int, int]:
-    """Rows, columns and batches of a tile: enough tiles to share, cut where least is packed again, of parts that fit the
-    second cache."""
+    """Rows, columns and batches of a tile: enough of them to share, that fit the second cache and pack least again."""
     work = _work(p.rows, p.columns, p.depth)
     if work <= SMALL_WORK:
         return p.rows, p.columns, max(1, min(p.batches, SMALL_WORK // max(work, 1)))
     if min(p.rows, p.columns) == 1:
         return _cut_vector(p, work)
-    wanted, depth, by_blocks = (
-        min(max(work * p.batches // LARGE_WORK, LEAST_TILES), MOST_TILES),
-        _slice(p),
-        _by_blocks(p),
-    )
+    wanted = min(max(work * p.batches // LARGE_WORK, LEAST_TILES), MOST_TILES)
+    depth, by_blocks = _slice(p), _by_blocks(p)
     cost_a = PACK_COST if _packs_a(p, itemsize) else READ_COST
     cost_b = PACK_COST if by_blocks or p.b[1] != 1 else COPY_COST
     cuts = []

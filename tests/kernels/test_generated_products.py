@@ -1,4 +1,4 @@
-"""Matrix products as generated C has them, constants and all, against NumPy: only the kernels that are asked for exist."""
+"""Matrix products as generated C has them, against NumPy: params are constants, only the kernels asked for exist."""
 
 import ctypes
 import os

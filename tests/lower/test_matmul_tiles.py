@@ -1,4 +1,4 @@
-"""How products are cut into tiles: every element once, enough tiles to share, and what a tile packs within its caches."""
+"""How products are cut into tiles: each element once, enough of them to share, within what the caches hold."""
 
 import pytest
 
