@@ -28,7 +28,7 @@ SMALL_WORK = 1 << 22  # operations that are not worth cutting
 LARGE_WORK = 1 << 26  # operations of a tile that is large enough
 LEAST_TILES, MOST_TILES = 4, 8  # tiles wanted of a product that is worth cutting
 LEAST_ROWS, LEAST_COLUMNS = 56, 64  # of a tile
-BLOCK_ROWS = 192  # from so many rows on, a block of B is packed at a time
+BLOCK_ROWS = 320  # from so many rows on, a block of B is packed at a time
 PANELS_DEPTH, BLOCKS_DEPTH = 768, 512  # most of the depth that is summed at a time, in either order
 PANELS_A_BYTES = 448 << 10  # of A's slice, which stays in the second cache
 BLOCK_BYTES = 512 << 10  # of the block of B, which stays there
@@ -152,7 +152,7 @@ def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
         return 2 * PANEL_BYTES + 4 * rows * (DEPTH + ROW_GAP) + 4 * (rows * columns + 16)
     packed_a = 0
     if _packs_a(p, dtype.itemsize):
-        packed_a = min(rows, BLOCK_STRIP_ROWS) * _slice(p) if _by_blocks(p) else rows * (_slice(p) + ROW_GAP)
+        packed_a = (min(rows, BLOCK_STRIP_ROWS) if _by_blocks(p) else rows) * (_slice(p) + ROW_GAP)
     packed_b = _slice(p) * (ceil_div(columns, PANEL_COLUMNS) if _by_blocks(p) else 1) * PANEL_COLUMNS
     return dtype.itemsize * (packed_a + packed_b)
 

@@ -1,9 +1,9 @@
 /* The product that everything dense is made of, once for each real type: C += A B by register blocks.
  *
- * The includer defines GC_TAG (f32 or f64), GC_REAL, GC_REAL_BYTES, GC_VECTOR and GC_LANES, and undefines them. A strip is up to
- * GC_MICRO_ROWS rows of A, a panel up to two vectors of columns of B; a strip times a panel stays in registers over
- * the depth. Each element of C is a running sum in the order of k, so how C is cut never changes a bit; a long
- * depth is cut into slices, whose sums are added in order.
+ * The includer defines GC_TAG (f32 or f64), GC_REAL, GC_REAL_BYTES, GC_VECTOR and GC_LANES, and undefines them. A strip
+ * is up to GC_MICRO_ROWS rows of A, a panel up to two vectors of columns of B; a strip times a panel stays in registers
+ * over the depth. Each element of C is a running sum in the order of k, so how C is cut never changes a bit; a long depth
+ * is cut into slices, whose sums are added in order.
  */
 #define GC_PANEL (2 * GC_LANES)
 
@@ -171,7 +171,7 @@ GC_FUNCTION void GC_(panel_product)(int64_t rows, int64_t columns, int strips, i
 
 /* The same by A's layout. */
 GC_FUNCTION void GC_(panel)(int64_t rows, int64_t columns, int64_t depth, const GC_REAL *a, int64_t a_step, int layout,
-                          const GC_REAL *b, int64_t b_step, GC_REAL *c, int64_t c_row, int accumulate) {
+                            const GC_REAL *b, int64_t b_step, GC_REAL *c, int64_t c_row, int accumulate) {
     const GC_(strip) s = {depth, a, layout == GC_ROWS ? a_step : 1, layout == GC_ROWS ? 1 : a_step, b, b_step, c, c_row,
                           accumulate, 0, b, 0};
     GC_(panel_product)(rows, columns, layout == GC_STRIPS, 0, s);

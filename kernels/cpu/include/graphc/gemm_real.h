@@ -21,7 +21,8 @@ typedef struct GC_(product) {
     int64_t c_row;
     int with_vector; /* A has one row or B one column in all, not only in this tile */
     char *scratch;
-    GC_(strip_packer) pack_a; /* NULL where A is read where it lies */
+    int copy_a;               /* whether A's rows are copied, closer to each other */
+    GC_(strip_packer) pack_a; /* or else packed as strips; NULL where they are read where they lie */
     GC_(panel_packer) pack_b;
 } GC_(product);
 
@@ -47,8 +48,8 @@ GC_ALWAYS_INLINE int GC_(product_with_vector)(const GC_(product) * p) {
 GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
     const int64_t rows = p->rows, part = p->columns % GC_PANEL;
     GC_REAL *packed = (GC_REAL *)p->scratch, *copy = packed + s.depth * GC_PANEL;
-    const int copies_rows = p->pack_a && p->a_column == 1, strips = p->pack_a && !copies_rows;
-    if (copies_rows) {
+    const int strips = p->pack_a != 0;
+    if (p->copy_a) {
         GC_(copy_part)(rows, s.depth, s.a, p->a_row, 1, copy, s.depth + GC_ROW_GAP);
         s.a = copy, s.a_row = s.depth + GC_ROW_GAP;
     } else if (strips) {
@@ -79,17 +80,22 @@ GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
     }
 }
 
-/* `count` strips of `height` rows times a packed block of B, which ends with a narrower panel if `part` is not zero. */
-GC_FUNCTION void GC_(block_product)(int64_t count, int64_t height, int64_t panels, int64_t part,
-                                    GC_(strip_packer) pack, GC_REAL *copy, GC_(strip) s) {
-    const int by_columns = pack && s.a_row == 1, contiguous = s.a_column == 1 && s.a_row == s.depth;
+/* `count` strips of `height` rows times a packed block of B, which may end with a narrower panel. Meanwhile what is read
+ * next is fetched: the columns of A that will be packed after these, or the next strip's rows if they follow each other. */
+GC_FUNCTION void GC_(block_product)(const GC_(product) * p, int64_t count, int64_t height, GC_REAL *copy, GC_(strip) s) {
+    const int64_t panels = p->columns / GC_PANEL, part = p->columns % GC_PANEL;
+    const int by_columns = p->pack_a && s.a_row == 1, contiguous = s.a_column == 1 && s.a_row == s.depth;
     const int64_t lines = by_columns ? count * height : 0, line_step = s.a_column;
     const GC_REAL *const after = s.a + count * height;
     int64_t a_step = height * s.a_row;
-    if (pack) {
-        pack(count, height, s.depth, s.a, s.a_row, s.a_column, copy);
+    if (p->pack_a) {
+        p->pack_a(count, height, s.depth, s.a, s.a_row, s.a_column, copy);
         s.a = copy, s.a_row = 1, s.a_column = height;
         a_step = height * s.depth;
+    } else if (p->copy_a) {
+        GC_(copy_part)(count * height, s.depth, s.a, s.a_row, 1, copy, s.depth + GC_ROW_GAP);
+        s.a = copy, s.a_row = s.depth + GC_ROW_GAP;
+        a_step = height * s.a_row;
     }
     const GC_REAL *const b = s.b;
     GC_REAL *c = s.c;
@@ -98,7 +104,7 @@ GC_FUNCTION void GC_(block_product)(int64_t count, int64_t height, int64_t panel
         for (int64_t j = 0; j < panels; j++, s.b += s.depth * GC_PANEL, s.c += GC_PANEL) {
             const int64_t line = (i * panels + j) * GC_LANES;
             s.next = line < lines ? after + line : s.a + a_step;
-            s.next_step = line < lines ? line_step : contiguous && !pack && j == 0 ? GC_LANES : 0;
+            s.next_step = line < lines ? line_step : contiguous && j == 0 ? GC_LANES : 0;
             GC_(strip_product)(height, GC_PANEL, &s);
         }
         s.b_row = part > GC_LANES ? GC_PANEL : GC_LANES;
@@ -119,12 +125,12 @@ GC_FUNCTION void GC_(multiply_blocks)(const GC_(product) * p, GC_(strip) s) {
     s.b = s.next = packed;
     for (int64_t i = 0, count; i < whole; i += count) {
         count = whole - i < GC_BLOCK_STRIPS ? whole - i : GC_BLOCK_STRIPS;
-        GC_(block_product)(count, GC_MICRO_ROWS, panels, part, p->pack_a, copy, s);
+        GC_(block_product)(p, count, GC_MICRO_ROWS, copy, s);
         s.a += count * GC_MICRO_ROWS * s.a_row, s.c += count * GC_MICRO_ROWS * s.c_row;
     }
-    if (rest > 0) GC_(block_product)(1, upper, panels, part, p->pack_a, copy, s);
+    if (rest > 0) GC_(block_product)(p, 1, upper, copy, s);
     s.a += upper * s.a_row, s.c += upper * s.c_row;
-    if (rest > upper) GC_(block_product)(1, rest - upper, panels, part, p->pack_a, copy, s);
+    if (rest > upper) GC_(block_product)(p, 1, rest - upper, copy, s);
 }
 
 /* All of the depth, by slices of at most `slice`; inlined, so that only the order that is asked for is compiled. */
@@ -146,6 +152,7 @@ GC_ALWAYS_INLINE void GC_(multiply_tile)(const GC_(product) * p, int blocks, int
 GC_FUNCTION void GC_(multiply)(const GC_(product) * p) {
     if (p->with_vector && GC_(product_with_vector)(p)) return;
     GC_(product) product = *p;
+    product.copy_a = 0;
     product.pack_a = 0;
     product.pack_b = GC_(panel_packer_of)(p->b_row, p->b_column);
     GC_(multiply_tile)(&product, 0, GC_DEPTH);
