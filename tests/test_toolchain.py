@@ -54,11 +54,6 @@ def test_sanitizers_notice_faults(tmp_path: Path, sanitizer: str) -> None:
 # The headers -----------------------------------------------------------------------------------------------------
 MODULES = re.compile("isa|level|library|tile.*")  # headers of the prebuilt modules
 GUARD = "#ifndef GRAPHC_"  # what lacks it is a template, included several times with other definitions
-PROGRAM = """\
-static void gc_tile_run(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {
-    (void)call, (void)a0, (void)a1, (void)c0, (void)c1;
-}
-"""
 
 
 def generated(headers: list[str]) -> str:
@@ -75,7 +70,7 @@ def generated(headers: list[str]) -> str:
         )
 
     unused = '#define GC_GENERATED\n#pragma GCC diagnostic ignored "-Wunused-function"\n'
-    return "\n".join([f"#define _GNU_SOURCE\n{unused}", *map(text, headers), text("launch"), PROGRAM])
+    return "\n".join([f"#define _GNU_SOURCE\n{unused}", *map(text, headers), text("generated")])
 
 
 def names() -> list[str]:

@@ -10,6 +10,7 @@ from graphc.codegen.c_kernel import CKernel, print_kernel
 from graphc.codegen.target import Code
 from graphc.errors import InternalError
 from graphc.lower.kernel import Kernel, LibraryCall
+from graphc.lower.library_matmul import products_macro
 
 __all__ = ["CTarget", "header_of"]
 
@@ -35,15 +36,13 @@ class CTarget:
     def __init__(self) -> None:
         self.headers: dict[str, None] = {"generated.h": None}  # in order, each once
         self.functions: list[str] = []
-        self._products: dict[tuple[int, int], None] = {}  # rows, and rows of a tile, of what calls gemm.h
         self._fused: dict[Kernel, tuple[str, CKernel]] = {}
         self._calls: dict[tuple[LibraryCall, Kernel | None], Code] = {}
 
     @property
     def definitions(self) -> str:
         """Macros for the headers: heights.h compiles only what these products need."""
-        listed = " ".join(f"F({rows}, {tile})" for rows, tile in self._products)
-        return f"#define GC_PRODUCTS(F) {listed}\n" if listed else ""
+        return f"{products_macro(call for call, _ in self._calls)}\n" if "gemm.h" in self.headers else ""
 
     @property
     def source(self) -> str:
@@ -76,8 +75,6 @@ class CTarget:
             scratch, work, epilogue = max(scratch, printed.scratch), work + printed.work, f"&{name}_epilogue"
             lines.append(f"static const gc_region {name}_epilogue = {fused}_region;")
         self.headers[header_of(call.name)] = None
-        if call.name.startswith("gemm_"):
-            self._products[call.params[0], call.params[9]] = None
         params = ", ".join(map(str, call.params))
         self.functions.append(
             "\n".join(

@@ -1,13 +1,13 @@
 """Matrix products as library calls: which kernel, how the batch folds, how the work is cut into tiles.
 
 Tiles are cut by shape alone: enough of them to share, large enough that packing pays. `kernels/cpu/include/graphc/
-gemm.h` documents the parameters.
+gemm.h` documents the parameters. `products_macro` tells generated C which products it has (heights.h).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from graphc.ir.types import DType, TensorType
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView, ceil_div, type_tag
 
-__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "matmul"]
+__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "matmul", "products_macro"]
 
 DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time if nobody says
 PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors across
@@ -29,7 +29,7 @@ SMALL_WORK = 1 << 22  # operations that are not worth cutting
 LARGE_WORK = 1 << 26  # operations of a tile that is large enough
 LEAST_TILES, MOST_TILES = 4, 8  # tiles wanted of a product that is worth cutting
 LEAST_ROWS, LEAST_COLUMNS = 56, 64  # of a tile
-BLOCK_ROWS = 192  # from so many rows on, a block of B is packed at a time
+BLOCK_ROWS = 320  # from so many rows on, a block of B is packed at a time
 PANELS_DEPTH, BLOCKS_DEPTH = 768, 512  # most of the depth that is summed at a time, in either order
 PANELS_A_BYTES = 448 << 10  # of A's slice, which stays in the second cache
 BLOCK_BYTES = 512 << 10  # of the block of B, which stays there
@@ -122,7 +122,7 @@ def _cut_vector(p: _Product, work: int) -> tuple[int, int, int]:
 
 
 def _cut(p: _Product, itemsize: int) -> tuple[int, int, int]:
-    """Rows, columns and batches of a tile: enough to share, cut where least is packed again, and within the cache."""
+    """Rows, columns and batches of a tile: enough of them to share, that fit the second cache and pack least again."""
     work = _work(p.rows, p.columns, p.depth)
     if work <= SMALL_WORK:
         return p.rows, p.columns, max(1, min(p.batches, SMALL_WORK // max(work, 1)))
@@ -153,7 +153,7 @@ def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
         return 2 * PANEL_BYTES + 4 * rows * (DEPTH + ROW_GAP) + 4 * (rows * columns + 16)
     packed_a = 0
     if _packs_a(p, dtype.itemsize):
-        packed_a = min(rows, BLOCK_STRIP_ROWS) * _slice(p) if _by_blocks(p) else rows * (_slice(p) + ROW_GAP)
+        packed_a = (min(rows, BLOCK_STRIP_ROWS) if _by_blocks(p) else rows) * (_slice(p) + ROW_GAP)
     packed_b = _slice(p) * (ceil_div(columns, PANEL_COLUMNS) if _by_blocks(p) else 1) * PANEL_COLUMNS
     return dtype.itemsize * (packed_a + packed_b)
 
@@ -182,3 +182,25 @@ def matmul(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: Te
         f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, _scratch(result.dtype, p, rows, columns),
         2 * p.rows * p.columns * p.depth * p.batches, _result_bytes(result.dtype, p, rows, columns, batches),
     )  # fmt: skip
+
+
+def _is_vector_product(params: Sequence[int]) -> bool:
+    """Whether a product goes by gemv.h on every machine: C has one row or column, and strides and length suit."""
+    rows, columns, _, a_row, a_column, b_row, b_column = params[:7]
+    if rows != 1 and columns != 1:
+        return False
+    x, k, line = (a_column, b_row, b_column) if rows == 1 else (b_row, a_column, a_row)
+    tile = params[10] if rows == 1 else params[9]
+    last = (columns if rows == 1 else rows) % tile or tile
+    return (k == 1 and x == 1) or (line == 1 and min(tile, last) >= 16)
+
+
+def products_macro(calls: Iterable[LibraryCall]) -> str:
+    """The line of C that has only the kernels compiled which `calls` need; see heights.h.
+
+    All that calls gemm.h must be among `calls`, of which those that are no products are passed over.
+    Example: `#define GC_PRODUCTS(F) F(128, 64, 512) F(784, 196, 512)`.
+    """
+    floats = [call.params for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
+    shapes = {(max(p[0], 1), p[9], p[1]) for p in floats if not _is_vector_product(p)}
+    return " ".join(["#define GC_PRODUCTS(F)", *(f"F({rows}, {tile}, {n})" for rows, tile, n in sorted(shapes))])

@@ -281,7 +281,7 @@ static void run(kernel_function *kernel, int64_t tiles, size_t scratch, const si
         refs[i] = (gc_ref){i, 0};
     }
     char *memory = aligned_alloc(64, scratch ? scratch : 64);
-    const gc_call call = {buffers, NULL, NULL, NULL, refs, memory};
+    const gc_call call = {buffers, NULL, NULL, NULL, refs, memory, NULL};
     for (int64_t tile = 0; tile < tiles; tile++)
         kernel(&call, tile);
     for (int i = 0; i < count; i++)

@@ -1,9 +1,9 @@
 /* The product that everything dense is made of, once for each real type: C += A B by register blocks.
  *
- * The includer defines GC_TAG (f32 or f64), GC_REAL, GC_VECTOR and GC_LANES, and undefines them. A strip is up to
- * GC_MICRO_ROWS rows of A, a panel up to two vectors of columns of B; a strip times a panel stays in registers over
- * the depth. Each element of C is a running sum in the order of k, so how C is cut never changes a bit; a long
- * depth is cut into slices, whose sums are added in order.
+ * The includer defines GC_TAG (f32 or f64), GC_REAL, GC_REAL_BYTES, GC_VECTOR and GC_LANES, and undefines them. A strip
+ * is up to GC_MICRO_ROWS rows of A, a panel up to two vectors of columns of B; a strip times a panel stays in registers
+ * over the depth. Each element of C is a running sum in the order of k, so how C is cut never changes a bit; a long depth
+ * is cut into slices, whose sums are added in order.
  */
 #define GC_PANEL (2 * GC_LANES)
 
@@ -87,33 +87,45 @@ GC_ALWAYS_INLINE void GC_(micro)(const int rows, const int vectors, const int pa
     GC_FUNCTION void GC_(micro_##rows##_##vectors)(const GC_(strip) * s) { \
         GC_(micro)(rows, vectors, 0, s);                                   \
     }
-#define GC_MICRO_FAMILY(rows) GC_MICRO(rows, 1) GC_MICRO(rows, 2)
-GC_MICRO_HEIGHTS(GC_MICRO_FAMILY)
+#define GC_MICRO_NARROW(rows) GC_MICRO(rows, 1)
+#define GC_MICRO_WIDE(rows) GC_MICRO(rows, 2)
+GC_MICRO_HEIGHTS(GC_MICRO_WIDE)
+#if GC_MICRO_NEEDS_NARROW(GC_VECTOR_BYTES / GC_REAL_BYTES)
+GC_MICRO_HEIGHTS(GC_MICRO_NARROW)
+#endif
 GC_FUNCTION void GC_(micro_packing)(const GC_(strip) * s) { GC_(micro)(GC_MICRO_ROWS, 2, 1, s); }
 
-/* A strip whose height is known where this is inlined, so that only its kernel is compiled; or chosen here at run time. */
-#define GC_MICRO_CASE(rows)           \
-    case rows:                        \
-        if (vectors > 1)              \
-            GC_(micro_##rows##_2)(s); \
-        else                          \
-            GC_(micro_##rows##_1)(s); \
-        break;
+#define GC_MICRO_CASE_NARROW(rows) \
+    case -(rows): GC_(micro_##rows##_1)(s); break;
+#define GC_MICRO_CASE_WIDE(rows) \
+    case rows: GC_(micro_##rows##_2)(s); break;
 GC_ALWAYS_INLINE void GC_(micro_of)(int64_t rows, const int vectors, const GC_(strip) * s) {
-    switch (rows) {
-        GC_MICRO_HEIGHTS(GC_MICRO_CASE)
+    switch (vectors > 1 ? rows : -rows) {
+        GC_MICRO_HEIGHTS(GC_MICRO_CASE_WIDE)
+#if GC_MICRO_NEEDS_NARROW(GC_VECTOR_BYTES / GC_REAL_BYTES)
+        GC_MICRO_HEIGHTS(GC_MICRO_CASE_NARROW)
+#endif
         default: __builtin_trap();
     }
 }
 
-GC_FUNCTION void GC_(copy_part)(int64_t rows, int64_t columns, const GC_REAL *from, int64_t from_row, GC_REAL *to,
-                                int64_t to_row) {
+/* to[i * to_row + j] = from[i * from_row + j * from_column]. */
+GC_FUNCTION void GC_(copy_part)(int64_t rows, int64_t columns, const GC_REAL *from, int64_t from_row, int64_t from_column,
+                                GC_REAL *to, int64_t to_row) {
+    for (int64_t i = 0; i < rows; i++, from += from_row, to += to_row)
+        if (from_column == 1)
+            for (int64_t j = 0; j < columns; j++) to[j] = from[j];
+        else
+            for (int64_t j = 0; j < columns; j++) to[j] = from[j * from_column];
+}
+
+GC_FUNCTION void GC_(clear_part)(int64_t rows, int64_t columns, GC_REAL *to, int64_t to_row) {
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) to[i * to_row + j] = from[i * from_row + j];
+        for (int64_t j = 0; j < columns; j++) to[i * to_row + j] = 0;
 }
 
 /* A strip of which C has only `columns`, through a copy of that part of C where they are not whole vectors. */
-GC_DRIVER void GC_(strip_product)(int64_t rows, int64_t columns, const GC_(strip) * s) {
+GC_FUNCTION void GC_(strip_product)(int64_t rows, int64_t columns, const GC_(strip) * s) {
     const int vectors = columns > GC_LANES ? 2 : 1;
     if (columns == vectors * GC_LANES) {
         GC_(micro_of)(rows, vectors, s);
@@ -124,17 +136,17 @@ GC_DRIVER void GC_(strip_product)(int64_t rows, int64_t columns, const GC_(strip
     inner.c = edge;
     inner.c_row = GC_PANEL;
     if (s->accumulate) {
-        for (int64_t i = 0; i < rows * GC_PANEL; i++) edge[i] = 0;
-        GC_(copy_part)(rows, columns, s->c, s->c_row, edge, GC_PANEL);
+        GC_(clear_part)(rows, GC_PANEL, edge, GC_PANEL);
+        GC_(copy_part)(rows, columns, s->c, s->c_row, 1, edge, GC_PANEL);
     }
     GC_(micro_of)(rows, vectors, &inner);
-    GC_(copy_part)(rows, columns, edge, GC_PANEL, s->c, s->c_row);
+    GC_(copy_part)(rows, columns, edge, GC_PANEL, 1, s->c, s->c_row);
 }
 
 /* All `rows` of A times one panel, of which C has `columns`; the panel has all its vectors' lanes. `s` describes the first
  * strip. In packed strips of A, each strip's rows are contiguous for each k. With `packing` the first strip, which then
  * has GC_MICRO_ROWS rows, leaves a copy of the panel for the others. */
-GC_DRIVER void GC_(panel_product)(int64_t rows, int64_t columns, int strips, int packing, GC_(strip) s) {
+GC_FUNCTION void GC_(panel_product)(int64_t rows, int64_t columns, int strips, int packing, GC_(strip) s) {
     const int64_t whole = gc_whole_strips(rows), rest = rows - whole * GC_MICRO_ROWS, upper = gc_strip_height(rest);
     const int64_t a_step = strips ? s.depth : s.a_row, next_step = s.next_step;
     const GC_REAL *next = s.next;
@@ -157,14 +169,16 @@ GC_DRIVER void GC_(panel_product)(int64_t rows, int64_t columns, int strips, int
     if (rest > upper) GC_(strip_product)(rest - upper, columns, &s);
 }
 
-/* The same by A's layout; a function of its own in the modules, so that each of its uses is small. */
-GC_DRIVER void GC_(panel)(int64_t rows, int64_t columns, int64_t depth, const GC_REAL *a, int64_t a_step, int layout,
-                          const GC_REAL *b, int64_t b_step, GC_REAL *c, int64_t c_row, int accumulate) {
+/* The same by A's layout. */
+GC_FUNCTION void GC_(panel)(int64_t rows, int64_t columns, int64_t depth, const GC_REAL *a, int64_t a_step, int layout,
+                            const GC_REAL *b, int64_t b_step, GC_REAL *c, int64_t c_row, int accumulate) {
     const GC_(strip) s = {depth, a, layout == GC_ROWS ? a_step : 1, layout == GC_ROWS ? 1 : a_step, b, b_step, c, c_row,
                           accumulate, 0, b, 0};
     GC_(panel_product)(rows, columns, layout == GC_STRIPS, 0, s);
 }
 
 #undef GC_MICRO
-#undef GC_MICRO_FAMILY
-#undef GC_MICRO_CASE
+#undef GC_MICRO_NARROW
+#undef GC_MICRO_WIDE
+#undef GC_MICRO_CASE_NARROW
+#undef GC_MICRO_CASE_WIDE

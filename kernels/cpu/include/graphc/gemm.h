@@ -46,34 +46,31 @@ GC_ALWAYS_INLINE int64_t gc_whole_strips(int64_t rows) { return GC_WHOLE_ROWS(ro
 #define GC_HIDE(x) __asm__("" : "+r"(x)) /* keeps the compiler from knowing what x is */
 #define GC_AT_BYTES(p, bytes) ((const void *)((const char *)(p) + (bytes)))
 
-/* What is inlined over the constants of generated C, but not into each of the modules' kernels. */
-#ifdef GC_GENERATED
-#define GC_DRIVER GC_ALWAYS_INLINE
-#else
-#define GC_DRIVER GC_FUNCTION
-#endif
-
 #define GC_JOIN_(a, b) a##b
 #define GC_JOIN(a, b) GC_JOIN_(a, b)
 #define GC_(name) GC_JOIN(GC_JOIN(gc_, name##_), GC_TAG)
 
 #define GC_TAG f32
 #define GC_REAL float
+#define GC_REAL_BYTES 4
 #define GC_VECTOR gc_f32v
 #define GC_LANES GC_F32_LANES
 #include "gemm_real.h"
 #undef GC_TAG
 #undef GC_REAL
+#undef GC_REAL_BYTES
 #undef GC_VECTOR
 #undef GC_LANES
 
 #define GC_TAG f64
 #define GC_REAL double
+#define GC_REAL_BYTES 8
 #define GC_VECTOR gc_f64v
 #define GC_LANES GC_F64_LANES
 #include "gemm_real.h"
 #undef GC_TAG
 #undef GC_REAL
+#undef GC_REAL_BYTES
 #undef GC_VECTOR
 #undef GC_LANES
 
@@ -131,13 +128,11 @@ GC_ALWAYS_INLINE void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *
                 (const REAL *)gc_operand(call, 0) + a + t.row * p[3], p[3], p[4],                                 \
                 (const REAL *)gc_operand(call, 1) + b + t.column * p[6], p[5], p[6],                              \
                 c + (batch - t.batch) * p[8], p[7],                                                               \
-                p[0] == 1 || p[1] == 1, call->scratch};                                                           \
+                p[0] == 1 || p[1] == 1, call->scratch,                                                            \
+                p[14] && p[4] == 1, p[14] && p[4] != 1 ? gc_strip_packer_of_##TAG(p[3], p[4]) : 0,                \
+                gc_panel_packer_of_##TAG(p[5], p[6])};                                                            \
             if (product.with_vector && gc_product_with_vector_##TAG(&product)) continue;                          \
-            const int64_t part = p[1] % (2 * GC_VECTOR_BYTES / (int64_t)sizeof(REAL));                            \
-            if (p[0] % p[9] == 0 || t.rows == p[9])                                                               \
-                gc_multiply_tile_##TAG(&product, p[9], part, p[14] != 0, p[15] != 0, p[13]);                      \
-            else                                                                                                  \
-                gc_multiply_tile_##TAG(&product, p[0] % p[9], part, p[14] != 0, p[15] != 0, p[13]);               \
+            gc_multiply_tile_##TAG(&product, p[15] != 0, p[13]);                                                  \
         }                                                                                                         \
         gc_gemm_epilogue(call, &t);                                                                               \
     }
@@ -164,9 +159,9 @@ GC_GEMM_REAL(f64, double)
         for (int64_t i = 0; i < rows; i++, from += columns, to += step)                                           \
             for (int64_t j = 0; j < columns; j++) to[j] = gc_to_##TAG(from[j]);                                   \
     }                                                                                                             \
-    GC_DRIVER void gc_multiply_##TAG(const int64_t *p, const gc_gemm_tile *t, int64_t rows, const uint16_t *a,    \
-                                     const uint16_t *b, float *sums, char *scratch) {                             \
-        const int64_t panel = 2 * GC_F32_LANES, slices = (p[2] + GC_DEPTH - 1) / GC_DEPTH, part = p[1] % panel;   \
+    GC_FUNCTION void gc_multiply_##TAG(const int64_t *p, const gc_gemm_tile *t, const uint16_t *a,                \
+                                       const uint16_t *b, float *sums, char *scratch) {                           \
+        const int64_t panel = 2 * GC_F32_LANES, slices = (p[2] + GC_DEPTH - 1) / GC_DEPTH, rows = t->rows;        \
         const int by_columns = p[3] == 1 && p[4] != 1, transposed = p[5] == 1 && p[6] != 1;                       \
         float *packed_b = (float *)scratch, *wide_b = packed_b + GC_DEPTH * panel;                                \
         float *wide_a = wide_b + GC_DEPTH * panel;                                                                \
@@ -189,10 +184,7 @@ GC_GEMM_REAL(f64, double)
                 } else {                                                                                          \
                     gc_widen_rows_##TAG(depth, columns, from, p[5], p[6], packed_b, panel, panel);                \
                 }                                                                                                 \
-                if (columns == panel)                                                                             \
-                    gc_panel_product_f32(rows, panel, 0, 0, s);                                                   \
-                else if (part > 0)                                                                                \
-                    gc_panel_product_f32(rows, part, 0, 0, s);                                                    \
+                gc_panel_product_f32(rows, columns, 0, 0, s);                                                     \
             }                                                                                                     \
         }                                                                                                         \
     }                                                                                                             \
@@ -207,10 +199,7 @@ GC_GEMM_REAL(f64, double)
             const uint16_t *a = (const uint16_t *)gc_operand(call, 0) + a_start + t.row * p[3];                   \
             const uint16_t *b = (const uint16_t *)gc_operand(call, 1) + b_start + t.column * p[6];                \
             uint16_t *c = (uint16_t *)gc_operand(call, 2) + batch * p[8] + t.row * p[7] + t.column;               \
-            if (p[0] % p[9] == 0 || t.rows == p[9])                                                               \
-                gc_multiply_##TAG(p, &t, p[9], a, b, sums, scratch);                                              \
-            else                                                                                                  \
-                gc_multiply_##TAG(p, &t, p[0] % p[9], a, b, sums, scratch);                                       \
+            gc_multiply_##TAG(p, &t, a, b, sums, scratch);                                                        \
             gc_narrow_rows_##TAG(t.rows, t.columns, sums, c, p[7]);                                               \
         }                                                                                                         \
         gc_gemm_epilogue(call, &t);                                                                               \

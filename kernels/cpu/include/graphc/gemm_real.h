@@ -9,7 +9,8 @@
 #include "gemv.h"
 #include "pack.h"
 
-/* C = A B for one tile: all of the depth. `a` and `b` point to the tile's first row and first column. */
+/* C = A B for one tile: all of the depth. `a` and `b` point to the tile's first row and first column. How they are packed
+ * is a pointer, so that what no product of generated C needs is not compiled. */
 typedef struct GC_(product) {
     int64_t rows, columns, depth;
     const GC_REAL *a;
@@ -20,6 +21,9 @@ typedef struct GC_(product) {
     int64_t c_row;
     int with_vector; /* A has one row or B one column in all, not only in this tile */
     char *scratch;
+    int copy_a;               /* whether A's rows are copied, closer to each other */
+    GC_(strip_packer) pack_a; /* or else packed as strips; NULL where they are read where they lie */
+    GC_(panel_packer) pack_b;
 } GC_(product);
 
 /* Products with a vector. Returns 0 where the strides suit neither way. */
@@ -40,15 +44,16 @@ GC_ALWAYS_INLINE int GC_(product_with_vector)(const GC_(product) * p) {
     return 0;
 }
 
-/* By panels, for the part of the depth that `s` describes: whole panels, then `part` columns. */
-GC_DRIVER void GC_(multiply_panels)(const GC_(product) * p, int64_t rows, int64_t part, int pack, GC_(strip) s) {
+/* By panels, for the part of the depth that `s` describes: whole panels, then the columns that are left. */
+GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
+    const int64_t rows = p->rows, part = p->columns % GC_PANEL;
     GC_REAL *packed = (GC_REAL *)p->scratch, *copy = packed + s.depth * GC_PANEL;
-    const int copies_rows = pack && p->a_column == 1, strips = pack && !copies_rows;
-    if (copies_rows) {
-        GC_(copy_part)(rows, s.depth, s.a, p->a_row, copy, s.depth + GC_ROW_GAP);
+    const int strips = p->pack_a != 0;
+    if (p->copy_a) {
+        GC_(copy_part)(rows, s.depth, s.a, p->a_row, 1, copy, s.depth + GC_ROW_GAP);
         s.a = copy, s.a_row = s.depth + GC_ROW_GAP;
-    } else if (pack) {
-        GC_(pack_strips)(rows, s.depth, s.a, p->a_row, p->a_column, copy);
+    } else if (strips) {
+        GC_(pack_strips_by)(p->pack_a, rows, s.depth, s.a, p->a_row, p->a_column, copy);
         s.a = copy;
     }
     const int small = rows <= GC_MICRO_ROWS || s.depth * p->b_row * (int64_t)sizeof(GC_REAL) <= GC_SMALL_PANEL;
@@ -62,30 +67,35 @@ GC_DRIVER void GC_(multiply_panels)(const GC_(product) * p, int64_t rows, int64_
         s.b = b + j * p->b_column, s.b_row = p->b_row, s.c = c + j;
         s.next = s.b + GC_PANEL * p->b_column, s.next_step = p->b_column == 1 ? p->b_row : GC_LANES;
         if (!may_pack && !in_place) {
-            GC_(pack_panel)(s.depth, GC_PANEL, s.b, p->b_row, p->b_column, packed, GC_PANEL);
+            p->pack_b(1, s.depth, GC_PANEL, s.b, p->b_row, p->b_column, packed, GC_PANEL);
             s.b = packed, s.b_row = GC_PANEL;
         }
         GC_(panel_product)(rows, GC_PANEL, strips, may_pack && !in_place, s);
     }
-    if (part > 0 && j < p->columns) {
+    if (part > 0) {
         const int64_t width = part > GC_LANES ? GC_PANEL : GC_LANES;
-        GC_(pack_panel)(s.depth, part, b + j * p->b_column, p->b_row, p->b_column, packed, width);
+        p->pack_b(1, s.depth, part, b + j * p->b_column, p->b_row, p->b_column, packed, width);
         s.b = packed, s.b_row = width, s.c = c + j, s.next = packed, s.next_step = 0;
         GC_(panel_product)(rows, part, strips, 0, s);
     }
 }
 
-/* `count` strips of `height` rows times a packed block of B, which ends with a narrower panel if `part` is not zero. */
-GC_DRIVER void GC_(block_product)(int64_t count, int64_t height, int64_t panels, int64_t part, int pack,
-                                         GC_REAL *copy, GC_(strip) s) {
-    const int by_columns = pack && s.a_row == 1, contiguous = s.a_column == 1 && s.a_row == s.depth;
+/* `count` strips of `height` rows times a packed block of B, which may end with a narrower panel. Meanwhile what is read
+ * next is fetched: the columns of A that will be packed after these, or the next strip's rows if they follow each other. */
+GC_FUNCTION void GC_(block_product)(const GC_(product) * p, int64_t count, int64_t height, GC_REAL *copy, GC_(strip) s) {
+    const int64_t panels = p->columns / GC_PANEL, part = p->columns % GC_PANEL;
+    const int by_columns = p->pack_a && s.a_row == 1, contiguous = s.a_column == 1 && s.a_row == s.depth;
     const int64_t lines = by_columns ? count * height : 0, line_step = s.a_column;
     const GC_REAL *const after = s.a + count * height;
     int64_t a_step = height * s.a_row;
-    if (pack) {
-        GC_(pack_strips)(count * height, s.depth, s.a, s.a_row, s.a_column, copy);
+    if (p->pack_a) {
+        p->pack_a(count, height, s.depth, s.a, s.a_row, s.a_column, copy);
         s.a = copy, s.a_row = 1, s.a_column = height;
         a_step = height * s.depth;
+    } else if (p->copy_a) {
+        GC_(copy_part)(count * height, s.depth, s.a, s.a_row, 1, copy, s.depth + GC_ROW_GAP);
+        s.a = copy, s.a_row = s.depth + GC_ROW_GAP;
+        a_step = height * s.a_row;
     }
     const GC_REAL *const b = s.b;
     GC_REAL *c = s.c;
@@ -94,7 +104,7 @@ GC_DRIVER void GC_(block_product)(int64_t count, int64_t height, int64_t panels,
         for (int64_t j = 0; j < panels; j++, s.b += s.depth * GC_PANEL, s.c += GC_PANEL) {
             const int64_t line = (i * panels + j) * GC_LANES;
             s.next = line < lines ? after + line : s.a + a_step;
-            s.next_step = line < lines ? line_step : contiguous && !pack && j == 0 ? GC_LANES : 0;
+            s.next_step = line < lines ? line_step : contiguous && j == 0 ? GC_LANES : 0;
             GC_(strip_product)(height, GC_PANEL, &s);
         }
         s.b_row = part > GC_LANES ? GC_PANEL : GC_LANES;
@@ -103,43 +113,47 @@ GC_DRIVER void GC_(block_product)(int64_t count, int64_t height, int64_t panels,
 }
 
 /* By blocks. A is packed, if at all, by as many strips as also fit the second cache. */
-GC_DRIVER void GC_(multiply_blocks)(const GC_(product) * p, int64_t rows, int64_t part, int pack, GC_(strip) s) {
-    const int64_t whole = gc_whole_strips(rows), rest = rows - whole * GC_MICRO_ROWS, upper = gc_strip_height(rest);
-    const int64_t panels = p->columns / GC_PANEL, last = p->columns % GC_PANEL ? part : 0;
-    GC_REAL *packed = (GC_REAL *)p->scratch, *copy = packed + s.depth * (panels + (last > 0)) * GC_PANEL;
-    GC_(pack_block)(s.depth, panels, last, s.b, p->b_row, p->b_column, packed);
+GC_FUNCTION void GC_(multiply_blocks)(const GC_(product) * p, GC_(strip) s) {
+    const int64_t whole = gc_whole_strips(p->rows), rest = p->rows - whole * GC_MICRO_ROWS, upper = gc_strip_height(rest);
+    const int64_t panels = p->columns / GC_PANEL, part = p->columns % GC_PANEL;
+    GC_REAL *packed = (GC_REAL *)p->scratch, *copy = packed + s.depth * (panels + (part > 0)) * GC_PANEL;
+    const int64_t width = part > GC_LANES ? GC_PANEL : GC_LANES;
+    if (panels > 0) p->pack_b(panels, s.depth, GC_PANEL, s.b, p->b_row, p->b_column, packed, GC_PANEL);
+    if (part > 0)
+        p->pack_b(1, s.depth, part, s.b + panels * GC_PANEL * p->b_column, p->b_row, p->b_column,
+                  packed + panels * s.depth * GC_PANEL, width);
     s.b = s.next = packed;
     for (int64_t i = 0, count; i < whole; i += count) {
         count = whole - i < GC_BLOCK_STRIPS ? whole - i : GC_BLOCK_STRIPS;
-        GC_(block_product)(count, GC_MICRO_ROWS, panels, last, pack, copy, s);
+        GC_(block_product)(p, count, GC_MICRO_ROWS, copy, s);
         s.a += count * GC_MICRO_ROWS * s.a_row, s.c += count * GC_MICRO_ROWS * s.c_row;
     }
-    if (rest > 0) GC_(block_product)(1, upper, panels, last, pack, copy, s);
+    if (rest > 0) GC_(block_product)(p, 1, upper, copy, s);
     s.a += upper * s.a_row, s.c += upper * s.c_row;
-    if (rest > upper) GC_(block_product)(1, rest - upper, panels, last, pack, copy, s);
+    if (rest > upper) GC_(block_product)(p, 1, rest - upper, copy, s);
 }
 
-/* All of the depth, by slices of at most `slice`. What may be a constant is an argument: the rows, the columns beside whole
- * panels, whether A is packed, and the order. */
-GC_DRIVER void GC_(multiply_tile)(const GC_(product) * p, int64_t rows, int64_t part, int pack, int blocks,
-                                         int64_t slice) {
-    if (p->depth == 0)
-        for (int64_t i = 0; i < rows; i++)
-            for (int64_t j = 0; j < p->columns; j++) p->c[i * p->c_row + j] = 0;
+/* All of the depth, by slices of at most `slice`; inlined, so that only the order that is asked for is compiled. */
+GC_ALWAYS_INLINE void GC_(multiply_tile)(const GC_(product) * p, int blocks, int64_t slice) {
+    if (p->depth == 0) GC_(clear_part)(p->rows, p->columns, p->c, p->c_row);
     const int64_t slices = (p->depth + slice - 1) / slice;
     for (int64_t n = 0, start = 0, depth; n < slices; n++, start += depth) {
         depth = (p->depth - start + slices - n - 1) / (slices - n);
         const GC_REAL *a = p->a + start * p->a_column, *b = p->b + start * p->b_row;
         const GC_(strip) s = {depth, a, p->a_row, p->a_column, b, p->b_row, p->c, p->c_row, start > 0, 0, b, 0};
         if (blocks)
-            GC_(multiply_blocks)(p, rows, part, pack, s);
+            GC_(multiply_blocks)(p, s);
         else
-            GC_(multiply_panels)(p, rows, part, pack, s);
+            GC_(multiply_panels)(p, s);
     }
 }
 
 /* Any product, with A's rows where they lie; scratch is GC_DEPTH * GC_PANEL elements. */
-GC_DRIVER void GC_(multiply)(const GC_(product) * p) {
+GC_FUNCTION void GC_(multiply)(const GC_(product) * p) {
     if (p->with_vector && GC_(product_with_vector)(p)) return;
-    GC_(multiply_tile)(p, p->rows, p->columns % GC_PANEL, 0, 0, GC_DEPTH);
+    GC_(product) product = *p;
+    product.copy_a = 0;
+    product.pack_a = 0;
+    product.pack_b = GC_(panel_packer_of)(p->b_row, p->b_column);
+    GC_(multiply_tile)(&product, 0, GC_DEPTH);
 }

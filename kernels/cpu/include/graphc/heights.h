@@ -1,8 +1,8 @@
 /* Which kernels of gemm.h are compiled: GC_MICRO_HEIGHTS(F), the heights of strips, and GC_MICRO_ROWS, the highest.
  *
  * A compiler spends most of its time on these kernels. Generated C may say beforehand which products it has, as
- * #define GC_PRODUCTS(F) F(rows, rows of a tile) F(rows, rows of a tile) ...
- * for all that calls gemm.h, and gets their heights only. A height that is missing then traps where it would run.
+ * #define GC_PRODUCTS(F) F(rows, rows of a tile, columns) F(rows, rows of a tile, columns) ...
+ * for all that calls gemm.h, and gets only those kernels. One that is missing then traps where it would run.
  */
 #ifndef GRAPHC_HEIGHTS_H
 #define GRAPHC_HEIGHTS_H
@@ -38,19 +38,29 @@
 #define GC_HAS_HEIGHT(h, rows) \
     (((h) == GC_MICRO_ROWS && (rows) >= (h)) || GC_UPPER_ROWS(rows) == (h) || GC_LOWER_ROWS(rows) == (h))
 #define GC_NEEDS_HEIGHT(h, rows, tile) || GC_HAS_HEIGHT(h, tile) || GC_HAS_HEIGHT(h, (rows) % (tile))
-#define GC_NEEDS_1(rows, tile) GC_NEEDS_HEIGHT(1, rows, tile)
-#define GC_NEEDS_2(rows, tile) GC_NEEDS_HEIGHT(2, rows, tile)
-#define GC_NEEDS_3(rows, tile) GC_NEEDS_HEIGHT(3, rows, tile)
-#define GC_NEEDS_4(rows, tile) GC_NEEDS_HEIGHT(4, rows, tile)
-#define GC_NEEDS_5(rows, tile) GC_NEEDS_HEIGHT(5, rows, tile)
-#define GC_NEEDS_6(rows, tile) GC_NEEDS_HEIGHT(6, rows, tile)
-#define GC_NEEDS_7(rows, tile) GC_NEEDS_HEIGHT(7, rows, tile)
-#define GC_NEEDS_8(rows, tile) GC_NEEDS_HEIGHT(8, rows, tile)
-#define GC_NEEDS_10(rows, tile) GC_NEEDS_HEIGHT(10, rows, tile)
-#define GC_NEEDS_12(rows, tile) GC_NEEDS_HEIGHT(12, rows, tile)
-#define GC_NEEDS_14(rows, tile) GC_NEEDS_HEIGHT(14, rows, tile)
+/* Whether some panel is of one vector only, of so many lanes. */
+#define GC_HAS_PART(lanes, columns) || ((columns) % (2 * (lanes)) > 0 && (columns) % (2 * (lanes)) <= (lanes))
+#define GC_NEEDS_PART_2(rows, tile, columns) GC_HAS_PART(2, columns)
+#define GC_NEEDS_PART_4(rows, tile, columns) GC_HAS_PART(4, columns)
+#define GC_NEEDS_PART_8(rows, tile, columns) GC_HAS_PART(8, columns)
+#define GC_NEEDS_PART_16(rows, tile, columns) GC_HAS_PART(16, columns)
+#define GC_MICRO_NEEDS_NARROW(lanes)                                                              \
+    (((lanes) == 2 && (0 GC_PRODUCTS(GC_NEEDS_PART_2))) || ((lanes) == 4 && (0 GC_PRODUCTS(GC_NEEDS_PART_4))) || \
+     ((lanes) == 8 && (0 GC_PRODUCTS(GC_NEEDS_PART_8))) || ((lanes) == 16 && (0 GC_PRODUCTS(GC_NEEDS_PART_16))))
+#define GC_NEEDS_1(rows, tile, columns) GC_NEEDS_HEIGHT(1, rows, tile)
+#define GC_NEEDS_2(rows, tile, columns) GC_NEEDS_HEIGHT(2, rows, tile)
+#define GC_NEEDS_3(rows, tile, columns) GC_NEEDS_HEIGHT(3, rows, tile)
+#define GC_NEEDS_4(rows, tile, columns) GC_NEEDS_HEIGHT(4, rows, tile)
+#define GC_NEEDS_5(rows, tile, columns) GC_NEEDS_HEIGHT(5, rows, tile)
+#define GC_NEEDS_6(rows, tile, columns) GC_NEEDS_HEIGHT(6, rows, tile)
+#define GC_NEEDS_7(rows, tile, columns) GC_NEEDS_HEIGHT(7, rows, tile)
+#define GC_NEEDS_8(rows, tile, columns) GC_NEEDS_HEIGHT(8, rows, tile)
+#define GC_NEEDS_10(rows, tile, columns) GC_NEEDS_HEIGHT(10, rows, tile)
+#define GC_NEEDS_12(rows, tile, columns) GC_NEEDS_HEIGHT(12, rows, tile)
+#define GC_NEEDS_14(rows, tile, columns) GC_NEEDS_HEIGHT(14, rows, tile)
 #else
 #define GC_PRODUCTS(F) || 1
+#define GC_MICRO_NEEDS_NARROW(lanes) 1
 #endif
 
 #define GC_NO_HEIGHT(F)

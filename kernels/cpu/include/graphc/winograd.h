@@ -5,11 +5,9 @@
  *                                         channels between the brackets
  *
  * All factors are 0, 1, -1 and one half, so errors stay within a few of those of the plain sum. Where a square holds an
- * infinity, all four outputs may be NaN. Squares lie side by side in vectors. `band` rows of them are worked on at a time.
+ * infinity, all four outputs may be NaN. Squares lie side by side in vectors. `band` rows of them are worked on at a
+ * time. A part of conv.h.
  */
-#ifndef GRAPHC_WINOGRAD_H
-#define GRAPHC_WINOGRAD_H
-
 typedef float gc_winograd_strip __attribute__((vector_size(GC_CONV_ROWS * 4)));
 typedef float gc_winograd_strip_anywhere __attribute__((vector_size(GC_CONV_ROWS * 4), aligned(4), may_alias));
 
@@ -73,10 +71,13 @@ GC_FUNCTION void gc_winograd_input(const gc_planes *p, int64_t channels, int64_t
     /* from the right, as the last vector of a row reaches into the next row */
     for (int64_t square = (across - 1) / GC_F32_LANES * GC_F32_LANES; square >= 0; square -= GC_F32_LANES) {
         const int64_t column = 2 * square - p->left;
-        gc_i32v kept[4] = {{0}};
-        for (int j = 0; j < 4; j++)
+        gc_i32v kept[4];
+        for (int j = 0; j < 4; j++) {
+            int32_t lanes[GC_F32_LANES];
             for (int i = 0; i < GC_F32_LANES; i++)
-                kept[j][i] = 0 <= column + 2 * i + j && column + 2 * i + j < p->width ? -1 : 0;
+                lanes[i] = 0 <= column + 2 * i + j && column + 2 * i + j < p->width ? -1 : 0;
+            memcpy(&kept[j], lanes, sizeof lanes);
+        }
         for (int64_t c = 0; c < channels; c++) {
             const float *from = x + c * plane;
             float *place = to + c * pitch + square;
@@ -271,5 +272,3 @@ GC_FUNCTION void gc_winograd_weight_grad(const gc_conv *g, gc_sweep *s, const fl
         }
     gc_winograd_kernel(s, sums, step, row, out, out_step);
 }
-
-#endif

@@ -1,0 +1,102 @@
+"""Matrix products as generated C has them, against NumPy: params are constants, only the kernels asked for exist."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphc.ir.types import TensorType, dtype_of
+from graphc.kernels import cpu
+from graphc.lower.kernel import LibraryCall
+from graphc.lower.library_matmul import matmul, products_macro
+from graphc.lower.operand import OperandView
+from tests.kernels.launching import guarded, intact
+
+COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or ""
+INCLUDE = Path(cpu.__file__).parent / "include"
+MACHINES = {"baseline": "x86-64", "avx2": "x86-64-v3", "avx512": "x86-64-v4"}
+LEVELS = [level for level in cpu.supported_levels() if level in MACHINES]
+
+SHAPES = [  # rows, depth, columns
+    (64, 10, 32), (10, 64, 32), (33, 70, 65), (1, 50, 40), (40, 50, 1), (15, 300, 17), (21, 5, 9), (200, 130, 100),
+    (300, 1024, 96), (257, 600, 200), (128, 900, 130), (5, 0, 7), (784, 40, 64), (36, 33, 48),
+]  # fmt: skip
+
+SOURCE = """
+#define GC_GENERATED
+{macro}
+#include <stddef.h>
+#include "graphc/generated.h"
+#include "graphc/gemm.h"
+{products}
+"""
+PRODUCT = """
+void product_{i}(char *const *buffers, char *scratch) {{
+    static const int64_t params[] = {{{params}}};
+    static const gc_ref operands[] = {{{{0, 0}}, {{1, 0}}, {{2, 0}}}};
+    const gc_call call = {{buffers, operands, params, NULL, NULL, scratch, NULL}};
+    for (int64_t tile = {tiles}; tile-- > 0;) gc_{name}(&call, tile);
+}}
+"""
+
+pytestmark = pytest.mark.skipif(not (COMPILER and LEVELS), reason="needs a C compiler and an x86-64 processor")
+
+
+def operands(rng: np.random.Generator, shape: tuple[int, int, int], form: str, dtype: str) -> list[np.ndarray]:
+    """A and B, each transposed where `form` has a T."""
+    rows, depth, columns = shape
+    pairs = [(rows, depth), (depth, columns)]
+    return [
+        rng.standard_normal(pair).astype(dtype) if letter == "N" else rng.standard_normal(pair[::-1]).astype(dtype).T
+        for pair, letter in zip(pairs, form, strict=True)
+    ]
+
+
+def lowered(a: np.ndarray, b: np.ndarray) -> LibraryCall:
+    views = [OperandView(dtype_of(x.dtype), x.shape, tuple(step // x.itemsize for step in x.strides)) for x in (a, b)]
+    return matmul({}, views, TensorType(dtype_of(a.dtype), (a.shape[0], b.shape[1])))
+
+
+def compiled(calls: list[LibraryCall], level: str, folder: Path) -> ctypes.CDLL:
+    products = "".join(
+        PRODUCT.format(i=i, params=", ".join(map(str, call.params)), tiles=call.tiles, name=call.name)
+        for i, call in enumerate(calls)
+    )
+    source, library = folder / "products.c", folder / "products.so"
+    source.write_text(SOURCE.format(macro=products_macro(calls), products=products))
+    flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC", "-shared"]
+    command = [COMPILER, *flags, f"-march={MACHINES[level]}", f"-I{INCLUDE}", str(source), "-o", str(library)]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(library))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_with_constants(level: str, dtype: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    cases = [operands(rng, shape, form, dtype) for shape in SHAPES for form in ("NN", "NT", "TN", "TT")]
+    calls = [lowered(a, b) for a, b in cases]
+    library = compiled(calls, level, tmp_path)
+    for i, ((a, b), call) in enumerate(zip(cases, calls, strict=True)):
+        scratch, out = guarded(call.scratch), guarded(a.shape[0] * b.shape[1] * a.itemsize)
+        buffers = (ctypes.c_void_p * 3)(a.ctypes.data, b.ctypes.data, out.ctypes.data)
+        getattr(library, f"product_{i}")(buffers, ctypes.c_void_p(scratch.ctypes.data))
+        assert intact(scratch)
+        assert intact(out)
+        got = out[:-64].view(a.dtype).reshape(a.shape[0], b.shape[1])
+        want = a.astype(np.float64) @ b.astype(np.float64)
+        size = np.abs(a).astype(np.float64) @ np.abs(b)
+        assert (np.abs(got - want) <= 4 * np.finfo(dtype).eps * np.sqrt(max(a.shape[1], 1)) * size).all()
+
+
+def test_the_macro_names_what_needs_kernels() -> None:
+    rng = np.random.default_rng(8)
+    calls = [lowered(*operands(rng, shape, "NN", "float32")) for shape in [(64, 10, 32), (64, 32, 1), (784, 128, 512)]]
+    assert products_macro([calls[0], calls[1]]) == "#define GC_PRODUCTS(F) F(64, 64, 32)"
+    assert products_macro(calls[1:2]) == "#define GC_PRODUCTS(F)"
+    tile = calls[2].params[9]
+    assert products_macro(calls) == f"#define GC_PRODUCTS(F) F(64, 64, 32) F(784, {tile}, 512)"
