@@ -47,7 +47,7 @@ PRODUCT = """
 void product_{i}(char *const *buffers, char *scratch, int64_t runs) {{
     static const int64_t params[] = {{{params}}};
     static const gc_ref operands[] = {{{{0, 0}}, {{1, 0}}, {{2, 0}}}};
-    const gc_call call = {{buffers, operands, params, NULL, NULL, scratch}};
+    const gc_call call = {{buffers, operands, params, NULL, NULL, scratch, NULL}};
     for (int64_t run = 0; run < runs; run++)
         for (int64_t tile = 0; tile < {tiles}; tile++) gc_{name}(&call, tile);
 }}

@@ -19,6 +19,7 @@ from graphc.passes import (
     pool_before_relu,
     resolve_marks,
     share_positions,
+    share_reciprocals,
     share_stacks,
     split_reductions,
     stabilise,
@@ -34,6 +35,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
     fill_empty,  # what has no elements becomes a constant
     stabilise,  # constants folded, algebra that changes no value, stable forms of log(softmax(x)), log(1 + x), ...
+    share_reciprocals,  # one reciprocal for each row that is divided by a standard deviation
     pool_before_relu,  # relu after pooling, and its gradient before it is spread
     share_positions,  # one search for the maxima of a pooling, not one forward and one backward
     merge_products,  # many small matrices times one large one in a single product

@@ -10,6 +10,7 @@ from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
 from graphc.passes.pooling import pool_before_relu, share_positions
 from graphc.passes.products import merge_products
+from graphc.passes.reciprocals import share_reciprocals
 from graphc.passes.simplify import simplify
 from graphc.passes.split_reductions import split_reductions
 from graphc.passes.stability import stabilise
@@ -25,6 +26,7 @@ __all__ = [
     "pool_before_relu",
     "resolve_marks",
     "share_positions",
+    "share_reciprocals",
     "share_stacks",
     "simplify",
     "split_reductions",
