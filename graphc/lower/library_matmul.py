@@ -26,14 +26,14 @@ MOST_RESULT_BYTES = 1 << 20  # of a tile whose results stay in scratch memory fo
 COLLIDING_BYTES = 4096  # rows that are a multiple of this apart fall into the same few sets of the first cache
 
 SMALL_WORK = 1 << 22  # operations that are not worth cutting
-LARGE_WORK = 1 << 26  # operations of a tile that is large enough
+LARGE_WORK = 1 << 28  # operations of a tile that is large enough
 LEAST_TILES, MOST_TILES = 4, 8  # tiles wanted of a product that is worth cutting
 LEAST_ROWS, LEAST_COLUMNS = 56, 64  # of a tile
 BLOCK_ROWS = 320  # from so many rows on, a block of B is packed at a time
 PANELS_DEPTH, BLOCKS_DEPTH = 768, 512  # most of the depth that is summed at a time, in either order
 PANELS_A_BYTES = 448 << 10  # of A's slice, which stays in the second cache
 BLOCK_BYTES = 512 << 10  # of the block of B, which stays there
-TILE_BYTES = 512 << 10  # of C's tile, which an epilogue reads again
+TILE_BYTES = 1 << 20  # of C's tile, which an epilogue reads again
 # What an element costs besides: fetched, packed on the way, packed by itself; a cycle's work is 32.
 READ_COST, COPY_COST, PACK_COST = 3, 3, 10
 
