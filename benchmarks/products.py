@@ -54,6 +54,9 @@ void product_{i}(char *const *buffers, char *scratch, int64_t runs) {{
 """
 
 
+THREADS = 1
+
+
 def parsed(text: str) -> Shape:
     rows, depth, columns, form = text.split("x")
     return int(rows), int(depth), int(columns), form
@@ -64,7 +67,7 @@ def lowered(shape: Shape, dtype: str) -> LibraryCall:
     kind = DTYPES[dtype]
     a = OperandView(kind, (rows, depth), (depth, 1) if form[0] == "N" else (1, rows))
     b = OperandView(kind, (depth, columns), (columns, 1) if form[1] == "N" else (1, depth))
-    return matmul({}, [a, b], TensorType(kind, (rows, columns)))
+    return matmul([a, b], TensorType(kind, (rows, columns)), THREADS)
 
 
 def compiled(calls: list[LibraryCall]) -> ctypes.CDLL:

@@ -18,6 +18,7 @@ from graphc.aot.interface import RANDOM, Interface, interface_of
 from graphc.aot.unit import header_text, unit_text
 from graphc.assembly.plan import Assembled
 from graphc.codegen.c_target import CTarget
+from graphc.codegen.tile_target import TileTarget
 from graphc.errors import BackendError
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES, TensorType
@@ -62,26 +63,26 @@ def automatic(graph: Graph, structure: str, threads: int, seed: int) -> Program:
 
 def compiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
     """The C engine. Raises BackendError where no compiler works."""
-    return _program(graph, structure, *c_code(graph), "c", threads, seed)
+    return _program(graph, structure, *c_code(graph, threads), "c", threads, seed)
 
 
 def tiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
     """The Cython engine: prebuilt kernels and the tile machine."""
-    return _program(graph, structure, *cython_code(graph), "cython", threads, seed)
+    return _program(graph, structure, *cython_code(graph, threads), "cython", threads, seed)
 
 
-def c_code(graph: Graph) -> tuple[Assembled, Any]:
+def c_code(graph: Graph, threads: int) -> tuple[Assembled, Any]:
     """The plan of a graph for the C engine, and the image that an executor runs. Raises BackendError."""
-    compiler, target = find_compiler(), CTarget()
+    compiler, target = find_compiler(), CTarget(threads)
     assembled = compile_plan(graph, target)
     unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
     library = build(unit, level=chosen_level(), compiler=compiler)
     return assembled, load_image(library, IN_PROCESS)
 
 
-def cython_code(graph: Graph) -> tuple[Assembled, Any]:
+def cython_code(graph: Graph, threads: int) -> tuple[Assembled, Any]:
     """The plan of a graph for the Cython engine, and the table of kernels that an executor runs it with."""
-    return compile_plan(graph), kernels().table
+    return compile_plan(graph, TileTarget(threads)), kernels().table
 
 
 def _program(
@@ -127,7 +128,11 @@ BACKENDS = tuple(ENGINES)
 
 # Files ---------------------------------------------------------------------------------------------------------------
 def _export(graph: Graph, program: Program, path: Path, level: str | None) -> None:
-    compiler, target, level = find_compiler(), CTarget(), _LEVELS.get(level or "", level) or chosen_level()
+    compiler, target, level = (
+        find_compiler(),
+        CTarget(program.threads),
+        _LEVELS.get(level or "", level) or chosen_level(),
+    )
     assembled = compile_plan(graph, target)
     interface = interface_of(assembled.plan, _identifier(path.name))
     unit = unit_text(interface, target)

@@ -18,6 +18,7 @@ from graphc.passes import (
     merge_products,
     pool_before_relu,
     resolve_marks,
+    share_panels,
     share_positions,
     share_reciprocals,
     share_stacks,
@@ -42,6 +43,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     gather_terms,  # sums of paddings, of products and of sums as one concatenation, product or sum
     share_stacks,  # stacks that overlap as parts of one
     transpose_products,  # transposes go where a matrix product reads them for nothing
+    share_panels,  # matrices of many small products in the layout of the kernels, once
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel
     separate_results,  # every result in a buffer of its own
 )

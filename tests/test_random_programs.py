@@ -37,7 +37,7 @@ class Bench:
         self.program = program
         self.graph, _ = build_graph(program.inputs, program.outputs, program.updates)
         self.before = [parameter.value for parameter in program.parameters]
-        self.assembled, self.code = {"cython": cython_code, "c": c_code}[backend](self.graph)
+        self.assembled, self.code = {"cython": cython_code, "c": c_code}[backend](self.graph, 2)
         self.plan = plan(self.assembled.plan)
 
     def reset(self) -> None:

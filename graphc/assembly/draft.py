@@ -44,7 +44,7 @@ def draft_group(group: Group, values: Values, target: Target) -> Draft:
         code = target.code(None, kernel)
         return Draft(label, code, (), located, values.with_pieces(reads), tuple(writes), pairs, location)
     views, operands = values.operands(group.library)
-    call = library_call(group.library.op, group.library.attrs, views, group.library.type)
+    call = library_call(group.library.op, group.library.attrs, views, group.library.type, target.threads)
     code = target.code(call, kernel)
     result = values.number[group.library]
     inputs = [value for value, _ in operands]

@@ -107,9 +107,9 @@ class Values:
     def operands(self, node: Node) -> tuple[list[OperandView], list[Place]]:
         """How the inputs of a library op lie in memory, and where. Raises InternalError."""
         views, places = [], []
-        for source in node.inputs:
+        for position, source in enumerate(node.inputs):
             view = strided_view(source, self.number)
-            if view is None or not (op_of(node).strided_operands or view.is_contiguous):
+            if view is None or not (position in op_of(node).strided_operands or view.is_contiguous):
                 raise InternalError(f"assembly: {source!r} was not stored for {node!r}")
             value, offset = self.locate(view.base)
             views.append(OperandView(source.dtype, view.shape, view.strides))

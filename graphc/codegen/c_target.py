@@ -33,7 +33,8 @@ class CTarget:
 
     programs: tuple[tuple[int, ...], ...] = ()
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 2) -> None:
+        self.threads = threads
         self.headers: dict[str, None] = {"generated.h": None}  # in order, each once
         self.functions: list[str] = []
         self._fused: dict[Kernel, tuple[str, CKernel]] = {}

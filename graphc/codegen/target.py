@@ -33,6 +33,11 @@ class Code:
 class Target(Protocol):
     """Writes the code of a program, launch by launch."""
 
+    @property
+    def threads(self) -> int:
+        """How many threads the work is cut for, where no result depends on it."""
+        ...
+
     def code(self, call: LibraryCall | None, kernel: Kernel | None) -> Code:
         """The code of a library call, of a fused kernel, or of a call with a kernel as its epilogue."""
         ...

@@ -13,7 +13,8 @@ __all__ = ["TileTarget"]
 class TileTarget:
     """Equal kernels become one tile program."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 2) -> None:
+        self.threads = threads
         self._programs: dict[Kernel, tuple[int, TileProgram]] = {}
 
     def code(self, call: LibraryCall | None, kernel: Kernel | None) -> Code:

@@ -16,10 +16,9 @@ from graphc.lower import library_attention, library_convolution, library_indexin
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView
 
-__all__ = ["LIBRARY", "OperandView", "library_call"]
+__all__ = ["LIBRARY", "PRODUCTS", "OperandView", "library_call"]
 
 LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorType], LibraryCall]] = {
-    "matmul": library_matmul.matmul,
     "conv2d": library_convolution.conv2d,
     "conv2d_input_grad": library_convolution.conv2d_input_grad,
     "conv2d_weight_grad": library_convolution.conv2d_weight_grad,
@@ -37,15 +36,26 @@ LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorTyp
     "argmin": library_indexing.argmin,
     "cumsum": library_indexing.cumsum,
 }
+PRODUCTS: dict[str, Callable[[Sequence[OperandView], TensorType, int], LibraryCall]] = {
+    "matmul": library_matmul.matmul,
+    "matmul_panels": library_matmul.matmul_panels,
+}
 
 
-def library_call(op: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
-    """The call that computes `op` of `operands` into a contiguous `result`.
+def library_call(
+    op: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType, threads: int = 2
+) -> LibraryCall:
+    """The call that computes `op` of `operands` into a contiguous `result`, cut for so many threads.
 
-    Raises InternalError for an op that has no library kernel.
+    Only ops of PRODUCTS are cut by threads, as their results do not depend on it; the others by shapes alone. Raises
+    InternalError for an op that has no library kernel.
     """
+    if op in PRODUCTS:
+        return PRODUCTS[op](operands, result, threads)
     try:
         lower = LIBRARY[op]
     except KeyError:
-        raise InternalError(f"op {op!r} has no library kernel; those that have are {', '.join(LIBRARY)}") from None
+        raise InternalError(
+            f"op {op!r} has no library kernel; those that have are {', '.join([*PRODUCTS, *LIBRARY])}"
+        ) from None
     return lower(attrs, operands, result)

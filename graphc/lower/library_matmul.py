@@ -1,21 +1,20 @@
 """Matrix products as library calls: which kernel, how the batch folds, how the work is cut into tiles.
 
-Tiles are cut by shape alone: enough of them to share, large enough that packing pays. `kernels/cpu/include/graphc/
+Tiles are large enough that packing pays, and enough for the threads to share: no bit depends on how they are cut. `kernels/cpu/include/graphc/
 gemm.h` documents the parameters. `products_macro` tells generated C which products it has (heights.h).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from graphc.ir.types import DType, TensorType
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView, ceil_div, type_tag
 
-__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "matmul", "products_macro"]
+__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "matmul", "matmul_panels", "products_macro"]
 
 DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time if nobody says
 PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors across
@@ -27,7 +26,7 @@ COLLIDING_BYTES = 4096  # rows that are a multiple of this apart fall into the s
 
 SMALL_WORK = 1 << 22  # operations that are not worth cutting
 LARGE_WORK = 1 << 28  # operations of a tile that is large enough
-LEAST_TILES, MOST_TILES = 4, 8  # tiles wanted of a product that is worth cutting
+LEAST_TILES, MOST_TILES = 2, 4  # tiles for each thread, wanted of a product that is worth cutting
 LEAST_ROWS, LEAST_COLUMNS = 56, 64  # of a tile
 BLOCK_ROWS = 320  # from so many rows on, a block of B is packed at a time
 PANELS_DEPTH, BLOCKS_DEPTH = 768, 512  # most of the depth that is summed at a time, in either order
@@ -42,7 +41,10 @@ _KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either si
 
 @dataclass(frozen=True)
 class _Product:
-    """A stack of products. `batch` holds (extent, stride in A, stride in B) for each dim left after folding."""
+    """A stack of products. `batch` holds (extent, stride in A, stride in B) for each dim left after folding.
+
+    `in_panels`: B lies in panels of PANEL_COLUMNS columns, one after the other.
+    """
 
     rows: int
     columns: int
@@ -50,6 +52,7 @@ class _Product:
     a: tuple[int, int]
     b: tuple[int, int]
     batch: tuple[tuple[int, int, int], ...]
+    in_panels: bool = False
 
     @property
     def batches(self) -> int:
@@ -91,7 +94,7 @@ def _work(rows: int, columns: int, depth: int) -> int:
 
 def _by_blocks(p: _Product) -> bool:
     """Whether B is packed by blocks that all rows go by, rather than by panels on the way (gemm_real.h)."""
-    return p.rows >= BLOCK_ROWS and min(p.columns, p.depth) > PANEL_COLUMNS
+    return not p.in_panels and p.rows >= BLOCK_ROWS and min(p.columns, p.depth) > PANEL_COLUMNS
 
 
 def _slice(p: _Product) -> int:
@@ -113,25 +116,33 @@ def _parts(extent: int, least: int) -> list[int]:
     return [1, *(part for power in range(most.bit_length()) for part in (2 << power, 3 << power) if part <= most)]
 
 
-def _cut_vector(p: _Product, work: int) -> tuple[int, int, int]:
+def _tiles(work: int, threads: int) -> int:
+    """Into how many tiles at least a product is cut for so many threads."""
+    if threads == 1:
+        return 1
+    wanted = min(max(work // LARGE_WORK, LEAST_TILES * threads), MOST_TILES * threads)
+    return min(wanted, ceil_div(work, SMALL_WORK))
+
+
+def _cut_vector(p: _Product, work: int, threads: int) -> tuple[int, int, int]:
     """A product with a vector, which reads a matrix once."""
-    tiles = min(LEAST_TILES, ceil_div(work, SMALL_WORK))
+    tiles = min(_tiles(work, threads), LEAST_TILES * threads)
     if p.rows == 1:
         return 1, ceil_div(ceil_div(p.columns, tiles), LEAST_COLUMNS) * LEAST_COLUMNS, 1
     return ceil_div(p.rows, tiles), 1, 1
 
 
-def _cut(p: _Product, itemsize: int) -> tuple[int, int, int]:
+def _cut(p: _Product, itemsize: int, threads: int) -> tuple[int, int, int]:
     """Rows, columns and batches of a tile: enough of them to share, that fit the second cache and pack least again."""
     work = _work(p.rows, p.columns, p.depth)
     if work <= SMALL_WORK:
         return p.rows, p.columns, max(1, min(p.batches, SMALL_WORK // max(work, 1)))
     if min(p.rows, p.columns) == 1:
-        return _cut_vector(p, work)
-    wanted = min(max(work * p.batches // LARGE_WORK, LEAST_TILES), MOST_TILES)
+        return _cut_vector(p, work, threads)
+    wanted = _tiles(work * p.batches, threads)
     depth, by_blocks = _slice(p), _by_blocks(p)
     cost_a = PACK_COST if _packs_a(p, itemsize) else READ_COST
-    cost_b = PACK_COST if by_blocks or p.b[1] != 1 else COPY_COST
+    cost_b = 0 if p.in_panels else PACK_COST if by_blocks or p.b[1] != 1 else COPY_COST
     cuts = []
     for row_parts in _parts(p.rows, LEAST_ROWS):
         rows = ceil_div(p.rows, row_parts)
@@ -166,14 +177,25 @@ def _result_bytes(dtype: DType, p: _Product, rows: int, columns: int, batches: i
     return stretch * dtype.itemsize if stretch * dtype.itemsize <= MOST_RESULT_BYTES else 0
 
 
-def matmul(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
+def matmul(operands: Sequence[OperandView], result: TensorType, threads: int) -> LibraryCall:
     """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included."""
-    a, b = operands
-    p = _product(a, b)
-    rows, columns, batches = (max(extent, 1) for extent in _cut(p, result.dtype.itemsize))
+    return _call(_product(*operands), result, threads)
+
+
+def matmul_panels(operands: Sequence[OperandView], result: TensorType, threads: int) -> LibraryCall:
+    """(M, K) of any strides @ (N / PANEL_COLUMNS, K, PANEL_COLUMNS), contiguous."""
+    a, panels = operands
+    rows, depth = a.shape
+    a_row, a_column = depth if rows == 1 else a.strides[0], 1 if depth == 1 else a.strides[1]
+    columns = panels.shape[0] * PANEL_COLUMNS
+    return _call(_Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), (), True), result, threads)
+
+
+def _call(p: _Product, result: TensorType, threads: int) -> LibraryCall:
+    rows, columns, batches = (max(extent, 1) for extent in _cut(p, result.dtype.itemsize, threads))
     tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
     strides = (*p.a, *p.b, p.columns, p.rows * p.columns)
-    order = (_slice(p), int(_packs_a(p, result.dtype.itemsize)), int(_by_blocks(p)))
+    order = (_slice(p), int(_packs_a(p, result.dtype.itemsize)), 2 if p.in_panels else int(_by_blocks(p)))
     dims = tuple(number for dim in p.batch for number in dim)
     tile = (rows, columns, batches)
     params = (p.rows, p.columns, p.depth, *strides, *tile, p.batches, *order, len(p.batch), *dims)

@@ -310,7 +310,7 @@ primitive(
     jvp=_attention_tangent,
     reference=_attention,
     cost=1024,
-    strided_operands=True,
+    strided_operands=range(8),
 )
 primitive(
     "attention_grad",
@@ -320,5 +320,5 @@ primitive(
     jvp=_grad_tangent,
     reference=_attention_grad,
     cost=1024,
-    strided_operands=True,
+    strided_operands=range(8),
 )

@@ -1,6 +1,6 @@
 """Matrix products: the primitive `matmul` and the functions of NumPy that reduce to it.
 
-The primitive multiplies stacks of matrices with equal batch extents; `matmul` the function knows vectors and
+The primitive `matmul` multiplies stacks of matrices with equal batch extents; `matmul` the function knows vectors and
 broadcasting. A stack times one matrix is folded into a single product, so that a layer's weight gradient is one too.
 Products of bools are or-and, as in NumPy.
 """
@@ -17,12 +17,12 @@ from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType, promote
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast, invoke, normalize_axes, normalize_axis
-from graphc.ops.record import ALL, FLOAT, Arg, Jvp, Kind, Sample, function, primitive
+from graphc.ops.record import ALL, FLOAT, WIDE_FLOAT, Arg, Jvp, Kind, Sample, function, primitive
 from graphc.ops.shapes import integers, moveaxis, swapaxes
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import permute, reshape_to, shape_error
 
-__all__ = ["dot", "inner", "linear", "matmul", "outer", "promoted_pair", "tensordot", "total", "vecdot"]
+__all__ = ["dot", "inner", "linear", "matmul", "outer", "panels_of", "promoted_pair", "tensordot", "total", "vecdot"]
 
 
 # The primitive ---------------------------------------------------------------------------------------------------
@@ -49,7 +49,45 @@ primitive(
     jvp=Jvp.MULTILINEAR,
     reference=np.matmul,
     cost=256,
-    strided_operands=True,
+    strided_operands=range(2),
+    epilogue_inner=1,
+)
+
+
+# The same with the right operand in panels, as kernels read it, made once for many products -----------------------
+PANEL = 32  # columns
+
+
+def panels_of(b: Tensor) -> Tensor:
+    """`b` [K, N] as panels [N / 32, K, 32]; N must be a multiple of 32."""
+    rows, columns = b.shape
+    return permute(reshape_to(b, (rows, columns // PANEL, PANEL)), (1, 0, 2))
+
+
+def _joined(panels: Tensor) -> Tensor:
+    return reshape_to(permute(panels, (1, 0, 2)), (panels.shape[1], panels.shape[0] * PANEL))
+
+
+def _infer_matmul_panels(a: TensorType, panels: TensorType) -> TensorType:
+    if a.dtype is not panels.dtype or a.dtype.name not in WIDE_FLOAT:
+        raise DTypeError(f"matmul_panels takes two tensors of float32 or float64, not {a} and {panels}")
+    if a.ndim != 2 or panels.ndim != 3 or panels.shape[1:] != (a.shape[1], PANEL):
+        raise ShapeError(f"matmul_panels takes (M, K) and (P, K, {PANEL}), not {a} and {panels}")
+    return a.with_shape((a.shape[0], panels.shape[0] * PANEL))
+
+
+primitive(
+    "matmul_panels",
+    kind=Kind.CONTRACTION,
+    infer=_infer_matmul_panels,
+    vjp=(
+        lambda g, y, a, panels: apply("matmul", g, _matrix_transpose(_joined(panels))),
+        lambda g, y, a, panels: panels_of(apply("matmul", _matrix_transpose(a), g)),
+    ),
+    jvp=Jvp.MULTILINEAR,
+    reference=lambda a, panels: a @ panels.transpose(1, 0, 2).reshape(a.shape[1], -1),
+    cost=256,
+    strided_operands=range(1),
     epilogue_inner=1,
 )
 

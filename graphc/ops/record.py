@@ -18,7 +18,7 @@ Rules of differentiation, all of which build nodes and so can be differentiated 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -82,7 +82,7 @@ class Op:
     entry for each input, or for ops with any number of inputs a function from the input's position to its entry,
     or NO_GRADIENT. `reference(*arrays, **attrs)` evaluates with NumPy; 16-bit floats reach it as float32, and its
     result is cast to the inferred dtype. `cost` is the scalar work of one output element in additions.
-    `strided_operands`: the library kernel reads operands through any strides, so views of them need no copy.
+    `strided_operands`: the inputs that the library kernel reads through any strides, so that views need no copy.
     `epilogue_inner`: how many trailing axes of the output are the inner dims of an epilogue; 0 means it takes none.
     """
 
@@ -93,7 +93,7 @@ class Op:
     jvp: Jvp | Rule | _Sentinel
     reference: Callable[..., Any]
     cost: int = 1
-    strided_operands: bool = False
+    strided_operands: Container[int] = ()
     epilogue_inner: int = 0
 
     def vjp_rule(self, position: int) -> Rule | _Sentinel:
@@ -173,7 +173,7 @@ def primitive(
     jvp: Jvp | Rule | _Sentinel,
     reference: Callable[..., Any],
     cost: int = 1,
-    strided_operands: bool = False,
+    strided_operands: Container[int] = (),
     epilogue_inner: int = 0,
 ) -> Op:
     """Declare a primitive and put it into `OPS`."""

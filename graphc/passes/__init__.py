@@ -8,6 +8,7 @@ subexpressions need no pass (see `rewriting`).
 from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
+from graphc.passes.panels import share_panels
 from graphc.passes.pooling import pool_before_relu, share_positions
 from graphc.passes.products import merge_products
 from graphc.passes.reciprocals import share_reciprocals
@@ -25,6 +26,7 @@ __all__ = [
     "merge_products",
     "pool_before_relu",
     "resolve_marks",
+    "share_panels",
     "share_positions",
     "share_reciprocals",
     "share_stacks",

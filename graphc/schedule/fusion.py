@@ -165,7 +165,7 @@ class _Fusion:
         group, access = self._taker(node) if alone else (None, None)
         if group is None or access is None or not group.take_anchor(node, access):
             self._open(Group(library=node), node)
-        for source in node.inputs:
+        for position, source in enumerate(node.inputs):
             view = strided_view(source)
-            fits = view is not None and (op_of(node).strided_operands or view.is_contiguous)
+            fits = view is not None and (position in op_of(node).strided_operands or view.is_contiguous)
             self._hold(view.base if fits and view is not None else holder(source), node)

@@ -227,7 +227,7 @@ def _library_operands(group: Group) -> tuple[Node, ...]:
         return ()
     views = [(source, strided_view(source)) for source in group.library.inputs]
     found = []
-    for source, view in views:
-        fits = view is not None and (op_of(group.library).strided_operands or view.is_contiguous)
+    for position, (source, view) in enumerate(views):
+        fits = view is not None and (position in op_of(group.library).strided_operands or view.is_contiguous)
         found.append(view.base if fits and view is not None else holder(source))
     return tuple(found)

@@ -58,7 +58,7 @@ def operands(rng: np.random.Generator, shape: tuple[int, int, int], form: str, d
 
 def lowered(a: np.ndarray, b: np.ndarray) -> LibraryCall:
     views = [OperandView(dtype_of(x.dtype), x.shape, tuple(step // x.itemsize for step in x.strides)) for x in (a, b)]
-    return matmul({}, views, TensorType(dtype_of(a.dtype), (a.shape[0], b.shape[1])))
+    return matmul(views, TensorType(dtype_of(a.dtype), (a.shape[0], b.shape[1])), 2)
 
 
 def compiled(calls: list[LibraryCall], level: str, folder: Path) -> ctypes.CDLL:

@@ -121,6 +121,24 @@ def test_matmul_of_stacks(level: str, batch: tuple[int, ...]) -> None:
 
 
 @every_level
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_matmul_by_panels(level: str, dtype: str) -> None:
+    rng = np.random.default_rng(4)
+    for rows, depth, columns in [
+        (1, 40, 64),
+        (32, 256, 1024),
+        (33, 70, 96),
+        (64, 1100, 320),
+        (400, 30, 64),
+        (5, 0, 64),
+    ]:
+        for layout in LAYOUTS:
+            a, b = matrix(rng, rows, depth, layout, dtype), matrix(rng, depth, columns, "plain", dtype)
+            panels = np.ascontiguousarray(b.reshape(depth, columns // 32, 32).transpose(1, 0, 2))
+            check(run(level, "matmul_panels", [a, panels], (rows, columns), dtype), product(a, b))
+
+
+@every_level
 @pytest.mark.parametrize(
     "shape", [(300, 260, 500), (1000, 300, 33), (40, 300, 1500), (20000, 64, 1), (1, 700, 9000)], ids=str
 )

@@ -4,7 +4,7 @@ import pytest
 
 from graphc.ir.types import DTYPES, TensorType
 from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import BLOCK_BYTES, LEAST_TILES, PANEL_COLUMNS, SMALL_WORK, TILE_BYTES, matmul
+from graphc.lower.library_matmul import BLOCK_BYTES, PANEL_COLUMNS, SMALL_WORK, TILE_BYTES, matmul
 from graphc.lower.operand import OperandView, ceil_div
 
 SHAPES = [
@@ -13,7 +13,7 @@ SHAPES = [
 ]  # fmt: skip
 
 
-def product(rows: int, depth: int, columns: int, form: str = "NN", batch: int = 1) -> LibraryCall:
+def product(rows: int, depth: int, columns: int, form: str = "NN", batch: int = 1, threads: int = 2) -> LibraryCall:
     dtype = DTYPES["float32"]
     a = (depth, 1) if form[0] == "N" else (1, rows)
     b = (columns, 1) if form[1] == "N" else (1, depth)
@@ -21,19 +21,20 @@ def product(rows: int, depth: int, columns: int, form: str = "NN", batch: int = 
         OperandView(dtype, (batch, rows, depth), (rows * depth, *a)),
         OperandView(dtype, (batch, depth, columns), (depth * columns, *b)),
     ]
-    return matmul({}, views, TensorType(dtype, (batch, rows, columns)))
+    return matmul(views, TensorType(dtype, (batch, rows, columns)), threads)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 16])
 @pytest.mark.parametrize("form", ["NN", "NT", "TN", "TT"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_tiles_cover_the_product(shape: tuple[int, int, int], form: str) -> None:
-    (rows, depth, columns), call = shape, product(*shape, form)
+def test_tiles_cover_the_product(shape: tuple[int, int, int], form: str, threads: int) -> None:
+    (rows, depth, columns), call = shape, product(*shape, form, threads=threads)
     tile_rows, tile_columns, depth_at_once = call.params[9], call.params[10], call.params[13]
     assert call.tiles == ceil_div(rows, tile_rows) * ceil_div(columns, tile_columns)
     assert tile_columns == columns or tile_columns % PANEL_COLUMNS == 0
     assert 0 < depth_at_once <= max(depth, 1)
-    if 2 * rows * columns * depth > LEAST_TILES * SMALL_WORK and min(rows, columns) > 1000:
-        assert call.tiles >= LEAST_TILES
+    if 2 * rows * columns * depth > 2 * threads * SMALL_WORK and min(rows, columns) > 1000:
+        assert call.tiles >= (2 * threads if threads > 1 else 1)
 
 
 def test_tiles_fit_the_second_cache() -> None:

@@ -169,14 +169,6 @@ GC_FUNCTION void GC_(panel_product)(int64_t rows, int64_t columns, int strips, i
     if (rest > upper) GC_(strip_product)(rest - upper, columns, &s);
 }
 
-/* The same by A's layout. */
-GC_FUNCTION void GC_(panel)(int64_t rows, int64_t columns, int64_t depth, const GC_REAL *a, int64_t a_step, int layout,
-                            const GC_REAL *b, int64_t b_step, GC_REAL *c, int64_t c_row, int accumulate) {
-    const GC_(strip) s = {depth, a, layout == GC_ROWS ? a_step : 1, layout == GC_ROWS ? 1 : a_step, b, b_step, c, c_row,
-                          accumulate, 0, b, 0};
-    GC_(panel_product)(rows, columns, layout == GC_STRIPS, 0, s);
-}
-
 #undef GC_MICRO
 #undef GC_MICRO_NARROW
 #undef GC_MICRO_WIDE

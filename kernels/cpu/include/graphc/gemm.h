@@ -5,8 +5,8 @@
  * params    0 rows M, 1 columns N, 2 depth K, 3 A's row stride, 4 A's column stride, 5 B's row stride, 6 B's column
  *           stride, 7 C's row stride, 8 C's batch stride, 9 rows of a tile, 10 columns of a tile (a multiple of 32 if
  *           there are several), 11 batches of a tile, 12 batches in all, 13 most of the depth that is summed at a time,
- *           14 whether A is packed, 15 whether by blocks (gemm_real.h), 16 count of batch dims, then for each: extent,
- *           A's stride, B's stride
+ *           14 whether A is packed, 15 the order of gemm_real.h, 16 count of batch dims, then for each: extent, A's
+ *           stride, B's stride
  * tile      ((batch group) * row tiles + row tile) * column tiles + column tile
  * scratch   as library_matmul.py counts it: the packed panel or block of B, then A's rows if packed; for 16-bit floats
  *           those in float32, with the tile of C
@@ -30,9 +30,6 @@
 #define GC_SMALL_PANEL 16384 /* bytes of B that stay in the first cache where they lie */
 #define GC_BLOCK_STRIPS 8    /* strips of A that are packed at a time for a block of B */
 #define GC_ROW_GAP 16        /* elements between copied rows, so that they do not fall into the same few sets of a cache */
-
-/* How A is laid out: contiguous rows, contiguous columns, or packed strips. */
-enum { GC_ROWS, GC_COLUMNS, GC_STRIPS };
 
 /* Rows of the next strip. */
 GC_ALWAYS_INLINE int64_t gc_strip_height(int64_t rows) {
@@ -132,7 +129,7 @@ GC_ALWAYS_INLINE void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *
                 p[14] && p[4] == 1, p[14] && p[4] != 1 ? gc_strip_packer_of_##TAG(p[3], p[4]) : 0,                \
                 gc_panel_packer_of_##TAG(p[5], p[6])};                                                            \
             if (product.with_vector && gc_product_with_vector_##TAG(&product)) continue;                          \
-            gc_multiply_tile_##TAG(&product, p[15] != 0, p[13]);                                                  \
+            gc_multiply_tile_##TAG(&product, p[15], p[13]);                                                        \
         }                                                                                                         \
         gc_gemm_epilogue(call, &t);                                                                               \
     }

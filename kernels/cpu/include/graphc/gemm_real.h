@@ -3,8 +3,14 @@
  * By panels, for few rows: a panel of B goes by all strips of A, which stay in the second cache; the first strip packs the
  * panel as it goes, while the second fetches the next. By blocks, for many rows: a block of B is packed and stays in the
  * second cache, while each strip of A goes by its panels; so pages of A and C are few at a time, and B is packed once for
- * as many rows as there are. Operands are read where they lie unless that would cost more.
+ * as many rows as there are. Operands are read where they lie unless that would cost more. Or B lies in panels already,
+ * of GC_PANEL_COLUMNS columns for every instruction set; their first columns are b_column * GC_PANEL_COLUMNS elements apart.
  */
+#ifndef GC_PANEL_COLUMNS
+#define GC_PANEL_COLUMNS 32
+enum { GC_BY_PANELS, GC_BY_BLOCKS, GC_IN_PANELS };
+#endif
+
 #include "block.h"
 #include "gemv.h"
 #include "pack.h"
@@ -44,18 +50,23 @@ GC_ALWAYS_INLINE int GC_(product_with_vector)(const GC_(product) * p) {
     return 0;
 }
 
+/* A as the strips of `s` read it, copied to `copy` if at all. */
+GC_FUNCTION void GC_(take_a)(const GC_(product) * p, GC_(strip) * s, GC_REAL *copy) {
+    if (p->copy_a) {
+        GC_(copy_part)(p->rows, s->depth, s->a, p->a_row, 1, copy, s->depth + GC_ROW_GAP);
+        s->a = copy, s->a_row = s->depth + GC_ROW_GAP;
+    } else if (p->pack_a) {
+        GC_(pack_strips_by)(p->pack_a, p->rows, s->depth, s->a, p->a_row, p->a_column, copy);
+        s->a = copy;
+    }
+}
+
 /* By panels, for the part of the depth that `s` describes: whole panels, then the columns that are left. */
 GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
     const int64_t rows = p->rows, part = p->columns % GC_PANEL;
-    GC_REAL *packed = (GC_REAL *)p->scratch, *copy = packed + s.depth * GC_PANEL;
+    GC_REAL *packed = (GC_REAL *)p->scratch;
     const int strips = p->pack_a != 0;
-    if (p->copy_a) {
-        GC_(copy_part)(rows, s.depth, s.a, p->a_row, 1, copy, s.depth + GC_ROW_GAP);
-        s.a = copy, s.a_row = s.depth + GC_ROW_GAP;
-    } else if (strips) {
-        GC_(pack_strips_by)(p->pack_a, rows, s.depth, s.a, p->a_row, p->a_column, copy);
-        s.a = copy;
-    }
+    GC_(take_a)(p, &s, packed + s.depth * GC_PANEL);
     const int small = rows <= GC_MICRO_ROWS || s.depth * p->b_row * (int64_t)sizeof(GC_REAL) <= GC_SMALL_PANEL;
     const int in_place = p->b_column == 1 && (small || p->b_row == GC_PANEL);
     const int may_pack = p->b_column == 1 && gc_whole_strips(rows) > 0;
@@ -77,6 +88,20 @@ GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
         p->pack_b(1, s.depth, part, b + j * p->b_column, p->b_row, p->b_column, packed, width);
         s.b = packed, s.b_row = width, s.c = c + j, s.next = packed, s.next_step = 0;
         GC_(panel_product)(rows, part, strips, 0, s);
+    }
+}
+
+/* For a B in panels. */
+GC_FUNCTION void GC_(multiply_in_panels)(const GC_(product) * p, GC_(strip) s) {
+    const GC_REAL *const b = s.b;
+    GC_REAL *const c = s.c;
+    GC_(take_a)(p, &s, (GC_REAL *)p->scratch);
+    s.b_row = s.next_step = GC_PANEL_COLUMNS;
+    for (int64_t j = 0; j < p->columns; j += GC_PANEL) {
+        const int64_t place = j % GC_PANEL_COLUMNS, after = (j + GC_PANEL) % GC_PANEL_COLUMNS;
+        s.b = b + (j - place) * p->b_column + place, s.c = c + j;
+        s.next = b + (j + GC_PANEL - after) * p->b_column + after;
+        GC_(panel_product)(p->rows, GC_PANEL, p->pack_a != 0, 0, s);
     }
 }
 
@@ -134,26 +159,18 @@ GC_FUNCTION void GC_(multiply_blocks)(const GC_(product) * p, GC_(strip) s) {
 }
 
 /* All of the depth, by slices of at most `slice`; inlined, so that only the order that is asked for is compiled. */
-GC_ALWAYS_INLINE void GC_(multiply_tile)(const GC_(product) * p, int blocks, int64_t slice) {
+GC_ALWAYS_INLINE void GC_(multiply_tile)(const GC_(product) * p, int64_t order, int64_t slice) {
     if (p->depth == 0) GC_(clear_part)(p->rows, p->columns, p->c, p->c_row);
     const int64_t slices = (p->depth + slice - 1) / slice;
     for (int64_t n = 0, start = 0, depth; n < slices; n++, start += depth) {
         depth = (p->depth - start + slices - n - 1) / (slices - n);
         const GC_REAL *a = p->a + start * p->a_column, *b = p->b + start * p->b_row;
         const GC_(strip) s = {depth, a, p->a_row, p->a_column, b, p->b_row, p->c, p->c_row, start > 0, 0, b, 0};
-        if (blocks)
+        if (order == GC_BY_BLOCKS)
             GC_(multiply_blocks)(p, s);
+        else if (order == GC_IN_PANELS)
+            GC_(multiply_in_panels)(p, s);
         else
             GC_(multiply_panels)(p, s);
     }
-}
-
-/* Any product, with A's rows where they lie; scratch is GC_DEPTH * GC_PANEL elements. */
-GC_FUNCTION void GC_(multiply)(const GC_(product) * p) {
-    if (p->with_vector && GC_(product_with_vector)(p)) return;
-    GC_(product) product = *p;
-    product.copy_a = 0;
-    product.pack_a = 0;
-    product.pack_b = GC_(panel_packer_of)(p->b_row, p->b_column);
-    GC_(multiply_tile)(&product, 0, GC_DEPTH);
 }

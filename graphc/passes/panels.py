@@ -1,0 +1,55 @@
+"""Panels: a matrix by which many products of few rows are multiplied is brought into the kernels' layout once.
+
+    x1 @ w, x2 @ w, ... = matmul_panels(x1, panels of w), matmul_panels(x2, panels of w), ...
+
+as in the steps of a recurrent net, which wait for one another and so cannot become one product. Few rows cannot hide what it
+costs to read a large matrix across its rows; in panels it is read from the first to the last element. Values do not
+change.
+"""
+
+from __future__ import annotations
+
+from graphc.ir.graph import Graph, rebuild
+from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ops.build import apply
+from graphc.ops.contraction import PANEL, panels_of
+from graphc.ops.record import WIDE_FLOAT
+from graphc.ops.tensor import Tensor
+from graphc.passes.rewriting import rebuilt, rewrite
+from graphc.passes.simplify import SIMPLIFICATION
+
+__all__ = ["share_panels"]
+
+_MANY = 4  # products that make up for the copy
+_ROWS = 128  # a product of more rows reads its matrix often enough to pack it by itself
+_LARGE = 1 << 14  # elements of a matrix that does not stay in the first cache
+
+
+def share_panels(graph: Graph) -> Graph:
+    """`graph` with matrices in panels where many products of few rows share them."""
+    families: dict[Node, list[Node]] = {}
+    for node in graph.nodes:
+        if node.op == "matmul" and _suits(node):
+            families.setdefault(node.inputs[1], []).append(node)
+    chosen = {node for family in families.values() if len(family) >= _MANY for node in family}
+    if not chosen:
+        return graph
+
+    def build(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node not in chosen:
+            return rebuilt(node, inputs)
+        a, b = inputs
+        assert isinstance(b, Tensor)
+        since = next_serial()
+        new = apply("matmul_panels", a, panels_of(b))
+        inherit_location([new], since, node.location)
+        return new
+
+    return rewrite(rebuild(graph, build), SIMPLIFICATION)
+
+
+def _suits(product: Node) -> bool:
+    matrix = product.inputs[1]
+    if len(product.shape) != 2 or product.shape[0] > _ROWS or matrix.shape[1] % PANEL or matrix.shape[1] <= PANEL:
+        return False
+    return matrix.size >= _LARGE and product.dtype.name in WIDE_FLOAT
