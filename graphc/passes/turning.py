@@ -25,7 +25,7 @@ __all__ = ["Order", "Turned", "Turning", "pair_leaves", "plain_leaf"]
 
 Order = tuple[int, ...]
 
-_MOST = 48  # ops that a value of pairs is made of: one loop nest takes not many more
+_MOST = 64  # ops that a value of pairs is made of: one loop nest takes not many more
 _SMALLER = 8  # times fewer elements of what is broadcast
 _OTHER_SUM = {"add": "subtract", "subtract": "add"}
 _COMMUTES = {"add", "multiply", "maximum", "minimum", "equal", "not_equal", "logical_and", "logical_or", "logical_xor"}
