@@ -48,7 +48,8 @@ def align_reductions(graph: Graph) -> Graph:
             return rebuilt(node, inputs)
         since = next_serial()
         (x,) = inputs
-        assert isinstance(x, Tensor) and isinstance(node, Tensor)
+        assert isinstance(x, Tensor)
+        assert isinstance(node, Tensor)
         if node in leaves:
             new = plain_leaf(node, x)
         else:

@@ -3,6 +3,7 @@
 A launch that reads values which another one stored for it may compute them anew, from fewer or smaller values that are
 kept anyway: the derivative of GELU reads its argument alone, that of a normalisation the input and the moments of each
 row. A value is traded where arithmetic costs less than the traffic that goes, and where hardly more bytes stay alive.
+It may cost somewhat more where what vectors make up, pair by pair, is reduced: memory then grows as the vectors do.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _COST_OF_BYTE = 4.0  # of arithmetic, in units of `Op.cost`: what is done while 
 _MOST = 48  # nodes that one launch computes anew
 _MINOR = 8  # values this many times smaller than others, such as moments of rows, are kept
 _LEAST = 1 << 13  # bytes of values that are worth a look
+_PATIENCE = 4  # times as much arithmetic may be done where all that is read instead is minor, and the loop nest reduces
 _SLACK = 1 / 16  # more bytes that may stay alive, such as the moments of rows in place of the rows
 
 
@@ -104,7 +106,8 @@ class _Recomputation:
                 read[leaf] = None
             new = _bytes(node for node in read if node in source.accesses and node not in self.maker)
             kept = new + sum(self._share(node) for node in wanted if node in read)
-            gain = before - work - kept - _bytes(read)
+            minor = self.groups[number].reduce and all(_MINOR * node.size <= largest for node in read)
+            gain = before - work / (_PATIENCE if minor else 1) - kept - _bytes(read)
             if gain > best.gain and kept + _bytes(self._outlived(read, source, number)) <= memory * (1 + _SLACK):
                 best = _Trade(list(computed), list(read), gain)
         return best
