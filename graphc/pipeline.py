@@ -13,6 +13,7 @@ from graphc.codegen.target import Target
 from graphc.codegen.tile_target import TileTarget
 from graphc.ir.graph import Graph
 from graphc.passes import (
+    align_reductions,
     fill_empty,
     gather_terms,
     merge_products,
@@ -44,6 +45,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     share_stacks,  # stacks that overlap as parts of one
     transpose_products,  # transposes go where a matrix product reads them for nothing
     share_panels,  # matrices of many small products in the layout of the kernels, once
+    align_reductions,  # sums of pairs over rows and over columns along the same axis
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel
     separate_results,  # every result in a buffer of its own
 )

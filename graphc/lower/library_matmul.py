@@ -1,7 +1,8 @@
 """Matrix products as library calls: which kernel, how the batch folds, how the work is cut into tiles.
 
-Tiles are large enough that packing pays, and enough for the threads to share: no bit depends on how they are cut. `kernels/cpu/include/graphc/
-gemm.h` documents the parameters. `products_macro` tells generated C which products it has (heights.h).
+Tiles are large enough that packing pays, and enough for the threads to share: no bit depends on how they are cut.
+`kernels/cpu/include/graphc/gemm.h` documents the parameters. `products_macro` tells generated C which products it has
+(heights.h).
 """
 
 from __future__ import annotations

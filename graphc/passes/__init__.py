@@ -5,6 +5,7 @@ contains `simplify`; and `split_reductions` comes last, since `simplify` would u
 subexpressions need no pass (see `rewriting`).
 """
 
+from graphc.passes.alignment import align_reductions
 from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
@@ -20,6 +21,7 @@ from graphc.passes.sums import gather_terms
 from graphc.passes.views import transpose_products
 
 __all__ = [
+    "align_reductions",
     "fill_empty",
     "fold_constants",
     "gather_terms",

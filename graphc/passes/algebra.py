@@ -2,6 +2,7 @@
 
 Exact, NaN, infinities and signed zeros included:
     x + -0.0 = x - 0.0 = x * 1 = x / 1 = x          --x = x               x + -y = x - y        x - -y = x + y
+    also where -y is broadcast
     x + x = x * 2             x * -1 = x / -1 = -x      -x * -y = x * y       -x * c = x * -c       -(x * c) = x * -c
     |-x| = ||x|| = |x|
     x / c = x * (1/c) = x * c'                      c a power of two      where(T, a, b) = where(c, a, a) = a
@@ -27,6 +28,7 @@ from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, broadcast_shapes, broadcast_to, cast, full_like
 from graphc.ops.record import OPS, Kind
 from graphc.ops.tensor import Tensor
+from graphc.ops.views import reshape_to
 from graphc.passes.rewriting import Rule, Rules, merged
 
 __all__ = ["ALGEBRA_RULES", "is_constant", "product_constant"]
@@ -55,8 +57,8 @@ def _add(node: Tensor) -> Tensor | None:
     for x, y in (node.inputs, node.inputs[::-1]):
         if (is_constant(y, -0.0) and node.dtype.is_float) or (is_constant(y, 0) and node.dtype.is_integer):
             return x
-        if y.op == "negative":
-            return apply("subtract", x, y.inputs[0])
+        if (positive := _negated(y)) is not None:
+            return apply("subtract", x, positive)
     return None
 
 
@@ -64,7 +66,19 @@ def _subtract(node: Tensor) -> Tensor | None:
     x, y = node.inputs
     if is_constant(y, 0):
         return x
-    return apply("add", x, y.inputs[0]) if y.op == "negative" else None
+    positive = _negated(y)
+    return None if positive is None else apply("add", x, positive)
+
+
+def _negated(x: Tensor) -> Tensor | None:
+    """y where `x` is -y, or a broadcast of such a value."""
+    if x.op == "negative":
+        return x.inputs[0]
+    source = x.inputs[0] if x.op == "broadcast_to" else x
+    row = source.inputs[0] if source.op == "reshape" else source
+    if x is source or row.op != "negative":
+        return None
+    return broadcast_to(reshape_to(row.inputs[0], source.shape), x.shape)
 
 
 def _negative(node: Tensor) -> Tensor | None:

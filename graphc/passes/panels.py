@@ -2,9 +2,9 @@
 
     x1 @ w, x2 @ w, ... = matmul_panels(x1, panels of w), matmul_panels(x2, panels of w), ...
 
-as in the steps of a recurrent net, which wait for one another and so cannot become one product. Few rows cannot hide what it
-costs to read a large matrix across its rows; in panels it is read from the first to the last element. Values do not
-change.
+as in the steps of a recurrent net, which wait for one another and so cannot become one product. Few rows cannot hide
+what it costs to read a large matrix across its rows; in panels it is read from the first to the last element. Values
+do not change.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def share_panels(graph: Graph) -> Graph:
         if node not in chosen:
             return rebuilt(node, inputs)
         a, b = inputs
+        assert isinstance(a, Tensor)
         assert isinstance(b, Tensor)
         since = next_serial()
         new = apply("matmul_panels", a, panels_of(b))

@@ -3,6 +3,8 @@
     sum(x) over an axis of n = sum over B of (sum over n / B of x reshaped to (..., B, n / B, ...))    also max and min
     with n = B * k + r the last r are reduced apart and combined with the rest
 
+Where the inner axes make long rows, each row is a part: other reductions of the rows run in the same loops.
+
 The split depends on the shape alone, never on the number of threads, so results are the same bits everywhere. max, min
 and integer sums keep every bit; float sums are those of the same numbers in another order, usually a more exact one.
 16-bit floats are summed in float32 and rounded once. Run it last: `simplify` would merge the two levels again.
@@ -22,6 +24,7 @@ __all__ = ["split_reductions"]
 _FEW = 64  # a reduction with as many results has enough parts already
 _LARGE = 1 << 17  # elements of one result from which on it is split
 _PART = 1 << 14  # elements that one part combines
+_ROW = 1 << 10  # elements of rows that are parts of their own, so that other reductions of rows run in the same loops
 
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
@@ -41,9 +44,10 @@ def _split(node: Tensor) -> Tensor | None:
 
 
 def _in_parts(node: Tensor, wanted: int) -> Tensor:
-    """`node` in about `wanted` parts: whole outer axes first, then a piece of the next one."""
-    axes, parts, kept = list(node.attrs["axes"]), 1, []
-    while parts * node.inputs[0].shape[axes[0]] <= wanted:
+    """`node` in about `wanted` parts, or in long rows: whole outer axes first, then a piece of the next one."""
+    axes, parts, kept = list(node.attrs["axes"]), 1, list[int]()
+    most = wanted * (_PART // _ROW)
+    while parts * node.inputs[0].shape[axes[0]] <= most:
         kept.append(axes.pop(0))
         parts *= node.inputs[0].shape[kept[-1]]
     if wanted // parts >= 2:

@@ -117,7 +117,7 @@ class Group:
         """The same for a group that has members, if it can."""
         if self.library is not None or not self.covers(access, node.inputs[parts[0]].shape):
             return False
-        if access.dims != self.domain.extents.keys():
+        if not self.reaches_once(access):
             return False
         self._add_parts(node, parts, access)
         return True

@@ -3,6 +3,7 @@
 A launch that reads values which another one stored for it may compute them anew, from fewer or smaller values that are
 kept anyway: the derivative of GELU reads its argument alone, that of a normalisation the input and the moments of each
 row. A value is traded where arithmetic costs less than the traffic that goes, and where hardly more bytes stay alive.
+It may cost somewhat more where what vectors make up, pair by pair, is reduced: memory then grows as the vectors do.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from graphc.schedule.stacking import Stack
 __all__ = ["recompute"]
 
 _COST_OF_BYTE = 4.0  # of arithmetic, in units of `Op.cost`: what is done while a core moves one byte to or from memory
-_MOST = 24  # nodes that one launch computes anew
+_MOST = 48  # nodes that one launch computes anew
 _MINOR = 8  # values this many times smaller than others, such as moments of rows, are kept
 _LEAST = 1 << 13  # bytes of values that are worth a look
+_PATIENCE = 4  # times as much arithmetic may be done where all that is read instead is minor, and the loop nest reduces
 _SLACK = 1 / 16  # more bytes that may stay alive, such as the moments of rows in place of the rows
 
 
@@ -66,11 +68,12 @@ class _Recomputation:
             for node in self.groups[number].wants:
                 if self._is_for_sale(node, number):
                     makers.setdefault(self.maker[node], []).append(node)
-            for maker, wanted in makers.items():
+            for maker, candidates in makers.items():
+                wanted = [node for node in candidates if self._is_for_sale(node, number)]  # others are computed by now
                 trade = self._trade(number, maker, wanted) if _bytes(wanted) >= _LEAST else _Trade()
                 if trade.gain > 0:
                     self._carry_out(number, maker, wanted, trade)
-        return self.groups
+        return [group for group in self.groups if group.stores]
 
     def _is_for_sale(self, node: Node, number: int) -> bool:
         """Whether the group may compute `node`, which another one stores, anew."""
@@ -103,7 +106,8 @@ class _Recomputation:
                 read[leaf] = None
             new = _bytes(node for node in read if node in source.accesses and node not in self.maker)
             kept = new + sum(self._share(node) for node in wanted if node in read)
-            gain = before - work - kept - _bytes(read)
+            minor = self.groups[number].reduce and all(_MINOR * node.size <= largest for node in read)
+            gain = before - work / (_PATIENCE if minor else 1) - kept - _bytes(read)
             if gain > best.gain and kept + _bytes(self._outlived(read, source, number)) <= memory * (1 + _SLACK):
                 best = _Trade(list(computed), list(read), gain)
         return best
@@ -135,16 +139,27 @@ class _Recomputation:
         group.accesses = dict(sorted(group.accesses.items(), key=lambda item: -self.rank[item[0]]))
         for node in trade.computed:
             del group.wants[node]
-        pruned = source.copy()
-        pruned.stores, pruned.inside = [*source.stores, *new], dict(source.inside)
-        self._replace(number, group)
+        stored = source.copy()
+        stored.stores, stored.inside = [*source.stores, *new], dict(source.inside)
         self.maker.update(dict.fromkeys(new, maker))
-        unread = {node for node in wanted if not self.readers[node]}
-        for node in unread:
-            del self.maker[node]
-        pruned.stores = [node for node in pruned.stores if node not in unread]
-        _prune(pruned)
-        self._replace(maker, pruned)
+        self._replace(number, group)
+        self._replace(maker, stored)
+        self._drop(reads_of(old))
+
+    def _drop(self, nodes: Iterable[Node]) -> None:
+        """Keep values no longer that nobody reads any more, nor what only they were computed from."""
+        pending = list(nodes)
+        while pending:
+            node = pending.pop()
+            if node not in self.maker or node in self.fixed or self.readers.get(node):
+                continue
+            maker = self.maker.pop(node)
+            pruned = self.groups[maker].copy()
+            pruned.stores = [kept for kept in self.groups[maker].stores if kept is not node]
+            pruned.inside = dict(self.groups[maker].inside)
+            _prune(pruned)
+            pending += reads_of(self.groups[maker])
+            self._replace(maker, pruned)
 
     def _replace(self, number: int, group: Group) -> None:
         for node in reads_of(self.groups[number]):

@@ -9,6 +9,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.verify import verify
 from graphc.ops.build import apply, full
 from graphc.passes import (
+    align_reductions,
     fold_constants,
     resolve_marks,
     simplify,
@@ -27,7 +28,7 @@ def simplify_views(graph):
 
 
 EXACT = (fold_constants, resolve_marks, simplify_views, transpose_products, split_reductions)
-ROUNDING = (simplify, stabilise)
+ROUNDING = (simplify, stabilise, align_reductions)
 
 
 @pytest.mark.parametrize("run", EXACT, ids=lambda run: run.__name__)
