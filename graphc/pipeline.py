@@ -20,11 +20,11 @@ from graphc.passes import (
     pool_before_relu,
     resolve_marks,
     share_panels,
-    share_positions,
     share_reciprocals,
     share_stacks,
     split_reductions,
     stabilise,
+    sum_before_scatter,
     transpose_products,
 )
 from graphc.runtime.verify import verify
@@ -39,7 +39,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     stabilise,  # constants folded, algebra that changes no value, stable forms of log(softmax(x)), log(1 + x), ...
     share_reciprocals,  # one reciprocal for each row that is divided by a standard deviation
     pool_before_relu,  # relu after pooling, and its gradient before it is spread
-    share_positions,  # one search for the maxima of a pooling, not one forward and one backward
+    sum_before_scatter,  # what a gradient spreads by pooling is summed before
     merge_products,  # many small matrices times one large one in a single product
     gather_terms,  # sums of paddings, of products and of sums as one concatenation, product or sum
     share_stacks,  # stacks that overlap as parts of one

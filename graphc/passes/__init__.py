@@ -10,7 +10,7 @@ from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
 from graphc.passes.panels import share_panels
-from graphc.passes.pooling import pool_before_relu, share_positions
+from graphc.passes.pooling import pool_before_relu, sum_before_scatter
 from graphc.passes.products import merge_products
 from graphc.passes.reciprocals import share_reciprocals
 from graphc.passes.simplify import simplify
@@ -29,11 +29,11 @@ __all__ = [
     "pool_before_relu",
     "resolve_marks",
     "share_panels",
-    "share_positions",
     "share_reciprocals",
     "share_stacks",
     "simplify",
     "split_reductions",
     "stabilise",
+    "sum_before_scatter",
     "transpose_products",
 ]

@@ -1,17 +1,17 @@
-"""Pooling in a training step: rectified after pooling, searched once, and summed without being spread.
+"""Pooling in a training step: rectified after pooling, and summed without being spread.
 
 With r = relu(z), whose gradient reads r only to ask where it is positive, p = max_pool2d and a = max_pool2d_argmax:
 
     p(r)                                      = relu(p(z))
     where(r > 0, scatter(g, a(r)), 0)         = scatter(where(relu(p(z)) > 0, g, 0), a(z))
-    p(x)                                      = max_pool2d_gather(x, a(x))       where the positions are computed anyway
     sum(scatter(g, a)) over whole planes      = sum(g)
 
 The first two leave relu and its gradient a part of the elements, and r need not be kept. They are exact: relu is
 monotone and passes NaN on. A window whose maximum is positive (or NaN) has it in the same place, the first of its ties,
 in r and in z. Any other window may find another place, but whatever it sends there is a place of r that is not
 positive, so `where` drops it on the left, and the window is dropped as a whole on the right. The sign of a zero may
-differ. Gathered values are kept to the bit. A sum over planes adds the same numbers in another order.
+differ. A sum over planes adds the same numbers in another order. A maximum that is searched for the gradient anyway is
+still taken by `max_pool2d` for the value: that reads as much and goes by vectors, which gathering does not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from graphc.ops.build import apply, full_like
 from graphc.ops.tensor import Tensor
 from graphc.passes.rewriting import rebuilt
 
-__all__ = ["pool_before_relu", "share_positions"]
+__all__ = ["pool_before_relu", "sum_before_scatter"]
 
 Inputs = tuple[Tensor, ...]
 
@@ -95,15 +95,12 @@ def _is_zero(x: Node) -> bool:
     return constant_scalar(x) == 0
 
 
-def share_positions(graph: Graph) -> Graph:
-    """`graph` with maxima gathered where their positions are known, and no sum of what is only spread."""
-    known = {_window(node) for node in graph.nodes if node.op == "max_pool2d_argmax"}
-    if not any(node.op in ("max_pool2d_argmax", "max_pool2d_scatter") for node in graph.nodes):
+def sum_before_scatter(graph: Graph) -> Graph:
+    """`graph` with no sum of what is only spread."""
+    if not any(node.op == "max_pool2d_scatter" for node in graph.nodes):
         return graph
 
     def build(node: Node, inputs: Inputs) -> Tensor | None:
-        if node.op == "max_pool2d" and _window(node) in known:
-            return apply("max_pool2d_gather", inputs[0], apply("max_pool2d_argmax", inputs[0], **node.attrs))
         if node.op == "sum" and inputs[0].op == "max_pool2d_scatter" and set(node.attrs["axes"]) >= _PLANE_AXES:
             return apply("sum", inputs[0].inputs[0], **node.attrs)
         return None
@@ -123,8 +120,3 @@ def _rewritten(graph: Graph, build: Callable[[Node, Inputs], Tensor | None]) -> 
         return new
 
     return rebuild(graph, rewrite)
-
-
-def _window(node: Node) -> tuple[object, ...]:
-    """What is pooled, and how."""
-    return id(node.inputs[0]), *sorted(node.attrs.items())
