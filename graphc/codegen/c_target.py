@@ -7,6 +7,7 @@ a fused kernel's `fused_N_region` as its epilogue. No name of the user's gets in
 from __future__ import annotations
 
 from graphc.codegen.c_kernel import CKernel, print_kernel
+from graphc.codegen.c_parts import Function, cut, in_parts
 from graphc.codegen.target import Code
 from graphc.errors import InternalError
 from graphc.lower.kernel import Kernel, LibraryCall
@@ -35,7 +36,8 @@ class CTarget:
 
     def __init__(self) -> None:
         self.headers: dict[str, None] = {"generated.h": None}  # in order, each once
-        self.functions: list[str] = []
+        self.functions: list[Function] = []
+        self._across: dict[str, None] = {}  # functions that launches or other functions name
         self._fused: dict[Kernel, tuple[str, CKernel]] = {}
         self._calls: dict[tuple[LibraryCall, Kernel | None], Code] = {}
 
@@ -45,13 +47,25 @@ class CTarget:
         return f"{products_macro(call for call, _ in self._calls)}\n" if "gemm.h" in self.headers else ""
 
     @property
+    def _parts(self) -> list[tuple[int, list[Function]]]:
+        return cut(self.functions)
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """How dear each part of the text is to compile."""
+        return tuple(weight for weight, _ in self._parts)
+
+    @property
     def source(self) -> str:
-        return "\n".join(self.functions)
+        if len(self._parts) == 1:
+            return "\n".join(function.text for function in self.functions)
+        return in_parts([part for _, part in self._parts], tuple(self._across))
 
     def code(self, call: LibraryCall | None, kernel: Kernel | None) -> Code:
         if call is None:
             assert kernel is not None
             name, fused = self._kernel(kernel)
+            self._across[name] = None
             return Code(name, (), -1, fused.tiles, fused.scratch, fused.work)
         found = self._calls.get((call, kernel))
         if found is None:
@@ -64,7 +78,7 @@ class CTarget:
             name = f"fused_{len(self._fused)}"
             found = self._fused[kernel] = name, print_kernel(kernel, name)
             self.headers.update(dict.fromkeys(found[1].headers))
-            self.functions.append(found[1].text)
+            self.functions.append(Function(name, found[1].text))
         return found
 
     def _call(self, call: LibraryCall, kernel: Kernel | None) -> Code:
@@ -74,21 +88,22 @@ class CTarget:
             fused, printed = self._kernel(kernel)
             scratch, work, epilogue = max(scratch, printed.scratch), work + printed.work, f"&{name}_epilogue"
             lines.append(f"static const gc_region {name}_epilogue = {fused}_region;")
+            self._across[f"{fused}_region"] = None
         self.headers[header_of(call.name)] = None
         params = ", ".join(map(str, call.params))
-        self.functions.append(
-            "\n".join(
-                [
-                    f"/* {call.name} */",
-                    f"static const int64_t {name}_params[] = {{{params}}};",
-                    *lines,
-                    f"static void {name}(const gc_call *call, int64_t tile) {{",
-                    "    const gc_call own = {",
-                    f"        call->buffers, call->operands, {name}_params, {epilogue}, call->program_operands, "
-                    "call->scratch, call->local};",
-                    f"    gc_{call.name}(&own, tile);",
-                    "}\n",
-                ]
-            )
+        text = "\n".join(
+            [
+                f"/* {call.name} */",
+                f"static const int64_t {name}_params[] = {{{params}}};",
+                *lines,
+                f"static void {name}(const gc_call *call, int64_t tile) {{",
+                "    const gc_call own = {",
+                f"        call->buffers, call->operands, {name}_params, {epilogue}, call->program_operands, "
+                "call->scratch, call->local};",
+                f"    gc_{call.name}(&own, tile);",
+                "}\n",
+            ]
         )
+        self._across[name] = None
+        self.functions.append(Function(name, text, header_of(call.name)))
         return Code(name, (), -1, call.tiles, scratch, work)
