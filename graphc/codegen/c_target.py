@@ -6,6 +6,9 @@ a fused kernel's `fused_N_region` as its epilogue. No name of the user's gets in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from graphc.codegen.c_kernel import CKernel, print_kernel
 from graphc.codegen.c_parts import Function, cut, in_parts
 from graphc.codegen.target import Code
@@ -19,6 +22,8 @@ _HEADERS = {
     "attention": "attention.h", "gemm": "gemm.h", "conv2d": "conv.h", "max_pool2d": "pool.h", "avg_pool2d": "pool.h",
     "take": "index.h", "scatter_add": "index.h", "argmax": "index.h", "argmin": "index.h", "cumsum": "scan.h",
 }  # fmt: skip
+LARGE = 500_000  # scalar operations of a product's tile that is not worth a kernel with its constants folded
+MANY = 4  # products that share a copy instead
 
 
 def header_of(kernel: str) -> str:
@@ -29,6 +34,20 @@ def header_of(kernel: str) -> str:
     raise InternalError(f"C target: no header defines kernel {kernel!r}")
 
 
+def _share(kernel: str, functions: list[Function], positions: Sequence[int]) -> None:
+    """Let functions call one copy of a library kernel, which knows no constants, instead of inlining it."""
+    for position in positions:
+        text = functions[position].text.replace(f"    gc_{kernel}(", f"    {kernel}_large(")
+        functions[position] = replace(functions[position], text=text)
+    first = functions[positions[0]]
+    shared = [
+        f"static __attribute__((noinline, unused)) void {kernel}_large(const gc_call *call, int64_t tile) {{",
+        f"    gc_{kernel}(call, tile);",
+        "}\n",
+    ]
+    functions[positions[0]] = replace(first, text="\n".join([*shared, first.text]))
+
+
 class CTarget:
     """Writes C functions; `headers` are those they need, `definitions` what these must find defined."""
 
@@ -37,6 +56,7 @@ class CTarget:
     def __init__(self) -> None:
         self.headers: dict[str, None] = {"generated.h": None}  # in order, each once
         self.functions: list[Function] = []
+        self._large: dict[str, list[int]] = {}  # by kernel, the products with large tiles
         self._across: dict[str, None] = {}  # functions that launches or other functions name
         self._fused: dict[Kernel, tuple[str, CKernel]] = {}
         self._calls: dict[tuple[LibraryCall, Kernel | None], Code] = {}
@@ -48,7 +68,11 @@ class CTarget:
 
     @property
     def _parts(self) -> list[tuple[int, list[Function]]]:
-        return cut(self.functions)
+        functions = list(self.functions)
+        for kernel, positions in self._large.items():
+            if len(positions) >= MANY:
+                _share(kernel, functions, positions)
+        return cut(functions)
 
     @property
     def weights(self) -> tuple[int, ...]:
@@ -58,7 +82,7 @@ class CTarget:
     @property
     def source(self) -> str:
         if len(self._parts) == 1:
-            return "\n".join(function.text for function in self.functions)
+            return "\n".join(function.text for function in self._parts[0][1])
         return in_parts([part for _, part in self._parts], tuple(self._across))
 
     def code(self, call: LibraryCall | None, kernel: Kernel | None) -> Code:
@@ -104,6 +128,8 @@ class CTarget:
                 "}\n",
             ]
         )
+        if work >= LARGE * call.tiles and header_of(call.name) == "gemm.h":
+            self._large.setdefault(call.name, []).append(len(self.functions))
         self._across[name] = None
         self.functions.append(Function(name, text, header_of(call.name)))
         return Code(name, (), -1, call.tiles, scratch, work)

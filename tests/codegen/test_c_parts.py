@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from graphc.codegen import c_target
 from graphc.codegen.c_parts import CALL, DRIVER, FAMILIES, LEAST, MOST, Function, cut, in_parts, share_out
+from graphc.lower.kernel import LibraryCall
 
 
 def _loop(name, length):
@@ -49,3 +51,12 @@ def test_what_other_parts_call_is_declared_for_all():
         "static __attribute__((unused)) void two(int a) {",
         "GC_ACROSS __attribute__((unused)) void three(int a) {",
     ]
+
+
+@pytest.mark.parametrize(("work", "copies"), [(c_target.LARGE, 1), (c_target.LARGE - 1, 4)])
+def test_large_products_share_their_kernel(work, copies):
+    target = c_target.CTarget()
+    for depth in range(4):
+        target.code(LibraryCall("gemm_f32", (64, 64, depth, *[1] * 14), tiles=2, work=2 * work), None)
+    assert target.source.count("    gc_gemm_f32(") == copies
+    assert target.source == target.source
