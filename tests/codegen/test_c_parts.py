@@ -1,6 +1,9 @@
 """Parts: every function in one, families together, shares about equal, the text whole or in parts."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -60,3 +63,31 @@ def test_large_products_share_their_kernel(work, copies):
         target.code(LibraryCall("gemm_f32", (64, 64, depth, *[1] * 14), tiles=2, work=2 * work), None)
     assert target.source.count("    gc_gemm_f32(") == copies
     assert target.source == target.source
+
+
+TEXT = """
+import graphc as gx
+from graphc import nn
+from graphc.api import build_graph
+from graphc.codegen.c_target import CTarget
+from graphc.pipeline import compile_plan
+x, w, y = gx.input("x", (32, 20)), gx.input("w", (20, 10)), gx.input("y", (32,), "int32")
+loss = nn.cross_entropy(gx.tanh(x @ w), y)
+graph, _ = build_graph([x, w, y], [loss, *gx.grad(loss, [x, w])])
+target = CTarget()
+compile_plan(graph, target)
+print(target.source)
+"""
+
+
+def test_equal_programs_give_equal_text_in_every_process():
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", TEXT],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(texts) == 1
