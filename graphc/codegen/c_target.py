@@ -128,8 +128,11 @@ class CTarget:
                 "}\n",
             ]
         )
-        if work >= LARGE * call.tiles and header_of(call.name) == "gemm.h":
+        family = header_of(call.name)
+        if call.name in ("gemm_f32", "gemm_f64") and 1 in call.params[:2]:
+            family = "gemv.h"  # with their constants, most products with a vector need nothing else
+        if family == "gemm.h" and work >= LARGE * call.tiles:
             self._large.setdefault(call.name, []).append(len(self.functions))
         self._across[name] = None
-        self.functions.append(Function(name, text, header_of(call.name)))
+        self.functions.append(Function(name, text, family))
         return Code(name, (), -1, call.tiles, scratch, work)
