@@ -5,7 +5,6 @@ What is asked for is checked first (names, missing inputs, what is updated); the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ops.tensor import Parameter, Tensor
+from graphc.runtime.build import processors
 from graphc.runtime.program import Program
 
 __all__ = ["BACKENDS", "build_graph", "compile"]
@@ -57,7 +57,7 @@ def compile(
         raise _located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
     graph, structure = build_graph(inputs, outputs, updates)
     with collection_paused():
-        program = ENGINES[backend](graph, structure, threads or _processors(), seed)
+        program = ENGINES[backend](graph, structure, threads or processors(), seed)
     if memory_budget is not None and program.memory.peak_bytes > memory_budget:
         raise _located(
             MemoryBudgetError(
@@ -133,11 +133,6 @@ def _checked_updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
                 value.location,
             )
     return tuple(updates.items())
-
-
-def _processors() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _located(error: Any) -> Any:

@@ -76,7 +76,7 @@ def c_code(graph: Graph, threads: int) -> tuple[Assembled, Any]:
     compiler, target = find_compiler(), CTarget(threads)
     assembled = compile_plan(graph, target)
     unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
-    library = build(unit, level=chosen_level(), compiler=compiler)
+    library = build(unit, level=chosen_level(), compiler=compiler, parts=target.weights)
     return assembled, load_image(library, IN_PROCESS)
 
 
@@ -137,7 +137,7 @@ def _export(graph: Graph, program: Program, path: Path, level: str | None) -> No
     interface = interface_of(assembled.plan, _identifier(path.name))
     unit = unit_text(interface, target)
     files = {"c": unit.encode(), "h": header_text(interface).encode()}
-    files["so"] = build(unit, level=level, compiler=compiler).read_bytes()
+    files["so"] = build(unit, level=level, compiler=compiler, parts=target.weights).read_bytes()
     description = {
         "graphc": __version__, "compiler": compiler.version, "flags": list(compiler.flags(level)),
         "level": level, "threads": program.threads, "structure": program.structure,

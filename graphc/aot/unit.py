@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from graphc.aot.amalgamation import Amalgamation
 from graphc.aot.interface import Interface, comment, parameters, prototype
+from graphc.codegen.c_parts import PARTS
 from graphc.codegen.c_target import CTarget
 from graphc.runtime.plan import Plan, Ref, copied_outputs
 from graphc.runtime.stages import group, sharable_work
@@ -115,15 +116,17 @@ def unit_text(interface: Interface, code: CTarget) -> str:
         [
             _HEAD.format(name=interface.name),
             "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n",
+            PARTS,
             code.definitions,
             headers.text([*code.headers, "step.h"]),
             "#ifndef GRAPHC_SINGLE_THREAD", headers.text(["execute.h"]), "#endif\n",
             "#pragma GCC visibility push(default)", prototype(interface), "#pragma GCC visibility pop\n",
             "/* Kernels ------------------------------------------------------------------------------------------ */",
             code.source,
+            "#if GC_PART(0)",
             _launch_tables(interface),
             "#ifndef GRAPHC_SINGLE_THREAD", _stage_tables(interface), "#endif\n",
-            _driver(interface),
+            _driver(interface), "#endif",
         ]
     )  # fmt: skip
 

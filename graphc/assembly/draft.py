@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from graphc.assembly.values import Place, Values
 from graphc.codegen.target import Code, Target
 from graphc.ir.node import Node
-from graphc.lower.kernel import Index, Kernel, Load, Operand, Space, Store
+from graphc.lower.kernel import Index, Kernel, Load, Operand, Random, Space, Store
 from graphc.lower.library import library_call
 from graphc.lower.loops import lower_group
 from graphc.schedule.group import Group
 
 __all__ = ["Draft", "draft_copy", "draft_group"]
+
+
+_FAR = 1 << 62  # behind every offset
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ def draft_group(group: Group, values: Values, target: Target) -> Draft:
     reads = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "read"]
     writes = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "write"]
     pairs = _in_place(kernel, located) if kernel is not None else ()
+    if kernel is not None:
+        fixed = {value for pair in pairs for value in pair}
+        if group.library is not None:
+            fixed.add(values.number[group.library])
+        kernel, located = _rebased(kernel, located, fixed)
     nodes = ([group.library] if group.library is not None else []) + group.nodes
     label, location = _label(nodes), str(nodes[-1].location or "").split("\n")[0]
     if group.library is None:
@@ -64,6 +72,33 @@ def draft_copy(source: int, result: int, values: Values, target: Target) -> Draf
     body = (Load(0, type.dtype, index), Store(1, index, 0))
     kernel = Kernel((Operand(type.dtype, "read"), Operand(type.dtype, "write")), Space((), (), (type.size,)), body)
     return Draft("copy", target.code(None, kernel), (), ((source, 0), (result, 0)), (source,), (result,))
+
+
+def _rebased(kernel: Kernel, located: tuple[Place, ...], fixed: Collection[int]) -> tuple[Kernel, tuple[Place, ...]]:
+    """The kernel with its operands starting where it first touches them, so that kernels of many parts are equal.
+
+    Values in `fixed` stay: those that share memory, which takes equal indices, and a result that may become local.
+    """
+    least: dict[int, int] = {}
+    for statement in kernel.body:
+        if isinstance(statement, (Load, Store)):
+            index, extents = statement.index, kernel.space.extents
+            first = index.offset + sum((n - 1) * min(s, 0) for n, s in zip(extents, index.strides, strict=True))
+            least[statement.operand] = min(least.get(statement.operand, _FAR), first)
+        elif isinstance(statement, Random):
+            least[statement.operand] = 0
+    starts = [max(least.get(number, 0), 0) if value not in fixed else 0 for number, (value, _) in enumerate(located)]
+    if not any(starts):
+        return kernel, located
+    body = tuple(
+        replace(s, index=replace(s.index, offset=s.index.offset - starts[s.operand]))
+        if isinstance(s, (Load, Store))
+        else s
+        for s in kernel.body
+    )
+    sizes = [operand.dtype.itemsize for operand in kernel.operands]
+    moved = ((v, at + start * size) for (v, at), start, size in zip(located, starts, sizes, strict=True))
+    return replace(kernel, body=body), tuple(moved)
 
 
 def _label(nodes: Sequence[Node]) -> str:

@@ -298,7 +298,7 @@ def _name_buffers(plan: Plan) -> None:
     """A buffer for every value that a function fills or a loop writes for others, with its life."""
     lives: dict[tuple[int, str], list[Step]] = defaultdict(list)
     for step, values in plan.written.items():
-        for key in values:
+        for key in sorted(values):  # a set of names has another order in each process
             lives[key].append(step)
     for step, read in plan.read.items():
         for position in read:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy import special
 
 from graphc.errors import DTypeError, GraphError, ShapeError, with_location
 from graphc.ir.location import capture
 from graphc.ops.build import apply, as_float, as_tensor, invoke, operands
 from graphc.ops.elementwise import elementwise_rule, floats, over, samples, unary
 from graphc.ops.record import FLOAT, Arg, Jvp, Kind, Sample, function, primitive
+from graphc.ops.special import special
 from graphc.ops.tensor import Tensor
 
 __all__ = [

@@ -10,12 +10,12 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from graphc.errors import DTypeError, ShapeError
 from graphc.ops.build import apply, as_float, as_tensor, full_like, invoke, operands
 from graphc.ops.elementwise import Errors, float_operands, floats, given, over, samples
 from graphc.ops.record import ALL, FLOAT, NUMERIC, Arg, Sample, function
+from graphc.ops.special import special
 from graphc.ops.statistics import root_or_zero
 from graphc.ops.tensor import Tensor
 

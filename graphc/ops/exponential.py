@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special
 
 from graphc.ops.elementwise import floats, over, unary
 from graphc.ops.record import call
+from graphc.ops.special import special
 
 __all__ = ["erf", "erfc", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt"]
 

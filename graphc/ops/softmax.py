@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from graphc.errors import ShapeError, with_location
 from graphc.ir.location import capture
@@ -17,6 +16,7 @@ from graphc.ops.build import apply, as_float, cast, invoke, normalize_axes, norm
 from graphc.ops.elementwise import floats
 from graphc.ops.record import FLOAT, Arg, Sample, function
 from graphc.ops.reductions import BAD_AXES, Axes, Ints, restore, widened
+from graphc.ops.special import special
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import slice_view
 

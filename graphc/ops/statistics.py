@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from graphc.errors import DTypeError, ShapeError, with_location
 from graphc.ir.location import capture
@@ -27,6 +26,7 @@ from graphc.ops.reductions import (
     restore,
     widened,
 )  # fmt: skip
+from graphc.ops.special import special
 from graphc.ops.tensor import Tensor
 
 __all__ = ["logsumexp", "nanmean", "nansum", "norm", "ptp", "root_or_zero", "std", "var"]

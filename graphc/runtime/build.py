@@ -8,31 +8,44 @@ the same time do not disturb each other.
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from graphc.codegen.c_parts import share_out
 from graphc.errors import BackendError
 from graphc.runtime.cache import Cache, digest, use_cache
-from graphc.runtime.compiler import NATIVE, Compiler, find_compiler, forget_trial, run_compiler, system_identity
+from graphc.runtime.compiler import (
+    NATIVE,
+    Compiler,
+    find_compiler,
+    forget_trial,
+    run_compiler,
+    run_compilers,
+    system_identity,
+)
 
-__all__ = ["build", "library_key"]
+__all__ = ["build", "library_key", "processors"]
 
 FORMAT = "1"  # changes with what the hash does not cover
 BUILD_SECONDS = 600.0
 
 
-def build(source: str, *, level: str, compiler: Compiler | None = None) -> Path:
+def build(source: str, *, level: str, compiler: Compiler | None = None, parts: Sequence[int] = ()) -> Path:
     """The shared library of a program in C, for an instruction set level: from the cache, or compiled now.
 
     `level` is one of `graphc.kernels.cpu.LEVELS`, or "native", which is for processors like this one alone. The library
-    shows only what its source declares with default visibility. Raises BackendError with the compiler's first lines.
+    shows only what its source declares with default visibility. A source in parts (codegen/c_parts.py) comes with what
+    they weigh; as many compilers as there are processors share them. Raises BackendError with the compiler's first
+    lines.
 
     >>> library = ctypes.CDLL(str(build(source, level=isa.chosen_level())))
     """
     compiler = compiler or find_compiler()
     key = library_key(source, level, compiler)
-    return use_cache(lambda cache: cache.lookup(key) or _compile(source, level, compiler, cache, key))
+    return use_cache(lambda cache: cache.lookup(key) or _compile(source, level, compiler, parts, cache, key))
 
 
 def library_key(source: str, level: str, compiler: Compiler) -> str:
@@ -43,16 +56,23 @@ def library_key(source: str, level: str, compiler: Compiler) -> str:
     )
 
 
-def _compile(source: str, level: str, compiler: Compiler, cache: Cache, key: str) -> Path:
+def _compile(source: str, level: str, compiler: Compiler, parts: Sequence[int], cache: Cache, key: str) -> Path:
+    command, flags, deadline = compiler.command, compiler.flags(level), time.monotonic() + BUILD_SECONDS
+    masks = [sum(1 << part for part in share) for share in share_out(parts, processors())]
     with cache.workspace() as folder:
-        outcome = run_compiler(
-            compiler.command, compiler.flags(level), source, folder, time.monotonic() + BUILD_SECONDS
-        )
+        outcome = run_compilers(command, flags, source, masks, folder, deadline) if len(masks) > 1 else None
+        if outcome is None or not outcome.succeeded:  # several compilers need more memory than one
+            outcome = run_compiler(command, flags, source, folder, deadline)
         if outcome.succeeded:
             return cache.store(key, folder / "program.so")
     forget_trial(compiler)
     kept = cache.keep_source(key, source)
     raise BackendError(f"the C compiler {compiler} {outcome}\n  the source is kept in {kept}")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

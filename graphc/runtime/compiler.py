@@ -17,6 +17,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ __all__ = [
     "find_compiler",
     "forget_trial",
     "run_compiler",
+    "run_compilers",
     "system_identity",
     "try_compilers",
     "warn_of_fallback",
@@ -272,7 +274,30 @@ def run_compiler(command: Sequence[str], flags: Sequence[str], source: str, fold
     Raises OSError if there is no room in the folder: the linker does not always live to say so.
     """
     (folder / "program.c").write_text(source)
-    outcome = run_bounded([*command, *flags, "program.c", "-o", "program.so", "-lm"], folder, deadline)
+    return _linked(run_bounded([*command, *flags, "program.c", "-o", "program.so", "-lm"], folder, deadline), folder)
+
+
+def run_compilers(
+    command: Sequence[str], flags: Sequence[str], source: str, masks: Sequence[int], folder: Path, deadline: float
+) -> Outcome:
+    """As run_compiler, with a compiler at work on each of `masks`, the parts of the source that it is to compile."""
+    (folder / "program.c").write_text(source)
+    objects = [f"part{number}.o" for number in range(len(masks))]
+    alone = [*command, *(flag for flag in flags if flag != "-shared"), "-c", "program.c"]
+
+    def part(mask: int, name: str) -> Outcome:
+        return run_bounded([*alone, f"-DGC_PARTS={mask}", "-o", name], folder, deadline)
+
+    with ThreadPoolExecutor(len(masks)) as pool:
+        outcomes = list(pool.map(part, masks, objects))
+    outcome = next((outcome for outcome in outcomes if not outcome.succeeded), None)
+    if outcome is None:
+        outcome = run_bounded([*command, *flags, *objects, "-o", "program.so", "-lm"], folder, deadline)
+    return _linked(outcome, folder)
+
+
+def _linked(outcome: Outcome, folder: Path) -> Outcome:
+    """The outcome, if there is a library where it says so. Raises OSError if there was no room for it."""
     if not outcome.succeeded and is_full(folder):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if outcome.succeeded and not (folder / "program.so").is_file():

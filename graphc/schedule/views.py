@@ -72,6 +72,9 @@ def _followed(node: Node, stops: Container[Node]) -> StridedView | Node:
     base = node
     while base.op in _STRIDED and base not in stops:
         base = base.inputs[0]
+    if base is node:  # no view at all: what the rest comes to
+        steps = zip(node.shape, row_major(node.shape), strict=True)
+        return StridedView(node, 0, node.shape, tuple(0 if n == 1 else step for n, step in steps))
     domain = Domain(frozen=True)
     found = trace(node, domain.identity(node.shape), domain, {base})
     if isinstance(found, Node):

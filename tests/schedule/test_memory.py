@@ -64,7 +64,7 @@ def test_effort_pays():
         return [Block(chance.randrange(1, 1 << chance.randrange(4, 12)), t, t + chance.randrange(60)) for t in firsts]
 
     lazy = [place(random_blocks(seed), alignment=1, effort=0) for seed in range(6)]
-    keen = [place(random_blocks(seed), alignment=1, effort=50_000) for seed in range(6)]
+    keen = [place(random_blocks(seed), alignment=1, effort=2_000_000) for seed in range(6)]
     gaps = [sum(p.peak / p.lower_bound - 1 for p in placements) for placements in (lazy, keen)]
     assert gaps[1] < 0.75 * gaps[0]
 
