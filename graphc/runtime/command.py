@@ -1,6 +1,6 @@
-"""Runs a program that is not ours, such as a compiler, within bounds: of time, of memory, of the files it writes.
+"""Runs programs that are not ours, such as compilers, within bounds: of time, of memory, of the files it writes.
 
-No shell comes between. The program has a session of its own, so that at the deadline, or when the caller is
+No shell comes between. Each program has a session of its own, so that at the deadline, or when the caller is
 interrupted, everything that it started ends with it. It reads nothing, and what it prints goes to a private file of
 which the beginning is read back.
 """
@@ -15,11 +15,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Outcome", "run_bounded"]
+__all__ = ["Outcome", "run_bounded", "run_side_by_side"]
 
 MEMORY = 4 << 30  # bytes of address space
 FILE = 256 << 20  # bytes of one file
@@ -56,31 +56,45 @@ def run_bounded(command: Sequence[str], folder: Path, deadline: float) -> Outcom
 
     Raises OSError if there is no room for those files.
     """
+    (outcome,) = run_side_by_side([command], folder, deadline)
+    return outcome
+
+
+def run_side_by_side(commands: Sequence[Sequence[str]], folder: Path, deadline: float) -> list[Outcome]:
+    """Run all `commands` at the same time, as run_bounded does one. When the caller is interrupted, all of them end."""
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
-    with tempfile.TemporaryFile(dir=folder) as output:
-        try:
-            process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            return Outcome(NOT_STARTED, str(error))
-        _bound(process.pid)
-        late = threading.Event()
+    processes: dict[int, subprocess.Popen[bytes]] = {}
+    outcomes: dict[int, Outcome] = {}
+    late = threading.Event()
 
-        def end() -> None:
-            late.set()
-            _end(process)
+    def end() -> None:
+        late.set()
+        _end_all(processes.values())
 
-        timer = threading.Timer(deadline - time.monotonic(), end)
-        timer.start()
+    with contextlib.ExitStack() as files:
+        outputs = [files.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in commands]
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), end)
         try:
-            status = process.wait()  # without a time-out of its own, which would poll
+            for number, command in enumerate(commands):
+                try:
+                    processes[number] = subprocess.Popen(
+                        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=outputs[number],
+                        stderr=subprocess.STDOUT, start_new_session=True,
+                    )  # fmt: skip
+                except OSError as error:
+                    outcomes[number] = Outcome(NOT_STARTED, str(error))
+                else:
+                    _bound(processes[number].pid)
+            timer.start()
+            statuses = {number: process.wait() for number, process in processes.items()}  # a time-out would poll
         finally:
             timer.cancel()
-            _end(process)
-        output.seek(0)
-        return Outcome(status, output.read(OUTPUT).decode(errors="replace"), late.is_set())
+            _end_all(processes.values())
+        for number, status in statuses.items():
+            outputs[number].seek(0)
+            text = outputs[number].read(OUTPUT).decode(errors="replace")
+            outcomes[number] = Outcome(status, text, late.is_set() and status < 0)
+    return [outcomes[number] for number in range(len(commands))]
 
 
 def _bound(process: int) -> None:
@@ -91,9 +105,10 @@ def _bound(process: int) -> None:
                 resource.prlimit(process, what, (limit, limit))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and what it started, unless it has ended by itself."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def _end_all(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """End the processes and what they started, unless they have ended by themselves."""
+    for process in list(processes):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -17,14 +17,13 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphc.errors import BackendError
 from graphc.runtime import isa
 from graphc.runtime.cache import Cache, digest, is_full, open_cache, use_cache
-from graphc.runtime.command import Outcome, run_bounded
+from graphc.runtime.command import Outcome, run_bounded, run_side_by_side
 from graphc.runtime.notice import warn_once
 
 __all__ = [
@@ -284,12 +283,8 @@ def run_compilers(
     (folder / "program.c").write_text(source)
     objects = [f"part{number}.o" for number in range(len(masks))]
     alone = [*command, *(flag for flag in flags if flag != "-shared"), "-c", "program.c"]
-
-    def part(mask: int, name: str) -> Outcome:
-        return run_bounded([*alone, f"-DGC_PARTS={mask}", "-o", name], folder, deadline)
-
-    with ThreadPoolExecutor(len(masks)) as pool:
-        outcomes = list(pool.map(part, masks, objects))
+    parts = [[*alone, f"-DGC_PARTS={mask}", "-o", name] for mask, name in zip(masks, objects, strict=True)]
+    outcomes = run_side_by_side(parts, folder, deadline)
     outcome = next((outcome for outcome in outcomes if not outcome.succeeded), None)
     if outcome is None:
         outcome = run_bounded([*command, *flags, *objects, "-o", "program.so", "-lm"], folder, deadline)

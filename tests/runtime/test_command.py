@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from graphc.runtime import command
-from graphc.runtime.command import Outcome, run_bounded
+from graphc.runtime.command import Outcome, run_bounded, run_side_by_side
 
 
 def run(folder: Path, script: str, seconds: float = 60) -> Outcome:
@@ -50,6 +50,19 @@ def test_the_deadline_ends_everything_that_was_started(tmp_path: Path) -> None:
     time.sleep(2.5)
     assert not (tmp_path / "finished").exists()
     assert run(tmp_path, "pass", -1.0).timed_out, "a deadline that has passed"
+
+
+def test_several_run_at_once_and_end_together(tmp_path: Path) -> None:
+    waits = "import os, sys, time\nopen(sys.argv[1], 'w')\nwhile not os.path.exists(sys.argv[2]): time.sleep(0.01)"
+    base = [sys.executable, "-S", "-c"]
+    pair = [[*base, waits, "one", "two"], [*base, waits, "two", "one"], ["nothing-of-this-name"]]
+    first, second, missing = run_side_by_side(pair, tmp_path, time.monotonic() + 60)
+    assert first.succeeded
+    assert second.succeeded
+    assert not missing.succeeded
+    script = "import sys, time; time.sleep(float(sys.argv[1]))"
+    outcomes = run_side_by_side([[*base, script, each] for each in ("0", "60", "60")], tmp_path, time.monotonic() + 1.5)
+    assert [outcome.timed_out for outcome in outcomes] == [False, True, True]
 
 
 def test_only_the_beginning_of_the_output_is_read(tmp_path: Path) -> None:
