@@ -82,6 +82,9 @@ def test_c_agrees_with_the_reference(name: str) -> None:
     check(cases(FUNCTIONS[name]), "c")
 
 
+CANCELLING = {"tanhshrink": 8}  # x - tanh(x): how much larger x is than the result, among these values
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("backend", COMPILED)
 def test_special_values(backend: str, dtype: str) -> None:
@@ -94,7 +97,7 @@ def test_special_values(backend: str, dtype: str) -> None:
     faults = []
     tiny, relative = float(np.finfo(dtype).tiny), 1e-12 if dtype == "float64" else 1e-6
     for name, got, expected in zip(ELEMENTWISE, program(*values.values()), evaluate(results, values), strict=True):
-        close = np.isclose(got, expected, relative, 2 * tiny, equal_nan=True)
+        close = np.isclose(got, expected, relative * CANCELLING.get(name, 1), 2 * tiny, equal_nan=True)
         arrays = grids[elementwise_arity(name)]
         for i in np.flatnonzero(~close)[:2]:
             at = ", ".join(str(array[i]) for array in arrays)
