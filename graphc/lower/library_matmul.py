@@ -31,6 +31,7 @@ LEAST_TILES, MOST_TILES = 2, 4  # tiles for each thread, wanted of a product tha
 LEAST_ROWS, LEAST_COLUMNS = 56, 64  # of a tile
 BLOCK_ROWS = 320  # from so many rows on, a block of B is packed at a time
 PANELS_DEPTH, BLOCKS_DEPTH = 768, 512  # most of the depth that is summed at a time, in either order
+TURNED_DEPTH = 256  # the same by blocks where A lies by columns, which leaves the block room for more columns
 PANELS_A_BYTES = 448 << 10  # of A's slice, which stays in the second cache
 BLOCK_BYTES = 512 << 10  # of the block of B, which stays there
 TILE_BYTES = 1 << 20  # of C's tile, which an epilogue reads again
@@ -100,7 +101,7 @@ def _by_blocks(p: _Product) -> bool:
 
 def _slice(p: _Product) -> int:
     """How much of the depth is summed at a time, in about equal slices."""
-    most = BLOCKS_DEPTH if _by_blocks(p) else PANELS_DEPTH
+    most = PANELS_DEPTH if not _by_blocks(p) else BLOCKS_DEPTH if p.a[1] == 1 else TURNED_DEPTH
     return max(1, ceil_div(p.depth, max(1, ceil_div(p.depth, most))))
 
 

@@ -127,9 +127,9 @@ GC_FUNCTION void GC_(block_product)(const GC_(product) * p, int64_t count, int64
     for (int64_t i = 0; i < count; i++, s.a += a_step, c += height * s.c_row) {
         s.b = b, s.b_row = GC_PANEL, s.c = c;
         for (int64_t j = 0; j < panels; j++, s.b += s.depth * GC_PANEL, s.c += GC_PANEL) {
-            const int64_t line = (i * panels + j) * GC_LANES;
-            s.next = line < lines ? after + line : s.a + a_step;
-            s.next_step = line < lines ? line_step : contiguous && j == 0 ? GC_LANES : 0;
+            const int64_t line = lines - ((count - i) * panels - j) * GC_LANES; /* late, lest they are pushed out again */
+            s.next = line >= 0 && lines > 0 ? after + line : s.a + a_step;
+            s.next_step = line >= 0 && lines > 0 ? line_step : contiguous && j == 0 ? GC_LANES : 0;
             GC_(strip_product)(height, GC_PANEL, &s);
         }
         s.b_row = part > GC_LANES ? GC_PANEL : GC_LANES;
