@@ -33,7 +33,7 @@ static void *block(size_t bytes) {{
 }}
 
 /* `bytes` of the file in a block of exactly this size */
-static void *content(FILE *file, size_t bytes) {{
+static __attribute__((unused)) void *content(FILE *file, size_t bytes) {{
     void *const memory = malloc(bytes ? bytes : 1);
     if (!memory || fread(memory, 1, bytes, file) != bytes)
         exit(4);
