@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import os
 import random
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from graphc.codegen.c_target import products_macro
 from graphc.ir.types import DTYPES, TensorType
 from graphc.kernels import cpu
 from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import matmul, products_macro
+from graphc.lower.library_matmul import matmul
 from graphc.lower.operand import OperandView
+from graphc.runtime.compiler import find_compiler
+from graphc.runtime.isa import chosen_level
 
 Shape = tuple[int, int, int, str]  # rows, depth, columns, and N or T for each operand
 
@@ -31,17 +34,15 @@ TABLE = (
     "32x256x1024xNN 512x512x512xNN 1024x1024x1024xNN 64x64x64xNN 32x32x32xNN 2048x384x65xNN 128x512x784xNT "
     "2048x1152x384xNT 32x1024x256xNT 256x32x1024xTN 512x512x512xNT 512x512x512xTN 512x512x512xTT"
 )
-FLAGS = ["-std=c11", "-O3", "-march=native", "-mprefer-vector-width=512", "-fPIC", "-shared"]
-FLAGS += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+INCLUDE = Path(cpu.__file__).parent / "include"
+SHARED = ("-fPIC", "-shared", "-fvisibility=default")
 
-HEAD = """
+UNIT = """
 #define GC_GENERATED
 {macro}
 #include <stddef.h>
+#include "graphc/generated.h"
 #include "graphc/gemm.h"
-static void gc_tile_run(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {{
-    (void)call, (void)a0, (void)a1, (void)c0, (void)c1;
-}}
 """
 PRODUCT = """
 void product_{i}(char *const *buffers, char *scratch, int64_t runs) {{
@@ -54,9 +55,6 @@ void product_{i}(char *const *buffers, char *scratch, int64_t runs) {{
 """
 
 
-THREADS = 1
-
-
 def parsed(text: str) -> Shape:
     rows, depth, columns, form = text.split("x")
     return int(rows), int(depth), int(columns), form
@@ -67,22 +65,19 @@ def lowered(shape: Shape, dtype: str) -> LibraryCall:
     kind = DTYPES[dtype]
     a = OperandView(kind, (rows, depth), (depth, 1) if form[0] == "N" else (1, rows))
     b = OperandView(kind, (depth, columns), (columns, 1) if form[1] == "N" else (1, depth))
-    return matmul([a, b], TensorType(kind, (rows, columns)), THREADS)
+    return matmul([a, b], TensorType(kind, (rows, columns)), threads=1)
 
 
-def compiled(calls: list[LibraryCall]) -> ctypes.CDLL:
-    text = HEAD.format(macro=products_macro(calls))
+def compiled(calls: list[LibraryCall], command: Sequence[str]) -> ctypes.CDLL:
+    """A library with `product_I(buffers of A, B and C, scratch, runs)` for each call, whose params are constants."""
+    text = UNIT.format(macro=products_macro(calls))
     for i, call in enumerate(calls):
         params = ", ".join(map(str, call.params))
         text += PRODUCT.format(i=i, params=params, tiles=call.tiles, name=call.name)
     with tempfile.TemporaryDirectory() as folder:
         source, library = Path(folder, "products.c"), Path(folder, "products.so")
         source.write_text(text)
-        include = Path(cpu.__file__).parent / "include"
-        start = time.perf_counter()
-        command = [os.environ.get("CC", "cc"), *FLAGS, f"-I{include}", str(source), "-o", str(library)]
-        subprocess.run(command, check=True)
-        print(f"{len(calls)} products compiled in {time.perf_counter() - start:.2f} s")
+        subprocess.run([*command, *SHARED, f"-I{INCLUDE}", str(source), "-o", str(library)], check=True)
         return ctypes.CDLL(str(library))
 
 
@@ -140,7 +135,10 @@ def main() -> None:
     torch.set_num_threads(1)
     shapes = [parsed(text) for text in arguments.only.replace(",", " ").split()]
     calls = [lowered(shape, arguments.dtype) for shape in shapes]
-    library = compiled(calls)
+    compiler = find_compiler()
+    start = time.perf_counter()
+    library = compiled(calls, [*compiler.command, *compiler.flags(chosen_level())])
+    print(f"{len(calls)} products compiled in {time.perf_counter() - start:.2f} s")
     ratios = [
         compare(library, i, call, shape, arguments.dtype, arguments.seconds)
         for i, (call, shape) in enumerate(zip(calls, shapes, strict=True))

@@ -128,11 +128,8 @@ BACKENDS = tuple(ENGINES)
 
 # Files ---------------------------------------------------------------------------------------------------------------
 def _export(graph: Graph, program: Program, path: Path, level: str | None) -> None:
-    compiler, target, level = (
-        find_compiler(),
-        CTarget(program.threads),
-        _LEVELS.get(level or "", level) or chosen_level(),
-    )
+    compiler, target = find_compiler(), CTarget(program.threads)
+    level = _LEVELS.get(level or "", level) or chosen_level()
     assembled = compile_plan(graph, target)
     interface = interface_of(assembled.plan, _identifier(path.name))
     unit = unit_text(interface, target)

@@ -15,7 +15,6 @@ from graphc.schedule.group import Group
 
 __all__ = ["Draft", "draft_copy", "draft_group"]
 
-
 _FAR = 1 << 62  # behind every offset
 
 

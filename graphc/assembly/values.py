@@ -17,7 +17,7 @@ from graphc.ops.record import Kind, op_of
 from graphc.schedule.group import Group
 from graphc.schedule.results import result_base
 from graphc.schedule.storage import Value
-from graphc.schedule.views import strided_view
+from graphc.schedule.views import operand_view, strided_view
 
 __all__ = ["Place", "Values"]
 
@@ -108,8 +108,8 @@ class Values:
         """How the inputs of a library op lie in memory, and where. Raises InternalError."""
         views, places = [], []
         for position, source in enumerate(node.inputs):
-            view = strided_view(source, self.number)
-            if view is None or not (position in op_of(node).strided_operands or view.is_contiguous):
+            view = operand_view(node, position, self.number)
+            if view is None:
                 raise InternalError(f"assembly: {source!r} was not stored for {node!r}")
             value, offset = self.locate(view.base)
             views.append(OperandView(source.dtype, view.shape, view.strides))

@@ -6,17 +6,17 @@ a fused kernel's `fused_N_region` as its epilogue. No name of the user's gets in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from graphc.codegen.c_kernel import CKernel, print_kernel
 from graphc.codegen.c_parts import Function, cut, in_parts
 from graphc.codegen.target import Code
 from graphc.errors import InternalError
 from graphc.lower.kernel import Kernel, LibraryCall
-from graphc.lower.library_matmul import products_macro
+from graphc.lower.library_matmul import is_vector_product, product_shapes
 
-__all__ = ["CTarget", "header_of"]
+__all__ = ["CTarget", "header_of", "products_macro"]
 
 _HEADERS = {
     "attention": "attention.h", "gemm": "gemm.h", "conv2d": "conv.h", "max_pool2d": "pool.h", "avg_pool2d": "pool.h",
@@ -34,18 +34,57 @@ def header_of(kernel: str) -> str:
     raise InternalError(f"C target: no header defines kernel {kernel!r}")
 
 
-def _share(kernel: str, functions: list[Function], positions: Sequence[int]) -> None:
-    """Let functions call one copy of a library kernel, which knows no constants, instead of inlining it."""
-    for position in positions:
-        text = functions[position].text.replace(f"    gc_{kernel}(", f"    {kernel}_large(")
-        functions[position] = replace(functions[position], text=text)
-    first = functions[positions[0]]
-    shared = [
+def products_macro(calls: Iterable[LibraryCall]) -> str:
+    """The line of C that has only those of gemm.h's kernels compiled which `calls` need; see heights.h.
+
+    All that calls gemm.h must be among `calls`, of which those that are no products are passed over.
+    Example: `#define GC_PRODUCTS(F) F(128, 64, 512) F(784, 196, 512)`.
+    """
+    return " ".join(["#define GC_PRODUCTS(F)", *(f"F{shape}" for shape in product_shapes(calls))])
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """A function that calls a library kernel, with the fused kernel of this name, if any, as its epilogue."""
+
+    name: str
+    call: LibraryCall
+    fused: str
+
+    @property
+    def family(self) -> str:
+        """The header whose code the function brings in; with constants, a product with a vector needs gemv.h only."""
+        family = header_of(self.call.name)
+        wide = self.call.name in ("gemm_f32", "gemm_f64")
+        return "gemv.h" if family == "gemm.h" and wide and is_vector_product(self.call) else family
+
+    def function(self, callee: str) -> Function:
+        """Its text, where the kernel goes by the name `callee`."""
+        params, epilogue = ", ".join(map(str, self.call.params)), f"&{self.name}_epilogue" if self.fused else "0"
+        lines = [f"/* {self.call.name} */", f"static const int64_t {self.name}_params[] = {{{params}}};"]
+        if self.fused:
+            lines.append(f"static const gc_region {self.name}_epilogue = {self.fused}_region;")
+        lines += [
+            f"static void {self.name}(const gc_call *call, int64_t tile) {{",
+            "    const gc_call own = {",
+            f"        call->buffers, call->operands, {self.name}_params, {epilogue}, call->program_operands, "
+            "call->scratch, call->local};",
+            f"    {callee}(&own, tile);",
+            "}\n",
+        ]
+        return Function(self.name, "\n".join(lines), self.family)
+
+
+def _shared(callers: Sequence[_Caller]) -> list[Function]:
+    """Functions that call one copy of their library kernel, which knows no constants, instead of inlining it."""
+    kernel = callers[0].call.name
+    first, *rest = [caller.function(f"{kernel}_large") for caller in callers]
+    copy = [
         f"static __attribute__((noinline, unused)) void {kernel}_large(const gc_call *call, int64_t tile) {{",
         f"    gc_{kernel}(call, tile);",
         "}\n",
     ]
-    functions[positions[0]] = replace(first, text="\n".join([*shared, first.text]))
+    return [replace(first, text="\n".join([*copy, first.text])), *rest]
 
 
 class CTarget:
@@ -56,11 +95,12 @@ class CTarget:
     def __init__(self, threads: int = 2) -> None:
         self.threads = threads
         self.headers: dict[str, None] = {"generated.h": None}  # in order, each once
-        self.functions: list[Function] = []
-        self._large: dict[str, list[int]] = {}  # by kernel, the products with large tiles
+        self._functions: dict[str, Function] = {}
+        self._large: dict[str, list[_Caller]] = {}  # by kernel, the products with large tiles
         self._across: dict[str, None] = {}  # functions that launches or other functions name
         self._fused: dict[Kernel, tuple[str, CKernel]] = {}
         self._calls: dict[tuple[LibraryCall, Kernel | None], Code] = {}
+        self._parts: list[tuple[int, list[Function]]] = []  # empty until somebody asks
 
     @property
     def definitions(self) -> str:
@@ -68,25 +108,29 @@ class CTarget:
         return f"{products_macro(call for call, _ in self._calls)}\n" if "gemm.h" in self.headers else ""
 
     @property
-    def _parts(self) -> list[tuple[int, list[Function]]]:
-        functions = list(self.functions)
-        for kernel, positions in self._large.items():
-            if len(positions) >= MANY:
-                _share(kernel, functions, positions)
-        return cut(functions)
+    def parts(self) -> list[tuple[int, list[Function]]]:
+        """What was written, cut for compilers that work side by side, and how dear each part is (c_parts.py)."""
+        if not self._parts:
+            functions = dict(self._functions)
+            for callers in self._large.values():
+                if len(callers) >= MANY:
+                    functions.update((function.name, function) for function in _shared(callers))
+            self._parts = cut(list(functions.values()))
+        return self._parts
 
     @property
     def weights(self) -> tuple[int, ...]:
         """How dear each part of the text is to compile."""
-        return tuple(weight for weight, _ in self._parts)
+        return tuple(weight for weight, _ in self.parts)
 
     @property
     def source(self) -> str:
-        if len(self._parts) == 1:
-            return "\n".join(function.text for function in self._parts[0][1])
-        return in_parts([part for _, part in self._parts], tuple(self._across))
+        if len(self.parts) == 1:
+            return "\n".join(function.text for function in self.parts[0][1])
+        return in_parts([part for _, part in self.parts], tuple(self._across))
 
     def code(self, call: LibraryCall | None, kernel: Kernel | None) -> Code:
+        self._parts = []
         if call is None:
             assert kernel is not None
             name, fused = self._kernel(kernel)
@@ -103,37 +147,19 @@ class CTarget:
             name = f"fused_{len(self._fused)}"
             found = self._fused[kernel] = name, print_kernel(kernel, name)
             self.headers.update(dict.fromkeys(found[1].headers))
-            self.functions.append(Function(name, found[1].text))
+            self._functions[name] = Function(name, found[1].text)
         return found
 
     def _call(self, call: LibraryCall, kernel: Kernel | None) -> Code:
-        name, scratch, work = f"call_{len(self._calls)}", call.scratch, call.work
-        epilogue, lines = "0", []
+        name, fused, scratch, work = f"call_{len(self._calls)}", "", call.scratch, call.work
         if kernel is not None:
             fused, printed = self._kernel(kernel)
-            scratch, work, epilogue = max(scratch, printed.scratch), work + printed.work, f"&{name}_epilogue"
-            lines.append(f"static const gc_region {name}_epilogue = {fused}_region;")
+            scratch, work = max(scratch, printed.scratch), work + printed.work
             self._across[f"{fused}_region"] = None
         self.headers[header_of(call.name)] = None
-        params = ", ".join(map(str, call.params))
-        text = "\n".join(
-            [
-                f"/* {call.name} */",
-                f"static const int64_t {name}_params[] = {{{params}}};",
-                *lines,
-                f"static void {name}(const gc_call *call, int64_t tile) {{",
-                "    const gc_call own = {",
-                f"        call->buffers, call->operands, {name}_params, {epilogue}, call->program_operands, "
-                "call->scratch, call->local};",
-                f"    gc_{call.name}(&own, tile);",
-                "}\n",
-            ]
-        )
-        family = header_of(call.name)
-        if call.name in ("gemm_f32", "gemm_f64") and 1 in call.params[:2]:
-            family = "gemv.h"  # with their constants, most products with a vector need nothing else
-        if family == "gemm.h" and work >= LARGE * call.tiles:
-            self._large.setdefault(call.name, []).append(len(self.functions))
+        caller = _Caller(name, call, fused)
+        if caller.family == "gemm.h" and work >= LARGE * call.tiles:
+            self._large.setdefault(call.name, []).append(caller)
         self._across[name] = None
-        self.functions.append(Function(name, text, family))
+        self._functions[name] = caller.function(f"gc_{call.name}")
         return Code(name, (), -1, call.tiles, scratch, work)

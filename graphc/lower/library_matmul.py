@@ -1,8 +1,7 @@
 """Matrix products as library calls: which kernel, how the batch folds, how the work is cut into tiles.
 
 Tiles are large enough that packing pays, and enough for the threads to share: no bit depends on how they are cut.
-`kernels/cpu/include/graphc/gemm.h` documents the parameters. `products_macro` tells generated C which products it has
-(heights.h).
+`kernels/cpu/include/graphc/gemm.h` documents the parameters.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from dataclasses import dataclass
 from graphc.ir.types import DType, TensorType
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView, ceil_div, type_tag
+from graphc.ops.contraction import PANEL_COLUMNS
 
-__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "matmul", "matmul_panels", "products_macro"]
+__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "is_vector_product", "matmul", "matmul_panels", "product_shapes"]
 
 DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time if nobody says
 PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors across
-PANEL_COLUMNS = 32  # a multiple of every panel's columns
 ROW_GAP = 16  # GC_ROW_GAP
 BLOCK_STRIP_ROWS = 8 * 14  # rows of A that are packed at a time for a block of B, at most
 MOST_RESULT_BYTES = 1 << 20  # of a tile whose results stay in scratch memory for an epilogue
@@ -208,8 +207,9 @@ def _call(p: _Product, result: TensorType, threads: int) -> LibraryCall:
     )  # fmt: skip
 
 
-def _is_vector_product(params: Sequence[int]) -> bool:
+def is_vector_product(call: LibraryCall) -> bool:
     """Whether a product goes by gemv.h on every machine: C has one row or column, and strides and length suit."""
+    params = call.params
     rows, columns, _, a_row, a_column, b_row, b_column = params[:7]
     if rows != 1 and columns != 1:
         return False
@@ -219,12 +219,8 @@ def _is_vector_product(params: Sequence[int]) -> bool:
     return (k == 1 and x == 1) or (line == 1 and min(tile, last) >= 16)
 
 
-def products_macro(calls: Iterable[LibraryCall]) -> str:
-    """The line of C that has only the kernels compiled which `calls` need; see heights.h.
-
-    All that calls gemm.h must be among `calls`, of which those that are no products are passed over.
-    Example: `#define GC_PRODUCTS(F) F(128, 64, 512) F(784, 196, 512)`.
-    """
-    floats = [call.params for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
-    shapes = {(max(p[0], 1), p[9], p[1]) for p in floats if not _is_vector_product(p)}
-    return " ".join(["#define GC_PRODUCTS(F)", *(f"F({rows}, {tile}, {n})" for rows, tile, n in sorted(shapes))])
+def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int]]:
+    """Rows, rows of a tile and columns of the products of floats among `calls` that gemv.h does not serve, sorted."""
+    floats = [call for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
+    products = (call.params for call in floats if not is_vector_product(call))
+    return sorted({(max(params[0], 1), params[9], params[1]) for params in products})

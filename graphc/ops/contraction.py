@@ -55,25 +55,25 @@ primitive(
 
 
 # The same with the right operand in panels, as kernels read it, made once for many products -----------------------
-PANEL = 32  # columns
+PANEL_COLUMNS = 32  # GC_PANEL_COLUMNS: a multiple of the columns that any kernel takes at a time
 
 
 def panels_of(b: Tensor) -> Tensor:
     """`b` [K, N] as panels [N / 32, K, 32]; N must be a multiple of 32."""
     rows, columns = b.shape
-    return permute(reshape_to(b, (rows, columns // PANEL, PANEL)), (1, 0, 2))
+    return permute(reshape_to(b, (rows, columns // PANEL_COLUMNS, PANEL_COLUMNS)), (1, 0, 2))
 
 
 def _joined(panels: Tensor) -> Tensor:
-    return reshape_to(permute(panels, (1, 0, 2)), (panels.shape[1], panels.shape[0] * PANEL))
+    return reshape_to(permute(panels, (1, 0, 2)), (panels.shape[1], panels.shape[0] * PANEL_COLUMNS))
 
 
 def _infer_matmul_panels(a: TensorType, panels: TensorType) -> TensorType:
     if a.dtype is not panels.dtype or a.dtype.name not in WIDE_FLOAT:
         raise DTypeError(f"matmul_panels takes two tensors of float32 or float64, not {a} and {panels}")
-    if a.ndim != 2 or panels.ndim != 3 or panels.shape[1:] != (a.shape[1], PANEL):
-        raise ShapeError(f"matmul_panels takes (M, K) and (P, K, {PANEL}), not {a} and {panels}")
-    return a.with_shape((a.shape[0], panels.shape[0] * PANEL))
+    if a.ndim != 2 or panels.ndim != 3 or panels.shape[1:] != (a.shape[1], PANEL_COLUMNS):
+        raise ShapeError(f"matmul_panels takes (M, K) and (P, K, {PANEL_COLUMNS}), not {a} and {panels}")
+    return a.with_shape((a.shape[0], panels.shape[0] * PANEL_COLUMNS))
 
 
 primitive(

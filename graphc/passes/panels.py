@@ -12,7 +12,7 @@ from __future__ import annotations
 from graphc.ir.graph import Graph, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import apply
-from graphc.ops.contraction import PANEL, panels_of
+from graphc.ops.contraction import PANEL_COLUMNS, panels_of
 from graphc.ops.record import WIDE_FLOAT
 from graphc.ops.tensor import Tensor
 from graphc.passes.rewriting import rebuilt, rewrite
@@ -51,6 +51,6 @@ def share_panels(graph: Graph) -> Graph:
 
 def _suits(product: Node) -> bool:
     matrix = product.inputs[1]
-    if len(product.shape) != 2 or product.shape[0] > _ROWS or matrix.shape[1] % PANEL or matrix.shape[1] <= PANEL:
+    if len(product.shape) != 2 or product.shape[0] > _ROWS or product.dtype.name not in WIDE_FLOAT:
         return False
-    return matrix.size >= _LARGE and product.dtype.name in WIDE_FLOAT
+    return matrix.size >= _LARGE and matrix.shape[1] > PANEL_COLUMNS and matrix.shape[1] % PANEL_COLUMNS == 0

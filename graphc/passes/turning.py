@@ -110,7 +110,8 @@ def _turned_value(node: Tensor, inputs: Sequence[Turned], order: Order, signed: 
         return Turned(1, apply("iota", **{**attrs, "axis": order.index(node.attrs["axis"])}))
     if node.op == "broadcast_to":
         return Turned(1, _turned_leaf(node, node.inputs[0], order))
-    if node.op in _TELLS_ZEROS and not all(part.exact for part in inputs[node.op == "divide" :]):
+    telling = inputs[1:] if node.op == "divide" else inputs
+    if node.op in _TELLS_ZEROS and not all(part.exact for part in telling):
         return None
     sign, op, parts = _signed(node, inputs)
     square = op == "multiply" and node.inputs[0] is node.inputs[1]

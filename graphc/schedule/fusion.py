@@ -19,12 +19,11 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Access
-from graphc.schedule.group import Group, holder, is_literal
+from graphc.schedule.group import Group, is_literal, library_operands
 from graphc.schedule.merge import merge_groups
 from graphc.schedule.recompute import recompute
 from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack, plan_stacks
-from graphc.schedule.views import strided_view
 
 __all__ = ["MAX_NODES", "fuse"]
 
@@ -165,7 +164,5 @@ class _Fusion:
         group, access = self._taker(node) if alone else (None, None)
         if group is None or access is None or not group.take_anchor(node, access):
             self._open(Group(library=node), node)
-        for position, source in enumerate(node.inputs):
-            view = strided_view(source)
-            fits = view is not None and (position in op_of(node).strided_operands or view.is_contiguous)
-            self._hold(view.base if fits and view is not None else holder(source), node)
+        for operand in library_operands(node):
+            self._hold(operand, node)

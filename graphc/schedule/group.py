@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Access, Affine, Domain, Trace, linear, total, trace
-from graphc.schedule.views import strided_view
+from graphc.schedule.views import operand_view, strided_view
 
-__all__ = ["Group", "holder", "is_literal"]
+__all__ = ["Group", "holder", "is_literal", "library_operands"]
 
 
 def is_literal(node: Node) -> bool:
@@ -275,3 +275,9 @@ def holder(node: Node) -> Node:
     while node.op == "reshape":
         node = node.inputs[0]
     return node
+
+
+def library_operands(node: Node) -> tuple[Node, ...]:
+    """The nodes that must have a buffer for the library op `node` to read its inputs, one for each."""
+    views = (operand_view(node, position) for position in range(len(node.inputs)))
+    return tuple(view.base if view else holder(source) for view, source in zip(views, node.inputs, strict=True))

@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.ops.record import op_of
-from graphc.schedule.group import Group, holder
+from graphc.schedule.group import Group, library_operands
 from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack
-from graphc.schedule.views import strided_view
 
 __all__ = ["merge_groups", "reads_of"]
 
@@ -218,16 +216,5 @@ def _same_elements(first: Group, second: Group) -> bool:
 def reads_of(group: Group) -> list[Node]:
     """The values that `group` reads and does not compute, with what its views need."""
     own = [node for node in (*group.wants, *group.needs) if node not in group.accesses and node is not group.library]
-    return list(dict.fromkeys([*own, *_library_operands(group)]))
-
-
-def _library_operands(group: Group) -> tuple[Node, ...]:
-    """The values behind the operands of the group's library op."""
-    if group.library is None:
-        return ()
-    views = [(source, strided_view(source)) for source in group.library.inputs]
-    found = []
-    for position, (source, view) in enumerate(views):
-        fits = view is not None and (position in op_of(group.library).strided_operands or view.is_contiguous)
-        found.append(view.base if fits and view is not None else holder(source))
-    return tuple(found)
+    operands = library_operands(group.library) if group.library is not None else ()
+    return list(dict.fromkeys([*own, *operands]))

@@ -12,8 +12,8 @@ from graphc.kernels import cpu
 from graphc.lower import library_attention
 from graphc.lower.library import library_call
 from graphc.ops.record import OPS
+from tests.kernels.checking import run, view_of
 from tests.kernels.launching import launch
-from tests.kernels.test_library import run, view_of
 
 LEVELS = cpu.supported_levels()
 every_level = pytest.mark.parametrize("level", LEVELS)

@@ -3,21 +3,21 @@
 import ctypes
 import os
 import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.products import compiled
+from graphc.codegen.c_target import products_macro
 from graphc.ir.types import TensorType, dtype_of
 from graphc.kernels import cpu
 from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import matmul, products_macro
+from graphc.lower.library_matmul import matmul
 from graphc.lower.operand import OperandView
 from tests.kernels.launching import guarded, intact
 
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or ""
-INCLUDE = Path(cpu.__file__).parent / "include"
+FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
 MACHINES = {"baseline": "x86-64", "avx2": "x86-64-v3", "avx512": "x86-64-v4"}
 LEVELS = [level for level in cpu.supported_levels() if level in MACHINES]
 
@@ -25,23 +25,6 @@ SHAPES = [  # rows, depth, columns
     (64, 10, 32), (10, 64, 32), (33, 70, 65), (1, 50, 40), (40, 50, 1), (15, 300, 17), (21, 5, 9), (200, 130, 100),
     (300, 1024, 96), (257, 600, 200), (128, 900, 130), (5, 0, 7), (784, 40, 64), (36, 33, 48),
 ]  # fmt: skip
-
-SOURCE = """
-#define GC_GENERATED
-{macro}
-#include <stddef.h>
-#include "graphc/generated.h"
-#include "graphc/gemm.h"
-{products}
-"""
-PRODUCT = """
-void product_{i}(char *const *buffers, char *scratch) {{
-    static const int64_t params[] = {{{params}}};
-    static const gc_ref operands[] = {{{{0, 0}}, {{1, 0}}, {{2, 0}}}};
-    const gc_call call = {{buffers, operands, params, NULL, NULL, scratch, NULL}};
-    for (int64_t tile = {tiles}; tile-- > 0;) gc_{name}(&call, tile);
-}}
-"""
 
 pytestmark = pytest.mark.skipif(not (COMPILER and LEVELS), reason="needs a C compiler and an x86-64 processor")
 
@@ -61,30 +44,17 @@ def lowered(a: np.ndarray, b: np.ndarray) -> LibraryCall:
     return matmul(views, TensorType(dtype_of(a.dtype), (a.shape[0], b.shape[1])), 2)
 
 
-def compiled(calls: list[LibraryCall], level: str, folder: Path) -> ctypes.CDLL:
-    products = "".join(
-        PRODUCT.format(i=i, params=", ".join(map(str, call.params)), tiles=call.tiles, name=call.name)
-        for i, call in enumerate(calls)
-    )
-    source, library = folder / "products.c", folder / "products.so"
-    source.write_text(SOURCE.format(macro=products_macro(calls), products=products))
-    flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC", "-shared"]
-    command = [COMPILER, *flags, f"-march={MACHINES[level]}", f"-I{INCLUDE}", str(source), "-o", str(library)]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(library))
-
-
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_products_with_constants(level: str, dtype: str, tmp_path: Path) -> None:
+def test_products_with_constants(level: str, dtype: str) -> None:
     rng = np.random.default_rng(7)
     cases = [operands(rng, shape, form, dtype) for shape in SHAPES for form in ("NN", "NT", "TN", "TT")]
     calls = [lowered(a, b) for a, b in cases]
-    library = compiled(calls, level, tmp_path)
+    library = compiled(calls, [COMPILER, *FLAGS, f"-march={MACHINES[level]}"])
     for i, ((a, b), call) in enumerate(zip(cases, calls, strict=True)):
         scratch, out = guarded(call.scratch), guarded(a.shape[0] * b.shape[1] * a.itemsize)
         buffers = (ctypes.c_void_p * 3)(a.ctypes.data, b.ctypes.data, out.ctypes.data)
-        getattr(library, f"product_{i}")(buffers, ctypes.c_void_p(scratch.ctypes.data))
+        getattr(library, f"product_{i}")(buffers, ctypes.c_void_p(scratch.ctypes.data), ctypes.c_int64(1))
         assert intact(scratch)
         assert intact(out)
         got = out[:-64].view(a.dtype).reshape(a.shape[0], b.shape[1])

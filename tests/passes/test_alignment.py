@@ -73,12 +73,9 @@ def test_other_values_are_computed_for_both_orders(name: str, reduce) -> None:
 
 
 def test_no_zero_of_unknown_sign_divides() -> None:
-    before = both(1.0 / DIFFERENCE, gx.max)
-    with np.errstate(divide="ignore"):
-        assert_same_values(before, align_reductions(before), VALUES, exact=True)
-    before = both(-1.0 / DIFFERENCE, gx.min)
-    with np.errstate(divide="ignore"):
-        assert_same_values(before, align_reductions(before), VALUES, exact=True)
+    for before in both(1.0 / DIFFERENCE, gx.max), both(-1.0 / DIFFERENCE, gx.min):
+        with np.errstate(divide="ignore"):
+            assert_same_values(before, align_reductions(before), VALUES, exact=True)
 
 
 def test_powers_of_two_leave_sums_that_are_alike() -> None:
