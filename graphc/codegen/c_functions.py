@@ -226,6 +226,36 @@ class Functions:
         fetched = any(self.is_fetched_in(p, step, stage) for step, read in plan.read.items() for p in read)
         return not busy and not fetched and all(plan.is_direct(p) for p in plan.reductions[stage])
 
+    def fetch_ahead(self, position: int, start: str, count: int, written: bool) -> None:
+        """Asks for `count` elements of the next row, from `start` on."""
+        statement = self.plan.kernel.body[position]
+        assert isinstance(statement, (Load, Store))
+        place, row = self.walk.domain.places[position], self.walk.rows[-1]
+        size = self.plan.kernel.operands[statement.operand].dtype.itemsize
+        at = plus(plus(f"o{statement.operand}", self.places.index(place)), start)
+        macro = "GC_FETCH_OWN" if written else "GC_FETCH"
+        self.writer.line(f"{macro}({at}, {place.strides[row] * size}, {count * size})")
+
+    def start_pieces(self, position: int) -> None:
+        """Declares the state of a reduction that takes its row in by pieces."""
+        op, kind = self._pieces(position)
+        self.writer.line(f"gc_{op}_{kind} q{position} = gc_{op}_none_{kind}();")
+
+    def take_piece(self, position: int, source: str, count: str) -> None:
+        """Takes in the next `count` elements of a row, from `source` on."""
+        op, kind = self._pieces(position)
+        self.writer.line(f"gc_{op}_take_{kind}(&q{position}, {source}, {count});")
+
+    def end_pieces(self, position: int) -> None:
+        """Declares the value of such a reduction."""
+        op, kind = self._pieces(position)
+        state_kind = self.values.states(position)[0][1]
+        self.writer.line(f"const {C_TYPES[state_kind]} s{position} = gc_{op}_taken_{kind}(&q{position});")
+
+    def _pieces(self, position: int) -> tuple[str, str]:
+        op, kind = self.values.reducer(position)
+        return "sums" if op == "sum" else f"{REDUCERS[op]}s", kind
+
     def reduce_buffer(self, position: int, kind: str) -> None:
         """Reduces a buffer over rows."""
         counts = [self.places.count(d) for d in self.walk.box]

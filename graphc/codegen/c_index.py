@@ -1,6 +1,7 @@
 """Positions as C text: indices of operands, conditions of guards, places in buffers.
 
-Names: `i` where the box begins along a dim, `n` how many positions it holds, `j` positions within the box.
+Names: `i` where the box begins along a dim, `n` how many positions it holds, `j` positions within the box, `p` and `e`
+where a piece of a row begins and ends.
 """
 
 from __future__ import annotations

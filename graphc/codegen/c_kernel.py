@@ -37,10 +37,11 @@ FIXED = 128  # rows of at most so many elements are loops of a fixed length
 LANES = 64  # rows that are taken side by side where they are short
 WIDEST = 2048  # columns of a strip
 BLOCK = 64  # positions of a block that is transposed
+BLOCKS = 8  # of rows that columns are reduced by: enough to share, so columns are not cut as well
 _HEADERS = (
     (r"\bgc_(random_run|random_word|\w+_run_f\d\d|random_key)", "runs.h"),
     (r"\bgc_transpose_", "blocks.h"),
-    (r"\bgc_(row|column|columns|add_kept|kept)_", "rows.h"),
+    (r"\bgc_(row|column|columns|add_kept|kept|sums|maximums|minimums)_", "rows.h"),
     (r"\bgc_(from|to|round)_b?f16|\bgc_(f\d\d_to|narrow)_", "convert.h"),
 )
 
@@ -229,7 +230,7 @@ def _grains(walk: Walk, cost: int) -> tuple[tuple[int, int], tuple[int, int]]:
     if domain.is_flat and not walk.rows:
         last = domain.extents[walk.columns[-1]] if walk.columns else 1
         return (1, columns), (1, share_of(columns, points, last if last < points else 64))
-    wide = reduce * columns >= points * 3 // 2 and columns >= 32 * STRIP
+    wide = rows < BLOCKS and reduce * columns >= points * 3 // 2 and columns >= 32 * STRIP
     share = share_of(columns, max(points / reduce, columns / 4), 4 * STRIP) if wide else columns
     block = walk.limits.get(walk.rows[-1], 1) if walk.rows and walk.rows[-1] in walk.box else 1
     few = share_of(rows, points / (reduce * columns), block) if share == columns else block if wide else 1

@@ -15,6 +15,7 @@ from functools import cached_property
 from graphc.codegen.c_facts import ONE
 from graphc.codegen.c_functions import Functions
 from graphc.codegen.c_index import SMALL, Places
+from graphc.codegen.c_pieces import PIECE, Pieces
 from graphc.codegen.c_plan import LAST, Buffer, Plan, Step
 from graphc.codegen.c_scalar import C_TYPES, memory_type
 from graphc.codegen.c_space import Walk
@@ -61,6 +62,10 @@ class _Printer:
         return Values(self.plan, self.places)
 
     @cached_property
+    def pieces(self) -> Pieces:
+        return Pieces(self.plan)
+
+    @cached_property
     def functions(self) -> Functions:
         return Functions(self.plan, self.places, self.values, self.writer)
 
@@ -97,7 +102,8 @@ class _Printer:
     # Scratch ---------------------------------------------------------------------------------------------------------
     def _place_buffers(self) -> None:
         plan = self.plan
-        full = [b for b in (*plan.buffers.values(), *plan.store_buffers.values()) if b.is_full]
+        kept = [buffer for key, buffer in plan.buffers.items() if not self.pieces.is_local(*key)]
+        full = [b for b in (*kept, *plan.store_buffers.values()) if b.is_full]
         spaces: list[list[Buffer]] = []  # buffers that share a place because their lives do not meet
         for buffer in sorted(full, key=lambda b: (b.first, b.name)):
             for space in spaces:
@@ -238,7 +244,8 @@ class _Printer:
         for position in reductions:
             if plan.is_direct(position):
                 self.functions.reduce_memory(position, self.walk.around if only_direct else ())
-        rows = {p: plan.input_of(p) for p in reductions if not (self.walk.columns or plan.is_direct(p))}
+        taken = {p for positions in self.pieces.taken.values() for p in positions}
+        rows = {p: plan.input_of(p) for p in reductions if not (self.walk.columns or plan.is_direct(p) or p in taken)}
         for step in (None, *steps):
             if step is not None:
                 self._loop(step, self.walk.box)
@@ -265,6 +272,7 @@ class _Printer:
         if plan.moved is not None:
             self.functions.after(step)
             return
+        start, bound = self._open_pieces(step) if step.is_full else (None, None)
         levels: list[list[str]] = [[] for _ in range(len(nest) + 1)]
         computed, read = plan.computed.get(step, set()), plan.read.get(step, set())
         for position in sorted(computed | read):
@@ -276,7 +284,11 @@ class _Printer:
         for position, kind in sorted(plan.written.get(step, ())):
             buffer = plan.buffers[position, kind]
             dims = self.walk.box if buffer.is_full else self.walk.box[-1:]
-            levels[-1].append(f"{buffer.name}[{self.places.slot(dims, nest)}] = v{position};")
+            slot = self.places.slot(dims, nest)
+            if self.pieces.is_local(position, kind):
+                self.writer.line(f"{C_TYPES[buffer.c_type]} {buffer.name}[{PIECE}];")
+                slot = f"{slot} - {start}"
+            levels[-1].append(f"{buffer.name}[{slot}] = v{position};")
         levels[-1] += [self.values.add(position, nest) for position in plan.added.get(step, [])]
         levels[-1] += [self.values.store(position, nest) for position in plan.stores.get(step, [])]
         for depth, d in enumerate(nest):
@@ -285,11 +297,45 @@ class _Printer:
             if depth == len(nest) - 1:
                 self.writer.line("GC_IVDEP")
             c_type = "int64_t" if self.walk.domain.extents[d] >= SMALL else "int"
-            self.writer.open(f"for ({c_type} j{d} = 0; j{d} < {self.places.bound(d)}; j{d}++)")
+            first, last = (start, bound) if start else ("0", self.places.bound(d))
+            self.writer.open(f"for ({c_type} j{d} = {first}; j{d} < {last}; j{d}++)")
         for line in levels[-1]:
             self.writer.line(line)
         self.writer.close(len(nest))
+        if start:
+            self._close_pieces(step, start)
         self.functions.after(step)
+
+    def _open_pieces(self, step: Step) -> tuple[str, str] | tuple[None, None]:
+        """Opens a loop over pieces of the row, if reductions take them in or the next row is fetched; their bounds."""
+        d, taken, fetched = self.pieces.dim, self.pieces.taken.get(step, []), self.pieces.fetched.get(step, [])
+        if d is None or not (taken or fetched):
+            return None, None
+        for position in taken:
+            self.functions.start_pieces(position)
+        extent = self.walk.domain.extents[d]
+        self.writer.open(f"for (int p{d} = 0; p{d} < {extent}; p{d} += {PIECE})")
+        end = f"p{d} + {PIECE}"
+        if extent % PIECE:
+            self.writer.line(f"const int e{d} = p{d} + {PIECE} < {extent} ? p{d} + {PIECE} : {extent};")
+            end = f"e{d}"
+        for position, written in fetched:
+            self.functions.fetch_ahead(position, f"p{d}", PIECE, written)
+        return f"p{d}", end
+
+    def _close_pieces(self, step: Step, start: str) -> None:
+        d = self.pieces.dim
+        assert d is not None
+        whole = self.walk.domain.extents[d] % PIECE == 0
+        taken = self.pieces.taken.get(step, [])
+        for position in taken:
+            key = self.values.argument(position), self.plan.input_of(position)[1]
+            name = self.plan.buffers[key].name
+            source = name if self.pieces.is_local(*key) else f"{name} + {start}"
+            self.functions.take_piece(position, source, str(PIECE) if whole else f"e{d} - {start}")
+        self.writer.close()
+        for position in taken:
+            self.functions.end_pieces(position)
 
 
 def _without_unused(lines: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The values of a printed kernel as C text: what a local is declared as, and what is stored.
 
-Names: `o` operands, `v` values, `s` and `k` the states of reductions (best or sum, and lost digits), `r` keys of
-random bits.
+Names: `o` operands, `v` values, `s` and `k` the states of reductions (best or sum, and lost digits), `q` the lanes of
+one that takes its row in by pieces, `r` keys of random bits.
 """
 
 from __future__ import annotations

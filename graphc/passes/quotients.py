@@ -26,7 +26,7 @@ from graphc.ops.tensor import Tensor
 from graphc.ops.views import reshape_to
 from graphc.passes.rewriting import Rules
 
-__all__ = ["Quotients", "row_shift"]
+__all__ = ["Quotients", "highest_taken_out", "row_shift"]
 
 _DEPTH = 12  # how far above a division a product or sum is still looked at
 _MOST_PARTS = 24  # nodes of a product that are looked at
@@ -282,22 +282,24 @@ def _along(x: Tensor, axes: tuple[int, ...]) -> Tensor | None:
 def row_shift(powers: Tensor, axes: tuple[int, ...]) -> Tensor | None:
     """max(x) over `axes`, 0 where infinite, for `powers` = exp(x); None where x is at most 0 already, or empty."""
     (x,) = powers.inputs
-    if _is_shifted(x) or not x.size:
+    if highest_taken_out(x) is not None or not x.size:
         return None
     highest = apply("max", x, axes=axes)
     return apply("where", apply("isfinite", highest), highest, zeros_like(highest))
 
 
-def _is_shifted(x: Tensor) -> bool:
-    """Whether `x` is y - max(y), or y - m with such an m as `row_shift` makes."""
+def highest_taken_out(x: Tensor) -> Tensor | None:
+    """max(y) where `x` is y - max(y), or y - m with such an m as `row_shift` makes."""
     if x.op != "subtract":
-        return False
-    shift = x.inputs[1]
+        return None
+    y, shift = x.inputs
     while shift.op in ("broadcast_to", "reshape"):
         (shift,) = shift.inputs
     if shift.op == "where":
-        shift = shift.inputs[1]
-    return shift.op == "max" and shift.inputs[0] is x.inputs[0]
+        finite, shift, other = shift.inputs
+        if finite.op != "isfinite" or finite.inputs[0] is not shift or constant_scalar(other) != 0:
+            return None
+    return shift if shift.op == "max" and shift.inputs[0] is y else None
 
 
 def _shift(product: _Product) -> _Product | None:

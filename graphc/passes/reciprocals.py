@@ -1,10 +1,11 @@
-"""Reciprocals of standard deviations: one division for each row in place of one for each element.
+"""Reciprocals of what rows are divided by: one division for each row in place of one for each element.
 
     x / broadcast(sqrt(v)) = x * broadcast(1 / sqrt(v))        where v has far fewer elements than x
+    x / broadcast(s) = x * broadcast(1 / s)                    where s = sum(exp(y - max(y)))
 
-as in layer, batch and instance normalisation, and in their gradients. The root of a number that is neither 0 nor
-infinite has a reciprocal of full precision, which other divisors may not have; so results change by one more rounding,
-and not at all where v is 0, infinite or NaN.
+as in layer, batch and instance normalisation, in softmax, and in their gradients. The root of a number that is neither
+0 nor infinite has a reciprocal of full precision, and so has a sum of powers of which the largest is 1; other divisors
+may not have one. So results change by one more rounding, and not at all where v or s is 0, infinite or NaN.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from graphc.ir.graph import Graph
 from graphc.ops.build import apply, broadcast_to, full_like
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import reshape_to
+from graphc.passes.quotients import highest_taken_out
 from graphc.passes.rewriting import rewrite
 
 __all__ = ["share_reciprocals"]
@@ -21,7 +23,7 @@ _FEWER = 8  # times fewer elements of v
 
 
 def share_reciprocals(graph: Graph) -> Graph:
-    """`graph` without divisions by broadcast square roots."""
+    """`graph` without divisions by broadcast square roots and by broadcast sums of powers up to 1."""
     return rewrite(graph, {"divide": (_divide,)})
 
 
@@ -30,8 +32,16 @@ def _divide(node: Tensor) -> Tensor | None:
     if divisor.op != "broadcast_to" or node.dtype.name not in ("float32", "float64"):
         return None
     (row,) = divisor.inputs
-    root = row.inputs[0] if row.op == "reshape" else row
-    if root.op != "sqrt" or root.size * _FEWER > x.size:
+    source = row.inputs[0] if row.op == "reshape" else row
+    if source.size * _FEWER > x.size or not (source.op == "sqrt" or _sums_powers_up_to_one(source)):
         return None
-    reciprocal = reshape_to(apply("divide", full_like(root, 1), root), row.shape)
+    reciprocal = reshape_to(apply("divide", full_like(source, 1), source), row.shape)
     return apply("multiply", x, broadcast_to(reciprocal, x.shape))
+
+
+def _sums_powers_up_to_one(node: Tensor) -> bool:
+    """Whether a node is sum(exp(y - max(y))), both over the same axes."""
+    if node.op != "sum" or node.inputs[0].op != "exp":
+        return False
+    highest = highest_taken_out(node.inputs[0].inputs[0])
+    return highest is not None and highest.attrs["axes"] == node.attrs["axes"]

@@ -1,9 +1,11 @@
-"""Large reductions with few results in two levels, so that their parts run at the same time.
+"""Large reductions in two levels, so that their parts run at the same time and each reads memory in its order.
 
     sum(x) over an axis of n = sum over B of (sum over n / B of x reshaped to (..., B, n / B, ...))    also max and min
     with n = B * k + r the last r are reduced apart and combined with the rest
 
-Where the inner axes make long rows, each row is a part: other reductions of the rows run in the same loops.
+With few results, there would be few tiles. Where the inner axes make long rows, each row is a part: other reductions of
+the rows run in the same loops. Wide sums of columns would be cut along the columns, and every tile would read short
+stretches far apart; so a part takes some of the rows, whole.
 
 The split depends on the shape alone, never on the number of threads, so results are the same bits everywhere. max, min
 and integer sums keep every bit; float sums are those of the same numbers in another order, usually a more exact one.
@@ -26,6 +28,9 @@ _LARGE = 1 << 17  # elements of one result from which on it is split
 _PART = 1 << 14  # elements that one part combines
 _ROW = 1 << 10  # elements of rows that are parts of their own, so that other reductions of rows run in the same loops
 
+_WIDE = 1 << 8  # results from which on columns are reduced by blocks of rows,
+_BLOCKS, _BLOCK = 8, 1 << 17  # so many, of at least so many elements
+
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 
@@ -36,17 +41,22 @@ def split_reductions(graph: Graph) -> Graph:
 
 def _split(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
-    if not 0 < node.size < _FEW or x.size // node.size < _LARGE:
+    is_wide = node.size >= _WIDE and node.attrs["axes"] == tuple(range(len(node.attrs["axes"])))
+    if is_wide and x.size >= _BLOCKS * _BLOCK and x.size // node.size >= _BLOCKS * _BLOCKS:
+        wanted = most = _BLOCKS
+    elif 0 < node.size < _FEW and x.size // node.size >= _LARGE:
+        wanted = x.size // node.size // _PART
+        most = wanted * (_PART // _ROW)
+    else:
         return None
     if node.op == "sum" and node.dtype.is_low_precision:
         return cast(apply("sum", cast(x, DTYPES["float32"]), axes=node.attrs["axes"]), node.dtype)
-    return _in_parts(node, x.size // node.size // _PART)
+    return _in_parts(node, wanted, most)
 
 
-def _in_parts(node: Tensor, wanted: int) -> Tensor:
-    """`node` in about `wanted` parts, or in long rows: whole outer axes first, then a piece of the next one."""
+def _in_parts(node: Tensor, wanted: int, most: int) -> Tensor:
+    """`node` in about `wanted` parts, or in up to `most` rows: whole outer axes first, then a piece of the next one."""
     axes, parts, kept = list(node.attrs["axes"]), 1, list[int]()
-    most = wanted * (_PART // _ROW)
     while parts * node.inputs[0].shape[axes[0]] <= most:
         kept.append(axes.pop(0))
         parts *= node.inputs[0].shape[kept[-1]]

@@ -96,9 +96,11 @@ def program_cases() -> list[Case]:
     rng = np.random.default_rng(1)
     kernels = [
         *(layer_norm(*shape) for shape in ((64, 32), (70, 10), (2, 3000), (2, 40000), (3, 7, 5), (2, 300, 33))),
+        softmax(300, 1000), softmax(40, 192), softmax(3, 129), softmax(150, 600, F64), softmax(90, 1500, F64),
         softmax(4, 90000), softmax(300, 12), column_sums(70, 1100), column_sums(1, 3), column_sums(300, 5),
         c_kernels.adamw(1000), c_kernels.layer_norm_gradient(20, 130), c_kernels.layer_norm_gradient(33, 17),
-        c_kernels.transposed_add(70, 90), c_kernels.bias_gradient(70, 600), turning(400), turning(3), dropout(700),
+        c_kernels.layer_norm_gradient(140, 1000), c_kernels.transposed_add(70, 90), c_kernels.bias_gradient(70, 600),
+        turning(400), turning(3), dropout(700),
     ]  # fmt: skip
     return [Case(kernel, [*operands(kernel, rng)], 2000) for kernel in kernels]
 

@@ -33,7 +33,6 @@ static __attribute__((flatten, unused)) void kernel0_region(const gc_call *call,
     const float *const o3 = gc_program_operand(call, 3);
     const float *const o4 = gc_program_operand(call, 4);
     float *const o5 = gc_program_operand(call, 5);
-    float *const b7 = (void *)(call->scratch);
     float *const b14 = (void *)(call->scratch);
     const float v11 = 0x1p-10f /* 0.000976562 */;
     const float v16 = -0x1p-10f /* -0.000976562 */;
@@ -42,39 +41,53 @@ static __attribute__((flatten, unused)) void kernel0_region(const gc_call *call,
     for (int64_t i0 = a0; i0 < a1; i0++) {
         const float v3 = o2[i0];
         const float v5 = o4[i0];
-        GC_IVDEP
-        for (int j1 = 0; j1 < 1024; j1++) {
-            const float v0 = o0[1024 * i0 + j1];
-            const float v1 = o1[j1];
-            const float v2 = v0 * v1;
-            const float v4 = o3[1024 * i0 + j1];
-            const float v7 = v2 * v4;
-            b7[j1] = v7;
+        gc_sums_f32 q8 = gc_sums_none_f32();
+        for (int p1 = 0; p1 < 1024; p1 += 64) {
+            GC_FETCH(o0 + 1024 * i0 + p1, 4096, 256)
+            float b7[64];
+            GC_IVDEP
+            for (int j1 = p1; j1 < p1 + 64; j1++) {
+                const float v0 = o0[1024 * i0 + j1];
+                const float v1 = o1[j1];
+                const float v2 = v0 * v1;
+                const float v4 = o3[1024 * i0 + j1];
+                const float v7 = v2 * v4;
+                b7[j1 - p1] = v7;
+            }
+            gc_sums_take_f32(&q8, b7, 64);
         }
-        const double s8 = gc_row_sum_f32(b7, 1024);
+        const double s8 = gc_sums_taken_f32(&q8);
         const float v8 = (float)s8;
         const float v9 = v8 / v5;
         const float v10 = -v9;
         const float v12 = v10 * v11;
-        GC_IVDEP
-        for (int j1 = 0; j1 < 1024; j1++) {
-            const float v0 = o0[1024 * i0 + j1];
-            const float v1 = o1[j1];
-            const float v2 = v0 * v1;
-            const float v4 = o3[1024 * i0 + j1];
-            const float v6 = v2 * v3;
-            const float v13 = v12 * v4;
-            const float v14 = v6 + v13;
-            b14[j1] = v14;
+        gc_sums_f32 q15 = gc_sums_none_f32();
+        for (int p1 = 0; p1 < 1024; p1 += 64) {
+            GC_FETCH(o3 + 1024 * i0 + p1, 4096, 256)
+            GC_IVDEP
+            for (int j1 = p1; j1 < p1 + 64; j1++) {
+                const float v0 = o0[1024 * i0 + j1];
+                const float v1 = o1[j1];
+                const float v2 = v0 * v1;
+                const float v4 = o3[1024 * i0 + j1];
+                const float v6 = v2 * v3;
+                const float v13 = v12 * v4;
+                const float v14 = v6 + v13;
+                b14[j1] = v14;
+            }
+            gc_sums_take_f32(&q15, b14 + p1, 64);
         }
-        const double s15 = gc_row_sum_f32(b14, 1024);
+        const double s15 = gc_sums_taken_f32(&q15);
         const float v15 = (float)s15;
         const float v17 = v15 * v16;
-        GC_IVDEP
-        for (int j1 = 0; j1 < 1024; j1++) {
-            const float v14 = b14[j1];
-            const float v18 = v14 + v17;
-            o5[1024 * i0 + j1] = v18;
+        for (int p1 = 0; p1 < 1024; p1 += 64) {
+            GC_FETCH_OWN(o5 + 1024 * i0 + p1, 4096, 256)
+            GC_IVDEP
+            for (int j1 = p1; j1 < p1 + 64; j1++) {
+                const float v14 = b14[j1];
+                const float v18 = v14 + v17;
+                o5[1024 * i0 + j1] = v18;
+            }
         }
     }
 }

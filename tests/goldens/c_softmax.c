@@ -18,20 +18,28 @@ static __attribute__((flatten, unused)) void kernel0_region(const gc_call *call,
     for (int64_t i0 = a0; i0 < a1; i0++) {
         const float s1 = gc_row_maximum_f32(o0 + 1024 * i0, 1024);
         const float v1 = s1;
-        GC_IVDEP
-        for (int j1 = 0; j1 < 1024; j1++) {
-            const float v0 = o0[1024 * i0 + j1];
-            const float v2 = v0 - v1;
-            const float v3 = gc_exp_f32(v2);
-            b3[j1] = v3;
+        gc_sums_f32 q4 = gc_sums_none_f32();
+        for (int p1 = 0; p1 < 1024; p1 += 64) {
+            GC_FETCH(o0 + 1024 * i0 + p1, 4096, 256)
+            GC_IVDEP
+            for (int j1 = p1; j1 < p1 + 64; j1++) {
+                const float v0 = o0[1024 * i0 + j1];
+                const float v2 = v0 - v1;
+                const float v3 = gc_exp_f32(v2);
+                b3[j1] = v3;
+            }
+            gc_sums_take_f32(&q4, b3 + p1, 64);
         }
-        const double s4 = gc_row_sum_f32(b3, 1024);
+        const double s4 = gc_sums_taken_f32(&q4);
         const float v4 = (float)s4;
-        GC_IVDEP
-        for (int j1 = 0; j1 < 1024; j1++) {
-            const float v3 = b3[j1];
-            const float v5 = v3 / v4;
-            o1[1024 * i0 + j1] = v5;
+        for (int p1 = 0; p1 < 1024; p1 += 64) {
+            GC_FETCH_OWN(o1 + 1024 * i0 + p1, 4096, 256)
+            GC_IVDEP
+            for (int j1 = p1; j1 < p1 + 64; j1++) {
+                const float v3 = b3[j1];
+                const float v5 = v3 / v4;
+                o1[1024 * i0 + j1] = v5;
+            }
         }
     }
 }

@@ -21,4 +21,11 @@
 #define GC_SHARED static __attribute__((noinline, noclone, unused))
 #endif
 
+/* Asks for `bytes` (a constant) that lie `ahead` bytes behind `p`, where memory may have ended, to be read or to be written. */
+#define GC_FETCH_AS(p, ahead, bytes, written)                                                                                 \
+    _Pragma("GCC unroll 16") for (int line = 0; line < (bytes); line += 64)                                                   \
+        __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(ahead) + (uintptr_t)line), written, 3);
+#define GC_FETCH(p, ahead, bytes) GC_FETCH_AS(p, ahead, bytes, 0)
+#define GC_FETCH_OWN(p, ahead, bytes) GC_FETCH_AS(p, ahead, bytes, 1)
+
 #endif

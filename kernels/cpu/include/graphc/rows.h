@@ -13,7 +13,7 @@
 #include "scalar.h"
 #include "simd.h"
 
-enum { GC_SUM_LANES = 32, GC_BEST_LANES = 64 };
+enum { GC_SUM_LANES = 32, GC_SUM_BLOCK = 1024, GC_BEST_LANES = 64 };
 
 /* *sum + *lost += x */
 GC_ALWAYS_INLINE void gc_add_kept(double *sum, double *lost, double x) {
@@ -36,34 +36,45 @@ typedef float gc_half_vector __attribute__((vector_size(GC_VECTOR_BYTES / 2), al
         _Pragma("GCC unroll 16") for (int k = 0; k < half; k++)                                                        \
             JOIN
 
-/* 32 lanes, element i in lane i % 32, added by halves. */
-#define GC_BLOCK_SUM(T, C)                                                                                             \
-    GC_ALWAYS_INLINE double gc_block_sum_##T(const C *x, int64_t n) {                                                  \
+/* Sums in 32 lanes, element i in lane i % 32, added by halves in the end. A row may be taken in by pieces, of which all but the
+ * last are multiples of 32 long. */
+#define GC_SUMS(T, C)                                                                                                  \
+    typedef struct {                                                                                                   \
+        gc_f64v lanes[GC_SUM_LANES / GC_F64_LANES];                                                                    \
+    } gc_sums_##T;                                                                                                     \
+    GC_ALWAYS_INLINE void gc_sums_take_##T(gc_sums_##T *sums, const C *x, int64_t n) {                                 \
         enum { VECTORS = GC_SUM_LANES / GC_F64_LANES };                                                                \
         const int64_t rest = n % GC_SUM_LANES, whole = n - rest;                                                       \
-        gc_f64v sums[VECTORS] = {{0}};                                                                                 \
-        double lanes[GC_F64_LANES];                                                                                    \
         for (int64_t i = 0; i < whole; i += GC_SUM_LANES)                                                              \
             _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k++)                                                 \
-                sums[k] += GC_WIDEN_##T(x + i + k * GC_F64_LANES);                                                     \
+                sums->lanes[k] += GC_WIDEN_##T(x + i + k * GC_F64_LANES);                                              \
         if (rest) {                                                                                                    \
             C tail[GC_SUM_LANES] = {0};                                                                                \
             memcpy(tail, x + whole, (size_t)rest * sizeof *x);                                                         \
             _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k++)                                                 \
-                sums[k] += GC_WIDEN_##T(tail + k * GC_F64_LANES);                                                      \
+                sums->lanes[k] += GC_WIDEN_##T(tail + k * GC_F64_LANES);                                               \
         }                                                                                                              \
-        GC_HALVES(sums[k] += sums[k + half];, VECTORS)                                                                 \
-        gc_store_f64(lanes, sums[0]);                                                                                  \
+    }                                                                                                                  \
+    GC_ALWAYS_INLINE double gc_sums_taken_##T(gc_sums_##T *sums) {                                                     \
+        double lanes[GC_F64_LANES];                                                                                    \
+        GC_HALVES(sums->lanes[k] += sums->lanes[k + half];, GC_SUM_LANES / GC_F64_LANES)                               \
+        gc_store_f64(lanes, sums->lanes[0]);                                                                           \
         GC_HALVES(lanes[k] += lanes[k + half];, GC_F64_LANES)                                                          \
         return lanes[0];                                                                                               \
+    }                                                                                                                  \
+    GC_ALWAYS_INLINE gc_sums_##T gc_sums_none_##T(void) { return (gc_sums_##T){{{0}}}; }                               \
+    GC_ALWAYS_INLINE double gc_block_sum_##T(const C *x, int64_t n) {                                                  \
+        gc_sums_##T sums = gc_sums_none_##T();                                                                         \
+        gc_sums_take_##T(&sums, x, n);                                                                                 \
+        return gc_sums_taken_##T(&sums);                                                                               \
     }
-GC_BLOCK_SUM(f32, float)
-GC_BLOCK_SUM(f64, double)
+GC_SUMS(f32, float)
+GC_SUMS(f64, double)
 
 GC_SHARED double gc_row_sum_f32(const float *x, int64_t n) { return gc_block_sum_f32(x, n); }
 
 GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
-    enum { BLOCK = 1024 };
+    enum { BLOCK = GC_SUM_BLOCK };
     if (n <= BLOCK)
         return gc_block_sum_f64(x, n);
     double sum = 0.0, lost = 0.0;
@@ -80,39 +91,55 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
         best = (V)(((M)candidate & takes) | ((M)best & ~takes));                                                       \
     }
 
-/* `beats` is > or <, `worst` what loses to everything, I an integer of C's size, LANES those of a vector. Element i is in lane
- * i % 64. */
-#define GC_ROW_BEST(op, T, C, I, LANES, beats, worst)                                                                  \
-    GC_SHARED C gc_row_##op##_##T(const C *x, int64_t n) {                                                             \
-        typedef C vector __attribute__((vector_size(GC_VECTOR_BYTES)));                                                \
-        typedef C anywhere __attribute__((vector_size(GC_VECTOR_BYTES), aligned(sizeof(C)), may_alias));               \
-        typedef I mask __attribute__((vector_size(GC_VECTOR_BYTES)));                                                  \
-        enum { ALL = GC_BEST_LANES, VECTORS = ALL / LANES };                                                           \
-        const int64_t rest = n % ALL, whole = n - rest;                                                                \
-        C tail[ALL];                                                                                                   \
-        for (int k = 0; k < ALL; k++)                                                                                  \
-            tail[k] = worst;                                                                                           \
-        vector best[VECTORS];                                                                                          \
-        _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                     \
-            best[k] = *(const anywhere *)tail;                                                                         \
-        for (int64_t i = 0; i < whole; i += ALL)                                                                       \
+/* The same for the best of all in 64 lanes. `beats` is > or <, `worst` what loses to everything, I an integer of C's size, LANES
+ * those of a vector. */
+#define GC_BESTS(op, T, C, I, LANES, beats, worst)                                                                     \
+    typedef C gc_best_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES)));                                        \
+    typedef C gc_any_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES), aligned(sizeof(C)), may_alias));          \
+    typedef I gc_mask_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES)));                                        \
+    typedef struct {                                                                                                   \
+        gc_best_##op##_##T lanes[GC_BEST_LANES / (LANES)];                                                             \
+    } gc_##op##s_##T;                                                                                                  \
+    GC_ALWAYS_INLINE void gc_##op##s_take_##T(gc_##op##s_##T *best, const C *x, int64_t n) {                           \
+        enum { VECTORS = GC_BEST_LANES / (LANES) };                                                                    \
+        const int64_t rest = n % GC_BEST_LANES, whole = n - rest;                                                      \
+        for (int64_t i = 0; i < whole; i += GC_BEST_LANES)                                                             \
             _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
-                GC_BEST(vector, mask, beats, best[k], *(const anywhere *)(x + i + k * LANES))                          \
+                GC_BEST(gc_best_##op##_##T, gc_mask_##op##_##T, beats, best->lanes[k],                                 \
+                        *(const gc_any_##op##_##T *)(x + i + k * (LANES)))                                             \
         if (rest) {                                                                                                    \
+            C tail[GC_BEST_LANES];                                                                                     \
+            for (int k = 0; k < GC_BEST_LANES; k++)                                                                    \
+                tail[k] = worst;                                                                                       \
             memcpy(tail, x + whole, (size_t)rest * sizeof *x);                                                         \
             _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
-                GC_BEST(vector, mask, beats, best[k], *(const anywhere *)(tail + k * LANES))                           \
+                GC_BEST(gc_best_##op##_##T, gc_mask_##op##_##T, beats, best->lanes[k],                                 \
+                        *(const gc_any_##op##_##T *)(tail + k * (LANES)))                                              \
         }                                                                                                              \
-        GC_HALVES(GC_BEST(vector, mask, beats, best[k], best[k + half]), VECTORS)                                      \
+    }                                                                                                                  \
+    GC_ALWAYS_INLINE gc_##op##s_##T gc_##op##s_none_##T(void) {                                                        \
+        gc_##op##s_##T best;                                                                                           \
+        _Pragma("GCC unroll 32") for (int k = 0; k < GC_BEST_LANES / (LANES); k++)                                     \
+            best.lanes[k] = (gc_best_##op##_##T){0} + (C)(worst);                                                      \
+        return best;                                                                                                   \
+    }                                                                                                                  \
+    GC_ALWAYS_INLINE C gc_##op##s_taken_##T(gc_##op##s_##T *best) {                                                    \
         C lanes[LANES];                                                                                                \
-        memcpy(lanes, best, sizeof lanes);                                                                             \
+        GC_HALVES(GC_BEST(gc_best_##op##_##T, gc_mask_##op##_##T, beats, best->lanes[k], best->lanes[k + half]),       \
+                  GC_BEST_LANES / (LANES))                                                                             \
+        memcpy(lanes, best->lanes, sizeof lanes);                                                                      \
         GC_HALVES(lanes[k] = gc_op_##op##_##T(lanes[k], lanes[k + half]);, LANES)                                      \
         return lanes[0];                                                                                               \
+    }                                                                                                                  \
+    GC_SHARED C gc_row_##op##_##T(const C *x, int64_t n) {                                                             \
+        gc_##op##s_##T best = gc_##op##s_none_##T();                                                                   \
+        gc_##op##s_take_##T(&best, x, n);                                                                              \
+        return gc_##op##s_taken_##T(&best);                                                                            \
     }
-GC_ROW_BEST(maximum, f32, float, int32_t, GC_F32_LANES, >, -INFINITY)
-GC_ROW_BEST(minimum, f32, float, int32_t, GC_F32_LANES, <, INFINITY)
-GC_ROW_BEST(maximum, f64, double, int64_t, GC_F64_LANES, >, -INFINITY)
-GC_ROW_BEST(minimum, f64, double, int64_t, GC_F64_LANES, <, INFINITY)
+GC_BESTS(maximum, f32, float, int32_t, GC_F32_LANES, >, -INFINITY)
+GC_BESTS(minimum, f32, float, int32_t, GC_F32_LANES, <, INFINITY)
+GC_BESTS(maximum, f64, double, int64_t, GC_F64_LANES, >, -INFINITY)
+GC_BESTS(minimum, f64, double, int64_t, GC_F64_LANES, <, INFINITY)
 
 /* For integers the order of the steps does not matter, and compilers vectorise the plain loop. */
 #define GC_ROW_PLAIN(op, T, C, first)                                                                                  \
