@@ -22,7 +22,7 @@ from graphc.codegen.c_facts import FULL
 from graphc.codegen.c_plan import Plan, make_plan
 from graphc.codegen.c_space import Walk, blocked_walk, domain_of, plain_walk
 from graphc.codegen.c_text import print_function
-from graphc.codegen.cost import GRAIN, share_of, statement_cost
+from graphc.codegen.cost import BLOCKS, GRAIN, share_of, statement_cost
 from graphc.codegen.tile_nest import Nest, without_empty_reductions
 from graphc.lower.kernel import Kernel, Literal, Store
 from graphc.lower.kernel_text import kernel_text
@@ -37,7 +37,6 @@ FIXED = 128  # rows of at most so many elements are loops of a fixed length
 LANES = 64  # rows that are taken side by side where they are short
 WIDEST = 2048  # columns of a strip
 BLOCK = 64  # positions of a block that is transposed
-BLOCKS = 8  # of rows that columns are reduced by: enough to share, so columns are not cut as well
 _HEADERS = (
     (r"\bgc_(random_run|random_word|\w+_run_f\d\d|random_key)", "runs.h"),
     (r"\bgc_transpose_", "blocks.h"),

@@ -11,8 +11,9 @@ from graphc.codegen.tile_words import names
 from graphc.ir.types import DType
 from graphc.lower.kernel import Compute, Iota, Literal, Load, Random, Reduce, Statement, Store
 
-__all__ = ["GRAIN", "MEMORY_COST", "operation_cost", "share_of", "statement_cost"]
+__all__ = ["BLOCKS", "GRAIN", "MEMORY_COST", "operation_cost", "share_of", "statement_cost"]
 
+BLOCKS = 8  # outer positions from which on there are enough to share, so inner ones are not cut as well
 GRAIN = 800_000  # scalar operations of one unit of parallel work: some 40 microseconds
 MEMORY_COST = 3  # of a load or store
 _DEAR = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from graphc.codegen.cost import GRAIN, MEMORY_COST, operation_cost, share_of
+from graphc.codegen.cost import BLOCKS, GRAIN, MEMORY_COST, operation_cost, share_of
 from graphc.codegen.tile_nest import Nest, without_empty_reductions
 from graphc.codegen.tile_place import (
     STRIP,
@@ -120,8 +120,8 @@ def _grains(nest: Nest, steps: Steps, block: int, cost: int) -> tuple[Steps, int
 
 def _column_share(nest: Nest, cost: int) -> int:
     """The inner positions of one unit of work: all, unless a single outer position with all of them is far too much."""
-    _, reduce, inner = nest.extents
+    outer, reduce, inner = nest.extents
     points = max(1, GRAIN // cost)
-    if reduce * inner < points * 3 // 2 or inner < 32 * STRIP:
+    if outer >= BLOCKS or reduce * inner < points * 3 // 2 or inner < 32 * STRIP:
         return inner
     return share_of(inner, points / reduce, 16 * STRIP)

@@ -182,7 +182,7 @@ def chunk_steps(nest: Nest, width: int, share: int) -> Steps:
     _, reduce, inner = nest.extents
     room = max(256, min(MOST, CACHE // width))
     if inner > 1:
-        columns = share if share <= room // 8 else max(STRIP, room // 8 // STRIP * STRIP)
+        columns = share if share <= room else max(STRIP, room // 8 // STRIP * STRIP)
         return 1, max(1, min(reduce, room // columns)), columns
     last = nest.kernel.space.reduce[-1] if nest.kernel.space.reduce else 1
     if last < reduce and last >= 256:
