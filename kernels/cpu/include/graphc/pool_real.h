@@ -83,5 +83,42 @@ GC_ALWAYS_INLINE int64_t GC_P(span)(const gc_pool *g, const int64_t stride, int6
     }
     return done;
 }
+/* Some values of a row spread over windows of 2x2 that tile the plane: lane i goes to one of to[2 * i], to[2 * i + 1] and the
+ * same `width` further on, which `base` + 2 * i is the position of, and the others become zero. Returns the lanes (all bits
+ * set) whose position is one of these. */
+GC_ALWAYS_INLINE GC_P(mask) GC_P(tile)(const GC_REAL *g, const int32_t *positions, int64_t base, int64_t width, GC_REAL *to) {
+    const GC_P(vector) value = *(const GC_P(anywhere) *)g;
+    GC_P(mask) lane = {0}, inside = {0};
+    for (int i = 0; i < GC_LANES; i++) lane[i] = (GC_INDEX)(2 * i);
+    const GC_P(mask) place = __builtin_convertvector(*(const GC_P(places) *)positions, GC_P(mask)) - lane - (GC_INDEX)base;
+    for (int row = 0; row < 2; row++) {
+        const GC_P(mask) left = (GC_P(mask))(place == (GC_INDEX)(row * width));
+        const GC_P(mask) right = (GC_P(mask))(place == (GC_INDEX)(row * width + 1));
+        const GC_P(vector) a = (GC_P(vector))(left & (GC_P(mask))value) + 0, b = (GC_P(vector))(right & (GC_P(mask))value) + 0;
+        inside |= left | right;
+        GC_REAL *line = to + row * width;
+#ifdef GC_HAS_SHUFFLE
+        *(GC_P(anywhere) *)line = __builtin_shufflevector(a, b, GC_POOL_EACH(GC_FIRST_LANE, GC_LANES));
+        *(GC_P(anywhere) *)(line + GC_LANES) = __builtin_shufflevector(a, b, GC_POOL_EACH(GC_SECOND_LANE, GC_LANES));
+#else
+        for (int i = 0; i < GC_LANES; i++) line[2 * i] = a[i], line[2 * i + 1] = b[i];
+#endif
+    }
+    return inside;
+}
+
+/* A plane of windows of 2x2, whose rows are whole vectors. Returns whether all positions were in their windows; if not, what
+ * has been written is of no use. The first row tells most planes of other windows. */
+GC_ALWAYS_INLINE int GC_P(tiles)(const GC_REAL *g, const int32_t *positions, int64_t rows, int64_t columns, GC_REAL *to) {
+    GC_P(mask) inside = ~(GC_P(mask)){0};
+    GC_INDEX all = -1;
+    for (int64_t row = 0; row < rows && all; row++) {
+        for (int64_t k = 0; k < columns; k += GC_LANES)
+            inside &= GC_P(tile)(g + row * columns + k, positions + row * columns + k, 4 * row * columns + 2 * k, 2 * columns,
+                                 to + 4 * row * columns + 2 * k);
+        for (int i = 0; i < GC_LANES && (row == 0 || row == rows - 1); i++) all &= inside[i];
+    }
+    return all != 0;
+}
 #undef GC_P
 #undef GC_POOL_EACH
