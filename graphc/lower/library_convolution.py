@@ -310,11 +310,10 @@ def conv2d_weight_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView]
     scratch, rows, band = _round(8 * c.window), max(c.out_size[0], 1), 1
     if method == SQUARES:
         band = _weight_band(c, channels)
-        squares, pair = band * ceil_div(c.out_size[1], 2), 2 * c.lanes
-        lines = band * _square_columns(c.out_size[1])
+        squares, pair = band * _square_columns(c.out_size[1]), 2 * c.lanes
         slots, row = ceil_div(channels, 8) * 8, ceil_div(outputs, pair) * pair
-        elements = 16 * (slots * row + channels * _square_row(lines) + squares * pair + 48) + 4 * squares * pair
-        scratch += _round(4 * (slots + squares)) + elements * c.real
+        elements = 16 * (slots * row + channels * _square_row(squares) + squares * pair + 48) + 4 * squares * pair
+        scratch += elements * c.real
     else:
         while rows > 1 and rows * c.out_size[1] > 2 * PLACES and channels * c.read_pitch(rows) * c.real > PLANE_BYTES:
             rows = ceil_div(rows, 2)

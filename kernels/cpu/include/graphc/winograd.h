@@ -396,7 +396,7 @@ GC_FUNCTION void gc_winograd_kernel(const gc_sweep *s, const float *sums, int64_
         }
 }
 
-#define GC_WINOGRAD_TURNED 64 /* positions that are turned at a time */
+#define GC_WINOGRAD_TURNED 64 /* positions that are turned at a time, or two rows */
 
 /* What conv_weights does, by squares, up to the result. Steps are in elements. */
 GC_FUNCTION void gc_winograd_weight_grad(const gc_conv *g, gc_sweep *s, const float *x, int64_t x_step, const float *grad,
