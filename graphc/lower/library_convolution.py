@@ -38,7 +38,7 @@ POSITION_SUMS = 1 << 12  # most weights whose gradient is summed in vectors of p
 STRIDED_BYTES = 1 << 20  # results of a strided input gradient that wait in scratch
 # What a tile costs beside its products, in cycles of a core that does 32 products in each: at all, for each element of
 # the spaced planes, for each of the turned gradient, for each packed weight, and for each vector of squares.
-TILE_COST, SPACE_COST, TURN_COST, PACK_COST, SQUARE_COST = 2000.0, 0.5, 1.5, 2.0, 40.0
+TILE_COST, SPACE_COST, TURN_COST, PACK_COST, SQUARE_COST = 2000.0, 0.5, 1.5, 2.0, 60.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
  *           positions (scatter, gather): 0 planes, 1 plane size of g or of the result, 2 plane size of the other, which
  *           positions count in, 3 planes of a tile, 4 and 5 rows and columns of the first plane
  * tile      a block of planes
+ * epilogue  max_pool2d and avg_pool2d: outer = planes, inner = a plane of the result
  * scratch   16-bit floats: the planes of x and of the result in float32; avg_pool2d_grad besides 2 * out_width elements
  *
  * The maximum of a window with a NaN is NaN; of equal elements the first counts. Taps are visited row by row, so each
@@ -336,6 +337,7 @@ GC_EACH_FLOAT(GC_POOL_PLANE)
             gc_pool_##KIND##_##OF(g, gc_pool_plane_##TAG(x, plane, wide), room, values, (int32_t *)(void *)out);       \
             for (int64_t k = 0; k < out_plane && widened; k++) out[k] = (OUT)TO(values[k]);                            \
         }                                                                                                              \
+        if (VALUES && call->program) gc_tile_run(call, start, end, 0, out_plane);                                      \
     }
 
 #define GC_POOL_FORWARDS(TAG, TYPE, OF, REAL, TO)                                             \

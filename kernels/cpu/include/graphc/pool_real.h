@@ -30,6 +30,17 @@ GC_ALWAYS_INLINE GC_P(vector) GC_P(tap)(const GC_REAL *from, const int64_t strid
     return found;
 }
 
+/* Fetches as many elements of some rows, for reading or writing: the same part of the next plane, as planes often are pages,
+ * where the hardware's own fetching ends. A prefetch of an address that is not there does nothing. */
+GC_ALWAYS_INLINE void GC_P(fetch)(const GC_REAL *from, int64_t rows, int64_t width, int64_t count, const int writing) {
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t i = 0; i < count; i += 64 / (int64_t)sizeof(GC_REAL))
+            if (writing)
+                __builtin_prefetch(from + row * width + i, 1, 2);
+            else
+                __builtin_prefetch(from + row * width + i, 0, 2);
+}
+
 /* The maximum of the taps in rows [top, bottom) of the windows, and if asked for its place; from[0] is the first tap. */
 GC_ALWAYS_INLINE void GC_P(max)(const gc_pool *g, const int64_t stride, int64_t top, int64_t bottom, const GC_REAL *from,
                                 int64_t place, GC_REAL *out, int32_t *where) {
@@ -74,6 +85,8 @@ GC_ALWAYS_INLINE int64_t GC_P(span)(const gc_pool *g, const int64_t stride, int6
     while (done < count) {
         const int64_t k = gc_smaller(done, count - GC_LANES); /* the last block may overlap the one before */
         if (k < 0 || k * stride + reach + (bottom - 1 - top) * g->dilation_height * g->width > room) break;
+        const GC_REAL *next = from + k * stride + g->height * g->width;
+        GC_P(fetch)(next, gc_smaller(bottom - top, g->stride_height), g->width, GC_LANES * stride, 0);
         if (mean > 0)
             GC_P(mean)(g, stride, top, bottom, from + k * stride, mean, out + k);
         else
@@ -113,9 +126,11 @@ GC_ALWAYS_INLINE int GC_P(tiles)(const GC_REAL *g, const int32_t *positions, int
     GC_P(mask) inside = ~(GC_P(mask)){0};
     GC_INDEX all = -1;
     for (int64_t row = 0; row < rows && all; row++) {
-        for (int64_t k = 0; k < columns; k += GC_LANES)
-            inside &= GC_P(tile)(g + row * columns + k, positions + row * columns + k, 4 * row * columns + 2 * k, 2 * columns,
-                                 to + 4 * row * columns + 2 * k);
+        for (int64_t k = 0; k < columns; k += GC_LANES) {
+            const int64_t place = 4 * row * columns + 2 * k;
+            GC_P(fetch)(to + 4 * rows * columns + place, 2, 2 * columns, 2 * GC_LANES, 1);
+            inside &= GC_P(tile)(g + row * columns + k, positions + row * columns + k, place, 2 * columns, to + place);
+        }
         for (int i = 0; i < GC_LANES && (row == 0 || row == rows - 1); i++) all &= inside[i];
     }
     return all != 0;
