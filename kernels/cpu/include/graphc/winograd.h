@@ -5,8 +5,8 @@
  *                                         channels between the brackets
  *
  * All factors are 0, 1, -1 and one half, so errors stay within a few of those of the plain sum. Where a square holds an
- * infinity, all four outputs may be NaN. Squares lie side by side in vectors. `band` rows of them are worked on at a
- * time. A part of conv.h.
+ * infinity, all four outputs may be NaN. Squares lie side by side in vectors; of narrow planes, those of two rows. `band`
+ * rows of them are worked on at a time. A part of conv.h.
  */
 typedef float gc_winograd_strip __attribute__((vector_size(GC_CONV_ROWS * 4)));
 typedef float gc_winograd_strip_anywhere __attribute__((vector_size(GC_CONV_ROWS * 4), aligned(4), may_alias));
@@ -132,7 +132,8 @@ GC_FUNCTION void gc_winograd_pairs(const gc_planes *p, int64_t channels, int64_t
         for (int64_t r = 0; r < rows; r += 2) {
             const float *line[6];
             _Pragma("GCC unroll 6") for (int i = 0; i < 6; i++)
-                line[i] = gc_winograd_line(p, x + c * plane, 2 * (first + r) + i - p->top, -p->left, x, size, reach, zeros, edge[i]);
+                line[i] = gc_winograd_line(p, x + c * plane, 2 * (first + r) + i - p->top, -p->left, x, size, reach, zeros,
+                                           edge[i]);
             gc_f32v d[4][4];
             _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) gc_winograd_columns(line[i], line[i + 2], kept, d[i]);
             gc_winograd_turn(d, to + c * pitch + r * (GC_F32_LANES / 2), step);
@@ -157,14 +158,21 @@ GC_FUNCTION void gc_winograd_input(const gc_planes *p, int64_t channels, int64_t
         for (int64_t c = 0; c < channels; c++) {
             float *place = to + c * pitch + square;
             gc_f32v d[4][4];
-            for (int64_t r = first; r < first + rows; r++, place += across) {
-                for (int i = r == first ? 0 : 2; i < 4; i++) {
-                    const float *line = gc_winograd_line(p, x + c * plane, 2 * r + i - p->top, column, x, size, reach, zeros, edge);
-                    gc_winograd_columns(line, line + GC_F32_LANES, kept, d[i]);
-                }
+#define GC_WINOGRAD_ROW(i)                                                                                              \
+    {                                                                                                                   \
+        const float *line = gc_winograd_line(p, x + c * plane, y + i, column, x, size, reach, zeros, edge);             \
+        gc_winograd_columns(line, line + GC_F32_LANES, kept, d[i]);                                                     \
+    }
+            int64_t y = 2 * first - p->top;
+            GC_WINOGRAD_ROW(0)
+            GC_WINOGRAD_ROW(1)
+            for (const int64_t end = y + 2 * rows; y < end; y += 2, place += across) {
+                GC_WINOGRAD_ROW(2)
+                GC_WINOGRAD_ROW(3)
                 gc_winograd_turn(d, place, step);
                 _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) d[0][j] = d[2][j], d[1][j] = d[3][j];
             }
+#undef GC_WINOGRAD_ROW
         }
     }
 }
@@ -203,7 +211,8 @@ GC_FUNCTION void gc_winograd_output(const gc_sweep *s, int64_t first, int64_t ro
                     float *to = out + o * plane + row * s->columns + 2 * x;
                     if (row >= s->rows) break;
                     gc_winograd_store(gc_first_f32(low, high), left, accumulate, to);
-                    if (both) gc_winograd_store(gc_second_f32(low, high), paired ? left : left - GC_F32_LANES, accumulate, to + next);
+                    const int64_t rest = paired ? left : left - GC_F32_LANES;
+                    if (both) gc_winograd_store(gc_second_f32(low, high), rest, accumulate, to + next);
                 }
             }
 }
@@ -271,7 +280,8 @@ GC_ALWAYS_INLINE void gc_winograd_product(const int even, int64_t outputs, int64
         if (even || whole == outputs) continue;
         gc_ahead nothing = {NULL, NULL, 0};
         gc_conv_lines_f32 block = {.vectors = (int)some, .whole = 1};
-        for (int i = 0; i < some; i++) block.from[i] = b + i * GC_F32_LANES, block.to[i] = to + whole * step + i * GC_F32_LANES;
+        for (int i = 0; i < some; i++)
+            block.from[i] = b + i * GC_F32_LANES, block.to[i] = to + whole * step + i * GC_F32_LANES;
         gc_conv_strips_f32(0, outputs - whole, channels, packed + whole * channels, offsets, &block, step, 0, &nothing);
     }
 }
@@ -279,7 +289,8 @@ GC_ALWAYS_INLINE void gc_winograd_product(const int even, int64_t outputs, int64
 /* What conv_work does, by squares. Scratch: offsets, packed weights, squares, sums. */
 GC_ALWAYS_INLINE void gc_winograd_work(const int even, const gc_sweep *s, const gc_conv_job_f32 *job) {
     const int64_t slice = gc_smaller(s->slice, s->channels), across = (s->columns + 1) / 2, all = (s->rows + 1) / 2;
-    const int64_t wide = gc_winograd_wide(across), pitch = gc_winograd_row(s->band * wide), plane = s->planes.height * s->planes.width;
+    const int64_t wide = gc_winograd_wide(across), pitch = gc_winograd_row(s->band * wide);
+    const int64_t plane = s->planes.height * s->planes.width;
     const int64_t places = gc_winograd_step(slice, pitch), step = gc_winograd_step(16, pitch);
     int32_t *offsets = (int32_t *)(void *)job->scratch;
     float *packed = (float *)(void *)(job->scratch + gc_conv_round(slice * 4)), *lines = packed + 16 * s->outputs * slice;
@@ -418,11 +429,13 @@ GC_FUNCTION void gc_winograd_weight_grad(const gc_conv *g, gc_sweep *s, const fl
             gc_winograd_input(&s->planes, s->channels, first, rows, across, x, lines, places, pitch);
             for (int64_t o = 0; o < s->outputs; o += pair) {
                 const int last = o + pair >= s->outputs, more = first + rows >= all && image + 1 < g->images;
+                const float *next = grad + (last ? grad_step : (o + pair) * plane);
                 gc_winograd_ahead ahead[] = {
-                    gc_winograd_ahead_of(grad + (last ? grad_step : (o + pair) * plane), more || !last, gc_smaller(pair, s->outputs) * plane, 0),
+                    gc_winograd_ahead_of(next, more || !last, gc_smaller(pair, s->outputs) * plane, 0),
                     gc_winograd_ahead_of(x + x_step, last && more, s->channels * g->height * g->width, 0)};
                 const float *from = grad + o * plane + 2 * first * g->out_width;
-                const int64_t outputs = gc_smaller(pair, s->outputs - o), group = 2 * gc_parts(GC_WINOGRAD_TURNED, 2 * g->out_width);
+                const int64_t outputs = gc_smaller(pair, s->outputs - o);
+                const int64_t group = 2 * gc_parts(GC_WINOGRAD_TURNED, 2 * g->out_width);
                 for (int64_t y = 0, some; y < height; y += some) {
                     some = gc_smaller(group, height - y);
                     gc_conv_turn_f32(outputs, pair, some * g->out_width, from + y * g->out_width, plane, turned);
