@@ -26,7 +26,7 @@ BLOCK_VECTORS = 3  # GC_CONV_VECTORS
 MOST_TAPS = 9  # GC_CONV_TAPS, at most
 PLACES = 128  # GC_CONV_PLACES
 SLACK = 64  # elements that a vector may run over
-LINES, PATCHES, SQUARES = 0, 1, 2  # GC_CONV_LINES and so on
+LINES, PATCHES, SQUARES, POSITIONS = range(4)  # GC_CONV_LINES and so on
 LEAST_PLANES = 16  # planes on both sides for which Winograd's method pays
 SQUARE_CHANNELS, SQUARE_BYTES = (
     64,
@@ -34,10 +34,11 @@ SQUARE_CHANNELS, SQUARE_BYTES = (
 )  # channels of its slices; what a band of squares may take of the second cache
 LINE_TAPS, PATCH_TAPS = 320, 144  # taps of a slice: what is read again and again should stay in the first cache
 PLANE_BYTES = 1 << 18  # spaced planes should stay in the second cache
+POSITION_SUMS = 1 << 12  # most weights whose gradient is summed in vectors of positions
 STRIDED_BYTES = 1 << 20  # results of a strided input gradient that wait in scratch
 # What a tile costs beside its products, in cycles of a core that does 32 products in each: at all, for each element of
 # the spaced planes, for each of the turned gradient, for each packed weight, and for each vector of squares.
-TILE_COST, SPACE_COST, TURN_COST, PACK_COST, SQUARE_COST = 2000.0, 0.5, 1.5, 2.0, 40.0
+TILE_COST, SPACE_COST, TURN_COST, PACK_COST, SQUARE_COST = 2000.0, 0.5, 1.5, 2.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class _Sweep:
 
     def band(self, rows: int, planes: int) -> int:
         """Rows of squares that are worked on at a time: few enough for the cache, and vectors full."""
-        across, best, chosen = ceil_div(self.columns, 2), math.inf, 1
+        across, best, chosen = _square_columns(self.columns), math.inf, 1
         for band in range(1, ceil_div(rows, 2) + 1):
             if band > 1 and 64 * (self.slice + planes) * _square_row(band * across) > SQUARE_BYTES:
                 break
@@ -179,10 +180,10 @@ class _Sweep:
             else SPACE_COST * self.channels * self.pitch(rows)
         )
         if self.method == SQUARES:
-            band, across = self.band(rows, planes), ceil_div(self.columns, 2)
+            band, across = self.band(rows, planes), _square_columns(self.columns)
             bands = rows / 2 / band
             products = 16 * self.channels * bands * ceil_div(band * across, lanes) * planes / 2 * 1.15
-            turns = SQUARE_COST * ceil_div(rows, 2) * ceil_div(across, lanes)
+            turns = SQUARE_COST * _square_vectors(rows, self.columns, lanes)
             return TILE_COST + groups * (images * (products + turns * (self.channels + planes)) + 2 * packing)
         if self.method == PATCHES:
             vectors = ceil_div(rows * self.columns, lanes)
@@ -239,7 +240,7 @@ class _Sweep:
         c = self.convolution
         spaced = 0 if c.is_product else self.slice * self.pitch(rows) + SLACK
         if self.method == SQUARES:
-            row = _square_row(self.band(rows, planes) * ceil_div(self.columns, 2))
+            row = _square_row(self.band(rows, planes) * _square_columns(self.columns))
             elements = 16 * (self.slice * planes + self.slice * row + 16) + planes * (16 * row + 16)
             return _round(4 * self.slice) + elements * c.real
         most = self.slice * self.taps
@@ -250,6 +251,18 @@ class _Sweep:
 
 def _square_row(squares: int) -> int:
     return ceil_div(squares, 16) * 16 + 16  # gc_winograd_row
+
+
+def _square_columns(columns: int) -> int:
+    """Squares from one row of them to the next, at most: gc_winograd_wide, for vectors of any length."""
+    across = ceil_div(columns, 2)
+    return next((half for half in (2, 4, 8) if half // 2 < across <= half), across)
+
+
+def _square_vectors(rows: int, columns: int, lanes: int) -> int:
+    """Vectors of squares that a plane is turned in."""
+    down, across = ceil_div(rows, 2), ceil_div(columns, 2)
+    return ceil_div(down, 2) if lanes < 4 * across <= 2 * lanes else down * ceil_div(across, lanes)
 
 
 def _halves(extent: int, least: int = 1, step: int = 1) -> Iterator[int]:
@@ -290,27 +303,34 @@ def conv2d_weight_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView]
     """x, grad[N, O, OH, OW] -> the gradient with respect to w."""
     x, grad = operands
     c = _convolution(x.shape, result.shape, grad.shape, result.dtype, attrs)
-    cost = _square_cost if _weights_by_squares(c) else _weight_cost
+    method = _weight_method(c)
+    cost = {LINES: _weight_cost, SQUARES: _square_cost, POSITIONS: _position_cost}[method]
     channels, outputs = _weight_tile(c, cost)
     tiles = c.groups * ceil_div(c.channels, channels) * ceil_div(c.outputs, outputs)
     scratch, rows, band = _round(8 * c.window), max(c.out_size[0], 1), 1
-    if cost is _square_cost:
+    if method == SQUARES:
         band = _weight_band(c, channels)
-        squares, pair = band * ceil_div(c.out_size[1], 2), 2 * c.lanes
+        squares, pair = band * _square_columns(c.out_size[1]), 2 * c.lanes
         slots, row = ceil_div(channels, 8) * 8, ceil_div(outputs, pair) * pair
         elements = 16 * (slots * row + channels * _square_row(squares) + squares * pair + 48) + 4 * squares * pair
-        scratch += _round(4 * (slots + squares)) + elements * c.real
+        scratch += elements * c.real
     else:
         while rows > 1 and rows * c.out_size[1] > 2 * PLACES and channels * c.read_pitch(rows) * c.real > PLANE_BYTES:
             rows = ceil_div(rows, 2)
-        slots, row = (
-            ceil_div(channels * c.window, MOST_TAPS) * MOST_TAPS + MOST_TAPS,
-            ceil_div(outputs, c.lanes) * c.lanes,
-        )
+        slots = ceil_div(channels * c.window, MOST_TAPS) * MOST_TAPS + MOST_TAPS
+        row = outputs * c.lanes if method == POSITIONS else ceil_div(outputs, c.lanes) * c.lanes
         elements = slots * row + PLACES * 2 * c.lanes + channels * c.read_pitch(rows) + SLACK
         scratch += _round(4 * (slots + PLACES)) + elements * c.real + _wide(c, channels, outputs, 0)
-    method = SQUARES if cost is _square_cost else LINES
     return c.call("conv2d_weight_grad", (c.images, 1, rows, channels, outputs, 1, method, band), tiles, scratch)
+
+
+def _weight_method(c: _Convolution) -> int:
+    """What the vectors of the weights' gradient hold: outputs, squares, or positions if there are few weights."""
+    plain = c.kernel == (3, 3) and c.stride == c.dilation == (1, 1) and min(c.out_size) >= 4
+    if plain and c.channels >= LEAST_PLANES and c.outputs >= 2 * LEAST_PLANES and c.dtype.itemsize == 4:
+        return SQUARES
+    few = c.channels * c.window * c.outputs <= POSITION_SUMS
+    return POSITIONS if few and c.out_size[1] and c.out_size[1] % c.lanes == 0 else LINES
 
 
 def _weight_tile(c: _Convolution, cost: Callable[[_Convolution, int, int], float]) -> tuple[int, int]:
@@ -323,11 +343,6 @@ def _weight_tile(c: _Convolution, cost: Callable[[_Convolution, int, int], float
             if score < best:
                 best, chosen = score, (max(channels, 1), max(outputs, 1))
     return chosen
-
-
-def _weights_by_squares(c: _Convolution) -> bool:
-    plain = c.kernel == (3, 3) and c.stride == c.dilation == (1, 1) and min(c.out_size) >= 4
-    return plain and c.channels >= LEAST_PLANES and c.outputs >= 2 * LEAST_PLANES and c.dtype.itemsize == 4
 
 
 def _weight_band(c: _Convolution, channels: int) -> int:
@@ -344,7 +359,7 @@ def _square_cost(c: _Convolution, channels: int, outputs: int) -> float:
     bands = ceil_div(rows, _weight_band(c, channels))
     image = (
         16 * slots * vectors * (rows * across / 2 + 3 * bands)
-        + SQUARE_COST * rows * ceil_div(across, c.lanes) * channels
+        + SQUARE_COST * _square_vectors(*c.out_size, c.lanes) * channels
     )
     image += vectors * (SQUARE_COST * rows * across + TURN_COST * c.lanes * math.prod(c.out_size))
     return TILE_COST + c.images * image + 20 * channels * outputs
@@ -358,3 +373,10 @@ def _weight_cost(c: _Convolution, channels: int, outputs: int) -> float:
     image = strips * MOST_TAPS * vectors * (positions * (0.65 if vectors % 2 else 0.5) + 2 * blocks)
     image += TURN_COST * vectors * c.lanes * positions + SPACE_COST * channels * c.read_pitch(c.out_size[0])
     return TILE_COST + c.images * image + 2 * taps * outputs
+
+
+def _position_cost(c: _Convolution, channels: int, outputs: int) -> float:
+    """Cycles of a tile by positions: products, sums, and spacing the planes."""
+    vectors, weights = math.prod(c.out_size) / c.lanes, channels * c.window * outputs
+    image = weights * (vectors * 0.6 + 4) + SPACE_COST * channels * c.read_pitch(c.out_size[0])
+    return TILE_COST + c.images * image + c.lanes * weights

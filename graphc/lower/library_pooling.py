@@ -49,23 +49,25 @@ def avg_pool2d_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], r
     return _windows("avg_pool2d_grad", attrs, result.dtype, result.shape, operands[0].shape)
 
 
-def _positions(name: str, dtype: DType, shape: tuple[int, ...], count: int, size: int, plane_bytes: int) -> LibraryCall:
-    """The call for planes of `count` values at positions in planes of `size` elements."""
+def _positions(
+    name: str, dtype: DType, shape: tuple[int, ...], values: tuple[int, ...], size: int, plane_bytes: int
+) -> LibraryCall:
+    """The call for planes of `values`, rows by columns, at positions in planes of `size` elements."""
+    count = math.prod(values)
     planes, work = shape[0] * shape[1], 2 * count + size
     tile_planes = max(1, min(planes, TILE_WORK // max(work, 1)))
-    params = (planes, count, size, tile_planes)
+    params = (planes, count, size, tile_planes, *values)
     tiles = ceil_div(planes, tile_planes)
     return LibraryCall(f"{name}_{type_tag(dtype)}", params, tiles, size * plane_bytes, planes * work)
 
 
 def max_pool2d_scatter(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """g, positions -> planes with each value of g added at its position."""
-    count, size = math.prod(operands[0].shape[2:]), math.prod(result.shape[2:])
-    plane_bytes = 4 if result.dtype.is_low_precision else 0
-    return _positions("max_pool2d_scatter", result.dtype, result.shape, count, size, plane_bytes)
+    size, plane_bytes = math.prod(result.shape[2:]), 4 if result.dtype.is_low_precision else 0
+    return _positions("max_pool2d_scatter", result.dtype, result.shape, operands[0].shape[2:], size, plane_bytes)
 
 
 def max_pool2d_gather(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """x, positions -> the elements of the planes at these positions."""
-    count, size = math.prod(result.shape[2:]), math.prod(operands[0].shape[2:])
-    return _positions("max_pool2d_gather", result.dtype, result.shape, count, size, 0)
+    size = math.prod(operands[0].shape[2:])
+    return _positions("max_pool2d_gather", result.dtype, result.shape, result.shape[2:], size, 0)

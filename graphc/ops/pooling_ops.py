@@ -174,6 +174,7 @@ primitive(
     jvp=lambda tangents, y, x, **attrs: apply("max_pool2d_gather", tangents[0], apply("max_pool2d_argmax", x, **attrs)),
     reference=lambda x, **attrs: _max_pool(x, **attrs)[0],
     cost=9,
+    epilogue_inner=2,
 )
 primitive(
     "max_pool2d_argmax",
@@ -210,6 +211,7 @@ primitive(
     jvp=Jvp.LINEAR,
     reference=_avg_pool,
     cost=9,
+    epilogue_inner=2,
 )
 primitive(
     "avg_pool2d_grad",

@@ -167,6 +167,16 @@ def test_convolution_with_an_epilogue(level: str) -> None:
         check_epilogue(level, "conv2d", [x, w], (shape[0], 24, *shape[2:]), True, **attrs)
 
 
+@every_level
+@pytest.mark.parametrize("op", ["max_pool2d", "avg_pool2d"])
+def test_pooling_with_an_epilogue(level: str, op: str) -> None:
+    more: dict[str, Any] = {"dilation": (1, 1)} if op == "max_pool2d" else {"count_include_pad": True}
+    for shape in [(6, 12, 24, 40), (70, 30, 8, 6)]:
+        attrs = {"window": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0)), **more}
+        pooled = (*shape[:2], shape[2] // 2, shape[3] // 2)
+        check_epilogue(level, op, [numbers(np.random.default_rng(15), shape, "float32")], pooled, True, **attrs)
+
+
 # Indexing and scans ----------------------------------------------------------------------------------------------
 #     x shape, axis, shape of the indices
 INDEXINGS = (

@@ -21,13 +21,15 @@
 #include "launch.h"
 #include "pairs.h"
 
-/* A register block: outputs by vectors of positions; taps by two vectors of outputs. */
+/* A register block: outputs by vectors of positions; taps by two vectors of outputs, or by outputs. */
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define GC_CONV_ROWS 8
 #define GC_CONV_TAPS 9
+#define GC_CONV_DOTS 3
 #else
 #define GC_CONV_ROWS 4
 #define GC_CONV_TAPS 6
+#define GC_CONV_DOTS 2
 #endif
 #define GC_CONV_VECTORS 3
 #define GC_CONV_PLACES 128 /* positions that the weights' gradient sums at a time */
@@ -36,8 +38,9 @@
 #define GC_CONV_PASTE(a, b) GC_CONV_PASTE_(a, b)
 #define GC_CONV_JOIN(prefix, name, tag) GC_CONV_PASTE(prefix##name, tag)
 
-/* Each vector reads in one row; gathered from several rows; squares of a 3x3 convolution. */
-enum { GC_CONV_LINES, GC_CONV_PATCHES, GC_CONV_SQUARES };
+/* Each vector reads in one row; gathered from several rows; squares of a 3x3 convolution. The weights' gradient has outputs
+ * in its vectors, or whole ones of positions in rows. */
+enum { GC_CONV_LINES, GC_CONV_PATCHES, GC_CONV_SQUARES, GC_CONV_POSITIONS };
 
 /* Sizes of a convolution; `channels` and `outputs` are those of one group. */
 typedef struct gc_conv {

@@ -79,22 +79,26 @@ GC_ALWAYS_INLINE void GC_R(conv_block)(const int rows, const int vectors, int64_
         _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++) sum[i][v] = (GC_VECTOR){0};
     const GC_REAL *b0 = b[0], *b1 = vectors > 1 ? b[1] : b0, *b2 = vectors > 2 ? b[2] : b0;
     GC_REAL *const to[GC_CONV_VECTORS] = {c[0], vectors > 1 ? c[1] : c[0], vectors > 2 ? c[2] : c[0]};
-    const int32_t *const end = offsets + depth;
-    for (int row = 0; row < rows; row++) {
-        /* the result's lines are fetched a few at a time, for the loads that the sums wait for to find their way */
-        for (int v = 0; v < vectors; v++) __builtin_prefetch(c[v] + row * c_row, 1);
-        for (const int32_t *stop = end - depth / rows * (rows - 1 - row); offsets < stop; offsets++, a += rows) {
-            const int64_t place = *offsets;
-            GC_VECTOR line[GC_CONV_VECTORS] = {GC_R(load)(b0 + place)};
-            if (vectors > 1) line[1] = GC_R(load)(b1 + place);
-            if (vectors > 2) line[2] = GC_R(load)(b2 + place);
-            _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
-                const GC_VECTOR weight = GC_R(splat)(a[i]);
-                _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++)
-                    sum[i][v] = GC_R(fma)(weight, line[v], sum[i][v]);
-            }
-        }
+    /* the result's lines are fetched a few at a time, for the loads that the sums wait for to find their way */
+    const int32_t *const end = offsets + depth, *const fetching = offsets + gc_smaller(depth, rows);
+#define GC_CONV_TAP                                                                                                     \
+    {                                                                                                                   \
+        const int64_t place = *offsets++;                                                                               \
+        GC_VECTOR line[GC_CONV_VECTORS] = {GC_R(load)(b0 + place)};                                                     \
+        if (vectors > 1) line[1] = GC_R(load)(b1 + place);                                                              \
+        if (vectors > 2) line[2] = GC_R(load)(b2 + place);                                                              \
+        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {                                                        \
+            const GC_VECTOR weight = GC_R(splat)(a[i]);                                                                 \
+            _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++) sum[i][v] = GC_R(fma)(weight, line[v], sum[i][v]); \
+        }                                                                                                               \
+        a += rows;                                                                                                      \
     }
+    for (int64_t fetched = 0; offsets < fetching; fetched += c_row) {
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(to[v] + fetched, 1);
+        GC_CONV_TAP
+    }
+    while (offsets < end) GC_CONV_TAP
+#undef GC_CONV_TAP
     _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++)
         _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
             GC_REAL *place = to[v] + i * c_row;
@@ -347,8 +351,70 @@ GC_ALWAYS_INLINE void GC_R(conv_taps)(const int taps, const int vectors, int64_t
     }
 GC_CONV_TAPS_OF(conv_taps_1, GC_CONV_TAPS, 1)
 GC_CONV_TAPS_OF(conv_taps_2, GC_CONV_TAPS, 2)
-GC_CONV_TAPS_OF(conv_channels_2, GC_CONV_ROWS, 2) /* for Winograd's method: as many channels */
 #undef GC_CONV_TAPS_OF
+
+/* The same with positions in the lanes, for some taps and outputs: sums[(t * row + o) * lanes + lane] += sum over the whole
+ * vectors of positions of x[offsets[t] + position] * g[o * plane + position]. */
+GC_ALWAYS_INLINE void GC_R(conv_dots)(const int outputs, const gc_sweep *s, const GC_REAL *x, const int32_t *offsets,
+                                      const GC_REAL *g, int64_t plane, const GC_REAL *ahead, GC_REAL *sums, int64_t row) {
+    GC_VECTOR sum[GC_CONV_TAPS][GC_CONV_DOTS];
+    const GC_REAL *tap[GC_CONV_TAPS];
+    _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++) {
+        tap[t] = x + offsets[t];
+        _Pragma("GCC unroll 3") for (int o = 0; o < outputs; o++) sum[t][o] = (GC_VECTOR){0};
+    }
+    const int64_t across = s->columns / GC_LANES, gap = s->planes.columns - s->columns;
+    for (int64_t left = s->rows * across, column = across, place = 0; left; left--, g += GC_LANES, ahead += GC_LANES) {
+        GC_VECTOR value[GC_CONV_DOTS];
+        _Pragma("GCC unroll 3") for (int o = 0; o < outputs; o++) value[o] = GC_R(load)(g + o * plane);
+        __builtin_prefetch(ahead);
+        _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++) {
+            const GC_VECTOR line = GC_R(load)(tap[t] + place);
+            _Pragma("GCC unroll 3") for (int o = 0; o < outputs; o++) sum[t][o] = GC_R(fma)(line, value[o], sum[t][o]);
+        }
+        place += GC_LANES + (--column ? 0 : gap);
+        column = column ? column : across;
+    }
+    _Pragma("GCC unroll 9") for (int t = 0; t < GC_CONV_TAPS; t++)
+        _Pragma("GCC unroll 3") for (int o = 0; o < outputs; o++) {
+            GC_REAL *to = sums + (t * row + o) * GC_LANES;
+            GC_R(store)(to, GC_R(load)(to) + sum[t][o]);
+        }
+}
+
+#define GC_CONV_DOTS_OF(outputs)                                                                                        \
+    GC_FUNCTION void GC_R(conv_dots_##outputs)(const gc_sweep *s, const GC_REAL *x, const int32_t *offsets,             \
+                                               const GC_REAL *g, int64_t plane, const GC_REAL *ahead, GC_REAL *sums,    \
+                                               int64_t row) {                                                           \
+        GC_R(conv_dots)(outputs, s, x, offsets, g, plane, ahead, sums, row);                                                   \
+    }
+GC_CONV_DOTS_OF(1)
+GC_CONV_DOTS_OF(2)
+#if GC_CONV_DOTS > 2
+GC_CONV_DOTS_OF(3)
+#endif
+#undef GC_CONV_DOTS_OF
+
+/* All taps and outputs of some rows of an image. */
+GC_FUNCTION void GC_R(conv_dot_rows)(const gc_sweep *s, int64_t slots, const GC_REAL *x, const int32_t *offsets, const GC_REAL *g,
+                                     int64_t plane, GC_REAL *sums, int64_t row) {
+    for (int64_t o = 0, outputs; o < s->outputs; o += outputs, g += outputs * plane) {
+        const int64_t left = s->outputs - o;
+        outputs = left == 1 ? 1 : GC_CONV_DOTS == 2 || left == 2 || left == 4 ? 2 : GC_CONV_DOTS;
+        for (int64_t t = 0; t < slots; t += GC_CONV_TAPS) {
+            GC_REAL *to = sums + (t * row + o) * GC_LANES;
+            const GC_REAL *ahead = g + (outputs + t / GC_CONV_TAPS) * plane; /* what comes next, a plane for each block of taps */
+            if (outputs == 1)
+                GC_R(conv_dots_1)(s, x, offsets + t, g, plane, ahead, to, row);
+            else if (outputs == 2)
+                GC_R(conv_dots_2)(s, x, offsets + t, g, plane, ahead, to, row);
+#if GC_CONV_DOTS > 2
+            else
+                GC_R(conv_dots_3)(s, x, offsets + t, g, plane, ahead, to, row);
+#endif
+        }
+    }
+}
 
 /* to[p * width + o] = from[o * plane + p], with zeros up to the width, a whole number of vectors. */
 GC_FUNCTION void GC_R(conv_turn)(int64_t outputs, int64_t width, int64_t count, const GC_REAL *from, int64_t plane,
@@ -387,14 +453,15 @@ GC_FUNCTION GC_R(conv_sums) GC_R(conv_weights)(const gc_conv *g, gc_sweep *s, co
                                                     const void *grad, int64_t grad_step, char *scratch,
                                                     GC_R(conv_widen) widen) {
     const int64_t taps = s->channels * s->taps, groups = gc_parts(taps, GC_CONV_TAPS), slots = groups * GC_CONV_TAPS;
-    const int64_t row = gc_parts(s->outputs, GC_LANES) * GC_LANES, pair = 2 * GC_LANES;
-    const int64_t plane = g->out_height * g->out_width;
+    const int dots = g->method == GC_CONV_POSITIONS;
+    const int64_t row = dots ? s->outputs : gc_parts(s->outputs, GC_LANES) * GC_LANES, pair = 2 * GC_LANES;
+    const int64_t plane = g->out_height * g->out_width, size = slots * row * (dots ? GC_LANES : 1);
     char *memory = scratch;
     if (widen) memory += 4 * (gc_conv_even(s->channels * g->height * g->width) + gc_conv_even(s->outputs * plane));
     int32_t *offsets = (int32_t *)(void *)memory, *places = offsets + slots;
     GC_REAL *sums = (GC_REAL *)(void *)(memory + gc_conv_round((slots + GC_CONV_PLACES) * 4));
-    GC_REAL *turned = sums + slots * row, *spaced = turned + GC_CONV_PLACES * pair;
-    for (int64_t i = 0; i < slots * row; i++) sums[i] = 0;
+    GC_REAL *turned = sums + size, *spaced = turned + GC_CONV_PLACES * pair;
+    for (int64_t i = 0; i < size; i++) sums[i] = 0;
     for (int64_t image = 0; image < g->images; image++) {
         const GC_REAL *image_x = (const GC_REAL *)(const void *)((const char *)x + image * x_step);
         const GC_REAL *image_grad = (const GC_REAL *)(const void *)((const char *)grad + image * grad_step);
@@ -405,14 +472,16 @@ GC_FUNCTION GC_R(conv_sums) GC_R(conv_weights)(const gc_conv *g, gc_sweep *s, co
             image_x = wide, image_grad = rest;
         }
         for (int64_t first = 0; first < g->out_height; first += g->tile_rows) {
-            gc_conv_rows(g, s, first, gc_smaller(g->tile_rows, g->out_height - first));
-            for (int64_t i = 0; i < slots; i++) {
+            const int known = image && g->tile_rows >= g->out_height;
+            if (!known) gc_conv_rows(g, s, first, gc_smaller(g->tile_rows, g->out_height - first));
+            for (int64_t i = 0; i < slots && !known; i++) {
                 const int64_t tap = gc_smaller(i, taps - 1);
                 offsets[i] = (int32_t)(tap / s->taps * s->planes.pitch + s->tap_offset[tap % s->taps]);
             }
             GC_R(conv_space)(&s->planes, s->channels, image_x, spaced);
+            if (dots) GC_R(conv_dot_rows)(s, slots, spaced, offsets, image_grad + first * g->out_width, plane, sums, row);
             const int64_t positions = s->rows * s->columns;
-            for (int64_t p = 0; p < positions; p += GC_CONV_PLACES) {
+            for (int64_t p = 0; p < positions && !dots; p += GC_CONV_PLACES) {
                 const int64_t count = gc_smaller(positions - p, GC_CONV_PLACES);
                 for (int64_t i = 0, r = p / s->columns, c = p % s->columns; i < count; i++) {
                     places[i] = (int32_t)(r * s->planes.columns + c);
@@ -432,6 +501,7 @@ GC_FUNCTION GC_R(conv_sums) GC_R(conv_weights)(const gc_conv *g, gc_sweep *s, co
             }
         }
     }
+    for (int64_t i = 0; i < slots * row && dots; i++) sums[i] = GC_R(sum)(GC_R(load)(sums + i * GC_LANES));
     return (GC_R(conv_sums)){sums, row};
 }
 

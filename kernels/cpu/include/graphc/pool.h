@@ -5,8 +5,9 @@
  * params    windows (max_pool2d, max_pool2d_argmax, avg_pool2d, avg_pool2d_grad): the fields of gc_pool; for
  *           avg_pool2d_grad, height and width are those of its output, out_height and out_width of its input.
  *           positions (scatter, gather): 0 planes, 1 plane size of g or of the result, 2 plane size of the other, which
- *           positions count in, 3 planes of a tile
+ *           positions count in, 3 planes of a tile, 4 and 5 rows and columns of the first plane
  * tile      a block of planes
+ * epilogue  max_pool2d and avg_pool2d: outer = planes, inner = a plane of the result
  * scratch   16-bit floats: the planes of x and of the result in float32; avg_pool2d_grad besides 2 * out_width elements
  *
  * The maximum of a window with a NaN is NaN; of equal elements the first counts. Taps are visited row by row, so each
@@ -265,6 +266,35 @@ GC_POOL_SPREAD(f32, float, gc_f32v, GC_F32_LANES)
 GC_POOL_SPREAD(f64, double, gc_f64v, GC_F64_LANES)
 #undef GC_POOL_SPREAD
 
+/* What max_pool2d_scatter does, where windows of 2x2 tile the plane and each position is in its window; else returns 0. */
+#define GC_POOL_TILES(TAG, REAL)                                                                                        \
+    GC_ALWAYS_INLINE int gc_pool_tiles_##TAG(const REAL *g, const int32_t *positions, int64_t rows, int64_t columns,   \
+                                             int64_t size, REAL *to) {                                                 \
+        const int64_t bytes = columns * (int64_t)sizeof(REAL);                                                         \
+        if (size != 4 * rows * columns) return 0;                                                                      \
+        GC_POOL_TILES_64(TAG)                                                                                          \
+        GC_POOL_TILES_32(TAG)                                                                                          \
+        return bytes % 16 == 0 && gc_pool_tiles_##TAG##_16(g, positions, rows, columns, to);                           \
+    }
+#define GC_POOL_TILES_OF(TAG, length) \
+    if (bytes % length == 0) return gc_pool_tiles_##TAG##_##length(g, positions, rows, columns, to);
+#if GC_VECTOR_BYTES >= 64
+#define GC_POOL_TILES_64(TAG) GC_POOL_TILES_OF(TAG, 64)
+#else
+#define GC_POOL_TILES_64(TAG)
+#endif
+#if GC_VECTOR_BYTES >= 32
+#define GC_POOL_TILES_32(TAG) GC_POOL_TILES_OF(TAG, 32)
+#else
+#define GC_POOL_TILES_32(TAG)
+#endif
+GC_POOL_TILES(f32, float)
+GC_POOL_TILES(f64, double)
+#undef GC_POOL_TILES_32
+#undef GC_POOL_TILES_64
+#undef GC_POOL_TILES_OF
+#undef GC_POOL_TILES
+
 /* A position as an index that is safe. Planes have fewer than 2^31 elements. */
 static inline uint32_t gc_pool_position(int32_t position, int64_t size) {
     const uint32_t last = (uint32_t)(size - 1), at = position < 0 ? 0 : (uint32_t)position;
@@ -307,6 +337,7 @@ GC_EACH_FLOAT(GC_POOL_PLANE)
             gc_pool_##KIND##_##OF(g, gc_pool_plane_##TAG(x, plane, wide), room, values, (int32_t *)(void *)out);       \
             for (int64_t k = 0; k < out_plane && widened; k++) out[k] = (OUT)TO(values[k]);                            \
         }                                                                                                              \
+        if (VALUES && call->program) gc_tile_run(call, start, end, 0, out_plane);                                      \
     }
 
 #define GC_POOL_FORWARDS(TAG, TYPE, OF, REAL, TO)                                             \
@@ -321,7 +352,7 @@ GC_POOL_FORWARDS(f16, uint16_t, f32, float, gc_to_f16)
 #undef GC_POOL_FORWARDS
 #undef GC_POOL_FORWARD
 
-#define GC_POOL_GRADIENTS(TAG, TYPE, REAL, FROM, TO, SPREAD)                                                                 \
+#define GC_POOL_GRADIENTS(TAG, TYPE, REAL, FROM, TO, SPREAD, TILES)                                                                 \
     GC_KERNEL gc_avg_pool2d_grad_##TAG(const gc_call *call, int64_t tile) {                                       \
         typedef REAL real;                                                                                          \
         GC_POOL_TILE()                                                                                              \
@@ -346,6 +377,8 @@ GC_POOL_FORWARDS(f16, uint16_t, f32, float, gc_to_f16)
             const int32_t *positions = (const int32_t *)gc_operand(call, 1) + p * count;                            \
             TYPE *out = (TYPE *)gc_operand(call, 2) + p * size;                                                     \
             REAL *into = GC_IS_NATIVE(TYPE, REAL) ? (REAL *)(void *)out : (REAL *)call->scratch;                    \
+            if (GC_IS_NATIVE(TYPE, REAL) && TILES((const REAL *)(const void *)grad, positions, params[4], params[5], size, into)) \
+                continue; \
             for (int64_t k = 0; k < size; k++) into[k] = 0;                                                         \
             for (int64_t k = 0; k < count; k++)                                                                     \
                 if (size > 0) into[gc_pool_position(positions[k], size)] += FROM(grad[k]);                          \
@@ -364,10 +397,10 @@ GC_POOL_FORWARDS(f16, uint16_t, f32, float, gc_to_f16)
         }                                                                                                           \
     }
 
-GC_POOL_GRADIENTS(f64, double, double, GC_AS_IS, GC_AS_IS, gc_pool_spread_f64)
-GC_POOL_GRADIENTS(f32, float, float, GC_AS_IS, GC_AS_IS, gc_pool_spread_f32)
-GC_POOL_GRADIENTS(bf16, uint16_t, float, gc_from_bf16, gc_to_bf16, gc_pool_spread_f32)
-GC_POOL_GRADIENTS(f16, uint16_t, float, gc_from_f16, gc_to_f16, gc_pool_spread_f32)
+GC_POOL_GRADIENTS(f64, double, double, GC_AS_IS, GC_AS_IS, gc_pool_spread_f64, gc_pool_tiles_f64)
+GC_POOL_GRADIENTS(f32, float, float, GC_AS_IS, GC_AS_IS, gc_pool_spread_f32, gc_pool_tiles_f32)
+GC_POOL_GRADIENTS(bf16, uint16_t, float, gc_from_bf16, gc_to_bf16, gc_pool_spread_f32, gc_pool_tiles_f32)
+GC_POOL_GRADIENTS(f16, uint16_t, float, gc_from_f16, gc_to_f16, gc_pool_spread_f32, gc_pool_tiles_f32)
 #undef GC_POOL_GRADIENTS
 #undef GC_POOL_COUNTS
 #undef GC_POOL_WINDOWS

@@ -5,8 +5,8 @@
  *                                         channels between the brackets
  *
  * All factors are 0, 1, -1 and one half, so errors stay within a few of those of the plain sum. Where a square holds an
- * infinity, all four outputs may be NaN. Squares lie side by side in vectors. `band` rows of them are worked on at a
- * time. A part of conv.h.
+ * infinity, all four outputs may be NaN. Squares lie side by side in vectors; of narrow planes, those of two rows. `band`
+ * rows of them are worked on at a time. A part of conv.h.
  */
 typedef float gc_winograd_strip __attribute__((vector_size(GC_CONV_ROWS * 4)));
 typedef float gc_winograd_strip_anywhere __attribute__((vector_size(GC_CONV_ROWS * 4), aligned(4), may_alias));
@@ -14,6 +14,27 @@ typedef float gc_winograd_strip_anywhere __attribute__((vector_size(GC_CONV_ROWS
 /* Elements between channels of squares and between their places: room for a vector to overrun, and no power of two. */
 static inline int64_t gc_winograd_row(int64_t squares) { return gc_parts(squares, 16) * 16 + 16; }
 static inline int64_t gc_winograd_step(int64_t rows, int64_t row) { return rows * row + 16; }
+
+/* Parts of planes that will be written or read soon, to be fetched into the second cache while products keep the core busy:
+ * `planes` of them are left, `length` bytes of each. A prefetch of an address that is not there does nothing. */
+typedef struct gc_winograd_ahead {
+    const char *from;
+    int64_t planes, length, step, at;
+} gc_winograd_ahead;
+
+static inline gc_winograd_ahead gc_winograd_ahead_of(const float *from, int64_t planes, int64_t length, int64_t step) {
+    return (gc_winograd_ahead){(const char *)from, length > 0 ? planes : 0, 4 * length, 4 * step, 0};
+}
+
+/* Where the next `lines` of 64 bytes lie, of the first part of the two that has some left. */
+static inline const char *gc_winograd_next(gc_winograd_ahead *ahead, int64_t lines) {
+    if (!ahead->planes) ahead++;
+    const char *next = ahead->from + ahead->at;
+    if (!ahead->planes) return next;
+    ahead->at += 64 * lines;
+    if (ahead->at >= ahead->length) ahead->at = 0, ahead->from += ahead->step, ahead->planes--;
+    return next;
+}
 
 /* G g G' for the weights of one slice: for each of the 16 places, what conv_pack makes of weights. `taps` holds a strip. */
 GC_FUNCTION void gc_winograd_weights(gc_sweep s, int64_t channels, const float *w, float *packed, float *taps) {
@@ -44,110 +65,232 @@ GC_FUNCTION void gc_winograd_weights(gc_sweep s, int64_t channels, const float *
     }
 }
 
-/* Columns 2 * square + j of a line, j < 4, as far as they are kept. */
-GC_ALWAYS_INLINE void gc_winograd_columns(const float *line, const gc_i32v *kept, gc_f32v *to) {
-    const gc_f32v a = gc_load_f32(line), b = gc_load_f32(line + GC_F32_LANES);
-    const gc_f32v c = gc_load_f32(line + 2), d = gc_load_f32(line + GC_F32_LANES + 2);
+/* Squares from one row of them to the next: half a vector where fewer would fill more than a quarter of it, as then two
+ * rows are worked on side by side. */
+static inline int gc_winograd_paired(int64_t across) { return 4 * across > GC_F32_LANES && 2 * across <= GC_F32_LANES; }
+static inline int64_t gc_winograd_wide(int64_t across) { return gc_winograd_paired(across) ? GC_F32_LANES / 2 : across; }
+
+/* Columns 2 * square + j, j < 4, of the squares whose lines start at `low`, and of the other half at `high`, as far as they
+ * are kept. */
+GC_ALWAYS_INLINE void gc_winograd_columns(const float *low, const float *high, const gc_i32v *kept, gc_f32v *to) {
+    const gc_f32v a = gc_load_f32(low), b = gc_load_f32(high), c = gc_load_f32(low + 2), d = gc_load_f32(high + 2);
     const gc_f32v columns[4] = {gc_even_f32(a, b), gc_odd_f32(a, b), gc_even_f32(c, d), gc_odd_f32(c, d)};
     _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) to[j] = (gc_f32v)((gc_i32v)columns[j] & kept[j]);
 }
 
-/* Where row `y` of a plane may be read from column `x` on, for two vectors and two elements: in its place, or in `edge` where
- * that would reach beyond the `size` elements from `all` on, or where there is no such row. */
-GC_ALWAYS_INLINE const float *gc_winograd_line(const gc_planes *p, const float *plane, int64_t y, int64_t x, const float *all,
-                                               int64_t size, float *edge) {
-    const int64_t reach = 2 * GC_F32_LANES + 2, at = plane - all + y * p->width + x;
-    if (0 <= y && y < p->height && 0 <= at && at + reach <= size) return all + at;
-    for (int64_t i = 0; i < reach; i++)
-        edge[i] = 0 <= y && y < p->height && 0 <= x + i && x + i < p->width ? plane[y * p->width + x + i] : 0;
+/* `reach` elements of a row of `width` from column `x` on, zeros where there are none. */
+GC_FUNCTION const float *gc_winograd_edge(const float *row, int64_t width, int64_t x, int64_t reach, float *edge) {
+    for (int64_t i = 0; i < reach; i++) edge[i] = 0 <= x + i && x + i < width ? row[x + i] : 0;
     return edge;
+}
+
+/* Where row `y` of a plane may be read from column `x` on, for `reach` elements: in its place, in `edge` where that would reach
+ * beyond the `size` elements from `all` on, or in `zeros` where there is no such row. */
+GC_ALWAYS_INLINE const float *gc_winograd_line(const gc_planes *p, const float *plane, int64_t y, int64_t x, const float *all,
+                                               int64_t size, int64_t reach, const float *zeros, float *edge) {
+    const int64_t at = plane - all + y * p->width + x;
+    if (y < 0 || y >= p->height) return zeros;
+    return 0 <= at && at + reach <= size ? all + at : gc_winograd_edge(plane + y * p->width, p->width, x, reach, edge);
+}
+
+/* B' d B of squares whose columns are d[row][column], `step` elements apart. */
+GC_ALWAYS_INLINE void gc_winograd_turn(gc_f32v d[4][4], float *place, int64_t step) {
+    gc_f32v half[4][4];
+    _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
+        half[0][j] = d[0][j] - d[2][j], half[1][j] = d[1][j] + d[2][j];
+        half[2][j] = d[2][j] - d[1][j], half[3][j] = d[1][j] - d[3][j];
+    }
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+        gc_store_f32(place + 4 * i * step, half[i][0] - half[i][2]);
+        gc_store_f32(place + (4 * i + 1) * step, half[i][1] + half[i][2]);
+        gc_store_f32(place + (4 * i + 2) * step, half[i][2] - half[i][1]);
+        gc_store_f32(place + (4 * i + 3) * step, half[i][1] - half[i][3]);
+    }
+}
+
+/* Which lanes hold columns of the plane, for `across` squares from `column` on, and again after `period` of them. */
+GC_ALWAYS_INLINE void gc_winograd_kept(const gc_planes *p, int64_t column, int64_t across, int period, gc_i32v *kept) {
+    for (int j = 0; j < 4; j++) {
+        int32_t lanes[GC_F32_LANES];
+        for (int i = 0; i < GC_F32_LANES; i++) {
+            const int64_t x = column + 2 * (i % period) + j;
+            lanes[i] = 0 <= x && x < p->width && i % period < across ? -1 : 0;
+        }
+        memcpy(&kept[j], lanes, sizeof lanes);
+    }
+}
+
+/* gc_winograd_input where two rows of squares are worked on side by side. */
+GC_FUNCTION void gc_winograd_pairs(const gc_planes *p, int64_t channels, int64_t first, int64_t rows, int64_t across,
+                                   const float *x, float *to, int64_t step, int64_t pitch) {
+    const int64_t plane = p->height * p->width, size = channels * plane, reach = GC_F32_LANES + 2;
+    const float zeros[GC_F32_LANES + 2] = {0};
+    float edge[6][GC_F32_LANES + 2];
+    gc_i32v kept[4];
+    gc_winograd_kept(p, -p->left, across, GC_F32_LANES / 2, kept);
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t r = 0; r < rows; r += 2) {
+            const float *line[6];
+            _Pragma("GCC unroll 6") for (int i = 0; i < 6; i++)
+                line[i] = gc_winograd_line(p, x + c * plane, 2 * (first + r) + i - p->top, -p->left, x, size, reach, zeros,
+                                           edge[i]);
+            gc_f32v d[4][4];
+            _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) gc_winograd_columns(line[i], line[i + 2], kept, d[i]);
+            gc_winograd_turn(d, to + c * pitch + r * (GC_F32_LANES / 2), step);
+        }
 }
 
 /* B' d B for `rows` rows of `across` squares from `first` on: to[place * step + channel * pitch + square]. */
 GC_FUNCTION void gc_winograd_input(const gc_planes *p, int64_t channels, int64_t first, int64_t rows, int64_t across,
                                    const float *x, float *to, int64_t step, int64_t pitch) {
-    const int64_t plane = p->height * p->width, size = channels * plane;
+    if (gc_winograd_paired(across)) {
+        gc_winograd_pairs(p, channels, first, rows, across, x, to, step, pitch);
+        return;
+    }
+    const int64_t plane = p->height * p->width, size = channels * plane, reach = 2 * GC_F32_LANES + 2;
+    const float zeros[2 * GC_F32_LANES + 2] = {0};
     float edge[2 * GC_F32_LANES + 2];
     /* from the right, as the last vector of a row reaches into the next row */
     for (int64_t square = (across - 1) / GC_F32_LANES * GC_F32_LANES; square >= 0; square -= GC_F32_LANES) {
         const int64_t column = 2 * square - p->left;
         gc_i32v kept[4];
-        for (int j = 0; j < 4; j++) {
-            int32_t lanes[GC_F32_LANES];
-            for (int i = 0; i < GC_F32_LANES; i++)
-                lanes[i] = 0 <= column + 2 * i + j && column + 2 * i + j < p->width ? -1 : 0;
-            memcpy(&kept[j], lanes, sizeof lanes);
-        }
+        gc_winograd_kept(p, column, across, GC_F32_LANES, kept);
         for (int64_t c = 0; c < channels; c++) {
-            const float *from = x + c * plane;
             float *place = to + c * pitch + square;
-            gc_f32v d[4][4], half[4][4];
-            _Pragma("GCC unroll 2") for (int i = 0; i < 2; i++)
-                gc_winograd_columns(gc_winograd_line(p, from, 2 * first + i - p->top, column, x, size, edge), kept, d[i]);
-            for (int64_t r = first; r < first + rows; r++, place += across) {
-                _Pragma("GCC unroll 2") for (int i = 2; i < 4; i++)
-                    gc_winograd_columns(gc_winograd_line(p, from, 2 * r + i - p->top, column, x, size, edge), kept, d[i]);
-                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
-                    half[0][j] = d[0][j] - d[2][j], half[1][j] = d[1][j] + d[2][j];
-                    half[2][j] = d[2][j] - d[1][j], half[3][j] = d[1][j] - d[3][j];
-                    d[0][j] = d[2][j], d[1][j] = d[3][j];
-                }
-                _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
-                    gc_store_f32(place + 4 * i * step, half[i][0] - half[i][2]);
-                    gc_store_f32(place + (4 * i + 1) * step, half[i][1] + half[i][2]);
-                    gc_store_f32(place + (4 * i + 2) * step, half[i][2] - half[i][1]);
-                    gc_store_f32(place + (4 * i + 3) * step, half[i][1] - half[i][3]);
-                }
+            gc_f32v d[4][4];
+#define GC_WINOGRAD_ROW(i)                                                                                              \
+    {                                                                                                                   \
+        const float *line = gc_winograd_line(p, x + c * plane, y + i, column, x, size, reach, zeros, edge);             \
+        gc_winograd_columns(line, line + GC_F32_LANES, kept, d[i]);                                                     \
+    }
+            int64_t y = 2 * first - p->top;
+            GC_WINOGRAD_ROW(0)
+            GC_WINOGRAD_ROW(1)
+            for (const int64_t end = y + 2 * rows; y < end; y += 2, place += across) {
+                GC_WINOGRAD_ROW(2)
+                GC_WINOGRAD_ROW(3)
+                gc_winograd_turn(d, place, step);
+                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) d[0][j] = d[2][j], d[1][j] = d[3][j];
             }
+#undef GC_WINOGRAD_ROW
         }
     }
 }
 
-/* `count` elements of a row of the result. */
-GC_ALWAYS_INLINE void gc_winograd_store(gc_f32v low, gc_f32v high, int64_t count, int accumulate, float *to) {
-    const gc_f32v a = gc_first_f32(low, high), b = gc_second_f32(low, high);
-    float lanes[2 * GC_F32_LANES];
-    if (count < GC_F32_LANES) {
-        gc_store_f32(lanes, a);
-        for (int64_t i = 0; i < count; i++) to[i] = accumulate ? to[i] + lanes[i] : lanes[i];
+/* Up to a vector of a row of the result: `count` elements. */
+GC_ALWAYS_INLINE void gc_winograd_store(gc_f32v found, int64_t count, int accumulate, float *to) {
+    if (count >= GC_F32_LANES) {
+        gc_store_f32(to, accumulate ? gc_load_f32(to) + found : found);
         return;
     }
-    gc_store_f32(to, accumulate ? gc_load_f32(to) + a : a);
-    if (count == 2 * GC_F32_LANES) {
-        gc_store_f32(to + GC_F32_LANES, accumulate ? gc_load_f32(to + GC_F32_LANES) + b : b);
-        return;
-    }
-    gc_store_f32(lanes + GC_F32_LANES, b);
-    for (int64_t i = GC_F32_LANES; i < count; i++) to[i] = accumulate ? to[i] + lanes[i] : lanes[i];
+    float lanes[GC_F32_LANES];
+    gc_store_f32(lanes, found);
+    for (int64_t i = 0; i < count; i++) to[i] = accumulate ? to[i] + lanes[i] : lanes[i];
 }
 
 /* A' m A for rows of squares from `first` on: sums[output * step + place * pitch + square] to the result. */
 GC_FUNCTION void gc_winograd_output(const gc_sweep *s, int64_t first, int64_t rows, const float *sums, int64_t step,
                                     int64_t pitch, float *out, int64_t plane, int accumulate) {
-    const int64_t across = (s->columns + 1) / 2;
+    const int64_t across = (s->columns + 1) / 2, wide = gc_winograd_wide(across);
+    const int paired = gc_winograd_paired(across);
     for (int64_t o = 0; o < s->outputs; o++)
-        for (int64_t r = 0; r < rows; r++)
+        for (int64_t r = 0; r < rows; r += 1 + paired)
             for (int64_t x = 0; x < across; x += GC_F32_LANES) {
-                const float *from = sums + o * step + r * across + x;
+                const float *from = sums + o * step + r * wide + x;
                 gc_f32v half[2][4];
                 _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
                     const gc_f32v a = gc_load_f32(from + j * pitch), b = gc_load_f32(from + (4 + j) * pitch);
                     const gc_f32v c = gc_load_f32(from + (8 + j) * pitch), d = gc_load_f32(from + (12 + j) * pitch);
                     half[0][j] = a + b + c, half[1][j] = b - c - d;
                 }
-                const int64_t count = gc_smaller(s->columns - 2 * x, 2 * GC_F32_LANES);
-                float *to = out + o * plane + 2 * (first + r) * s->columns + 2 * x;
-                _Pragma("GCC unroll 2") for (int i = 0; i < 2; i++, to += s->columns)
-                    if (2 * (first + r) + i < s->rows)
-                        gc_winograd_store(half[i][0] + half[i][1] + half[i][2], half[i][1] - half[i][2] - half[i][3], count,
-                                          accumulate, to);
+                const int64_t left = s->columns - 2 * x, next = paired ? 2 * s->columns : GC_F32_LANES;
+                _Pragma("GCC unroll 2") for (int i = 0; i < 2; i++) {
+                    const gc_f32v low = half[i][0] + half[i][1] + half[i][2], high = half[i][1] - half[i][2] - half[i][3];
+                    const int64_t row = 2 * (first + r) + i;
+                    const int both = paired ? r + 1 < rows && row + 2 < s->rows : left > GC_F32_LANES;
+                    float *to = out + o * plane + row * s->columns + 2 * x;
+                    if (row >= s->rows) break;
+                    gc_winograd_store(gc_first_f32(low, high), left, accumulate, to);
+                    const int64_t rest = paired ? left : left - GC_F32_LANES;
+                    if (both) gc_winograd_store(gc_second_f32(low, high), rest, accumulate, to + next);
+                }
             }
+}
+
+/* A strip of outputs by vectors of squares, side by side: c[row * c_row + lane] = sum over channels of a[channel, row] *
+ * b[channel * pitch + lane]. The first channels fetch the result's lines, the others a line each from `ahead` on. */
+GC_ALWAYS_INLINE void gc_winograd_block(const int vectors, int64_t channels, const float *a, const float *b, int64_t pitch,
+                                        float *c, int64_t c_row, const char *ahead) {
+    gc_f32v sum[GC_CONV_ROWS][GC_CONV_VECTORS];
+    _Pragma("GCC unroll 8") for (int i = 0; i < GC_CONV_ROWS; i++)
+        _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++) sum[i][v] = (gc_f32v){0};
+    const int64_t fetching = gc_smaller(channels, GC_CONV_ROWS);
+    const float *fetched = c;
+#define GC_WINOGRAD_CHANNEL                                                                                             \
+    {                                                                                                                   \
+        gc_f32v line[GC_CONV_VECTORS];                                                                                  \
+        _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++) line[v] = gc_load_f32(b + v * GC_F32_LANES);          \
+        _Pragma("GCC unroll 8") for (int i = 0; i < GC_CONV_ROWS; i++) {                                                \
+            const gc_f32v weight = gc_splat_f32(a[i]);                                                                  \
+            _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++) sum[i][v] = gc_fma_f32(weight, line[v], sum[i][v]); \
+        }                                                                                                               \
+        a += GC_CONV_ROWS, b += pitch;                                                                                  \
+    }
+    for (int64_t left = fetching; left; left--, fetched += c_row) {
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(fetched + v * GC_F32_LANES, 1);
+        GC_WINOGRAD_CHANNEL
+    }
+    for (int64_t left = channels - fetching; left; left--, ahead += 64) {
+        __builtin_prefetch(ahead, 0, 2);
+        GC_WINOGRAD_CHANNEL
+    }
+#undef GC_WINOGRAD_CHANNEL
+    _Pragma("GCC unroll 8") for (int i = 0; i < GC_CONV_ROWS; i++)
+        _Pragma("GCC unroll 3") for (int v = 0; v < vectors; v++) gc_store_f32(c + i * c_row + v * GC_F32_LANES, sum[i][v]);
+}
+
+#define GC_WINOGRAD_BLOCK(vectors)                                                                                      \
+    GC_FUNCTION void gc_winograd_block_##vectors(int64_t channels, const float *a, const float *b, int64_t pitch, float *c, \
+                                                 int64_t c_row, const char *ahead) {                                    \
+        gc_winograd_block(vectors, channels, a, b, pitch, c, c_row, ahead);                                             \
+    }
+GC_WINOGRAD_BLOCK(1)
+GC_WINOGRAD_BLOCK(2)
+GC_WINOGRAD_BLOCK(3)
+#undef GC_WINOGRAD_BLOCK
+
+/* One place of all squares: for each output, c[output * step + square]. `offsets` are those of the channels. */
+GC_ALWAYS_INLINE void gc_winograd_product(const int even, int64_t outputs, int64_t channels, const float *packed,
+                                          const int32_t *offsets, const float *lines, int64_t pitch, int64_t vectors, float *c,
+                                          int64_t step, gc_winograd_ahead *ahead) {
+    const int64_t whole = outputs / GC_CONV_ROWS * GC_CONV_ROWS;
+    for (int64_t v = 0, some; v < vectors; v += some) {
+        some = gc_conv_vectors(vectors - v);
+        const float *b = lines + v * GC_F32_LANES;
+        float *to = c + v * GC_F32_LANES;
+        for (int64_t o = 0; o < whole; o += GC_CONV_ROWS) {
+            const char *next = gc_winograd_next(ahead, gc_larger(channels - GC_CONV_ROWS, 0));
+            if (some == 3)
+                gc_winograd_block_3(channels, packed + o * channels, b, pitch, to + o * step, step, next);
+            else if (some == 2)
+                gc_winograd_block_2(channels, packed + o * channels, b, pitch, to + o * step, step, next);
+            else
+                gc_winograd_block_1(channels, packed + o * channels, b, pitch, to + o * step, step, next);
+        }
+        if (even || whole == outputs) continue;
+        gc_ahead nothing = {NULL, NULL, 0};
+        gc_conv_lines_f32 block = {.vectors = (int)some, .whole = 1};
+        for (int i = 0; i < some; i++)
+            block.from[i] = b + i * GC_F32_LANES, block.to[i] = to + whole * step + i * GC_F32_LANES;
+        gc_conv_strips_f32(0, outputs - whole, channels, packed + whole * channels, offsets, &block, step, 0, &nothing);
+    }
 }
 
 /* What conv_work does, by squares. Scratch: offsets, packed weights, squares, sums. */
 GC_ALWAYS_INLINE void gc_winograd_work(const int even, const gc_sweep *s, const gc_conv_job_f32 *job) {
     const int64_t slice = gc_smaller(s->slice, s->channels), across = (s->columns + 1) / 2, all = (s->rows + 1) / 2;
-    const int64_t pitch = gc_winograd_row(s->band * across), plane = s->planes.height * s->planes.width;
+    const int64_t wide = gc_winograd_wide(across), pitch = gc_winograd_row(s->band * wide);
+    const int64_t plane = s->planes.height * s->planes.width;
     const int64_t places = gc_winograd_step(slice, pitch), step = gc_winograd_step(16, pitch);
     int32_t *offsets = (int32_t *)(void *)job->scratch;
     float *packed = (float *)(void *)(job->scratch + gc_conv_round(slice * 4)), *lines = packed + 16 * s->outputs * slice;
@@ -159,21 +302,20 @@ GC_ALWAYS_INLINE void gc_winograd_work(const int even, const gc_sweep *s, const 
         for (int64_t item = 0; item < job->items; item++)
             for (int64_t first = 0, rows; first < all; first += rows) {
                 rows = gc_smaller(s->band, all - first);
-                gc_winograd_input(&s->planes, channels, first, rows, across,
-                                  job->x + item * job->x_step + channel * plane, lines, places, pitch);
-                const int64_t vectors = gc_parts(rows * across, GC_F32_LANES);
+                const float *from = job->x + item * job->x_step + channel * plane;
+                float *to = job->out + item * job->out_step;
+                gc_winograd_input(&s->planes, channels, first, rows, across, from, lines, places, pitch);
+                const int64_t vectors = gc_parts(rows * wide, GC_F32_LANES), done = gc_smaller(2 * (first + rows), s->rows);
+                const int64_t next = done < s->rows ? gc_larger(done - s->planes.top, 0) * s->planes.width : job->x_step;
+                const int64_t most = gc_smaller(2 * s->band * s->planes.width, done < s->rows ? plane - next : plane);
+                const int more = done < s->rows || item + 1 < job->items;
+                gc_winograd_ahead ahead[] = {
+                    gc_winograd_ahead_of(to + 2 * first * s->columns, s->outputs, (done - 2 * first) * s->columns, job->plane),
+                    gc_winograd_ahead_of(from + next, channels, more ? most : 0, plane)};
                 for (int place = 0; place < 16; place++)
-                    for (int64_t v = 0; v < vectors;) {
-                        gc_ahead nothing = {NULL, NULL, 0};
-                        gc_conv_lines_f32 block = {.vectors = gc_conv_vectors(vectors - v), .whole = 1};
-                        for (int i = 0; i < block.vectors; i++, v++) {
-                            block.from[i] = lines + place * places + v * GC_F32_LANES;
-                            block.to[i] = sums + place * pitch + v * GC_F32_LANES;
-                        }
-                        gc_conv_strips_f32(even, s->outputs, channels, packed + place * s->outputs * channels, offsets, &block,
-                                           step, 0, &nothing);
-                    }
-                gc_winograd_output(s, first, rows, sums, step, pitch, job->out + item * job->out_step, job->plane, channel > 0);
+                    gc_winograd_product(even, s->outputs, channels, packed + place * s->outputs * channels, offsets,
+                                        lines + place * places, pitch, vectors, sums + place * pitch, step, ahead);
+                gc_winograd_output(s, first, rows, sums, step, pitch, to, job->plane, channel > 0);
             }
     }
 }
@@ -199,7 +341,8 @@ GC_ALWAYS_INLINE void gc_winograd_run(const int even, const gc_sweep *s, const g
 GC_FUNCTION void gc_winograd_gradient(int64_t rows, int64_t height, int64_t width, const float *turned, float *to,
                                       int64_t step) {
     const int64_t pair = 2 * GC_F32_LANES;
-    for (int64_t r = 0; r < rows; r++)
+    const int64_t across = (width + 1) / 2, wide = gc_winograd_wide(across);
+    for (int64_t r = 0; r < rows; r++, to += (wide - across) * pair)
         for (int64_t c = 0; c < width; c += 2)
             for (int64_t v = 0; v < pair; v += GC_F32_LANES, to += GC_F32_LANES) {
                 const float *from = turned + (2 * r * width + c) * pair + v;
@@ -215,6 +358,30 @@ GC_FUNCTION void gc_winograd_gradient(int64_t rows, int64_t height, int64_t widt
                     gc_store_f32(to + (4 * i + 3) * step, half[i][1]);
                 }
             }
+}
+
+/* sums[channel * row + output] += sum over squares of lines[channel * pitch + square] * squares[square * pair + output] for a
+ * strip of channels, of which the last is repeated if there are fewer. Every fourth square fetches a line from `ahead` on. */
+GC_FUNCTION void gc_winograd_channels(int64_t channels, int64_t count, const float *lines, int64_t pitch, const float *squares,
+                                      float *sums, int64_t row, const char *ahead) {
+    gc_f32v sum[GC_CONV_ROWS][2];
+    const float *line[GC_CONV_ROWS];
+    _Pragma("GCC unroll 8") for (int i = 0; i < GC_CONV_ROWS; i++) {
+        line[i] = lines + gc_smaller(i, channels - 1) * pitch;
+        sum[i][0] = sum[i][1] = (gc_f32v){0};
+    }
+    _Pragma("GCC unroll 4") for (int64_t p = 0; p < count; p++, squares += 2 * GC_F32_LANES) {
+        const gc_f32v low = gc_load_f32(squares), high = gc_load_f32(squares + GC_F32_LANES);
+        if (p % 4 == 0) __builtin_prefetch(ahead + 16 * p, 0, 2);
+        _Pragma("GCC unroll 8") for (int i = 0; i < GC_CONV_ROWS; i++) {
+            const gc_f32v value = gc_splat_f32(line[i][p]);
+            sum[i][0] = gc_fma_f32(value, low, sum[i][0]), sum[i][1] = gc_fma_f32(value, high, sum[i][1]);
+        }
+    }
+    _Pragma("GCC unroll 8") for (int i = 0; i < GC_CONV_ROWS; i++, sums += row) {
+        gc_store_f32(sums, gc_load_f32(sums) + sum[i][0]);
+        gc_store_f32(sums + GC_F32_LANES, gc_load_f32(sums + GC_F32_LANES) + sum[i][1]);
+    }
 }
 
 /* A' s A for each output and channel: sums[place * step + channel * row + output] to out[output * out_step + channel * 9]. */
@@ -240,34 +407,45 @@ GC_FUNCTION void gc_winograd_kernel(const gc_sweep *s, const float *sums, int64_
         }
 }
 
+#define GC_WINOGRAD_TURNED 64 /* positions that are turned at a time, or two rows */
+
 /* What conv_weights does, by squares, up to the result. Steps are in elements. */
 GC_FUNCTION void gc_winograd_weight_grad(const gc_conv *g, gc_sweep *s, const float *x, int64_t x_step, const float *grad,
                                          int64_t grad_step, float *out, int64_t out_step, char *scratch) {
     const int64_t across = (g->out_width + 1) / 2, all = (g->out_height + 1) / 2, plane = g->out_height * g->out_width;
-    const int64_t pair = 2 * GC_F32_LANES, row = gc_parts(s->outputs, pair) * pair, most = g->band * across;
-    const int64_t slots = gc_parts(s->channels, GC_CONV_ROWS) * GC_CONV_ROWS, pitch = gc_winograd_row(most);
+    const int64_t pair = 2 * GC_F32_LANES, row = gc_parts(s->outputs, pair) * pair, wide = gc_winograd_wide(across);
+    const int64_t slots = gc_parts(s->channels, GC_CONV_ROWS) * GC_CONV_ROWS, pitch = gc_winograd_row(g->band * wide);
     const int64_t places = gc_winograd_step(s->channels, pitch), step = gc_winograd_step(slots, row);
-    const int64_t turn = gc_winograd_step(most, pair);
-    int32_t *offsets = (int32_t *)(void *)scratch, *order = offsets + slots;
-    float *sums = (float *)(void *)(scratch + gc_conv_round((slots + most) * 4)), *lines = sums + 16 * step;
-    float *squares = lines + 16 * places, *turned = squares + 16 * turn;
+    const int64_t turn = gc_winograd_step(g->band * wide, pair);
+    float *sums = (float *)(void *)scratch, *lines = sums + 16 * step, *squares = lines + 16 * places;
+    float *turned = squares + 16 * turn;
     gc_conv_rows(g, s, 0, g->out_height);
-    for (int64_t i = 0; i < slots; i++) offsets[i] = (int32_t)(gc_smaller(i, s->channels - 1) * pitch);
-    for (int64_t i = 0; i < most; i++) order[i] = (int32_t)i;
     for (int64_t i = 0; i < 16 * step; i++) sums[i] = 0;
+    for (int64_t i = 0; i < 16 * turn; i++) squares[i] = 0;
     for (int64_t image = 0; image < g->images; image++, x += x_step, grad += grad_step)
         for (int64_t first = 0, rows; first < all; first += rows) {
             rows = gc_smaller(g->band, all - first);
             const int64_t height = gc_smaller(2 * rows, g->out_height - 2 * first);
             gc_winograd_input(&s->planes, s->channels, first, rows, across, x, lines, places, pitch);
             for (int64_t o = 0; o < s->outputs; o += pair) {
-                gc_conv_turn_f32(gc_smaller(pair, s->outputs - o), pair, height * g->out_width,
-                                 grad + o * plane + 2 * first * g->out_width, plane, turned);
-                gc_winograd_gradient(rows, height, g->out_width, turned, squares, turn);
+                const int last = o + pair >= s->outputs, more = first + rows >= all && image + 1 < g->images;
+                const float *next = grad + (last ? grad_step : (o + pair) * plane);
+                gc_winograd_ahead ahead[] = {
+                    gc_winograd_ahead_of(next, more || !last, gc_smaller(pair, s->outputs) * plane, 0),
+                    gc_winograd_ahead_of(x + x_step, last && more, s->channels * g->height * g->width, 0)};
+                const float *from = grad + o * plane + 2 * first * g->out_width;
+                const int64_t outputs = gc_smaller(pair, s->outputs - o);
+                const int64_t group = 2 * gc_parts(GC_WINOGRAD_TURNED, 2 * g->out_width);
+                for (int64_t y = 0, some; y < height; y += some) {
+                    some = gc_smaller(group, height - y);
+                    gc_conv_turn_f32(outputs, pair, some * g->out_width, from + y * g->out_width, plane, turned);
+                    gc_winograd_gradient((some + 1) / 2, some, g->out_width, turned, squares + y / 2 * wide * pair, turn);
+                }
                 for (int place = 0; place < 16; place++)
                     for (int64_t c = 0; c < slots; c += GC_CONV_ROWS)
-                        gc_conv_channels_2_f32(rows * across, order, lines + place * places, offsets + c,
-                                               squares + place * turn, sums + place * step + c * row + o, row);
+                        gc_winograd_channels(s->channels - c, rows * wide, lines + place * places + c * pitch, pitch,
+                                             squares + place * turn, sums + place * step + c * row + o, row,
+                                             gc_winograd_next(ahead, gc_parts(rows * wide, 4)));
             }
         }
     gc_winograd_kernel(s, sums, step, row, out, out_step);
