@@ -6,6 +6,7 @@ Tiles are large enough that packing pays, and enough for the threads to share: n
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -192,6 +193,7 @@ def matmul_panels(operands: Sequence[OperandView], result: TensorType, threads: 
     return _call(_Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), (), True), result, threads)
 
 
+@functools.lru_cache(maxsize=256)
 def _call(p: _Product, result: TensorType, threads: int) -> LibraryCall:
     rows, columns, batches = (max(extent, 1) for extent in _cut(p, result.dtype.itemsize, threads))
     tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
