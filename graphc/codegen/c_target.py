@@ -38,9 +38,10 @@ def products_macro(calls: Iterable[LibraryCall]) -> str:
     """The line of C that has only those of gemm.h's kernels compiled which `calls` need; see heights.h.
 
     All that calls gemm.h must be among `calls`, of which those that are no products are passed over.
-    Example: `#define GC_PRODUCTS(F) F(128, 64, 512) F(784, 196, 512)`.
+    Example: `#define GC_PRODUCTS(F, ...) F(128, 64, 512, 0, __VA_ARGS__) F(784, 196, 512, 1, __VA_ARGS__)`.
     """
-    return " ".join(["#define GC_PRODUCTS(F)", *(f"F{shape}" for shape in product_shapes(calls))])
+    shapes = (f"F({', '.join(map(str, shape))}, __VA_ARGS__)" for shape in product_shapes(calls))
+    return " ".join(["#define GC_PRODUCTS(F, ...)", *shapes])
 
 
 @dataclass(frozen=True)

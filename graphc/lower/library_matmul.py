@@ -19,6 +19,7 @@ from graphc.ops.contraction import PANEL_COLUMNS
 __all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "is_vector_product", "matmul", "matmul_panels", "product_shapes"]
 
 DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time if nobody says
+SMALL_PANEL_BYTES = 16384  # GC_SMALL_PANEL: a panel of B that is read where it lies
 PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors across
 ROW_GAP = 16  # GC_ROW_GAP
 BLOCK_STRIP_ROWS = 8 * 14  # rows of A that are packed at a time for a block of B, at most
@@ -221,8 +222,17 @@ def is_vector_product(call: LibraryCall) -> bool:
     return (k == 1 and x == 1) or (line == 1 and min(tile, last) >= 16)
 
 
-def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int]]:
-    """Rows, rows of a tile and columns of the products of floats among `calls` that gemv.h does not serve, sorted."""
+def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int, int]]:
+    """The products of floats among `calls` that gemv.h does not serve, as heights.h wants to know them, sorted.
+
+    Each as rows, rows of a tile, columns, and whether panels of B may be packed as they are used.
+    """
     floats = [call for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
-    products = (call.params for call in floats if not is_vector_product(call))
-    return sorted({(max(params[0], 1), params[9], params[1]) for params in products})
+    products = [call for call in floats if not is_vector_product(call)]
+    return sorted({(max(c.params[0], 1), c.params[9], c.params[1], int(_packs_panels(c))) for c in products})
+
+
+def _packs_panels(call: LibraryCall) -> bool:
+    """Whether the kernel that packs while it multiplies may run."""
+    params, itemsize = call.params, {"gemm_f64": 8, "gemm_f32": 4}.get(call.name, 0)
+    return params[15] == 0 and params[6] == 1 and min(params[2], params[13]) * params[5] * itemsize > SMALL_PANEL_BYTES
