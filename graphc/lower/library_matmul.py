@@ -222,14 +222,20 @@ def is_vector_product(call: LibraryCall) -> bool:
     return (k == 1 and x == 1) or (line == 1 and min(tile, last) >= 16)
 
 
-def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int, int]]:
-    """The products of floats among `calls` that gemv.h does not serve, as heights.h wants to know them, sorted.
+def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int]]:
+    """The tiles of the products of floats among `calls` that gemv.h does not serve, as heights.h wants to know them.
 
-    Each as rows, rows of a tile, columns, and whether panels of B may be packed as they are used.
+    Each as rows, columns, and whether panels of B may be packed as they are used; sorted.
     """
     floats = [call for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
     products = [call for call in floats if not is_vector_product(call)]
-    return sorted({(max(c.params[0], 1), c.params[9], c.params[1], int(_packs_panels(c))) for c in products})
+    return sorted({(rows, c.params[1], int(_packs_panels(c))) for c in products for rows in _tile_rows(c)})
+
+
+def _tile_rows(call: LibraryCall) -> set[int]:
+    """How many rows the tiles of a product have."""
+    rows, most = max(call.params[0], 1), call.params[9]
+    return {min(rows, most), rows % most or most}
 
 
 def _packs_panels(call: LibraryCall) -> bool:

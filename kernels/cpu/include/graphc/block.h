@@ -90,14 +90,19 @@ GC_MICRO_HEIGHTS(GC_MICRO)
 GC_FUNCTION void GC_(micro_packing)(const GC_(strip) * s) { GC_(micro)(GC_MICRO_ROWS, 2, 1, s); }
 
 /* Only the kernels that are needed are named, and so compiled. */
-#define GC_MICRO_CALL(rows, vectors)               \
-    if (GC_MICRO_NEEDED(rows, vectors, GC_LANES)) \
-        GC_(micro_##rows##_##vectors)(s);          \
-    else                                           \
-        __builtin_trap();                          \
+enum {
+    GC_(heights_1) = GC_HEIGHTS_NEEDED(1, GC_LANES),
+    GC_(heights_2) = GC_HEIGHTS_NEEDED(2, GC_LANES),
+    GC_(packing) = GC_PACKING_NEEDED
+};
+#define GC_MICRO_CALL(rows, vectors)             \
+    if (GC_(heights_##vectors) >> (rows) & 1)    \
+        GC_(micro_##rows##_##vectors)(s);        \
+    else                                         \
+        __builtin_trap();                        \
     break;
-#define GC_MICRO_CASE(rows)                \
-    case rows: GC_MICRO_CALL(rows, 2)      \
+#define GC_MICRO_CASE(rows)           \
+    case rows: GC_MICRO_CALL(rows, 2) \
     case -(rows): GC_MICRO_CALL(rows, 1)
 GC_ALWAYS_INLINE void GC_(micro_of)(int64_t rows, const int vectors, const GC_(strip) * s) {
     switch (vectors > 1 ? rows : -rows) {
@@ -151,7 +156,7 @@ GC_FUNCTION void GC_(panel_product)(int64_t rows, int64_t columns, int strips, i
     for (int64_t i = 0; i < whole; i++, s.a += GC_MICRO_ROWS * a_step, s.c += GC_MICRO_ROWS * s.c_row) {
         const int fetching = i >= packing && i < packing + 2; /* two strips fetch the two vectors of what comes next */
         s.next = fetching ? next + (i - packing) * GC_LANES : s.b, s.next_step = fetching ? next_step : 0;
-        if (GC_PACKING_NEEDED && packing && i == 0) {
+        if (GC_(packing) && packing && i == 0) {
             GC_(micro_packing)(&s);
             s.b = s.packed, s.b_row = GC_PANEL;
         } else {

@@ -70,7 +70,7 @@ GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
     if (p->take_a) p->take_a(p, &s, packed + s.depth * GC_PANEL);
     const int small = rows <= GC_MICRO_ROWS || s.depth * p->b_row * (int64_t)sizeof(GC_REAL) <= GC_SMALL_PANEL;
     const int in_place = p->b_column == 1 && (small || p->b_row == GC_PANEL);
-    const int may_pack = GC_PACKING_NEEDED && p->b_column == 1 && gc_whole_strips(rows) > 0;
+    const int may_pack = GC_(packing) && p->b_column == 1 && gc_whole_strips(rows) > 0;
     const GC_REAL *const b = s.b;
     GC_REAL *const c = s.c;
     int64_t j = 0;

@@ -1,8 +1,9 @@
 /* Which kernels of gemm.h are compiled: GC_MICRO_HEIGHTS(F), the heights of strips, of which GC_MICRO_ROWS is the highest,
- * and GC_MICRO_NEEDED(height, vectors, lanes).
+ * and GC_HEIGHTS_NEEDED(vectors, lanes), a bit for each.
  *
- * A compiler spends most of its time on these kernels. Generated C may say beforehand which products it has, as
- * #define GC_PRODUCTS(F, ...) F(rows, rows of a tile, columns, packs, __VA_ARGS__) F(...) ...
+ * A compiler spends most of its time on these kernels. Generated C may say beforehand which tiles of products it has, as
+ * #define GC_PRODUCTS(F, ...) F(rows, columns, packs, __VA_ARGS__) F(...) ...
+ * #define GC_PRODUCT_ROWS(F) F(rows) F(...) ...        each number of rows once
  * for all that calls gemm.h, and gets only those kernels; `packs` is 1 where panels may be packed as they are used. A kernel
  * that is missing then traps where it would run.
  */
@@ -34,24 +35,26 @@
     ((rest) > GC_MICRO_ROWS && (rest) > 8 ? (rest) - 8 + (rest) % 2                     \
      : (rest) > GC_MICRO_ROWS || ((rest) > 8 && (rest) % 2 == 1) ? ((rest) + 1) / 2 : (rest))
 #define GC_UPPER_ROWS(rows) GC_UPPER_OF(GC_REST(rows))
-#define GC_LOWER_ROWS(rows) (GC_REST(rows) - GC_UPPER_ROWS(rows))
-
-/* Whether a product of so many columns has a panel of so many vectors. */
-#define GC_HAS_WIDTH(vectors, lanes, columns)                                          \
-    ((vectors) > 1 ? (columns) >= 2 * (lanes) || (columns) % (2 * (lanes)) > (lanes) \
-                   : (columns) % (2 * (lanes)) > 0 && (columns) % (2 * (lanes)) <= (lanes))
-#define GC_HAS_HEIGHT(height, rows)                                                            \
-    (((height) == GC_MICRO_ROWS && (rows) >= (height)) || GC_UPPER_ROWS(rows) == (height) || \
-     GC_LOWER_ROWS(rows) == (height))
 
 #ifdef GC_PRODUCTS
-#define GC_NEEDS_MICRO(rows, tile, columns, packs, height, vectors, lanes)                   \
-    || ((GC_HAS_HEIGHT(height, tile) || GC_HAS_HEIGHT(height, (rows) % (tile))) && GC_HAS_WIDTH(vectors, lanes, columns))
-#define GC_NEEDS_PACKING(rows, tile, columns, packs, unused) || (packs) > 0
-#define GC_MICRO_NEEDED(height, vectors, lanes) (0 GC_PRODUCTS(GC_NEEDS_MICRO, height, vectors, lanes))
-#define GC_PACKING_NEEDED (0 GC_PRODUCTS(GC_NEEDS_PACKING, 0))
+/* Step by step, as macros in macros in macros become long. Height 0 is none. */
+#define GC_HEIGHTS_OF_ROWS(rows)                           \
+    GC_REST_OF_##rows = GC_REST(rows),                     \
+    GC_UPPER_OF_##rows = GC_UPPER_OF(GC_REST_OF_##rows),   \
+    GC_HEIGHTS_OF_##rows = ((rows) >= GC_MICRO_ROWS) << GC_MICRO_ROWS | 1 << GC_UPPER_OF_##rows | \
+                           1 << (GC_REST_OF_##rows - GC_UPPER_OF_##rows),
+enum { GC_PRODUCT_ROWS(GC_HEIGHTS_OF_ROWS) GC_NO_HEIGHTS };
+/* Whether some panel of so many columns is of so many vectors. */
+#define GC_HAS_WIDTH(columns, vectors, lanes)                                         \
+    ((vectors) > 1 ? (columns) >= 2 * (lanes) || (columns) % (2 * (lanes)) > (lanes) \
+                   : (columns) % (2 * (lanes)) > 0 && (columns) % (2 * (lanes)) <= (lanes))
+#define GC_HEIGHTS_IF(rows, columns, packs, vectors, lanes) \
+    | (GC_HAS_WIDTH(columns, vectors, lanes) ? GC_HEIGHTS_OF_##rows : 0)
+#define GC_PACKS_IF(rows, columns, packs, unused) | (packs)
+#define GC_HEIGHTS_NEEDED(vectors, lanes) (0 GC_PRODUCTS(GC_HEIGHTS_IF, vectors, lanes))
+#define GC_PACKING_NEEDED (0 GC_PRODUCTS(GC_PACKS_IF, 0))
 #else
-#define GC_MICRO_NEEDED(height, vectors, lanes) 1
+#define GC_HEIGHTS_NEEDED(vectors, lanes) ((2 << GC_MICRO_ROWS) - 1)
 #define GC_PACKING_NEEDED 1
 #endif
 
