@@ -96,7 +96,7 @@ def recall_program(key: str, graph: Graph) -> tuple[Assembled, Path] | None:
         return None
     if library is None or not all(isinstance(parameter, Parameter) for parameter in parameters):
         return None
-    return Assembled(plan, parameters, constants, facts["source"]), library  # type: ignore[arg-type]
+    return Assembled(plan, parameters, constants, facts["source"]), library
 
 
 def _constant(plan: Plan, position: int, data: str) -> np.ndarray:

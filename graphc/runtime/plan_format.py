@@ -6,9 +6,8 @@ that was read is data, not trusted to be right: `verify` decides that.
 
 from __future__ import annotations
 
-import functools
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, TypeVar, get_type_hints
 
 from graphc.errors import FormatError
@@ -19,6 +18,7 @@ __all__ = ["VERSION", "from_json", "plan_text", "to_json"]
 
 VERSION = 1
 _INTEGERS = frozenset((int,))
+_HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, Launch, Plan, Ref)}
 Record = TypeVar("Record", Buffer, Launch, Plan, Ref)
 
 
@@ -44,17 +44,10 @@ def from_json(text: str) -> Plan:
 def _record(kind: type[Record], data: Any, where: str) -> Record:
     if not isinstance(data, dict):
         raise FormatError(f"{where} must be an object, not {type(data).__name__}")
-    hints = _hints(kind)
+    hints = _HINTS[kind]
     if data.keys() != hints.keys():
         raise FormatError(f"{where} has the wrong fields: {', '.join(sorted(data.keys() ^ hints.keys()))}")
     return kind(**{name: _value(hint, data[name], where, name) for name, hint in hints.items()})
-
-
-@functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    """The types of a record's fields."""
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _value(hint: Any, data: Any, where: str, name: Any) -> Any:
