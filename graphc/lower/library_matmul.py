@@ -225,11 +225,11 @@ def is_vector_product(call: LibraryCall) -> bool:
 def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int]]:
     """The tiles of the products of floats among `calls` that gemv.h does not serve, as heights.h wants to know them.
 
-    Each as rows, columns, and whether panels of B may be packed as they are used; sorted.
+    Each as rows, columns, and what may be packed: 1 for panels of B as they are used, plus 2 for A; sorted.
     """
     floats = [call for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
     products = [call for call in floats if not is_vector_product(call)]
-    return sorted({(rows, c.params[1], int(_packs_panels(c))) for c in products for rows in _tile_rows(c)})
+    return sorted({(rows, c.params[1], _packing(c)) for c in products for rows in _tile_rows(c)})
 
 
 def _tile_rows(call: LibraryCall) -> set[int]:
@@ -238,7 +238,8 @@ def _tile_rows(call: LibraryCall) -> set[int]:
     return {min(rows, most), rows % most or most}
 
 
-def _packs_panels(call: LibraryCall) -> bool:
-    """Whether the kernel that packs while it multiplies may run."""
+def _packing(call: LibraryCall) -> int:
+    """GC_PACKS_PANELS and GC_TAKES_A of heights.h."""
     params, itemsize = call.params, {"gemm_f64": 8, "gemm_f32": 4}.get(call.name, 0)
-    return params[15] == 0 and params[6] == 1 and min(params[2], params[13]) * params[5] * itemsize > SMALL_PANEL_BYTES
+    large = min(params[2], params[13]) * params[5] * itemsize > SMALL_PANEL_BYTES
+    return int(params[15] == 0 and params[6] == 1 and large) + 2 * bool(params[14])

@@ -156,7 +156,7 @@ GC_FUNCTION void GC_(panel_product)(int64_t rows, int64_t columns, int strips, i
     for (int64_t i = 0; i < whole; i++, s.a += GC_MICRO_ROWS * a_step, s.c += GC_MICRO_ROWS * s.c_row) {
         const int fetching = i >= packing && i < packing + 2; /* two strips fetch the two vectors of what comes next */
         s.next = fetching ? next + (i - packing) * GC_LANES : s.b, s.next_step = fetching ? next_step : 0;
-        if (GC_(packing) && packing && i == 0) {
+        if ((GC_(packing) & GC_PACKS_PANELS) && packing && i == 0) {
             GC_(micro_packing)(&s);
             s.b = s.packed, s.b_row = GC_PANEL;
         } else {

@@ -29,7 +29,6 @@ typedef struct GC_(product) {
     char *scratch;
     int copy_a;               /* whether A's rows are copied, closer to each other */
     GC_(strip_packer) pack_a; /* or else packed as strips; NULL where they are read where they lie */
-    void (*take_a)(const struct GC_(product) * p, GC_(strip) * s, GC_REAL *copy); /* does either; NULL likewise */
     GC_(panel_packer) pack_b;
 } GC_(product);
 
@@ -67,10 +66,10 @@ GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
     const int64_t rows = p->rows, part = p->columns % GC_PANEL;
     GC_REAL *packed = (GC_REAL *)p->scratch;
     const int strips = p->pack_a != 0;
-    if (p->take_a) p->take_a(p, &s, packed + s.depth * GC_PANEL);
+    if (GC_(packing) & GC_TAKES_A) GC_(take_a)(p, &s, packed + s.depth * GC_PANEL);
     const int small = rows <= GC_MICRO_ROWS || s.depth * p->b_row * (int64_t)sizeof(GC_REAL) <= GC_SMALL_PANEL;
     const int in_place = p->b_column == 1 && (small || p->b_row == GC_PANEL);
-    const int may_pack = GC_(packing) && p->b_column == 1 && gc_whole_strips(rows) > 0;
+    const int may_pack = (GC_(packing) & GC_PACKS_PANELS) && p->b_column == 1 && gc_whole_strips(rows) > 0;
     const GC_REAL *const b = s.b;
     GC_REAL *const c = s.c;
     int64_t j = 0;
@@ -96,7 +95,7 @@ GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
 GC_FUNCTION void GC_(multiply_in_panels)(const GC_(product) * p, GC_(strip) s) {
     const GC_REAL *const b = s.b;
     GC_REAL *const c = s.c;
-    if (p->take_a) p->take_a(p, &s, (GC_REAL *)p->scratch);
+    if (GC_(packing) & GC_TAKES_A) GC_(take_a)(p, &s, (GC_REAL *)p->scratch);
     s.b_row = s.next_step = GC_PANEL_COLUMNS;
     for (int64_t j = 0; j < p->columns; j += GC_PANEL) {
         const int64_t place = j % GC_PANEL_COLUMNS, after = (j + GC_PANEL) % GC_PANEL_COLUMNS;

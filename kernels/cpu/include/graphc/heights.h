@@ -4,8 +4,8 @@
  * A compiler spends most of its time on these kernels. Generated C may say beforehand which tiles of products it has, as
  * #define GC_PRODUCTS(F, ...) F(rows, columns, packs, __VA_ARGS__) F(...) ...
  * #define GC_PRODUCT_ROWS(F) F(rows) F(...) ...        each number of rows once
- * for all that calls gemm.h, and gets only those kernels; `packs` is 1 where panels may be packed as they are used. A kernel
- * that is missing then traps where it would run.
+ * for all that calls gemm.h, and gets only those kernels. `packs` is GC_PACKS_PANELS where panels may be packed as they are used,
+ * plus GC_TAKES_A where A is packed or copied. A kernel that is missing then traps where it would run.
  */
 #ifndef GRAPHC_HEIGHTS_H
 #define GRAPHC_HEIGHTS_H
@@ -36,6 +36,8 @@
      : (rest) > GC_MICRO_ROWS || ((rest) > 8 && (rest) % 2 == 1) ? ((rest) + 1) / 2 : (rest))
 #define GC_UPPER_ROWS(rows) GC_UPPER_OF(GC_REST(rows))
 
+enum { GC_PACKS_PANELS = 1, GC_TAKES_A = 2 };
+
 #ifdef GC_PRODUCTS
 /* Step by step, as macros in macros in macros become long. Height 0 is none. */
 #define GC_HEIGHTS_OF_ROWS(rows)                           \
@@ -50,12 +52,12 @@ enum { GC_PRODUCT_ROWS(GC_HEIGHTS_OF_ROWS) GC_NO_HEIGHTS };
                    : (columns) % (2 * (lanes)) > 0 && (columns) % (2 * (lanes)) <= (lanes))
 #define GC_HEIGHTS_IF(rows, columns, packs, vectors, lanes) \
     | (GC_HAS_WIDTH(columns, vectors, lanes) ? GC_HEIGHTS_OF_##rows : 0)
-#define GC_PACKS_IF(rows, columns, packs, unused) | (packs)
+#define GC_PACKING_OF(rows, columns, packs, unused) | (packs)
 #define GC_HEIGHTS_NEEDED(vectors, lanes) (0 GC_PRODUCTS(GC_HEIGHTS_IF, vectors, lanes))
-#define GC_PACKING_NEEDED (0 GC_PRODUCTS(GC_PACKS_IF, 0))
+#define GC_PACKING_NEEDED (0 GC_PRODUCTS(GC_PACKING_OF, 0))
 #else
 #define GC_HEIGHTS_NEEDED(vectors, lanes) ((2 << GC_MICRO_ROWS) - 1)
-#define GC_PACKING_NEEDED 1
+#define GC_PACKING_NEEDED (GC_PACKS_PANELS | GC_TAKES_A)
 #endif
 
 #if GC_MICRO_ROWS == 14
