@@ -27,8 +27,9 @@ from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter
 from graphc.passes import resolve_marks
 from graphc.pipeline import compile_plan
+from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
-from graphc.runtime.build import build
+from graphc.runtime.build import build, library_key
 from graphc.runtime.compiler import compiler_or_reason, find_compiler, warn_of_fallback
 from graphc.runtime.executor import Executor
 from graphc.runtime.interpreter import Interpreter
@@ -73,11 +74,17 @@ def tiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
 
 def c_code(graph: Graph, threads: int) -> tuple[Assembled, Any]:
     """The plan of a graph for the C engine, and the image that an executor runs. Raises BackendError."""
-    compiler, target = find_compiler(), CTarget(threads)
-    assembled = compile_plan(graph, target)
-    unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
-    library = build(unit, level=chosen_level(), compiler=compiler, parts=target.weights)
-    return assembled, load_image(library, IN_PROCESS)
+    compiler, level = find_compiler(), chosen_level()
+    key = program_key(graph, threads, level, compiler)
+    found = recall_program(key, graph)
+    if found is None:
+        target = CTarget(threads)
+        assembled = compile_plan(graph, target)
+        unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
+        library = build(unit, level=level, compiler=compiler, parts=target.weights)
+        remember_program(key, graph, assembled, library_key(unit, level, compiler))
+        found = assembled, library
+    return found[0], load_image(found[1], IN_PROCESS)
 
 
 def cython_code(graph: Graph, threads: int) -> tuple[Assembled, Any]:

@@ -35,12 +35,17 @@ def header_of(kernel: str) -> str:
 
 
 def products_macro(calls: Iterable[LibraryCall]) -> str:
-    """The line of C that has only those of gemm.h's kernels compiled which `calls` need; see heights.h.
+    """The lines of C that have only those of gemm.h's kernels compiled which `calls` need; see heights.h.
 
     All that calls gemm.h must be among `calls`, of which those that are no products are passed over.
-    Example: `#define GC_PRODUCTS(F) F(128, 64, 512) F(784, 196, 512)`.
+    Example: `#define GC_PRODUCTS(F, ...) F(64, 512, 0, __VA_ARGS__) F(128, 32, 1, __VA_ARGS__)` and
+    `#define GC_PRODUCT_ROWS(F) F(64) F(128)`.
     """
-    return " ".join(["#define GC_PRODUCTS(F)", *(f"F{shape}" for shape in product_shapes(calls))])
+    shapes = product_shapes(calls)
+    products = [f"F({rows}, {columns}, {packs}, __VA_ARGS__)" for rows, columns, packs in shapes]
+    heights = [f"F({rows})" for rows in sorted({rows for rows, _, _ in shapes})]
+    lines = ["#define GC_PRODUCTS(F, ...)", *products], ["#define GC_PRODUCT_ROWS(F)", *heights]
+    return "\n".join(map(" ".join, lines))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ A `Graph` is a frozen record: input nodes in call order, result nodes by name, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import zip_longest
@@ -16,23 +16,26 @@ from graphc.ir.node import Node
 __all__ = ["Graph", "consumers", "identical", "rebuild", "replace", "topological"]
 
 
-def topological(results: Iterable[Node]) -> list[Node]:
-    """All nodes under `results`, inputs before consumers: depth first, left to right."""
+def topological(results: Iterable[Node], above: Collection[Node] = ()) -> list[Node]:
+    """All nodes under `results`, inputs before consumers: depth first, left to right; none in or under `above`."""
     order: list[Node] = []
-    seen: set[Node] = set()
+    seen = set(above)
     for result in results:
-        stack: list[tuple[Node, int]] = [(result, 0)] if result not in seen else []
+        stack: list[tuple[Node, Iterator[Node]]] = [(result, iter(result.inputs))] if result not in seen else []
         seen.add(result)
         while stack:
-            node, position = stack.pop()
-            if position == len(node.inputs):
-                order.append(node)
-                continue
-            stack.append((node, position + 1))
-            source = node.inputs[position]
-            if source not in seen:
+            node, sources = stack[-1]
+            for source in sources:
+                if source in seen:
+                    continue
                 seen.add(source)
-                stack.append((source, 0))
+                if source.inputs:
+                    stack.append((source, iter(source.inputs)))
+                    break
+                order.append(source)
+            else:
+                order.append(node)
+                stack.pop()
     return order
 
 
@@ -99,7 +102,7 @@ def rebuild(graph: Graph, rewrite: Callable[[Node, tuple[Node, ...]], Node]) -> 
     """
     new: dict[Node, Node] = {}
     for node in graph.nodes:
-        new[node] = rewrite(node, tuple(new[source] for source in node.inputs))
+        new[node] = rewrite(node, tuple([new[source] for source in node.inputs]))
     return graph.with_results(new[result] for result in graph.results)
 
 

@@ -88,6 +88,7 @@ class Node:
 N = TypeVar("N", bound=Node)
 
 _NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
+_INTEGERS = frozenset((int,))
 
 
 class _Entry(ref[Node]):
@@ -117,7 +118,9 @@ def attribute_key(value: Any) -> Any:
     if kind in (int, bool, str, type(None)):
         return kind.__name__, value
     if kind is tuple:
-        return "tuple", tuple(attribute_key(item) for item in value)
+        if _INTEGERS.issuperset(map(type, value)):
+            return "integers", value
+        return "tuple", tuple([attribute_key(item) for item in value])
     if isinstance(value, (DType, Literal)):
         return value
     raise InternalError(f"attribute {value!r} of type {kind.__name__} cannot be part of a node")

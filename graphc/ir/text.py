@@ -88,7 +88,7 @@ def node_text(node: Node, numbers: dict[Node, int], tables: Any = None, location
     if locations and node.location is not None:
         filename, number, function = node.location
         comment = f"  # {filename}:{number} in {function}"
-        line += "".join(c if c.isprintable() else "?" for c in comment)
+        line += comment if comment.isprintable() else "".join(c if c.isprintable() else "?" for c in comment)
     return line
 
 

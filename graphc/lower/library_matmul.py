@@ -6,6 +6,7 @@ Tiles are large enough that packing pays, and enough for the threads to share: n
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from graphc.ops.contraction import PANEL_COLUMNS
 __all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "is_vector_product", "matmul", "matmul_panels", "product_shapes"]
 
 DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time if nobody says
+SMALL_PANEL_BYTES = 16384  # GC_SMALL_PANEL: a panel of B that is read where it lies
 PANEL_BYTES = DEPTH * 128  # a packed panel is at most two of the widest vectors across
 ROW_GAP = 16  # GC_ROW_GAP
 BLOCK_STRIP_ROWS = 8 * 14  # rows of A that are packed at a time for a block of B, at most
@@ -192,6 +194,7 @@ def matmul_panels(operands: Sequence[OperandView], result: TensorType, threads: 
     return _call(_Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), (), True), result, threads)
 
 
+@functools.lru_cache(maxsize=256)
 def _call(p: _Product, result: TensorType, threads: int) -> LibraryCall:
     rows, columns, batches = (max(extent, 1) for extent in _cut(p, result.dtype.itemsize, threads))
     tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
@@ -220,7 +223,23 @@ def is_vector_product(call: LibraryCall) -> bool:
 
 
 def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int]]:
-    """Rows, rows of a tile and columns of the products of floats among `calls` that gemv.h does not serve, sorted."""
+    """The tiles of the products of floats among `calls` that gemv.h does not serve, as heights.h wants to know them.
+
+    Each as rows, columns, and what may be packed: 1 for panels of B as they are used, plus 2 for A; sorted.
+    """
     floats = [call for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
-    products = (call.params for call in floats if not is_vector_product(call))
-    return sorted({(max(params[0], 1), params[9], params[1]) for params in products})
+    products = [call for call in floats if not is_vector_product(call)]
+    return sorted({(rows, c.params[1], _packing(c)) for c in products for rows in _tile_rows(c)})
+
+
+def _tile_rows(call: LibraryCall) -> set[int]:
+    """How many rows the tiles of a product have."""
+    rows, most = max(call.params[0], 1), call.params[9]
+    return {min(rows, most), rows % most or most}
+
+
+def _packing(call: LibraryCall) -> int:
+    """GC_PACKS_PANELS and GC_TAKES_A of heights.h."""
+    params, itemsize = call.params, {"gemm_f64": 8, "gemm_f32": 4}.get(call.name, 0)
+    large = min(params[2], params[13]) * params[5] * itemsize > SMALL_PANEL_BYTES
+    return int(params[15] == 0 and params[6] == 1 and large) + 2 * bool(params[14])

@@ -2,8 +2,9 @@
 
 A rule takes a node and answers with a node of the same type to use instead, or None where it does not apply. A sweep
 visits each node once, inputs first, and applies the rules of its op until none does; so it takes linear time. What a
-rule builds under its answer is visited in the next sweep. Dead code needs no pass: what no result needs is not in
-`Graph.nodes`; nor do common subexpressions, which interning merges.
+rule builds under its answer is visited in the next sweep; where nothing changed in a node or under it, no sweep comes
+again. Dead code needs no pass: what no result needs is not in `Graph.nodes`; nor do common subexpressions, which
+interning merges.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import is_
 
 from graphc.errors import InternalError
-from graphc.ir.graph import Graph, rebuild
+from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Node, inherit_location, intern, next_serial
 from graphc.ops.tensor import Tensor
 
@@ -41,15 +42,35 @@ def rebuilt(node: Node, inputs: tuple[Node, ...]) -> Tensor:
     return new  # type: ignore[return-value]
 
 
-def rewrite(graph: Graph, rules: Rules) -> Graph:
-    """`graph` with `rules` applied until nothing changes (at most a fixed number of sweeps)."""
-    settled: set[Node] = set()  # nodes are immutable: where no rule applied once, none ever will
+def rewrite(graph: Graph, rules: Rules, settled: set[Node] | None = None) -> Graph:
+    """`graph` with `rules` applied until nothing changes (at most a fixed number of sweeps).
+
+    `settled` holds nodes to which no rule applies; more are added. Nodes are immutable: none ever will.
+    """
+    settled = set() if settled is None else settled
+    done: set[Node] = set()  # settled nodes above nothing but settled ones: no sweep changes them any more
+    results = graph.results
     for _ in range(_MOST_SWEEPS):
-        new = rebuild(graph, lambda node, inputs: _apply(rules, rebuilt(node, inputs), settled))
-        if same_results(new.results, graph.results):
-            return graph
-        graph = new
-    return graph
+        swept = _sweep(results, rules, settled, done)
+        if same_results(swept, results):
+            break
+        results = swept
+    return graph if same_results(results, graph.results) else graph.with_results(results)
+
+
+def _sweep(results: Sequence[Node], rules: Rules, settled: set[Node], done: set[Node]) -> tuple[Node, ...]:
+    """`results` after one visit to each node that is not `done`, inputs first."""
+    new: dict[Node, Node] = {}  # what has changed
+    for old in topological(results, done):
+        changed = not new.keys().isdisjoint(old.inputs)
+        node = rebuilt(old, tuple([new.get(source, source) for source in old.inputs])) if changed else old
+        if node.op in rules and node not in settled:
+            node = _apply(rules, node, settled)  # type: ignore[arg-type]
+        if node is not old:
+            new[old] = node
+        if (node in settled or node.op not in rules) and done.issuperset(node.inputs):
+            done.add(node)
+    return tuple([new.get(result, result) for result in results])
 
 
 def same_results(a: Iterable[Node], b: Iterable[Node]) -> bool:
@@ -58,8 +79,6 @@ def same_results(a: Iterable[Node], b: Iterable[Node]) -> bool:
 
 
 def _apply(rules: Rules, node: Tensor, settled: set[Node]) -> Tensor:
-    if node in settled or node.op not in rules:
-        return node
     since, original = next_serial(), node
     for _ in range(_MOST_STEPS):
         replacement = _first(rules, node)

@@ -14,6 +14,7 @@ is finite.
 from __future__ import annotations
 
 from graphc.ir.graph import Graph
+from graphc.ir.node import Node
 from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, broadcast_to
 from graphc.ops.tensor import Tensor
@@ -27,10 +28,13 @@ __all__ = ["stabilise"]
 
 def stabilise(graph: Graph) -> Graph:
     """`graph` in numerically stable form, simplified."""
-    graph = rewrite(graph, merged(SIMPLIFICATION, _FORWARD, Quotients(shift=False).rules))
+    settled: set[Node] = set()
+    graph = rewrite(graph, merged(SIMPLIFICATION, _FORWARD, Quotients(shift=False).rules), settled)
     if not any(node.op == "divide" for node in graph.nodes):
         return graph  # no quotient that could be shifted
-    return rewrite(graph, merged(SIMPLIFICATION, _FORWARD, Quotients(shift=True).rules))
+    again = Quotients(shift=True).rules
+    settled = {node for node in settled if node.op not in again}
+    return rewrite(graph, merged(SIMPLIFICATION, _FORWARD, again), settled)
 
 
 def _is_one(x: Tensor) -> bool:

@@ -227,7 +227,8 @@ def _tried(command: tuple[str, ...], level: str) -> Compiler | str:
 def _try_in(cache: Cache, command: tuple[str, ...], level: str) -> Compiler | str:
     name, deadline = shlex.join(command), time.monotonic() + TRIAL_SECONDS
     with cache.workspace() as folder:
-        version, target = (run_bounded([*command, word], folder, deadline) for word in ("--version", "-dumpmachine"))
+        questions = [[*command, word] for word in ("--version", "-dumpmachine")]
+        version, target = run_side_by_side(questions, folder, deadline)
         if version.timed_out:
             return f"{name} {version}"
         compiler = Compiler(command, _stamp(command), _first_line(version), _first_line(target))

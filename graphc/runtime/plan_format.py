@@ -7,7 +7,7 @@ that was read is data, not trusted to be right: `verify` decides that.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, TypeVar, get_type_hints
 
 from graphc.errors import FormatError
@@ -17,6 +17,8 @@ from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 __all__ = ["VERSION", "from_json", "plan_text", "to_json"]
 
 VERSION = 1
+_INTEGERS = frozenset((int,))
+_HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, Launch, Plan, Ref)}
 Record = TypeVar("Record", Buffer, Launch, Plan, Ref)
 
 
@@ -42,29 +44,35 @@ def from_json(text: str) -> Plan:
 def _record(kind: type[Record], data: Any, where: str) -> Record:
     if not isinstance(data, dict):
         raise FormatError(f"{where} must be an object, not {type(data).__name__}")
-    names = {field.name for field in fields(kind)}
-    if set(data) != names:
-        raise FormatError(f"{where} has the wrong fields: {', '.join(sorted(set(data) ^ names))}")
-    hints = get_type_hints(kind)
-    return kind(**{name: _value(hints[name], data[name], f"{where}.{name}") for name in names})
+    hints = _HINTS[kind]
+    if data.keys() != hints.keys():
+        raise FormatError(f"{where} has the wrong fields: {', '.join(sorted(data.keys() ^ hints.keys()))}")
+    return kind(**{name: _value(hint, data[name], where, name) for name, hint in hints.items()})
 
 
-def _value(hint: Any, data: Any, where: str) -> Any:
-    """`data` as a value of type `hint`: an int, a str, one of the records, or a tuple of these."""
-    if hint in (int, str):
+def _value(hint: Any, data: Any, where: str, name: Any) -> Any:
+    """`data`, the part `name` of `where`, as a value of type `hint`: an int, a str, a record, or a tuple of these."""
+    if hint is int or hint is str:
         if type(data) is not hint:
-            raise FormatError(f"{where} must be of type {hint.__name__}, not {type(data).__name__}")
+            raise FormatError(f"{_within(where, name)} must be of type {hint.__name__}, not {type(data).__name__}")
         return data
     if hint in (Buffer, Launch, Ref):
-        return _record(hint, data, where)
+        return _record(hint, data, _within(where, name))
+    where = _within(where, name)
     if not isinstance(data, list):
         raise FormatError(f"{where} must be a list, not {type(data).__name__}")
     kinds = hint.__args__
     if kinds[-1] is Ellipsis:
+        if kinds[0] is int and _INTEGERS.issuperset(map(type, data)):
+            return tuple(data)
         kinds = (kinds[0],) * len(data)
     if len(kinds) != len(data):
         raise FormatError(f"{where} must have {len(kinds)} entries, not {len(data)}")
-    return tuple(_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, data, strict=True)))
+    return tuple([_value(kind, item, where, i) for i, (kind, item) in enumerate(zip(kinds, data, strict=True))])
+
+
+def _within(where: str, name: Any) -> str:
+    return f"{where}[{name}]" if isinstance(name, int) else f"{where}.{name}"
 
 
 def plan_text(plan: Plan) -> str:

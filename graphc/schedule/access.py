@@ -10,6 +10,7 @@ always at 0, so no dim is spent on them.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -52,10 +53,11 @@ def total(parts: Iterable[Affine]) -> Affine:
         offset += part.offset
         for d, c in part.terms:
             terms[d] = terms.get(d, 0) + c
-    return Affine(offset, tuple(sorted((d, c) for d, c in terms.items() if c)))
+    return Affine(offset, _sorted_terms(terms))
 
 
-def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+@functools.lru_cache(maxsize=1024)
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides, in elements, of a contiguous array."""
     strides = [1] * len(shape)
     for axis in range(len(shape) - 2, -1, -1):
@@ -63,9 +65,21 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def linear(axes: Sequence[Affine], shape: Sequence[int]) -> Affine:
+def linear(axes: Iterable[Affine], shape: tuple[int, ...]) -> Affine:
     """The position in a contiguous array of `shape` that the axes address."""
-    return total(axis.scaled(stride) for axis, stride in zip(axes, row_major(shape), strict=True))
+    offset, terms = 0, dict[int, int]()
+    for axis, stride in zip(axes, row_major(shape), strict=True):
+        offset += axis.offset * stride
+        for d, c in axis.terms:
+            terms[d] = terms.get(d, 0) + c * stride
+    return Affine(offset, _sorted_terms(terms))
+
+
+def _sorted_terms(terms: dict[int, int]) -> Terms:
+    found = [(d, c) for d, c in terms.items() if c]
+    if len(found) > 1:
+        found.sort()
+    return tuple(found)
 
 
 class Access(NamedTuple):
@@ -301,7 +315,7 @@ def _through_reshape(node: Node, access: Access, domain: Domain) -> Access | Non
             else:
                 wanted.append(inner.pop())
         block.reverse()
-        rest = linear([a for _, a in block], [n for n, _ in block])
+        rest = linear([a for _, a in block], tuple([n for n, _ in block]))
         for axis in wanted[:-1]:
             pair = domain.divide(rest, source.shape[axis])
             if pair is None:

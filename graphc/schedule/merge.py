@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.schedule.group import Group, library_operands
+from graphc.schedule.group import Group
 from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack
 
@@ -33,7 +33,7 @@ def merge_groups(groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, St
     while merging.queue:
         value = graph.nodes[heapq.heappop(merging.queue)[-1]]
         merging.waiting.discard(value)
-        for alike in (_same_rows, _same_elements):
+        for alike in (merging.same_rows, merging.same_elements):
             merging.merge_around(value, alike)
     return merging.ordered()
 
@@ -51,6 +51,7 @@ class _Merging:
         self.readers: dict[Node, dict[Group, None]] = {}  # all groups that read a value, library operands too
         self.reads: dict[Group, list[Node]] = {}  # what a group reads and does not compute
         self.span: dict[Group, tuple[int, int]] = {}  # ranks of a group's first store and of its last member
+        self.counts: dict[Group, tuple[int, int]] = {}  # elements of a group's full domain and of its rows
         self.refused: set[tuple[Group, Group]] = set()  # pairs that no loop nest serves
         # values to merge around: the largest first, of equal ones those that need no buffer once all is merged
         self.queue: list[tuple[int, bool, int]] = []
@@ -61,6 +62,7 @@ class _Merging:
     def _enter(self, group: Group) -> None:
         first = min(self.rank[node] for node in group.stores)
         self.span[group] = first, max(self.rank[node] for node in group.members)
+        self.counts[group] = _counts(group)
         for node in group.stores:
             self.maker[node] = group
             if node not in group.parts:
@@ -92,9 +94,17 @@ class _Merging:
     def merge_around(self, value: Node, alike: Callable[[Group, Group], bool]) -> None:
         """Merge pairs that touch `value` and are `alike`, the largest loop nests first: they can take in most."""
         while 1 < len(self.touching.get(value, ())) <= _CROWD:
-            groups = sorted(self.touching[value], key=_elements, reverse=True)
+            groups = sorted(self.touching[value], key=lambda group: self.counts[group][0], reverse=True)
             if not any(alike(a, b) and self._merge(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]):
                 return
+
+    def same_rows(self, first: Group, second: Group) -> bool:
+        """Whether both have as many elements in all and as many rows."""
+        return self.counts[first] == self.counts[second]
+
+    def same_elements(self, first: Group, second: Group) -> bool:
+        """Whether one loop nest may serve both: as many elements in all, or as many as the other has rows."""
+        return not set(self.counts[first]).isdisjoint(self.counts[second])
 
     def _merge(self, first: Group, second: Group) -> bool:
         if len(first.accesses) + len(second.accesses) > self.max_nodes or (first, second) in self.refused:
@@ -117,7 +127,7 @@ class _Merging:
 
     def _union(self, first: Group, second: Group) -> Group | None:
         """The one group of both's members, if the larger loop nest can serve them."""
-        sizes = [(_counts(group)[0], len(group.accesses)) for group in (first, second)]
+        sizes = [(self.counts[group][0], len(group.accesses)) for group in (first, second)]
         lead, other = (first, second) if sizes[0] >= sizes[1] else (second, first)
         union = lead.copy()
         dims = union.dims_of(other)
@@ -200,21 +210,7 @@ def _counts(group: Group) -> tuple[int, int]:
     return full, math.prod(extent for d, extent in group.domain.extents.items() if d not in reduce)
 
 
-def _elements(group: Group) -> int:
-    return _counts(group)[0]
-
-
-def _same_rows(first: Group, second: Group) -> bool:
-    return _counts(first) == _counts(second)
-
-
-def _same_elements(first: Group, second: Group) -> bool:
-    """Whether one loop nest may serve both: as many elements in all, or as many as the other has rows."""
-    return bool(set(_counts(first)) & set(_counts(second)))
-
-
 def reads_of(group: Group) -> list[Node]:
     """The values that `group` reads and does not compute, with what its views need."""
     own = [node for node in (*group.wants, *group.needs) if node not in group.accesses and node is not group.library]
-    operands = library_operands(group.library) if group.library is not None else ()
-    return list(dict.fromkeys([*own, *operands]))
+    return list(dict.fromkeys([*own, *group.operands]))

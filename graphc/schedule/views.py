@@ -42,9 +42,10 @@ def strided_view(node: Node, stops: Container[Node] = frozenset()) -> StridedVie
 
     A reshape keeps the order of the elements: of a contiguous array it is contiguous, whatever it does to the axes.
     """
-    contiguous = _under_reshapes(node, stops)
-    if contiguous is not None:
-        return contiguous
+    if node.op == "reshape" and node not in stops:
+        contiguous = _under_reshapes(node, stops)
+        if contiguous is not None:
+            return contiguous
     found = _followed(node, stops)
     return _over_reshape(node, found, stops) if isinstance(found, Node) else found
 
@@ -61,8 +62,8 @@ def _under_reshapes(node: Node, stops: Container[Node]) -> StridedView | None:
     base = node
     while base.op == "reshape" and base not in stops:
         base = base.inputs[0]
-    below = _followed(base, stops)
-    if base is node or isinstance(below, Node) or not below.is_contiguous:
+    below = None if base is node else _followed(base, stops)
+    if below is None or isinstance(below, Node) or not below.is_contiguous:
         return None
     return StridedView(below.base, below.offset, node.shape, row_major(node.shape))
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,21 +53,36 @@ def test_products_with_constants(level: str, dtype: str) -> None:
     calls = [lowered(a, b) for a, b in cases]
     library = compiled(calls, [COMPILER, *FLAGS, f"-march={MACHINES[level]}"])
     for i, ((a, b), call) in enumerate(zip(cases, calls, strict=True)):
-        scratch, out = guarded(call.scratch), guarded(a.shape[0] * b.shape[1] * a.itemsize)
-        buffers = (ctypes.c_void_p * 3)(a.ctypes.data, b.ctypes.data, out.ctypes.data)
-        getattr(library, f"product_{i}")(buffers, ctypes.c_void_p(scratch.ctypes.data), ctypes.c_int64(1))
-        assert intact(scratch)
-        assert intact(out)
-        got = out[:-64].view(a.dtype).reshape(a.shape[0], b.shape[1])
-        want = a.astype(np.float64) @ b.astype(np.float64)
-        size = np.abs(a).astype(np.float64) @ np.abs(b)
-        assert (np.abs(got - want) <= 4 * np.finfo(dtype).eps * np.sqrt(max(a.shape[1], 1)) * size).all()
+        check(library[f"product_{i}"], a, b, call)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_alone_has_its_kernels(shape: tuple[int, int, int], dtype: str) -> None:
+    a, b = operands(np.random.default_rng(9), shape, "NN", dtype)
+    call = lowered(a, b)
+    library = compiled([call], [COMPILER, *FLAGS, f"-march={MACHINES[LEVELS[-1]]}"])
+    check(library["product_0"], a, b, call)
+
+
+def check(product: Any, a: np.ndarray, b: np.ndarray, call: LibraryCall) -> None:
+    """Run a compiled product once, within its scratch memory, and compare it with NumPy's."""
+    scratch, out = guarded(call.scratch), guarded(a.shape[0] * b.shape[1] * a.itemsize)
+    buffers = (ctypes.c_void_p * 3)(a.ctypes.data, b.ctypes.data, out.ctypes.data)
+    product(buffers, ctypes.c_void_p(scratch.ctypes.data), ctypes.c_int64(1))
+    assert intact(scratch)
+    assert intact(out)
+    got = out[:-64].view(a.dtype).reshape(a.shape[0], b.shape[1])
+    want = a.astype(np.float64) @ b.astype(np.float64)
+    size = np.abs(a).astype(np.float64) @ np.abs(b)
+    assert (np.abs(got - want) <= 4 * np.finfo(a.dtype).eps * np.sqrt(max(a.shape[1], 1)) * size).all()
 
 
 def test_the_macro_names_what_needs_kernels() -> None:
     rng = np.random.default_rng(8)
-    calls = [lowered(*operands(rng, shape, "NN", "float32")) for shape in [(64, 10, 32), (64, 32, 1), (784, 128, 512)]]
-    assert products_macro([calls[0], calls[1]]) == "#define GC_PRODUCTS(F) F(64, 64, 32)"
-    assert products_macro(calls[1:2]) == "#define GC_PRODUCTS(F)"
-    tile = calls[2].params[9]
-    assert products_macro(calls) == f"#define GC_PRODUCTS(F) F(64, 64, 32) F(784, {tile}, 512)"
+    calls = [lowered(*operands(rng, shape, "NN", "float32")) for shape in [(64, 10, 32), (64, 32, 1), (64, 128, 512)]]
+    one = "#define GC_PRODUCTS(F, ...) F(64, 32, 0, __VA_ARGS__)\n#define GC_PRODUCT_ROWS(F) F(64)"
+    assert products_macro([calls[0], calls[1]]) == one
+    assert products_macro(calls[1:2]) == "#define GC_PRODUCTS(F, ...)\n#define GC_PRODUCT_ROWS(F)"
+    both = "F(64, 32, 0, __VA_ARGS__) F(64, 512, 1, __VA_ARGS__)"
+    assert products_macro(calls) == f"#define GC_PRODUCTS(F, ...) {both}\n#define GC_PRODUCT_ROWS(F) F(64)"

@@ -83,28 +83,30 @@ GC_ALWAYS_INLINE void GC_(micro)(const int rows, const int vectors, const int pa
         for (int j = 0; j < vectors; j++) GC_(store)(c + j * GC_LANES, sum[i][j]);
 }
 
-#define GC_MICRO(rows, vectors)                                            \
-    GC_FUNCTION void GC_(micro_##rows##_##vectors)(const GC_(strip) * s) { \
-        GC_(micro)(rows, vectors, 0, s);                                   \
-    }
-#define GC_MICRO_NARROW(rows) GC_MICRO(rows, 1)
-#define GC_MICRO_WIDE(rows) GC_MICRO(rows, 2)
-GC_MICRO_HEIGHTS(GC_MICRO_WIDE)
-#if GC_MICRO_NEEDS_NARROW(GC_VECTOR_BYTES / GC_REAL_BYTES)
-GC_MICRO_HEIGHTS(GC_MICRO_NARROW)
-#endif
+#define GC_MICRO(rows)                                                                                \
+    GC_FUNCTION void GC_(micro_##rows##_1)(const GC_(strip) * s) { GC_(micro)(rows, 1, 0, s); } \
+    GC_FUNCTION void GC_(micro_##rows##_2)(const GC_(strip) * s) { GC_(micro)(rows, 2, 0, s); }
+GC_MICRO_HEIGHTS(GC_MICRO)
 GC_FUNCTION void GC_(micro_packing)(const GC_(strip) * s) { GC_(micro)(GC_MICRO_ROWS, 2, 1, s); }
 
-#define GC_MICRO_CASE_NARROW(rows) \
-    case -(rows): GC_(micro_##rows##_1)(s); break;
-#define GC_MICRO_CASE_WIDE(rows) \
-    case rows: GC_(micro_##rows##_2)(s); break;
+/* Only the kernels that are needed are named, and so compiled. */
+enum {
+    GC_(heights_1) = GC_HEIGHTS_NEEDED(1, GC_LANES),
+    GC_(heights_2) = GC_HEIGHTS_NEEDED(2, GC_LANES),
+    GC_(packing) = GC_PACKING_NEEDED
+};
+#define GC_MICRO_CALL(rows, vectors)             \
+    if (GC_(heights_##vectors) >> (rows) & 1)    \
+        GC_(micro_##rows##_##vectors)(s);        \
+    else                                         \
+        __builtin_trap();                        \
+    break;
+#define GC_MICRO_CASE(rows)           \
+    case rows: GC_MICRO_CALL(rows, 2) \
+    case -(rows): GC_MICRO_CALL(rows, 1)
 GC_ALWAYS_INLINE void GC_(micro_of)(int64_t rows, const int vectors, const GC_(strip) * s) {
     switch (vectors > 1 ? rows : -rows) {
-        GC_MICRO_HEIGHTS(GC_MICRO_CASE_WIDE)
-#if GC_MICRO_NEEDS_NARROW(GC_VECTOR_BYTES / GC_REAL_BYTES)
-        GC_MICRO_HEIGHTS(GC_MICRO_CASE_NARROW)
-#endif
+        GC_MICRO_HEIGHTS(GC_MICRO_CASE)
         default: __builtin_trap();
     }
 }
@@ -154,7 +156,7 @@ GC_FUNCTION void GC_(panel_product)(int64_t rows, int64_t columns, int strips, i
     for (int64_t i = 0; i < whole; i++, s.a += GC_MICRO_ROWS * a_step, s.c += GC_MICRO_ROWS * s.c_row) {
         const int fetching = i >= packing && i < packing + 2; /* two strips fetch the two vectors of what comes next */
         s.next = fetching ? next + (i - packing) * GC_LANES : s.b, s.next_step = fetching ? next_step : 0;
-        if (packing && i == 0) {
+        if ((GC_(packing) & GC_PACKS_PANELS) && packing && i == 0) {
             GC_(micro_packing)(&s);
             s.b = s.packed, s.b_row = GC_PANEL;
         } else {
@@ -170,7 +172,5 @@ GC_FUNCTION void GC_(panel_product)(int64_t rows, int64_t columns, int strips, i
 }
 
 #undef GC_MICRO
-#undef GC_MICRO_NARROW
-#undef GC_MICRO_WIDE
-#undef GC_MICRO_CASE_NARROW
-#undef GC_MICRO_CASE_WIDE
+#undef GC_MICRO_CALL
+#undef GC_MICRO_CASE

@@ -127,7 +127,7 @@ GC_ALWAYS_INLINE void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *
                 c + (batch - t.batch) * p[8], p[7],                                                               \
                 p[0] == 1 || p[1] == 1, call->scratch,                                                            \
                 p[14] && p[4] == 1, p[14] && p[4] != 1 ? gc_strip_packer_of_##TAG(p[3], p[4]) : 0,                \
-                gc_panel_packer_of_##TAG(p[5], p[6])};                                                            \
+                gc_panel_packer_of_##TAG(p[2], p[5], p[6])};                                                      \
             if (product.with_vector && gc_product_with_vector_##TAG(&product)) continue;                          \
             gc_multiply_tile_##TAG(&product, p[15], p[13]);                                                        \
         }                                                                                                         \

@@ -66,10 +66,10 @@ GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
     const int64_t rows = p->rows, part = p->columns % GC_PANEL;
     GC_REAL *packed = (GC_REAL *)p->scratch;
     const int strips = p->pack_a != 0;
-    GC_(take_a)(p, &s, packed + s.depth * GC_PANEL);
+    if (GC_(packing) & GC_TAKES_A) GC_(take_a)(p, &s, packed + s.depth * GC_PANEL);
     const int small = rows <= GC_MICRO_ROWS || s.depth * p->b_row * (int64_t)sizeof(GC_REAL) <= GC_SMALL_PANEL;
     const int in_place = p->b_column == 1 && (small || p->b_row == GC_PANEL);
-    const int may_pack = p->b_column == 1 && gc_whole_strips(rows) > 0;
+    const int may_pack = (GC_(packing) & GC_PACKS_PANELS) && p->b_column == 1 && gc_whole_strips(rows) > 0;
     const GC_REAL *const b = s.b;
     GC_REAL *const c = s.c;
     int64_t j = 0;
@@ -95,7 +95,7 @@ GC_FUNCTION void GC_(multiply_panels)(const GC_(product) * p, GC_(strip) s) {
 GC_FUNCTION void GC_(multiply_in_panels)(const GC_(product) * p, GC_(strip) s) {
     const GC_REAL *const b = s.b;
     GC_REAL *const c = s.c;
-    GC_(take_a)(p, &s, (GC_REAL *)p->scratch);
+    if (GC_(packing) & GC_TAKES_A) GC_(take_a)(p, &s, (GC_REAL *)p->scratch);
     s.b_row = s.next_step = GC_PANEL_COLUMNS;
     for (int64_t j = 0; j < p->columns; j += GC_PANEL) {
         const int64_t place = j % GC_PANEL_COLUMNS, after = (j + GC_PANEL) % GC_PANEL_COLUMNS;

@@ -113,12 +113,15 @@ GC_FUNCTION void GC_(pack_panels_of_elements)(int64_t count, int64_t depth, int6
                        packed + p * depth * width, width);
 }
 
-GC_ALWAYS_INLINE GC_(panel_packer) GC_(panel_packer_of)(int64_t row, int64_t column) {
-    return column == 1 ? GC_(pack_panels_of_rows) : row == 1 ? GC_(pack_panels_of_columns) : GC_(pack_panels_of_elements);
+/* A depth of less than a square has none to transpose. */
+GC_ALWAYS_INLINE GC_(panel_packer) GC_(panel_packer_of)(int64_t depth, int64_t row, int64_t column) {
+    return column == 1                    ? GC_(pack_panels_of_rows)
+           : row == 1 && depth >= GC_LANES ? GC_(pack_panels_of_columns)
+                                           : GC_(pack_panels_of_elements);
 }
 
 /* One panel of B. */
 GC_ALWAYS_INLINE void GC_(pack_panel)(int64_t depth, int64_t columns, const GC_REAL *from, int64_t row, int64_t column,
                                       GC_REAL *packed, int64_t width) {
-    GC_(panel_packer_of)(row, column)(1, depth, columns, from, row, column, packed, width);
+    GC_(panel_packer_of)(depth, row, column)(1, depth, columns, from, row, column, packed, width);
 }

@@ -1,0 +1,200 @@
+"""Programs met again: the same plan, library and bits without compiling; and never those of another graph."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc import engines, nn, optim, reuse
+from graphc.api import build_graph
+from graphc.ir.graph import Graph
+from graphc.runtime.cache import FOLDER, open_cache
+from graphc.runtime.compiler import find_compiler
+from graphc.runtime.isa import chosen_level
+from graphc.runtime.plan_format import from_json, to_json
+from tests.runtime.support import needs_compiler
+
+pytestmark = needs_compiler
+TABLE = np.linspace(0, 1, 40, dtype=np.float32)
+RESULT = np.arange(6, dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv(FOLDER, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def training_step(seed: int = 0) -> tuple[gx.Program, gx.Parameter]:
+    """Parameters, state, random numbers, and a constant that lies in a buffer of its own."""
+    x = gx.input("x", (8, 40))
+    rng = np.random.default_rng(seed)
+    w = gx.parameter("w", rng.normal(size=(40, 4)).astype(np.float32))
+    noise = gx.uniform((8, 40), stream=3)
+    loss = nn.mse_loss((x + noise * 0.1 + gx.constant(TABLE)) @ w, gx.zeros((8, 4)))
+    program = gx.compile([x], {"loss": loss}, optim.AdamW(lr=1e-2).minimize(loss, [w]), backend="c", seed=5)
+    return program, w
+
+
+def run(program: gx.Program, w: gx.Parameter) -> tuple[bytes, bytes]:
+    x = np.random.default_rng(1).normal(size=(8, 40)).astype(np.float32)
+    losses = [program(x)["loss"].tobytes() for _ in range(3)]
+    return b"".join(losses), w.value.tobytes()
+
+
+def never(*_: Any, **__: Any) -> Any:
+    raise AssertionError("this was compiled before")
+
+
+def test_a_program_met_again_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, w = training_step()
+    bits = run(first, w)
+    monkeypatch.setattr(engines, "compile_plan", never)
+    monkeypatch.setattr(engines, "build", never)
+    again, v = training_step()
+    assert again.plan == first.plan
+    assert again.source == first.source
+    assert again.memory == first.memory
+    assert run(again, v) == bits
+    assert v is not w
+
+
+def test_values_of_parameters_are_no_part_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, w = training_step(0)
+    bits = run(first, w)
+    monkeypatch.setattr(engines, "compile_plan", never)
+    other, v = training_step(1)
+    assert run(other, v) != bits
+
+
+# What a key holds ----------------------------------------------------------------------------------------------------
+def graph_of(build: Callable[[gx.Tensor], Any]) -> Graph:
+    return build_graph([x := gx.input("x", (6,))], build(x), None)[0]
+
+
+def key(build: Callable[[gx.Tensor], Any], threads: int = 2, level: str = "") -> str:
+    return reuse.program_key(graph_of(build), threads, level or chosen_level(), find_compiler())
+
+
+def scaled(x: gx.Tensor) -> gx.Tensor:
+    return x * 2
+
+
+def two_parameters(x: gx.Tensor, count: int) -> gx.Tensor:
+    made = [gx.parameter("w", RESULT) for _ in range(count)]
+    return x * made[0] + made[-1]
+
+
+def test_equal_graphs_have_equal_keys() -> None:
+    assert key(scaled) == key(scaled)
+    assert key(lambda x: two_parameters(x, 2)) == key(lambda x: two_parameters(x, 2))
+
+
+def test_different_programs_have_different_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    def below(x: gx.Tensor) -> gx.Tensor:
+        return x * 2  # the same on another line, which the plan names
+
+    def at(value: Any) -> Callable[[gx.Tensor], gx.Tensor]:
+        return lambda x: x * value
+
+    keys = [key(scaled), key(scaled, threads=1), key(scaled, level="native"), key(below)]
+    keys += [key(at(value)) for value in (0.0, -0.0, 1.5, TABLE[:6], TABLE[1:7], np.ones(6))]
+    keys += [key(lambda x, n=n: two_parameters(x, n)) for n in (1, 2)]
+    keys.append(key(lambda x: [x * 2, x * 2]))
+    monkeypatch.setattr(reuse, "own_digest", lambda: "another graphc")
+    keys.append(key(scaled))
+    monkeypatch.setattr(np, "__version__", "another NumPy")
+    keys.append(key(scaled))
+    assert len(set(keys)) == len(keys)
+
+
+def test_every_module_and_header_counts(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    seen = {reuse.files_digest(str(tmp_path))}
+    for name, text in (("a.py", "x"), ("a.py", "y"), ("room/b.h", "z"), ("room/c.h", "z")):
+        (tmp_path / name).write_text(text)
+        seen.add(reuse.files_digest(str(tmp_path)))
+    assert len(seen) == 5
+    (tmp_path / "module.so").write_text("not read")
+    assert reuse.files_digest(str(tmp_path)) in seen
+    package = Path(reuse.__file__).parent
+    walked = {name for _, _, names in os.walk(package, followlinks=True) for name in names}
+    assert {"gemm.h", "fusion.py", "c_text.py"} <= walked
+
+
+# What is damaged or gone ---------------------------------------------------------------------------------------------
+def remembered(folder: Path) -> Path:
+    """The file that holds a plan, made now."""
+    x = gx.input("x", (6,))
+    assert (gx.compile([x], x * 3 + TABLE[:6], backend="c")(RESULT) == RESULT * 3 + TABLE[:6]).all()
+    return next(path for path in folder.glob("*.json") if "plan" in json.loads(path.read_text()))
+
+
+def broken_plan(facts: dict[str, Any]) -> None:
+    plan = from_json(facts["plan"])
+    launch = replace(plan.launches[0], depends=(7,))
+    facts["plan"] = to_json(replace(plan, launches=(launch, *plan.launches[1:])))
+
+
+def renamed(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda facts: facts.update({name: value})
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    "damage",
+    [broken_plan, renamed("plan", "{}"), renamed("constants", ["AAAA"]), renamed("parameters", [0]),
+     renamed("parameters", [99]), renamed("parameters", ["0"]), renamed("library", "0" * 64),
+     lambda facts: facts.pop("plan"), lambda facts: facts.pop("sum")],
+)  # fmt: skip
+def test_what_was_damaged_is_compiled_anew(
+    folder: Path, damage: Callable[[dict[str, Any]], Any], *, signed: bool
+) -> None:
+    path = remembered(folder)
+    assert reuse.recall_program(path.stem, graph_of(scaled)) is not None
+    facts = json.loads(path.read_text())
+    damage(facts)
+    if signed and "sum" in facts and "plan" in facts:
+        del facts["sum"]
+        facts["sum"] = reuse._sum(facts)
+    path.write_text(json.dumps(facts))
+    recalled = reuse.recall_program(path.stem, graph_of(scaled))
+    assert recalled is None
+    remembered(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "7", "{", '{"sum": "nothing"}'])
+def test_what_is_no_entry_is_passed_over(folder: Path, text: str) -> None:
+    path = remembered(folder)
+    path.write_text(text)
+    assert reuse.recall_program(path.stem, graph_of(scaled)) is None
+    remembered(folder)
+
+
+def test_a_library_that_is_gone_is_built_again(folder: Path) -> None:
+    remembered(folder)
+    for library in folder.glob("*.so"):
+        library.unlink()
+    remembered(folder)
+    assert len(list(folder.glob("*.so"))) == 1
+
+
+def test_large_constants_are_not_kept() -> None:
+    x = gx.input("x", (reuse.MOST_DATA // 4 + 1,))
+    table = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
+    program = gx.compile([x], x + table, backend="c")
+    found = reuse.recall_program(
+        reuse.program_key(build_graph([x], x + table, None)[0], program.threads, chosen_level(), find_compiler()),
+        build_graph([x], x + table, None)[0],
+    )
+    assert found is None
+    assert open_cache().statistics().entries == 1
