@@ -22,6 +22,7 @@ from graphc.errors import FormatError, InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.text import graph_text, ordered_nodes
 from graphc.ir.types import DTYPES
+from graphc.kernels import cpu
 from graphc.ops.tensor import Parameter
 from graphc.runtime.build import library_key
 from graphc.runtime.cache import digest, open_cache, use_cache
@@ -45,13 +46,13 @@ def program_key(graph: Graph, threads: int, level: str, compiler: Compiler) -> s
 @functools.cache
 def own_digest() -> str:
     """The hash of graphc's own files: its modules, and the headers that generated C carries."""
-    return files_digest(os.path.dirname(os.path.abspath(__file__)))
+    return digest(*(files_digest(os.path.dirname(os.path.abspath(module))) for module in (__file__, cpu.__file__)))
 
 
 def files_digest(top: str) -> str:
     """The hash of the names and contents of the modules and headers in the folder `top`."""
     total = hashlib.blake2b(digest_size=32)
-    for folder, folders, names in os.walk(top, followlinks=True):
+    for folder, folders, names in os.walk(top):
         folders.sort()
         for name in sorted(names):
             if name.endswith((".py", ".h")):
