@@ -27,7 +27,13 @@ GC_ALWAYS_INLINE double gc_kept_sum(double sum, double lost) { return fabs(sum) 
 
 /* A vector's worth of elements from `p` on, in float64. */
 typedef float gc_half_vector __attribute__((vector_size(GC_VECTOR_BYTES / 2), aligned(4), may_alias));
+#if defined(__clang__) || !defined(__AVX__)
 #define GC_WIDEN_f32(p) __builtin_convertvector(*(const gc_half_vector *)(p), gc_f64v)
+#elif defined(__AVX512F__) /* GCC converts by halves otherwise, and puts them together */
+#define GC_WIDEN_f32(p) __builtin_ia32_cvtps2pd512_mask(*(const gc_half_vector *)(p), (gc_f64v){0}, (unsigned char)-1, 4)
+#else
+#define GC_WIDEN_f32(p) __builtin_ia32_cvtps2pd256(*(const gc_half_vector *)(p))
+#endif
 #define GC_WIDEN_f64(p) (*(const gc_f64u *)(p))
 
 /* vectors[k] joins vectors[k + half] for every half; then the lanes of the first likewise. */
