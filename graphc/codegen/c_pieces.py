@@ -44,6 +44,11 @@ class Pieces:
         return [position for positions in self.plan.reductions.values() for position in positions]
 
     @cached_property
+    def taken_in(self) -> frozenset[int]:
+        """The reductions that some loop takes in."""
+        return frozenset(reduction for reductions in self.taken.values() for reduction in reductions)
+
+    @cached_property
     def taken(self) -> dict[Step, list[int]]:
         """The reductions that each loop takes in."""
         found: dict[Step, list[int]] = {}
@@ -65,7 +70,7 @@ class Pieces:
         return kind == "f32" or (kind == "f64" and (statement.op != "sum" or extent <= BLOCK))
 
     def _is_plain(self, step: Step) -> bool:
-        """Whether no function runs over what the loop wrote, but reductions."""
+        """Whether what the loop wrote goes to no function but reductions."""
         plan = self.plan
         written = {position for position, _ in plan.written.get(step, ())}
         turned = (p for p, _ in plan.buffers if plan.is_turning(p))
@@ -78,8 +83,7 @@ class Pieces:
         if any(position in read for read in self.plan.read.values()) and kind == self.plan.kept_kind(position):
             return False
         readers = {reduction for reduction in self._reductions if self.plan.args(reduction) == (position,)}
-        taken = {p for positions in self.taken.values() for p in positions}
-        return bool(readers) and readers <= taken
+        return bool(readers) and readers <= self.taken_in
 
     @cached_property
     def fetched(self) -> dict[Step, list[tuple[int, bool]]]:

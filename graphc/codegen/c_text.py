@@ -244,8 +244,8 @@ class _Printer:
         for position in reductions:
             if plan.is_direct(position):
                 self.functions.reduce_memory(position, self.walk.around if only_direct else ())
-        taken = {p for positions in self.pieces.taken.values() for p in positions}
-        rows = {p: plan.input_of(p) for p in reductions if not (self.walk.columns or plan.is_direct(p) or p in taken)}
+        apart = [p for p in reductions if not (plan.is_direct(p) or p in self.pieces.taken_in)]
+        rows = {p: plan.input_of(p) for p in apart if not self.walk.columns}
         for step in (None, *steps):
             if step is not None:
                 self._loop(step, self.walk.box)

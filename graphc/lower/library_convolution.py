@@ -28,10 +28,8 @@ PLACES = 128  # GC_CONV_PLACES
 SLACK = 64  # elements that a vector may run over
 LINES, PATCHES, SQUARES, POSITIONS = range(4)  # GC_CONV_LINES and so on
 LEAST_PLANES = 16  # planes on both sides for which Winograd's method pays
-SQUARE_CHANNELS, SQUARE_BYTES = (
-    64,
-    1 << 19,
-)  # channels of its slices; what a band of squares may take of the second cache
+SQUARE_CHANNELS = 64  # channels of its slices
+SQUARE_BYTES = 1 << 19  # what a band of squares may take of the second cache
 LINE_TAPS, PATCH_TAPS = 320, 144  # taps of a slice: what is read again and again should stay in the first cache
 PLANE_BYTES = 1 << 18  # spaced planes should stay in the second cache
 POSITION_SUMS = 1 << 12  # most weights whose gradient is summed in vectors of positions

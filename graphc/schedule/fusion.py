@@ -19,7 +19,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Access
-from graphc.schedule.group import Group, is_literal
+from graphc.schedule.group import Group, is_literal, library_operands
 from graphc.schedule.merge import merge_groups
 from graphc.schedule.recompute import recompute
 from graphc.schedule.results import result_base
@@ -163,7 +163,6 @@ class _Fusion:
         alone = node not in self.held and len(self.readers[node]) == 1
         group, access = self._taker(node) if alone else (None, None)
         if group is None or access is None or not group.take_anchor(node, access):
-            group = Group(library=node)
-            self._open(group, node)
-        for operand in group.operands:
+            self._open(Group(library=node), node)
+        for operand in library_operands(node):
             self._hold(operand, node)

@@ -33,7 +33,7 @@ class Group:
     `wants` are the accesses by which the group reads a node, be it a member or not, and `needs` the nodes that must
     have a buffer because a view of them could not be followed. `stores` are the members whose values are kept, `reduce`
     the dims that reductions combine. `library` is the library op; with fused nodes beside it, it is a contraction, they
-    are its epilogue, and `anchor` is how they reach its output; `operands` are what its inputs are read from.
+    are its epilogue, and `anchor` is how they reach its output.
 
     A concatenation in `parts` is put together by this launch, all of it or these of its parts: the loop nest runs over
     one part, and stores the elements of each at their places. `inside` says which stores lie in the buffer of a
@@ -52,11 +52,6 @@ class Group:
     parts: dict[Node, tuple[int, ...]] = field(default_factory=dict)
     inside: dict[Node, tuple[Node, int]] = field(default_factory=dict)
     kept: Mapping[Node, object] = field(default_factory=dict)
-    operands: tuple[Node, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.library is not None and not self.operands:
-            self.operands = library_operands(self.library)
 
     @property
     def is_fused(self) -> bool:
@@ -158,7 +153,6 @@ class Group:
         if not fits or dims != list(self.domain.extents) or not self.covers(access, node.shape):
             return False
         self.library, self.anchor = node, access
-        self.operands = library_operands(node)
         return True
 
     def _enter(self, node: Node, access: Access) -> None:
@@ -215,7 +209,6 @@ class Group:
         return Group(
             self.domain.copy(), dict(self.accesses), dict(self.reads), wants, set(self.needs), [], self.reduce,
             self.library, self.anchor, dict(self.parts), dict(self.inside), self.kept,
-            self.operands,
         )  # fmt: skip
 
     def dims_of(self, other: Group) -> dict[int, Affine] | None:

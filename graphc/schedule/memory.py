@@ -93,8 +93,7 @@ def place(blocks: Sequence[Block], *, alignment: int = 64, effort: int = 1_000_0
 
 def liveness(size: Integers, first: Integers, last: Integers) -> Integers:
     """The bytes alive at each step at which some block begins (in time order, one entry for each distinct step)."""
-    steps = np.sort(first)
-    steps = steps[np.append(True, steps[1:] != steps[:-1])] if len(steps) else steps
+    steps = np.array(sorted(set(first.tolist())), np.int64)  # np.unique would import numpy.ma
     begun = np.zeros(len(steps) + 1, np.int64)
     np.add.at(begun, np.searchsorted(steps, first), size)
     np.subtract.at(begun, np.searchsorted(steps, last, side="right"), size)

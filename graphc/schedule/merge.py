@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.schedule.group import Group
+from graphc.schedule.group import Group, library_operands
 from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack
 
@@ -213,4 +213,5 @@ def _counts(group: Group) -> tuple[int, int]:
 def reads_of(group: Group) -> list[Node]:
     """The values that `group` reads and does not compute, with what its views need."""
     own = [node for node in (*group.wants, *group.needs) if node not in group.accesses and node is not group.library]
-    return list(dict.fromkeys([*own, *group.operands]))
+    operands = library_operands(group.library) if group.library is not None else ()
+    return list(dict.fromkeys([*own, *operands]))

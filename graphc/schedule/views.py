@@ -58,12 +58,12 @@ def operand_view(node: Node, position: int, stops: Container[Node] = frozenset()
 
 
 def _under_reshapes(node: Node, stops: Container[Node]) -> StridedView | None:
-    """A reshape as a contiguous part of what lies under it and further reshapes."""
+    """The reshape `node` as a contiguous part of what lies under it and further reshapes."""
     base = node
     while base.op == "reshape" and base not in stops:
         base = base.inputs[0]
-    below = None if base is node else _followed(base, stops)
-    if below is None or isinstance(below, Node) or not below.is_contiguous:
+    below = _followed(base, stops)
+    if isinstance(below, Node) or not below.is_contiguous:
         return None
     return StridedView(below.base, below.offset, node.shape, row_major(node.shape))
 

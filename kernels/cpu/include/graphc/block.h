@@ -83,7 +83,7 @@ GC_ALWAYS_INLINE void GC_(micro)(const int rows, const int vectors, const int pa
         for (int j = 0; j < vectors; j++) GC_(store)(c + j * GC_LANES, sum[i][j]);
 }
 
-#define GC_MICRO(rows)                                                                                \
+#define GC_MICRO(rows)                                                                          \
     GC_FUNCTION void GC_(micro_##rows##_1)(const GC_(strip) * s) { GC_(micro)(rows, 1, 0, s); } \
     GC_FUNCTION void GC_(micro_##rows##_2)(const GC_(strip) * s) { GC_(micro)(rows, 2, 0, s); }
 GC_MICRO_HEIGHTS(GC_MICRO)

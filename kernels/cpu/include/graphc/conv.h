@@ -9,8 +9,9 @@
  *
  * The rows that tile_rows counts are those of the result, for conv2d_input_grad in steps of the stride; the weights'
  * gradient goes by as many output rows at a time. Three ways to form vectors of positions are in conv_real.h and
- * winograd.h; library_convolution.py says which is taken. 16-bit floats are converted to float32 item by item and results rounded
- * once. Scratch sizes are worked out in library_convolution.py.
+ * winograd.h, three ways to the weights' gradient in conv_weights_real.h and winograd_weights.h; library_convolution.py says
+ * which is taken, and works out the scratch sizes. 16-bit floats are converted to float32 item by item and results rounded
+ * once.
  */
 #ifndef GRAPHC_CONV_H
 #define GRAPHC_CONV_H
@@ -194,6 +195,7 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
 #define GC_MASK gc_i32v
 #define GC_LANES GC_F32_LANES
 #include "conv_real.h"
+#include "conv_weights_real.h"
 #undef GC_TAG
 #undef GC_REAL
 #undef GC_VECTOR
@@ -206,6 +208,7 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
 #define GC_MASK gc_i64v
 #define GC_LANES GC_F64_LANES
 #include "conv_real.h"
+#include "conv_weights_real.h"
 #undef GC_TAG
 #undef GC_REAL
 #undef GC_VECTOR
@@ -213,6 +216,7 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
 #undef GC_LANES
 
 #include "winograd.h"
+#include "winograd_weights.h"
 
 /* Winograd's method is for float32. */
 GC_ALWAYS_INLINE void gc_conv_do_f32(const gc_conv *g, const int even, gc_sweep *s, const gc_conv_job_f32 job) {

@@ -40,14 +40,14 @@ enum { GC_PACKS_PANELS = 1, GC_TAKES_A = 2 };
 
 #ifdef GC_PRODUCTS
 /* Step by step, as macros in macros in macros become long. Height 0 is none. */
-#define GC_HEIGHTS_OF_ROWS(rows)                           \
-    GC_REST_OF_##rows = GC_REST(rows),                     \
-    GC_UPPER_OF_##rows = GC_UPPER_OF(GC_REST_OF_##rows),   \
+#define GC_HEIGHTS_OF_ROWS(rows)                                                                  \
+    GC_REST_OF_##rows = GC_REST(rows),                                                            \
+    GC_UPPER_OF_##rows = GC_UPPER_OF(GC_REST_OF_##rows),                                          \
     GC_HEIGHTS_OF_##rows = ((rows) >= GC_MICRO_ROWS) << GC_MICRO_ROWS | 1 << GC_UPPER_OF_##rows | \
                            1 << (GC_REST_OF_##rows - GC_UPPER_OF_##rows),
 enum { GC_PRODUCT_ROWS(GC_HEIGHTS_OF_ROWS) GC_NO_HEIGHTS };
 /* Whether some panel of so many columns is of so many vectors. */
-#define GC_HAS_WIDTH(columns, vectors, lanes)                                         \
+#define GC_HAS_WIDTH(columns, vectors, lanes)                                        \
     ((vectors) > 1 ? (columns) >= 2 * (lanes) || (columns) % (2 * (lanes)) > (lanes) \
                    : (columns) % (2 * (lanes)) > 0 && (columns) % (2 * (lanes)) <= (lanes))
 #define GC_HEIGHTS_IF(rows, columns, packs, vectors, lanes) \

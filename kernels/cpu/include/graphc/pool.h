@@ -352,7 +352,7 @@ GC_POOL_FORWARDS(f16, uint16_t, f32, float, gc_to_f16)
 #undef GC_POOL_FORWARDS
 #undef GC_POOL_FORWARD
 
-#define GC_POOL_GRADIENTS(TAG, TYPE, REAL, FROM, TO, SPREAD, TILES)                                                                 \
+#define GC_POOL_GRADIENTS(TAG, TYPE, REAL, FROM, TO, SPREAD, TILES)                                                    \
     GC_KERNEL gc_avg_pool2d_grad_##TAG(const gc_call *call, int64_t tile) {                                       \
         typedef REAL real;                                                                                          \
         GC_POOL_TILE()                                                                                              \
@@ -378,7 +378,7 @@ GC_POOL_FORWARDS(f16, uint16_t, f32, float, gc_to_f16)
             TYPE *out = (TYPE *)gc_operand(call, 2) + p * size;                                                     \
             REAL *into = GC_IS_NATIVE(TYPE, REAL) ? (REAL *)(void *)out : (REAL *)call->scratch;                    \
             if (GC_IS_NATIVE(TYPE, REAL) && TILES((const REAL *)(const void *)grad, positions, params[4], params[5], size, into)) \
-                continue; \
+                continue;                                                                                              \
             for (int64_t k = 0; k < size; k++) into[k] = 0;                                                         \
             for (int64_t k = 0; k < count; k++)                                                                     \
                 if (size > 0) into[gc_pool_position(positions[k], size)] += FROM(grad[k]);                          \
