@@ -56,6 +56,7 @@ def extension(name: str, source: str, depends: list[str], level: str = "baseline
 EXTENSIONS = [
     *(extension(f"graphc.kernels.cpu.{level}", f"kernels/cpu/{level}.pyx", HEADERS, level) for level in CHOSEN),
     extension("graphc.kernels.cpu.features", "kernels/cpu/features.pyx", [f"{INCLUDE}/graphc/features.h"]),
+    extension("graphc.schedule.simulator", "graphc/schedule/simulator.pyx", []),
     extension("graphc.runtime.executor", "graphc/runtime/executor.pyx", STEP_HEADERS),
     extension("graphc.runtime.binding", "graphc/runtime/binding.pyx", []),
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphc.engines import BACKENDS, ENGINES
+from graphc.engines import BACKENDS, ENGINES, Settings
 from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, with_location
 from graphc.ir.collection import collection_paused
 from graphc.ir.graph import Graph
@@ -17,6 +17,7 @@ from graphc.ir.node import Node
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.runtime.build import processors
 from graphc.runtime.program import Program
+from graphc.runtime.quantity import checked_budget
 
 __all__ = ["BACKENDS", "build_graph", "compile"]
 
@@ -30,7 +31,7 @@ def compile(
     *,
     backend: str = "auto",
     threads: int | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | str | float | None = None,
     seed: int = 0,
 ) -> Program:
     """A program that computes `outputs` from `inputs` and then gives parameters their next values.
@@ -40,8 +41,10 @@ def compile(
     values: all are computed from the old values, then written. `backend` is "c" (the program as generated C, compiled
     here), "cython" (prebuilt kernels: no compiler needed, ready at once), "numpy" (the reference interpreter), or
     "auto": the first of "c" and "cython" that works here. `threads` is how many threads a step may use (all by default;
-    results do not depend on it). `memory_budget` is the most bytes that `Program.memory.peak_bytes` may reach. `seed`
-    starts the program's random numbers; its step counter makes every call draw new ones.
+    results do not depend on it). `memory_budget` is the most that `Program.memory.peak_bytes` may reach: bytes, a text
+    such as "180MiB", or a fraction of what the program takes without. Where it takes more, values are dropped and
+    computed again; results are the same to the bit. `seed` starts the program's random numbers; its step counter makes
+    every call draw new ones.
 
     Raises GraphError (an input that is missing, duplicate or no input; an update that is no parameter), ShapeError and
     DTypeError (an update of another type), BackendError, MemoryBudgetError.
@@ -55,17 +58,13 @@ def compile(
         raise _located(BackendError(f"backend {backend!r} is unknown here; choose from {', '.join(BACKENDS)}"))
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise _located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
-    graph, structure = build_graph(inputs, outputs, updates)
-    with collection_paused():
-        program = ENGINES[backend](graph, structure, threads or processors(), seed)
-    if memory_budget is not None and program.memory.peak_bytes > memory_budget:
-        raise _located(
-            MemoryBudgetError(
-                f"the program needs {program.memory.peak_bytes} bytes, the budget is {memory_budget}; "
-                f"the smallest budget that will do is {program.memory.peak_bytes}"
-            )
-        )
-    return program
+    try:
+        settings = Settings(threads or processors(), seed, checked_budget(memory_budget))
+        graph, structure = build_graph(inputs, outputs, updates)
+        with collection_paused():
+            return ENGINES[backend](graph, structure, settings)
+    except (GraphError, MemoryBudgetError) as error:
+        raise _located(error) from None
 
 
 def build_graph(

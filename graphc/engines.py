@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,55 +33,67 @@ from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
 from graphc.runtime.build import build, library_key
 from graphc.runtime.compiler import compiler_or_reason, find_compiler, warn_of_fallback
-from graphc.runtime.executor import Executor
+from graphc.runtime.executor import Executor, table_bytes
 from graphc.runtime.interpreter import Interpreter
 from graphc.runtime.isa import chosen_level, kernels, usable_levels
 from graphc.runtime.library import load_image
 from graphc.runtime.program import Program
 from graphc.version import __version__
 
-__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "c_code", "cython_code", "load"]
+__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "Settings", "c_code", "cython_code", "load"]
 
 VARIABLE = "GRAPHC_BACKEND"
 _LEVELS = {"x86-64": "baseline", "x86-64-v3": "avx2", "x86-64-v4": "avx512"}  # by the compilers' names
 IN_PROCESS = "program"  # what a program is called that is compiled to be run here
 
 
-def automatic(graph: Graph, structure: str, threads: int, seed: int) -> Program:
+@dataclass(frozen=True)
+class Settings:
+    """How a program is to run: threads of a step, the seed of its random numbers, and its memory budget, if any."""
+
+    threads: int
+    seed: int = 0
+    budget: int | float | None = None
+
+
+def automatic(graph: Graph, structure: str, settings: Settings) -> Program:
     """The fastest engine that works here."""
     wanted = os.environ.get(VARIABLE) or "auto"
     if wanted != "auto":
         if wanted not in ENGINES:
             raise BackendError(f"{VARIABLE}={wanted} names no backend; choose from {', '.join(BACKENDS)}")
-        return ENGINES[wanted](graph, structure, threads, seed)
+        return ENGINES[wanted](graph, structure, settings)
     reason = compiler_or_reason()
     if not isinstance(reason, str):
         try:
-            return compiled(graph, structure, threads, seed)
+            return compiled(graph, structure, settings)
         except BackendError as error:
             reason = str(error)
     warn_of_fallback(reason)
-    return tiled(graph, structure, threads, seed)
+    return tiled(graph, structure, settings)
 
 
-def compiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
-    """The C engine. Raises BackendError where no compiler works."""
-    return _program(graph, structure, *c_code(graph, threads), "c", threads, seed)
+def compiled(graph: Graph, structure: str, settings: Settings) -> Program:
+    """The C engine. Raises BackendError where no compiler works, MemoryBudgetError."""
+    return _program(graph, structure, *c_code(graph, settings.threads, settings.budget), "c", settings)
 
 
-def tiled(graph: Graph, structure: str, threads: int, seed: int) -> Program:
-    """The Cython engine: prebuilt kernels and the tile machine."""
-    return _program(graph, structure, *cython_code(graph, threads), "cython", threads, seed)
+def tiled(graph: Graph, structure: str, settings: Settings) -> Program:
+    """The Cython engine: prebuilt kernels and the tile machine. Raises MemoryBudgetError."""
+    return _program(graph, structure, *cython_code(graph, settings.threads, settings.budget), "cython", settings)
 
 
-def c_code(graph: Graph, threads: int) -> tuple[Assembled, Any]:
-    """The plan of a graph for the C engine, and the image that an executor runs. Raises BackendError."""
+def c_code(graph: Graph, threads: int, budget: int | float | None = None) -> tuple[Assembled, Any]:
+    """The plan of a graph for the C engine, and the image that an executor runs.
+
+    Raises BackendError, MemoryBudgetError.
+    """
     compiler, level = find_compiler(), chosen_level()
-    key = program_key(graph, threads, level, compiler)
+    key = program_key(graph, threads, budget, level, compiler)
     found = recall_program(key, graph)
     if found is None:
         target = CTarget(threads)
-        assembled = compile_plan(graph, target)
+        assembled = compile_plan(graph, target, budget)
         unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
         library = build(unit, level=level, compiler=compiler, parts=target.weights)
         remember_program(key, graph, assembled, library_key(unit, level, compiler))
@@ -87,25 +101,32 @@ def c_code(graph: Graph, threads: int) -> tuple[Assembled, Any]:
     return found[0], load_image(found[1], IN_PROCESS)
 
 
-def cython_code(graph: Graph, threads: int) -> tuple[Assembled, Any]:
-    """The plan of a graph for the Cython engine, and the table of kernels that an executor runs it with."""
-    return compile_plan(graph, TileTarget(threads)), kernels().table
+def cython_code(graph: Graph, threads: int, budget: int | float | None = None) -> tuple[Assembled, Any]:
+    """The plan of a graph for the Cython engine, and the table of kernels that an executor runs it with.
+
+    Raises MemoryBudgetError.
+    """
+    code = kernels().table
+    return compile_plan(graph, TileTarget(threads), budget, partial(table_bytes, code=code)), code
 
 
 def _program(
-    graph: Graph, structure: str, assembled: Assembled, code: Any, backend: str, threads: int, seed: int
+    graph: Graph, structure: str, assembled: Assembled, code: Any, backend: str, settings: Settings
 ) -> Program:
     storage = [parameter.storage for parameter in assembled.parameters]
     program = Program(
-        Executor(assembled.plan, storage, assembled.constants, code, threads, seed), *_arguments(graph), structure,
+        Executor(assembled.plan, storage, assembled.constants, code, settings.threads, settings.seed),
+        *_arguments(graph), structure,
         backend=backend, plan=assembled.plan, parameters=storage, source=assembled.source,
-        exporter=lambda path, level: _export(graph, program, path, level),
+        exporter=lambda path, level: _export(graph, program, settings.budget, path, level),
     )  # fmt: skip
     return program
 
 
-def interpreted(graph: Graph, structure: str, threads: int, seed: int) -> Program:
-    """The reference: the interpreter of the tensor graph."""
+def interpreted(graph: Graph, structure: str, settings: Settings) -> Program:
+    """The reference: the interpreter of the tensor graph. Raises BackendError for a memory budget."""
+    if settings.budget is not None:
+        raise BackendError("the numpy backend plans no memory, so it cannot keep to a memory budget")
     plain = resolve_marks(graph)
     targets = [target.storage for target, _ in plain.updates if isinstance(target, Parameter)]
 
@@ -113,9 +134,9 @@ def interpreted(graph: Graph, structure: str, threads: int, seed: int) -> Progra
         return evaluate(plain.results, dict(zip(plain.inputs, arrays, strict=True)), seed=seed, step=step)
 
     program = Program(
-        Interpreter(run, targets, seed), *_arguments(graph), structure, backend="numpy",
+        Interpreter(run, targets, settings.seed), *_arguments(graph), structure, backend="numpy",
         parameters=[node.storage for node in plain.nodes if isinstance(node, Parameter)],
-        exporter=lambda path, level: _export(graph, program, path, level),
+        exporter=lambda path, level: _export(graph, program, None, path, level),
     )  # fmt: skip
     return program
 
@@ -127,17 +148,17 @@ def _arguments(graph: Graph) -> tuple[list[Argument], list[Argument]]:
     return given, [Argument(name, node.type, str(node.location or "")) for name, node in pairs]
 
 
-ENGINES: dict[str, Callable[[Graph, str, int, int], Program]] = {
+ENGINES: dict[str, Callable[[Graph, str, Settings], Program]] = {
     "auto": automatic, "c": compiled, "cython": tiled, "numpy": interpreted,
 }  # fmt: skip
 BACKENDS = tuple(ENGINES)
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
-def _export(graph: Graph, program: Program, path: Path, level: str | None) -> None:
+def _export(graph: Graph, program: Program, budget: int | float | None, path: Path, level: str | None) -> None:
     compiler, target = find_compiler(), CTarget(program.threads)
     level = _LEVELS.get(level or "", level) or chosen_level()
-    assembled = compile_plan(graph, target)
+    assembled = compile_plan(graph, target, budget)
     interface = interface_of(assembled.plan, _identifier(path.name))
     unit = unit_text(interface, target)
     files = {"c": unit.encode(), "h": header_text(interface).encode()}

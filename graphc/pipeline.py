@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphc.assembly.plan import Assembled, assemble_plan
+from graphc.assembly.budgeted import Budgeted, Tables
+from graphc.assembly.plan import Assembled, Assembly, assemble
 from graphc.codegen.target import Target
 from graphc.codegen.tile_target import TileTarget
 from graphc.ir.graph import Graph
@@ -27,11 +28,12 @@ from graphc.passes import (
     sum_before_scatter,
     transpose_products,
 )
+from graphc.runtime.executor import table_bytes
 from graphc.runtime.verify import verify
 from graphc.schedule.fusion import fuse
 from graphc.schedule.results import separate_results
 
-__all__ = ["PASSES", "compile_plan", "optimise"]
+__all__ = ["PASSES", "assembled_groups", "compile_plan", "optimise"]
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
@@ -58,10 +60,21 @@ def optimise(graph: Graph) -> Graph:
     return graph
 
 
-def compile_plan(graph: Graph, target: Target | None = None) -> Assembled:
-    """The verified plan of `graph`, with what it is bound to. `target` writes the code (default: TileTarget)."""
-    graph = optimise(graph)
-    groups = fuse(graph)
-    assembled = assemble_plan(graph, groups, target or TileTarget())
+def compile_plan(
+    graph: Graph, target: Target | None = None, budget: int | float | None = None, tables: Tables = table_bytes
+) -> Assembled:
+    """The verified plan of `graph`, with what it is bound to. `target` writes the code (default: TileTarget).
+
+    `budget` is the most bytes that the program may hold, or a fraction of what it would hold without; beside what the
+    plan says, an engine takes `tables(plan)` bytes. Raises MemoryBudgetError.
+    """
+    assembly = assembled_groups(graph, target or TileTarget())
+    assembled = assembly.plan() if budget is None else Budgeted(assembly, tables).within(budget).assembled
     verify(assembled.plan)
     return assembled
+
+
+def assembled_groups(graph: Graph, target: Target) -> Assembly:
+    """The launches of `graph` after all passes, before they have an order and a place."""
+    graph = optimise(graph)
+    return assemble(graph, fuse(graph), target)

@@ -1,8 +1,8 @@
 """Programs compiled before: a graph met again finds its plan, and through it its library, in the compile cache.
 
 What a graph is compiled to follows from its text (ir/text.py, with the user's lines, which plans name), the files of
-graphc, NumPy's version (which folds constants), the number of threads, the compiler and its flags: the key holds all of
-these. A plan that was read is data like any other, and verified before it runs.
+graphc, NumPy's version (which folds constants), threads and memory budget, the compiler and its flags: the key holds
+all of these. A plan that was read is data like any other, and verified before it runs.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ FORMAT = "1"
 MOST_DATA = 1 << 20  # bytes of constants that are kept beside a plan
 
 
-def program_key(graph: Graph, threads: int, level: str, compiler: Compiler) -> str:
+def program_key(graph: Graph, threads: int, budget: int | float | None, level: str, compiler: Compiler) -> str:
     """The hash of what the plan and the library of `graph` depend on."""
-    parts = ("program", FORMAT, own_digest(), np.__version__, str(threads), graph_text(graph, locations=True))
+    settings = (str(threads), repr(budget))
+    parts = ("program", FORMAT, own_digest(), np.__version__, *settings, graph_text(graph, locations=True))
     return library_key(digest(*parts), level, compiler)
 
 

@@ -419,7 +419,7 @@ def test_a_parameter_may_be_given_as_an_input() -> None:
 def test_a_budget_is_met_or_refused_with_the_bytes_needed() -> None:
     step, _ = training_step(threads=1)
     needed = step.memory.peak_bytes
-    with pytest.raises(MemoryBudgetError, match=rf"needs {needed} bytes.*smallest budget that will do is {needed}"):
+    with pytest.raises(MemoryBudgetError, match=rf"smallest budget that will do is {needed} "):
         training_step(threads=1, memory_budget=needed - 1)
     assert training_step(threads=1, memory_budget=needed)[0].memory.peak_bytes == needed
 

@@ -82,7 +82,7 @@ def graph_of(build: Callable[[gx.Tensor], Any]) -> Graph:
 
 
 def key(build: Callable[[gx.Tensor], Any], threads: int = 2, level: str = "") -> str:
-    return reuse.program_key(graph_of(build), threads, level or chosen_level(), find_compiler())
+    return reuse.program_key(graph_of(build), threads, None, level or chosen_level(), find_compiler())
 
 
 def scaled(x: gx.Tensor) -> gx.Tensor:
@@ -198,7 +198,7 @@ def test_large_constants_are_not_kept() -> None:
     table = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
     program = gx.compile([x], x + table, backend="c")
     found = reuse.recall_program(
-        reuse.program_key(build_graph([x], x + table, None)[0], program.threads, chosen_level(), find_compiler()),
+        reuse.program_key(build_graph([x], x + table, None)[0], program.threads, None, chosen_level(), find_compiler()),
         build_graph([x], x + table, None)[0],
     )
     assert found is None

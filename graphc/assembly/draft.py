@@ -8,19 +8,22 @@ from dataclasses import dataclass, replace
 from graphc.assembly.values import Place, Values
 from graphc.codegen.target import Code, Target
 from graphc.ir.node import Node
-from graphc.lower.kernel import Index, Kernel, Load, Operand, Random, Space, Store
+from graphc.lower.kernel import Index, Kernel, LibraryCall, Load, Operand, Random, Space, Store
 from graphc.lower.library import library_call
 from graphc.lower.loops import lower_group
 from graphc.schedule.group import Group
 
-__all__ = ["Draft", "draft_copy", "draft_group"]
+__all__ = ["Draft", "Sketch", "draft_copy", "sketch_group"]
 
 _FAR = 1 << 62  # behind every offset
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A launch in terms of values. `operands` are the library kernel's, `program_operands` the fused kernel's."""
+    """A launch in terms of values. `operands` are the library kernel's, `program_operands` the fused kernel's.
+
+    `repeats` is the launch that it repeats, wholly or in part, or -1.
+    """
 
     label: str
     code: Code
@@ -31,10 +34,34 @@ class Draft:
     in_place: tuple[tuple[int, int], ...] = ()
     location: str = ""
     result_bytes: int = 0  # what a tile's results take in scratch memory, if an epilogue can read them there
+    repeats: int = -1
 
 
-def draft_group(group: Group, values: Values, target: Target) -> Draft:
-    """The launch of a group."""
+@dataclass(frozen=True)
+class Sketch:
+    """A draft before its code is written: what is called, with the loop nest `kernel` alone or as the epilogue."""
+
+    label: str
+    call: LibraryCall | None
+    kernel: Kernel | None
+    operands: tuple[Place, ...]
+    program_operands: tuple[Place, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    in_place: tuple[tuple[int, int], ...]
+    location: str
+
+    def draft(self, target: Target) -> Draft:
+        """The launch, with code by `target`."""
+        local = self.call.result_bytes if self.call is not None and self.kernel is not None else 0
+        return Draft(
+            self.label, target.code(self.call, self.kernel), self.operands, self.program_operands, self.reads,
+            self.writes, self.in_place, self.location, local,
+        )  # fmt: skip
+
+
+def sketch_group(group: Group, values: Values, threads: int) -> Sketch:
+    """The launch of a group, cut for so many threads, without its code."""
     kernel, kernel_operands = lower_group(group) if group.is_fused else (None, ())
     located = tuple(values.locate(o.node) for o in kernel_operands)
     reads = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "read"]
@@ -48,19 +75,16 @@ def draft_group(group: Group, values: Values, target: Target) -> Draft:
     nodes = ([group.library] if group.library is not None else []) + group.nodes
     label, location = _label(nodes), str(nodes[-1].location or "").split("\n")[0]
     if group.library is None:
-        code = target.code(None, kernel)
-        return Draft(label, code, (), located, values.with_pieces(reads), tuple(writes), pairs, location)
+        return Sketch(label, None, kernel, (), located, values.with_pieces(reads), tuple(writes), pairs, location)
     views, operands = values.operands(group.library)
-    call = library_call(group.library.op, group.library.attrs, views, group.library.type, target.threads)
-    code = target.code(call, kernel)
+    call = library_call(group.library.op, group.library.attrs, views, group.library.type, threads)
     result = values.number[group.library]
     inputs = [value for value, _ in operands]
-    return Draft(
-        label, code, (*operands, (result, 0)), located,
+    return Sketch(
+        label, call, kernel, (*operands, (result, 0)), located,
         reads=values.with_pieces([*inputs, *(r for r in reads if r != result)]),
         writes=(result, *(w for w in writes if w != result)),
         in_place=tuple((r, w) for r, w in pairs if r not in inputs), location=location,
-        result_bytes=call.result_bytes if kernel is not None else 0,
     )  # fmt: skip
 
 

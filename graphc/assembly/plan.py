@@ -1,7 +1,8 @@
-"""`assemble_plan`: the launches of a program, in their order, with a place for every value.
+"""`assemble`: groups become drafts of launches, and these a plan, with a place for every value.
 
 A parameter's next value is written straight over the old one where nothing needs the old one any more, else it is
-written beside it and copied by a last launch.
+written beside it and copied by a last launch. A plan follows a schedule where some values are dropped and made again
+(see `remake`), else the order that the drafts are given by `storage`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc.assembly.draft import Draft, draft_copy, draft_group
+from graphc.assembly.draft import Draft, draft_copy, sketch_group
 from graphc.assembly.local import LOCAL, keep_local
+from graphc.assembly.remake import Remaking, remaking
 from graphc.assembly.values import Values
 from graphc.codegen.target import Target
 from graphc.ir.graph import Graph
 from graphc.ops.tensor import Parameter
 from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 from graphc.schedule.group import Group
+from graphc.schedule.rematerialise import Schedule
 from graphc.schedule.results import result_base
 from graphc.schedule.storage import Arrangement, Task, Value, arrange, plan_updates
 
-__all__ = ["Assembled", "assemble_plan"]
+__all__ = ["Assembled", "Assembly", "assemble"]
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,54 @@ class Assembled:
     source: str
 
 
-def assemble_plan(graph: Graph, groups: Sequence[Group], target: Target) -> Assembled:
-    """The plan of `graph`, whose work is cut into `groups`, in an order in which they can run; `target` writes code."""
+@dataclass(frozen=True)
+class Assembly:
+    """The drafts of a program and what they need; `home` is, for each value, the one in whose storage it lives."""
+
+    graph: Graph
+    target: Target
+    values: Values
+    groups: Sequence[Group]
+    drafts: Sequence[Draft]
+    tasks: Sequence[Task]
+    home: Sequence[int]
+
+    def remaking(self) -> Remaking:
+        """What of this program can be computed again."""
+        return remaking(self.drafts, self.groups, self.tasks, self.values)
+
+    def plan(self) -> Assembled:
+        """The plan in which every value is computed once."""
+        return self._assembled(self.drafts, arrange(self.values.values, self.tasks), self.home, self.values)
+
+    def repeating(self, remaking: Remaking, schedule: Schedule, arrangement: Arrangement) -> Assembled:
+        """The plan of a schedule, whose values lie as in `arrangement`."""
+        values = self.values.copy()
+        drafts = remaking.drafts_of(schedule, values, self.target)
+        home = [*self.home, *range(len(self.home), len(values.values))]
+        return self._assembled(drafts, arrangement, home, values)
+
+    def _assembled(
+        self, drafts: Sequence[Draft], arrangement: Arrangement, home: Sequence[int], values: Values
+    ) -> Assembled:
+        plan = _plan(self.graph, drafts, arrangement, home, values, self.target)
+        owners = values.owners
+        parameters = tuple(o for o in owners if isinstance(o, Parameter))
+        constants = tuple(o.attrs["value"].array for o in owners if o is not None and o.op == "constant")
+        return Assembled(plan, parameters, constants, self.target.source)
+
+
+def assemble(graph: Graph, groups: Sequence[Group], target: Target) -> Assembly:
+    """The drafts of `graph`, whose work is cut into `groups`, in an order in which they can run."""
     values = Values(graph, groups)
-    drafts = [draft_group(group, values, target) for group in groups if any(node.size for node in group.members)]
+    groups = [group for group in groups if any(node.size for node in group.members)]
+    drafts = [sketch_group(group, values, target.threads).draft(target) for group in groups]
     wanted = {values.locate(result_base(result))[0] for result in graph.results}
     drafts, local = keep_local(drafts, values, wanted)
     tasks, drafts, home = _update(graph, drafts, values, target)
     for value in local:
         home[value] = LOCAL
-    plan = _plan(graph, drafts, arrange(values.values, tasks), home, values, target)
-    parameters = tuple(o for o in values.owners if isinstance(o, Parameter))
-    constants = tuple(o.attrs["value"].array for o in values.owners if o is not None and o.op == "constant")
-    return Assembled(plan, parameters, constants, target.source)
+    return Assembly(graph, target, values, groups, drafts, tasks, home)
 
 
 def _update(
@@ -78,7 +116,7 @@ def _update(
 
 
 def _plan(
-    graph: Graph, drafts: list[Draft], arrangement: Arrangement, home: list[int], values: Values, target: Target
+    graph: Graph, drafts: Sequence[Draft], arrangement: Arrangement, home: Sequence[int], values: Values, target: Target
 ) -> Plan:
     """The plan; a value that lives in another's storage, or is local (`home`), has no buffer of its own."""
     kept = [value for value in range(len(home)) if home[value] == value]
@@ -109,7 +147,7 @@ def _launch(draft: Draft, depends: tuple[int, ...], buffer: list[int], values: V
     code = draft.code
     return Launch(
         draft.label, code.kernel, code.params, operands, code.program, program_operands, reads, writes,
-        code.tiles, code.scratch, code.work, depends, draft.location, in_place,
+        code.tiles, code.scratch, code.work, depends, draft.location, in_place, draft.repeats,
     )  # fmt: skip
 
 

@@ -60,6 +60,20 @@ class Values:
             self.number[node] = len(self.values) - 1
         return len(self.values) - 1
 
+    def copy(self) -> Values:
+        """The same values, to which others can be added."""
+        new = object.__new__(Values)
+        new.values, new.names = list(self.values), list(self.names)
+        new.types, new.owners = list(self.types), list(self.owners)
+        new.number, new.pieces, new.rng = dict(self.number), dict(self.pieces), self.rng
+        return new
+
+    def repeat(self, value: int) -> int:
+        """A new value in the arena for what `value` holds; its number."""
+        new = self.add(None, self.names[value], self.types[value], None)
+        self.owners[new] = self.owners[value]
+        return new
+
     def _stored(self, node: Node, graph: Graph, outputs: dict[Node, int], inside: tuple[Node, int] | None) -> int:
         """The number of a value that a launch stores, in a buffer of its own or `inside` another's, at an element."""
         if node not in self.number:

@@ -4,6 +4,8 @@ from typing import Any
 from graphc.runtime.plan import Plan
 from graphc.runtime.stages import Stage
 
+def table_bytes(plan: Plan, code: object = None) -> int: ...
+
 class Executor:
     plan: Plan
     stages: tuple[Stage, ...]

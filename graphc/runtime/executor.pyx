@@ -134,6 +134,29 @@ cdef Block refs(values):
     return block
 
 
+def table_bytes(plan, code=None):
+    """The bytes of the tables that an executor makes for `plan`, without making them.
+
+    `code` is the capsule with the kernels that the plan's launches name, or None where a library holds the launches.
+    """
+    cdef const gc_isa *isa = NULL
+    cdef Block encoded
+    stages = group(plan.launches)
+    cdef int64_t total = sizeof(char *) * len(plan.buffers) + 16 * (len(plan.inputs) + len(plan.outputs))
+    total += sizeof(gc_team) + (sizeof(gc_progress) + sizeof(gc_stage)) * len(stages)
+    total += sum(8 * len(stage.depends) for stage in stages)
+    if code is None:
+        return total
+    isa = <const gc_isa *> PyCapsule_GetPointer(code, GC_ISA_CAPSULE)
+    for launch in plan.launches:
+        total += sizeof(gc_launch) + 8 * len(launch.params)
+        total += sizeof(gc_ref) * (len(launch.operands) + len(launch.program_operands))
+    for words in plan.programs:
+        encoded = integers(words)
+        total += isa.program_size(<int64_t *> encoded.memory, len(words))
+    return total
+
+
 @cython.no_gc_clear  # __dealloc__ needs the blocks
 cdef class Executor:
     """A plan made ready to run.

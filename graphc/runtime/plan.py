@@ -55,7 +55,8 @@ class Launch:
     program's operands. `operands` are the library kernel's. `reads`/`writes` declare which Refs' buffers are touched
     (positions in `Plan.buffers`); `depends` are earlier launches that must be complete before this one starts.
     `in_place` are pairs (read buffer, written buffer) that may lie in the same bytes, because each tile reads an
-    element before it writes the one in its place.
+    element before it writes the one in its place. `repeats` is the earlier launch whose work it does again, all of it
+    or a part, because a value was dropped in between; -1 for a first time.
     """
 
     label: str
@@ -72,6 +73,7 @@ class Launch:
     depends: tuple[int, ...]
     location: str = ""
     in_place: tuple[tuple[int, int], ...] = ()
+    repeats: int = -1
 
 
 @dataclass(frozen=True)

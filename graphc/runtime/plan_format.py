@@ -16,7 +16,7 @@ from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 
 __all__ = ["VERSION", "from_json", "plan_text", "to_json"]
 
-VERSION = 1
+VERSION = 2
 _INTEGERS = frozenset((int,))
 _HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, Launch, Plan, Ref)}
 Record = TypeVar("Record", Buffer, Launch, Plan, Ref)
@@ -107,4 +107,5 @@ def _launch_text(position: int, launch: Launch) -> str:
     notes = [f"tiles {launch.tiles}"] if launch.tiles != 1 else []
     notes += [f"after {', '.join(map(str, launch.depends))}"] if launch.depends else []
     notes += ["in place " + ", ".join(f"%{a}->%{b}" for a, b in launch.in_place)] if launch.in_place else []
+    notes += [f"repeats {launch.repeats}"] if launch.repeats >= 0 else []
     return f"{position}: {writes} <- {kernel}({reads})  {launch.label}" + (f"  [{'; '.join(notes)}]" if notes else "")

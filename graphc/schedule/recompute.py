@@ -17,6 +17,7 @@ from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.group import Group, is_literal
 from graphc.schedule.merge import reads_of
+from graphc.schedule.parts import prune
 from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack
 
@@ -157,7 +158,7 @@ class _Recomputation:
             pruned = self.groups[maker].copy()
             pruned.stores = [kept for kept in self.groups[maker].stores if kept is not node]
             pruned.inside = dict(self.groups[maker].inside)
-            _prune(pruned)
+            prune(pruned)
             pending += reads_of(self.groups[maker])
             self._replace(maker, pruned)
 
@@ -181,18 +182,3 @@ def _leaves(group: Group, node: Node) -> list[Node] | None:
     if any(leaf.op == "reshape" for leaf in leaves):
         return None
     return [leaf for leaf in leaves if not is_literal(leaf) and leaf.op != "iota"]
-
-
-def _prune(group: Group) -> None:
-    """Take out members that nothing stored needs any more."""
-    needed: set[Node] = set()
-    pending = [node for node in group.stores if node in group.accesses]
-    while pending:
-        node = pending.pop()
-        if node not in needed:
-            needed.add(node)
-            pending += [leaf.node for t in group.reads[node] for leaf in t.leaves if leaf.node in group.accesses]
-    for node in [node for node in group.accesses if node not in needed]:
-        del group.accesses[node], group.reads[node]
-    wanted = {leaf.node for node in group.accesses for t in group.reads[node] for leaf in t.leaves}
-    group.wants = {node: accesses for node, accesses in group.wants.items() if node in wanted}

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from graphc.schedule.memory import Block, place
 from graphc.schedule.order import order
 
-__all__ = ["Arrangement", "Task", "Value", "arrange", "plan_updates"]
+__all__ = ["Arrangement", "Task", "Value", "arrange", "in_wholes", "order_tasks", "plan_updates"]
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,13 @@ def _reaches(start: int, goals: set[int], followers: Sequence[Iterable[int]]) ->
     return False
 
 
-def arrange(values: Sequence[Value], tasks: Sequence[Task]) -> Arrangement:
-    """Order the tasks, share and place the memory of the arena's values, and find who must wait for whom."""
-    sequence = _order(values, tasks)
-    tasks = [_in_wholes(task, values) for task in tasks]
+def arrange(values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[int] | None = None) -> Arrangement:
+    """Order the tasks, share and place the memory of the arena's values, and find who must wait for whom.
+
+    `sequence` is the order where that is settled.
+    """
+    sequence = order_tasks(values, tasks) if sequence is None else sequence
+    tasks = [in_wholes(task, values) for task in tasks]
     lifetimes = _lifetimes(values, tasks, sequence)
     homes = _share(values, tasks, sequence, lifetimes)
     blocks: dict[int, list[int]] = {}
@@ -139,7 +142,7 @@ def _offset(value: Value, own: int | None, offsets: Sequence[int | None]) -> int
     return own if value.inside is None or whole is None else whole + value.inside[1]
 
 
-def _in_wholes(task: Task, values: Sequence[Value]) -> Task:
+def in_wholes(task: Task, values: Sequence[Value]) -> Task:
     """`task` as what it reads and writes of the values that others lie in. These are not overwritten by halves."""
     touched = (*task.reads, *task.writes)
     if all(values[value].inside is None for value in touched):
@@ -152,7 +155,8 @@ def _in_wholes(task: Task, values: Sequence[Value]) -> Task:
     return Task(reads, writes, pairs, task.after)
 
 
-def _order(values: Sequence[Value], tasks: Sequence[Task]) -> list[int]:
+def order_tasks(values: Sequence[Value], tasks: Sequence[Task]) -> list[int]:
+    """The tasks in an order that keeps little of the arena alive."""
     producer = _producers(tasks)
     depends = [
         sorted({producer[v] for v in task.reads if v in producer and producer[v] != number} | set(task.after))

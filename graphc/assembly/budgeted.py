@@ -1,0 +1,130 @@
+"""Programs within a memory budget: the cheapest schedule whose plan fits, or the smallest budget that would do.
+
+Schedules are judged by what their plans need in all: parameters, constants, inputs, outputs, arena, scratch memory and
+the engine's tables, to the byte. Of the points of the frontier, which does not depend on the budget, the cheapest that
+fits is taken; so a larger budget is never slower by the cost model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from graphc.assembly.plan import Assembled, Assembly
+from graphc.assembly.remake import Remaking, arranged
+from graphc.errors import MemoryBudgetError
+from graphc.runtime.memory_report import bytes_text, memory_report
+from graphc.runtime.plan import Plan
+from graphc.runtime.quantity import bytes_of
+from graphc.schedule.budget import Point, frontier
+from graphc.schedule.rematerialise import Schedule, replay
+from graphc.schedule.storage import Arrangement
+
+__all__ = ["Budgeted", "Choice", "Tables"]
+
+_NAMED = 5  # tensors that a refusal names
+Tables = Callable[[Plan], int]  # the bytes of an engine's tables for a plan
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to run a program: its plan needs `peak` bytes, computing again takes `overhead` of the cost of a step."""
+
+    peak: int
+    overhead: float
+    assembled: Assembled
+
+
+class Budgeted:
+    """The ways to run a program with less memory, on an engine that takes `tables(plan)` bytes beside the plan's."""
+
+    def __init__(self, assembly: Assembly, tables: Tables) -> None:
+        self.assembly = assembly
+        self.tables = tables
+        plain = assembly.plan()
+        self.plain = Choice(self._peak(plain.plan), 0.0, plain)
+
+    def _peak(self, plan: Plan) -> int:
+        return memory_report(plan, self.assembly.target.threads, self.tables(plan)).peak_bytes
+
+    @cached_property
+    def _remaking(self) -> Remaking:
+        return self.assembly.remaking()
+
+    @cached_property
+    def _points(self) -> list[tuple[Point, Schedule, Arrangement]]:
+        """The frontier, cheapest first, with where its values lie; without the first point, which drops nothing."""
+        found = []
+        for point in frontier(self._remaking.problem)[1:]:
+            schedule = replay(self._remaking.problem, point.drops)
+            found.append((point, schedule, arranged(schedule)))
+        return found
+
+    def _choice(self, number: int) -> Choice:
+        """The choice that a point of the frontier comes to."""
+        point, schedule, arrangement = self._points[number]
+        assembled = self.assembly.repeating(self._remaking, schedule, arrangement)
+        return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
+
+    @property
+    def _whole(self) -> float:
+        return sum(self._remaking.problem.costs) or 1.0
+
+    def _least(self, number: int) -> int:
+        """Bytes that the plan of a point needs at least: its tables come on top."""
+        plain = self.plain.assembled.plan
+        report = memory_report(plain, self.assembly.target.threads)
+        return self._points[number][2].arena_bytes - plain.arena_bytes + report.peak_bytes
+
+    def within(self, budget: int | float) -> Choice:
+        """The cheapest choice that needs at most `budget`, bytes or a fraction of the unconstrained peak.
+
+        Raises MemoryBudgetError, which names the smallest budget that would do and what stands in the way.
+        """
+        limit = bytes_of(budget, self.plain.peak)
+        if self.plain.peak <= limit:
+            return self.plain
+        for number in range(len(self._points)):
+            if self._least(number) <= limit:
+                choice = self._choice(number)
+                if choice.peak <= limit:
+                    return choice
+        raise self._refusal(limit)
+
+    def smallest(self) -> Choice:
+        """The choice that needs the fewest bytes."""
+        best = self.plain
+        for number in sorted(range(len(self._points)), key=self._least):
+            if self._least(number) >= best.peak:
+                break
+            choice = self._choice(number)
+            best = choice if choice.peak < best.peak else best
+        return best
+
+    def choices(self) -> Iterator[Choice]:
+        """All choices that are worth it: of falling peak and rising overhead."""
+        yield self.plain
+        peak = self.plain.peak
+        for number in range(len(self._points)):
+            choice = self._choice(number)
+            if choice.peak < peak:
+                peak = choice.peak
+                yield choice
+
+    def _refusal(self, limit: int) -> MemoryBudgetError:
+        smallest = self.smallest()
+        plan = smallest.assembled.plan
+        arena = [b for b in plan.buffers if b.space == "arena"]
+        live = [sum(b.nbytes for b in arena if b.first <= n <= b.last) for n in range(len(plan.launches))]
+        at = max(range(len(live)), key=live.__getitem__, default=0)
+        standing = sorted((b for b in arena if b.first <= at <= b.last), key=lambda b: -b.nbytes)[:_NAMED]
+        lines = [f"  {bytes_text(b.nbytes):>12}  {b.name} {b.dtype}{list(b.shape)}  {b.location}" for b in standing]
+        fixed = smallest.peak - plan.arena_bytes
+        where = f" In the way, in {plan.launches[at].label}:" if plan.launches else ""
+        message = (
+            f"the budget is {limit} bytes ({bytes_text(limit)}); the smallest budget that will do is {smallest.peak} "
+            f"({bytes_text(smallest.peak)}), of which {bytes_text(fixed)} are parameters, inputs, outputs and tables. "
+            f"Without a budget the program takes {self.plain.peak} ({bytes_text(self.plain.peak)}).{where}"
+        )
+        return MemoryBudgetError("\n".join([message, *lines]))

@@ -1,0 +1,47 @@
+"""Amounts of memory as people write them: a number of bytes, "180MiB", or a fraction of what would be needed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from graphc.errors import GraphError
+
+__all__ = ["bytes_of", "checked_budget"]
+
+_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_TEXT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
+
+def checked_budget(budget: Any) -> int | float | None:
+    """`budget` as bytes (an int), or as a fraction of an unconstrained peak (a float above 0 and at most 1).
+
+    Raises GraphError for anything else.
+
+    >>> checked_budget("1.5 KiB"), checked_budget(0.5), checked_budget(4096), checked_budget("2MB")
+    (1536, 0.5, 4096, 2000000)
+    """
+    if budget is None:
+        return None
+    found: int | float | None = None
+    if isinstance(budget, str):
+        match = _TEXT.fullmatch(budget)
+        if match is not None:
+            number, unit, binary = match.groups()
+            found = int(float(number) * (_FACTORS if binary else _DECIMAL)[unit.lower()])
+    elif isinstance(budget, int) and not isinstance(budget, bool):
+        found = budget
+    elif isinstance(budget, float) and 0 < budget <= 1:
+        return budget
+    if found is None or found < 0:
+        raise GraphError(
+            f"a memory budget is a number of bytes, a text such as '180MiB', or a fraction of the unconstrained peak "
+            f"above 0 and at most 1; not {budget!r}"
+        )
+    return found
+
+
+def bytes_of(budget: int | float, peak: int) -> int:
+    """The budget in bytes, for an unconstrained peak."""
+    return int(budget * peak) if isinstance(budget, float) else budget
