@@ -50,6 +50,7 @@ from graphc.ops.arithmetic import (
     trunc,
 )
 from graphc.ops.attention import scaled_dot_product_attention
+from graphc.ops.checkpoint import checkpoint
 from graphc.ops.comparison import (
     astype,
     bitwise_and,
@@ -170,6 +171,7 @@ __all__ = [
     "ceil",
     "celu",
     "check_gradients",
+    "checkpoint",
     "clip",
     "compile",
     "concatenate",

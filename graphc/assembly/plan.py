@@ -14,14 +14,15 @@ import numpy as np
 
 from graphc.assembly.draft import Draft, draft_copy, sketch_group
 from graphc.assembly.local import LOCAL, keep_local
-from graphc.assembly.remake import Remaking, remaking
+from graphc.assembly.remake import Remaking, arranged, remaking
 from graphc.assembly.values import Values
 from graphc.codegen.target import Target
 from graphc.ir.graph import Graph
 from graphc.ops.tensor import Parameter
 from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 from graphc.schedule.group import Group
-from graphc.schedule.rematerialise import Schedule
+from graphc.schedule.regions import Regions, regions_of
+from graphc.schedule.rematerialise import Schedule, replay
 from graphc.schedule.results import result_base
 from graphc.schedule.storage import Arrangement, Task, Value, arrange, plan_updates
 
@@ -49,13 +50,18 @@ class Assembly:
     drafts: Sequence[Draft]
     tasks: Sequence[Task]
     home: Sequence[int]
+    regions: Regions | None
 
     def remaking(self) -> Remaking:
         """What of this program can be computed again."""
-        return remaking(self.drafts, self.groups, self.tasks, self.values)
+        return remaking(self.drafts, self.groups, self.tasks, self.values, self.regions)
 
     def plan(self) -> Assembled:
-        """The plan in which every value is computed once."""
+        """The plan in which every value is computed once, but for what checkpointed regions drop."""
+        if self.regions is not None:
+            again = self.remaking()
+            schedule = replay(again.problem, again.problem.forced)
+            return self.repeating(again, schedule, arranged(schedule))
         return self._assembled(self.drafts, arrange(self.values.values, self.tasks), self.home, self.values)
 
     def repeating(self, remaking: Remaking, schedule: Schedule, arrangement: Arrangement) -> Assembled:
@@ -85,7 +91,7 @@ def assemble(graph: Graph, groups: Sequence[Group], target: Target) -> Assembly:
     tasks, drafts, home = _update(graph, drafts, values, target)
     for value in local:
         home[value] = LOCAL
-    return Assembly(graph, target, values, groups, drafts, tasks, home)
+    return Assembly(graph, target, values, groups, drafts, tasks, home, regions_of(graph))
 
 
 def _update(

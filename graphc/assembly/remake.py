@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from graphc.assembly.draft import Draft, sketch_group
 from graphc.assembly.values import Values
 from graphc.codegen.target import Target
+from graphc.ir.node import Node
 from graphc.ops.record import op_of
 from graphc.schedule.cost import seconds
 from graphc.schedule.group import Group
 from graphc.schedule.parts import part_of
+from graphc.schedule.regions import Regions, region_drops
 from graphc.schedule.rematerialise import WHOLE, Problem, Recipe, Schedule
 from graphc.schedule.storage import Arrangement, Task, Value, arrange, in_wholes, order_tasks
 
@@ -76,7 +78,9 @@ def _renamed(draft: Draft, new: Mapping[int, int]) -> Draft:
     )
 
 
-def remaking(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[Task], values: Values) -> Remaking:
+def remaking(
+    drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[Task], values: Values, regions: Regions | None
+) -> Remaking:
     """What can be computed again of `drafts` with their `tasks`, of which the first are those of `groups`."""
     order = order_tasks(values.values, tasks)
     wholes = [in_wholes(tasks[number], values.values) for number in order]
@@ -103,7 +107,15 @@ def remaking(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[T
                 recipes.setdefault(value, []).append(whole)
     for ways in recipes.values():
         ways.sort(key=lambda recipe: recipe.cost)
-    return Remaking(Problem(tuple(values.values), wholes, costs, recipes), order, drafts, parts)
+    problem = Problem(tuple(values.values), wholes, costs, recipes)
+    if regions is not None:
+        stores = [_stores(groups[number]) if number < len(groups) else () for number in order]
+        problem = replace(problem, forced=region_drops(regions, problem, values.owners, stores))
+    return Remaking(problem, order, drafts, parts)
+
+
+def _stores(group: Group) -> Sequence[Node]:
+    return group.stores if group.library is None else (*group.stores, group.library)
 
 
 def _part(position: int, value: int, group: Group, values: Values) -> tuple[Recipe, Group] | None:

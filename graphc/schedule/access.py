@@ -325,7 +325,13 @@ def _through_reshape(node: Node, access: Access, domain: Domain) -> Access | Non
     return domain.current(Access(tuple(axes), access.guard))
 
 
+def _through_mark(node: Node, access: Access, domain: Domain) -> Access:
+    return access
+
+
 _STEPS = {
+    "checkpoint_enter": _through_mark,
+    "checkpoint_leave": _through_mark,
     "broadcast_to": _through_broadcast,
     "transpose": _through_transpose,
     "slice": _through_slice,

@@ -44,7 +44,7 @@ class Point:
 
     peak: int
     cost: float
-    drops: Mapping[int, tuple[int, ...]]
+    drops: Drops
 
 
 def frontier(problem: Problem) -> tuple[Point, ...]:
@@ -57,9 +57,9 @@ class _Search:
         self.problem = problem
         self.simulator = Simulator(problem)
         self.seen: dict[Kept, tuple[int, float]] = {}
-        base = replay(problem, {})
-        self.peak = base.peak
-        self.turn = base.live.index(base.peak) if base.live else 0
+        self._simulate(problem.forced)
+        self.start = Point(self.simulator.peak, self.simulator.cost, problem.forced)
+        self.peak, self.turn = self.simulator.peak, self.simulator.position
         self.last = self._last_before()
         self.order = sorted(self.last, key=lambda value: (self._price(value), value))
         self.chance = random.Random(len(self.last))
@@ -68,7 +68,7 @@ class _Search:
     def _last_before(self) -> dict[int, int]:
         """For each value that may be dropped, the last task up to `turn` that makes or reads it."""
         found = {}
-        for value in self.problem.recipes:
+        for value in sorted(self.problem.recipes.keys() - self.problem.forced.keys()):
             made, readers = self.problem.makers[value], self.problem.readers.get(value, [])
             if made <= self.turn and self.problem.sizes[value] and readers:
                 before = bisect_right(readers, self.turn)
@@ -79,19 +79,15 @@ class _Search:
         """Seconds for each byte that the value gives free."""
         return min(recipe.cost for recipe in self.problem.recipes[value]) / self.problem.sizes[value]
 
-    def _drops(self, kept: Kept) -> dict[int, tuple[int, ...]]:
-        return {value: (at,) for value, at in self.last.items() if value not in kept}
+    def _drops(self, kept: Kept) -> dict[int, Sequence[int]]:
+        dropped: dict[int, Sequence[int]] = {value: (at,) for value, at in self.last.items() if value not in kept}
+        return {**dropped, **self.problem.forced}
 
     def look(self, kept: Kept) -> tuple[int, float]:
         """Peak and cost of a choice."""
         found = self.seen.get(kept)
         if found is None:
-            drops = self._drops(kept)
-            self._simulate(drops)
-            while self.simulator.failed:
-                for value in self.simulator.failed:
-                    drops.pop(value, None)
-                self._simulate(drops)
+            self._simulate(self._drops(kept))
             found = self.seen[kept] = self.simulator.peak, self.simulator.cost
         return found
 
@@ -105,13 +101,12 @@ class _Search:
 
     # The frontier ----------------------------------------------------------------------------------------------------
     def run(self) -> tuple[Point, ...]:
-        start = Point(self.peak, 0.0, {})
         if not self.last:
-            return (start,)
+            return (self.start,)
         segmented = self._all_segmented()
         least = min((self.look(kept)[0] for kept in segmented), default=self.peak)
         lowest = min(segmented, key=lambda kept: self.look(kept))
-        points = [start]
+        points = [self.start]
         points += self._deepen(lowest)
         best = lowest
         for rung in range(_RUNGS):
@@ -230,7 +225,7 @@ class _Search:
             more = {value: list(positions) for value, positions in drops.items()}
             insort(more.setdefault(value, []), position)
             self._simulate(more)
-            if self.simulator.peak < peak and not self.simulator.failed:
+            if self.simulator.peak < peak:
                 return more
         return None
 

@@ -19,7 +19,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Access
-from graphc.schedule.group import Group, is_literal, library_operands
+from graphc.schedule.group import Group, boundaries, is_literal, library_operands
 from graphc.schedule.merge import merge_groups
 from graphc.schedule.recompute import recompute
 from graphc.schedule.results import result_base
@@ -70,7 +70,7 @@ class _Fusion:
         self.height: dict[Group, int] = {}
         self.depth: dict[Group, int] = {}  # rank of a group's earliest node so far
         # nodes that need a buffer, and the rank of the first reader that is no member of a group
-        self.held = {result_base(result): len(self.rank) for result in graph.results}
+        self.held = dict.fromkeys((*boundaries(graph), *map(result_base, graph.results)), len(self.rank))
 
     def place(self, node: Node) -> None:
         """Put `node` into a group, unless it lives in its readers (a view, a literal) or outside (an input)."""

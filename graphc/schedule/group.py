@@ -12,12 +12,14 @@ from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from graphc.ir.graph import Graph
 from graphc.ir.node import Node
+from graphc.ops.checkpoint import ENTER, LEAVE
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Access, Affine, Domain, Trace, linear, total, trace
 from graphc.schedule.views import operand_view, strided_view
 
-__all__ = ["Group", "holder", "is_literal", "library_operands"]
+__all__ = ["Group", "boundaries", "holder", "is_literal", "library_operands"]
 
 
 def is_literal(node: Node) -> bool:
@@ -265,14 +267,19 @@ class Group:
         return found
 
 
+def boundaries(graph: Graph) -> set[Node]:
+    """What enters or leaves checkpointed regions: it has a buffer, as all else in them is made again from it."""
+    return {holder(node.inputs[0]) for node in graph.nodes if node.op in (ENTER, LEAVE)}
+
+
 def holder(node: Node) -> Node:
-    """The node that must have a buffer for `node` to be read contiguously: never a reshape, another shape of one."""
-    if node.op != "reshape":
+    """The node that must have a buffer for `node` to be read contiguously: never another name or shape of one."""
+    if node.op not in (ENTER, LEAVE, "reshape"):
         return node
     view = strided_view(node)
     if view is not None and view.is_contiguous:
         return view.base
-    while node.op == "reshape":
+    while node.op in (ENTER, LEAVE, "reshape"):
         node = node.inputs[0]
     return node
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.schedule.group import Group, library_operands
+from graphc.schedule.group import Group, boundaries, library_operands
 from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack
 
@@ -43,6 +43,7 @@ class _Merging:
         self.rank = {node: number for number, node in enumerate(graph.nodes)}
         self.stacks = stacks
         self.results = {result_base(result) for result in graph.results}
+        self.results |= boundaries(graph)
         self.results.update(piece for stack in stacks.values() for piece in stack.pieces)
         self.max_nodes = max_nodes
         self.groups: dict[Group, None] = dict.fromkeys(groups)

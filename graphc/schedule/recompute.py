@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
-from graphc.schedule.group import Group, is_literal
+from graphc.schedule.group import Group, boundaries, is_literal
 from graphc.schedule.merge import reads_of
 from graphc.schedule.parts import prune
 from graphc.schedule.results import result_base
@@ -52,7 +52,7 @@ class _Recomputation:
         self.rank = {node: number for number, node in enumerate(graph.nodes)}
         self.maker = {node: number for number, group in enumerate(groups) for node in group.stores}
         self.readers: dict[Node, set[int]] = {}
-        self.fixed = {result_base(result) for result in graph.results}
+        self.fixed = {result_base(result) for result in graph.results} | boundaries(graph)
         self.fixed.update(*(stack.pieces for stack in stacks.values()), stacks)
         for number, group in enumerate(groups):
             self._note(number, group)

@@ -44,12 +44,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Problem:
-    """`tasks` in their order; `costs` in seconds; `recipes` by value, the cheapest first."""
+    """`tasks` in their order; `costs` in seconds; `recipes` by value, the cheapest first.
+
+    `forced` are drops that every schedule is to make.
+    """
 
     values: Sequence[Value]
     tasks: Sequence[Task]
     costs: Sequence[float]
     recipes: Mapping[int, Sequence[Recipe]]
+    forced: Drops = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -110,7 +114,7 @@ class Step:
 class Schedule:
     """Steps in their order. `origin` is, for each value, the problem's value that it is or repeats.
 
-    `failed` are values that could not be made again where they were needed; without any, the schedule is sound.
+    `failed` are values that could not be made again where they were needed, and so were kept.
     """
 
     problem: Problem

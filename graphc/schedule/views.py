@@ -12,7 +12,7 @@ from graphc.schedule.access import Domain, linear, row_major, trace
 
 __all__ = ["StridedView", "operand_view", "strided_view"]
 
-_STRIDED = ("broadcast_to", "transpose", "slice", "reshape")
+_STRIDED = ("broadcast_to", "transpose", "slice", "reshape", "checkpoint_enter", "checkpoint_leave")
 
 
 @dataclass(frozen=True, slots=True)
