@@ -28,10 +28,10 @@ class Resident:
     last: int
     location: str
 
-    def __str__(self) -> str:
+    def cells(self) -> tuple[str, ...]:
+        """What a line of a report says, in columns: name, type, launches, the user's line."""
         type = f"{self.dtype}[{', '.join(map(str, self.shape))}]"
-        kept = f"launches {self.first} to {self.last}"
-        return f"{bytes_text(self.nbytes):>12}  {self.name:<14} {type:<28} {kept:<22} {self.location}".rstrip()
+        return self.name, type, f"launches {self.first} to {self.last}", self.location
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class MemoryReport:
 
     `parameter` is what is trained; `state` what else outlives the calls: an optimiser's moments, running statistics,
     counters. `input` are the staging places for inputs, `output` the arrays of one call's results, `workspace` the
-    temporary memory of kernels, of all threads together, `table` the launch list and tile programs. `lower_bound` is
-    what any arena for this launch order would need, `gap` how much more this one takes.
+    temporary memory of kernels, of all threads together, `table` the launch list and tile programs (kilobytes; 0 where
+    there is no code yet). `lower_bound` is what any arena for this launch order would need, `gap` how much more this
+    one takes.
 
     `timeline` are the bytes alive in the arena during each launch. They are most during `peak_launch`, whose ops and
     user's line are `peak_label`; `at_peak` are the tensors that stand there, largest first, each piece of memory once.
@@ -84,7 +85,7 @@ class MemoryReport:
             ("outputs", self.output, ""),
             ("arena", self.arena, f"lower bound {bytes_text(self.lower_bound)}{self._gap_text()}"),
             ("workspaces", self.workspace, ""),
-            ("tables", self.table, ""),
+            *([("tables", self.table, "")] if self.table else []),
             ("peak", self.peak_bytes, f"{self.peak_bytes:,} bytes"),
         ]
         lines = [f"{name:<11}{bytes_text(size):>12}  {note}".rstrip() for name, size, note in rows]
@@ -97,9 +98,14 @@ class MemoryReport:
         if not self.at_peak:
             return []
         title = f"the arena is fullest in launch {self.peak_launch} of {len(self.timeline)}, {self.peak_label}:"
-        left = self.at_peak[SHOWN:]
+        shown, left = self.at_peak[:SHOWN], self.at_peak[SHOWN:]
+        widths = [max(map(len, column)) for column in zip(*(tensor.cells() for tensor in shown), strict=True)]
+        lines = []
+        for tensor in shown:
+            cells = "  ".join(f"{cell:<{width}}" for cell, width in zip(tensor.cells(), widths, strict=True))
+            lines.append(f"{bytes_text(tensor.nbytes):>12}  {cells}".rstrip())
         rest = [f"{bytes_text(sum(tensor.nbytes for tensor in left)):>12}  in {len(left)} more"] if left else []
-        return [title, *map(str, self.at_peak[:SHOWN]), *rest]
+        return [title, *lines, *rest]
 
 
 def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:

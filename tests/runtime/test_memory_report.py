@@ -109,16 +109,19 @@ def test_text() -> None:
     lines = str(memory_report(two_arms(), threads=1)).splitlines()
     assert lines[1] == "state              80 B"
     assert lines[5] == "arena             320 B  lower bound 320 B"
-    assert lines[8] == "peak              848 B  848 bytes"
-    assert lines[9] == "the arena is fullest in launch 2 of 4, add 0 3 7 (model.py:3):"
-    assert lines[10] == "       160 B  t2             float32[40]                  launches 2 to 3        model.py:3"
-    assert len(lines) == 12
+    assert lines[7] == "peak              848 B  848 bytes"
+    assert lines[8] == "the arena is fullest in launch 2 of 4, add 0 3 7 (model.py:3):"
+    assert lines[9:] == [
+        "       160 B  t2  float32[40]  launches 2 to 3  model.py:3",
+        "        80 B  t1  float32[20]  launches 1 to 3  model.py:2",
+    ]
+    assert "\ntables              7 B\n" in str(memory_report(two_arms(), table=7))
 
 
 def test_the_text_shows_the_ten_largest() -> None:
     buffers = [buffer(f"t{i:02}", "arena", 16 + i, 128 * i, 0, 0) for i in range(13)]
     text = str(memory_report(plan_of(buffers, [add_launch(0, 1, 2, 16)], arena=13 * 128)))
-    assert [line.split()[2] for line in text.splitlines()[10:-1]] == [f"t{i:02}" for i in range(12, 2, -1)]
+    assert [line.split()[2] for line in text.splitlines()[9:-1]] == [f"t{i:02}" for i in range(12, 2, -1)]
     assert text.splitlines()[-1] == f"{4 * (16 + 17 + 18):>10} B  in 3 more"
 
 
