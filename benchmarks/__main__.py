@@ -1,5 +1,7 @@
 """`python -m benchmarks [--quick] [WHAT ...]`: measure, print tables, save them where asked.
 
+`python -m benchmarks memory [WORKLOAD ...]` measures the memory of these workloads, and nothing else.
+
 Exit codes: 0 success; 1 an engine failed, or engines computed different numbers; 2 usage.
 """
 
@@ -24,6 +26,7 @@ from benchmarks.engines import ENGINES, OURS, default_engines, missing
 from benchmarks.first_call import measure_first_calls
 from benchmarks.machine import Load, measure_limits
 from benchmarks.measure import Effort, Result, measure
+from benchmarks.memory import WORKLOADS_OF_GOAL, measure_memory
 from benchmarks.overhead import call_overhead, compile_times
 from benchmarks.plot import save_plot
 from benchmarks.scoreboard import Scoreboard, this_machine, to_json
@@ -35,6 +38,7 @@ SPECIALS = {
     "compile": "how compile time grows with the graph",
     "first": "first calls of tiny and gpt, cold and warm",
     "busy": "two threads against one, also with a core taken",
+    "memory": "how much memory a step takes; workloads after it: of these alone",
 }
 FIRST_CALLS = ("tiny", "gpt")
 BUSY = ("tiny", "mlp", "gelumlp", "cnn", "lstm", "chain")
@@ -63,7 +67,7 @@ def main() -> int:
         if reason:
             console.print(f"{engine} is left out: {reason}", highlight=False)
     task = Task(options, engines, console)
-    for measured in (_workloads, _busy, _first, _calls, _compiles):
+    for measured in (_workloads, _busy, _memory, _first, _calls, _compiles):
         for fuller in measured(board, task):
             board = fuller
             _save(board, options)
@@ -103,6 +107,18 @@ def _busy(board: Scoreboard, task: Task) -> Iterator[Scoreboard]:
             board = replace(board, busy=(*board.busy, row), faults=(*board.faults, *faults))
             yield board
     task.console.print(report.busy_sheet(board.busy))
+
+
+def _memory(board: Scoreboard, task: Task) -> Iterator[Scoreboard]:
+    if "memory" not in task.options.what:
+        return
+    names, threads = task.options.of_memory, task.options.threads
+    with _bar(task.console, len(names) * len(threads) * len(task.engines)) as tell:
+        for row in measure_memory(names, task.engines, threads, tell, small=task.options.quick):
+            faults = [f"memory of {row['workload']}, {row['engine']}: {row['fault']}"] if row["fault"] else []
+            board = replace(board, memory=(*board.memory, row), faults=(*board.faults, *faults))
+            yield board
+    task.console.print(report.memory_sheet(board.memory))
 
 
 def _first(board: Scoreboard, task: Task) -> Iterator[Scoreboard]:
@@ -227,6 +243,11 @@ def _expand(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Non
         parser.error(f"there is no {', '.join(unknown)}; choose from {', '.join(known)}")
     asked = options.what or (*WORKLOADS, *SPECIALS)
     options.what = list(dict.fromkeys(part for name in asked for part in known[name]))
+    options.of_memory = WORKLOADS_OF_GOAL
+    if options.what[0] == "memory" and len(options.what) > 1:
+        options.of_memory, options.what = options.what[1:], ["memory"]
+        if others := [name for name in options.of_memory if name not in WORKLOADS]:
+            parser.error(f"memory is measured of workloads; {', '.join(others)} is none")
     if options.save:
         for kind, ending in (("json", "json"), ("markdown", "md"), ("plot", "png")):
             setattr(options, kind, getattr(options, kind) or options.save / f"scoreboard.{ending}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.workload import Array, Data, Workload
 from graphc.api import BACKENDS
+from graphc.runtime.memory_report import MemoryReport
 
 __all__ = ["ENGINES", "OURS", "Built", "Engine", "default_engines", "missing"]
 
@@ -23,12 +24,14 @@ __all__ = ["ENGINES", "OURS", "Built", "Engine", "default_engines", "missing"]
 class Built:
     """A step: `run` does it wholly and answers with a loss or results, of which `read` makes arrays.
 
-    `backend` is what runs it, in the engine's own words.
+    `backend` is what runs it, in the engine's own words; `memory` what it says beforehand of the memory it needs, if
+    it can.
     """
 
     run: Callable[[], Any]
     read: Callable[[Any], list[Array]]
     backend: str
+    memory: MemoryReport | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 import graphc as gx
 from benchmarks.engines import Built
-from benchmarks.workload import LEARNING_RATE, Data, Workload
+from benchmarks.workload import LEARNING_RATE, Array, Data, Workload
 from graphc import nn, optim
 
 __all__ = ["prepare", "setup"]
@@ -32,9 +32,10 @@ def prepare(backend: str, workload: Workload, data: Data, threads: int) -> Calla
         program = gx.compile(list(tensors.values()), outputs, updates, backend=backend, threads=threads)
         arrays = list(given.values())
         if workload.kind == "train":
-            return Built(lambda: float(program(*arrays)), lambda loss: [np.asarray(loss)], program.backend)
+            read: Callable[[Any], list[Array]] = lambda loss: [np.asarray(loss)]  # noqa: E731
+            return Built(lambda: float(program(*arrays)), read, program.backend, program.memory)
         results = [np.empty(output.type.shape, output.type.dtype.numpy) for output in program.outputs]
-        return Built(lambda: program(*arrays, out=results), list, program.backend)
+        return Built(lambda: program(*arrays, out=results), list, program.backend, program.memory)
 
     return build
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.compare import Ratio, disagreements, find, goal_ratio, leader, mean_ratio, ratio
-from benchmarks.engines import ENGINES
+from benchmarks.engines import ENGINES, OURS
 from benchmarks.machine import Limits
 from benchmarks.measure import Result
+from benchmarks.memory import GOAL, WORKLOADS_OF_GOAL
 from benchmarks.scoreboard import Machine, Scoreboard
 from benchmarks.sheet import Sheet
 from benchmarks.workload import Goal
 from benchmarks.workloads import GROUP_GOALS, GROUPS, WORKLOADS
 from graphc.runtime.memory_report import bytes_text
 
-__all__ = ["busy_sheet", "call_sheet", "compile_sheet", "first_sheet", "machine_lines", "markdown", "step_sheet",
-           "summary_sheet"]  # fmt: skip
+__all__ = ["busy_sheet", "call_sheet", "compile_sheet", "first_sheet", "machine_lines", "markdown", "memory_sheet",
+           "step_sheet", "summary_sheet"]  # fmt: skip
 
 CROWDED = 0.15  # processors used by others: from here on a measurement is called disturbed
 BUSY_LIMITS = {"quiet": 1.0, "one core taken": 1.3}  # two threads may take so many times what one takes
@@ -178,6 +179,50 @@ def busy_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
     return Sheet("two threads and one", columns, cells, notes, left=3)
 
 
+def memory_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
+    """What each process grew by until the peak of its steps, what graphc planned, and PyTorch's in comparison."""
+    notes = [f"{_contender(row)}: {row['fault']}" for row in rows if row["fault"]]
+    good = [row for row in rows if not row["fault"]]
+    cells = [_memory_row(row, good) for row in good]
+    missed = {row["workload"]: row for row, cell in zip(good, cells, strict=True) if cell[-1].endswith("missed")}
+    notes += [f"{_contender(row)}, at the peak: {tensors}" for row in missed.values() for tensors in row["at_peak"]]
+    notes += [
+        "peak: how much a fresh process grows, while steps run, over what it holds with libraries loaded and warm;",
+        "before: the part of it that is there before the first step; steps: the rest; planned: what the plan says.",
+    ]
+    if not all(row["is_exact"] for row in good):
+        notes.append("The system does not let the peak be counted from the first step on: it includes compiling.")
+    columns = [
+        "workload",
+        "engine",
+        "threads",
+        "before",
+        "steps",
+        "peak",
+        "planned steps",
+        "planned",
+        "of torch's",
+        "goal",
+    ]
+    return Sheet("memory of a step", columns, cells, notes, left=2)
+
+
+def _contender(row: Mapping[str, Any]) -> str:
+    return f"{row['workload']}, {row['engine']} ({row['threads']})"
+
+
+def _memory_row(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    same = [r for r in rows if (r["workload"], r["threads"], r["engine"]) == (row["workload"], row["threads"], "torch")]
+    share = row["peak"] / same[0]["peak"] if same and row["engine"] != "torch" else None
+    judged = share is not None and row["engine"] in OURS and row["workload"] in WORKLOADS_OF_GOAL
+    planned = [bytes_text(row[name]) if row["planned"] else "" for name in ("planned_steps", "planned")]
+    sizes = [bytes_text(size) for size in (row["made"], row["peak"] - row["made"], row["peak"])]
+    return [
+        row["workload"], row["engine"], str(row["threads"]), *sizes, *planned, f"{share:.2f}" if share else "",
+        f"≤ {GOAL:g}: {'reached' if share <= GOAL else 'missed'}" if share and judged else "",
+    ]  # fmt: skip
+
+
 # Whole documents -------------------------------------------------------------------------------------------------
 def machine_lines(machine: Machine) -> list[str]:
     """What was measured on, in sentences."""
@@ -200,7 +245,12 @@ def markdown(board: Scoreboard) -> str:
     parts += [f"**{fault}**\n" for fault in board.faults]
     if board.results:
         parts.append(summary_sheet(board.results, board.machine.limits).markdown())
-    sheets = [(busy_sheet, board.busy), (first_sheet, board.first_calls), (call_sheet, board.calls)]
+    sheets = [
+        (busy_sheet, board.busy),
+        (memory_sheet, board.memory),
+        (first_sheet, board.first_calls),
+        (call_sheet, board.calls),
+    ]
     parts += [make(rows).markdown() for make, rows in (*sheets, (compile_sheet, board.compiles)) if rows]
     for names in _together(board.results):
         found = [result for result in board.results if result.workload in names]

@@ -44,6 +44,7 @@ class Scoreboard:
     first_calls: tuple[dict[str, Any], ...] = ()
     busy: tuple[dict[str, Any], ...] = ()
     faults: tuple[str, ...] = ()
+    memory: tuple[dict[str, Any], ...] = ()
 
 
 def this_machine(limits: Limits) -> Machine:
@@ -84,6 +85,8 @@ def from_json(text: str) -> Scoreboard:
     copies = {int(n): {int(size): rate for size, rate in rates.items()} for n, rates in limits["copies"].items()}
     limits = Limits({int(n): rate for n, rate in limits["flops"].items()}, copies, limits["reason"])
     results = tuple(_result(item) for item in found.pop("results"))
+    for row in found.get("memory", ()):
+        row |= {"at_peak": tuple(row["at_peak"])} if "at_peak" in row else {}
     return Scoreboard(Machine(**machine, limits=limits), results, **{key: tuple(rows) for key, rows in found.items()})
 
 

@@ -10,6 +10,7 @@ import ctypes
 import gc
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,9 +23,11 @@ from benchmarks.engines import ENGINES, Built
 from benchmarks.machine import cores
 from benchmarks.workload import Array, Data, Workload
 from benchmarks.workloads import WORKLOADS
+from graphc.runtime.memory_report import Resident, bytes_text
 
-__all__ = ["Start", "Subject", "Turn", "compiled", "serve"]
+__all__ = ["Footprint", "Start", "Subject", "Turn", "compiled", "serve"]
 
+LARGEST = 8  # kinds of tensors at the peak that are told
 SAMPLES = 32  # elements of a result that are compared between engines
 SAMPLE_SECONDS = 1e-4  # steps are timed in bundles of about so long
 
@@ -59,6 +62,24 @@ class Turn:
     steps: int
     memory: int
     processor: float
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes by which a process grew since its libraries were loaded and warm: before the first step (`made`), and at
+    most while steps ran (`peak`).
+
+    `planned` is what the engine said that it would hold, of which `planned_steps` is first touched by steps: arena and
+    workspaces. `at_peak` are the tensors that take most of the arena, in words. `is_exact` is whether the system let
+    the peak be counted from the first step on; else it includes compiling.
+    """
+
+    made: int
+    peak: int
+    planned: int
+    planned_steps: int
+    at_peak: tuple[str, ...]
+    is_exact: bool
 
 
 def serve(connection: Connection, subject: Subject) -> None:
@@ -126,6 +147,34 @@ class _Bench:
         memory = max(0, _resident("VmHWM") - self.baseline[name])
         return Turn(median(times), min(times), len(times) * bundle, memory, time.process_time() - own)
 
+    def footprint(self, name: str, small: bool, steps: int) -> Footprint:
+        """Warm the libraries up on tiny sizes, then build the step, forget its source data, and run it."""
+        engine, threads = ENGINES[self.subject.engine], self.subject.threads
+        tiny = WORKLOADS[name].shrunk()
+        compiled(self.subject.engine, tiny, tiny.data(), threads, 2)
+        _forget()
+        before = _resident("VmRSS")
+        workload = tiny if small else WORKLOADS[name]
+        step = engine.prepare(workload, workload.data(), threads)()
+        is_exact = _forget()
+        made = _resident("VmRSS")
+        for _ in range(steps):
+            step.run()
+        peak, memory = _resident("VmHWM"), step.memory
+        sizes = (memory.peak_bytes, memory.arena + memory.workspace) if memory is not None else (0, 0)
+        words = grouped(memory.at_peak)[:LARGEST] if memory is not None else []
+        return Footprint(made - before, peak - before, *sizes, tuple(words), is_exact)
+
+
+def grouped(tensors: Sequence[Resident]) -> list[str]:
+    """Tensors of one op, type and line together, in words; what takes most first."""
+    bytes_of: dict[str, list[int]] = {}
+    for tensor in tensors:
+        name, type, _, location = tensor.cells()
+        bytes_of.setdefault(f"{name} {type} {location.rpartition('/')[2]}".rstrip(), []).append(tensor.nbytes)
+    largest = sorted(bytes_of.items(), key=lambda item: -sum(item[1]))
+    return [f"{len(sizes)} × {bytes_text(sizes[0])} {words}" for words, sizes in largest]
+
 
 def _environment(subject: Subject) -> dict[str, str]:
     """What the engines' libraries read when they are imported."""
@@ -163,11 +212,12 @@ def _resident(key: str) -> int:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), 0)
 
 
-def _forget() -> None:
-    """Give what compiling left over back to the system, and count the most memory from here on."""
+def _forget() -> bool:
+    """Give what compiling left over back to the system, and count the most memory from here on; whether that works."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     except (OSError, AttributeError):  # elsewhere than on Linux with glibc: the peak counts from the start
-        return
+        return False
+    return True

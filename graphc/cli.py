@@ -1,4 +1,4 @@
-"""The command line: `graphc demo | compile | inspect | check | doctor | bench`.
+"""The command line: `graphc demo | compile | inspect | memory | check | doctor | bench`.
 
 Exit codes: 0 for success, 1 for what failed (a wrong gradient, a graph that cannot be compiled, a missing package),
 2 for a command line that makes no sense, 130 for Ctrl-C. Errors that graphc raises on purpose are printed without a
@@ -23,6 +23,7 @@ from graphc.commands.checking import check
 from graphc.commands.doctor import clear_cache, examine
 from graphc.commands.exporting import export
 from graphc.commands.inspection import SECTIONS, inspect
+from graphc.commands.memory import TARGETS, memory
 from graphc.commands.target import FORMS, TargetError, load_target
 from graphc.demo import run_demo
 from graphc.errors import GraphcError
@@ -80,6 +81,10 @@ def _inspect(options: argparse.Namespace) -> int:
     return inspect(load_target(options.target), options.section or PLAIN_SECTIONS, print)
 
 
+def _memory(options: argparse.Namespace) -> int:
+    return memory(load_target(options.target), options.backend, options.threads, options.plot, print)
+
+
 def _check(options: argparse.Namespace) -> int:
     return check(load_target(options.target), Console(), seed=options.seed, directions=options.directions)
 
@@ -113,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compile(commands)
     _add_doctor(commands)
     _add_inspect(commands)
+    _add_memory(commands)
     _add_check(commands)
     _add_bench(commands)
     return parser
@@ -168,6 +174,16 @@ def _add_inspect(commands: Any) -> None:
         choices=tuple(SECTIONS),
         help=f"this section only; may be repeated. {listed}",
     )
+
+
+def _add_memory(commands: Any) -> None:
+    summary = "tell the memory that a graph needs, and what takes it"
+    details = "From the plan alone: nothing is compiled or run, so it may be too large for this machine."
+    parser = _command(commands, "memory", _memory, summary, details, epilog=TARGET)
+    parser.add_argument("target", metavar="TARGET", help="a function that builds a graph, such as model.py:build")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the arena over time, as .png, .svg or .pdf")
+    parser.add_argument("--backend", choices=tuple(TARGETS), default="cython", help="whose plan (%(default)s)")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="threads of a step (all)")
 
 
 def _add_check(commands: Any) -> None:

@@ -2,7 +2,8 @@
 
 What a graph is compiled to follows from its text (ir/text.py, with the user's lines, which plans name), the files of
 graphc, NumPy's version (which folds constants), threads and memory budget, the compiler and its flags: the key holds
-all of these. A plan that was read is data like any other, and verified before it runs.
+all of these. A plan that was read is data like any other, and verified before it runs. Which parameters are trained is
+no part of a graph's text: it is asked of the parameters themselves.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,8 @@ def recall_program(key: str, graph: Graph) -> tuple[Assembled, Path] | None:
         return None
     if library is None or not all(isinstance(parameter, Parameter) for parameter in parameters):
         return None
+    trained = zip(plan.parameters, (parameter.trainable for parameter in parameters), strict=True)
+    plan = replace(plan, states=tuple(position for position, is_trained in trained if not is_trained))
     return Assembled(plan, parameters, constants, facts["source"]), library
 
 

@@ -73,7 +73,7 @@ def test_version_and_help(capsys):
     assert run(capsys, "--version") == (0, f"graphc {gx.__version__}\n", "")
     code, out, _ = run(capsys, "-h")
     assert code == 0
-    for command in ("demo", "doctor", "inspect", "check", "bench"):
+    for command in ("demo", "doctor", "inspect", "memory", "check", "bench"):
         assert command in out
         assert run(capsys, command, "-h")[0] == 0
 
@@ -131,6 +131,37 @@ def test_inspect_prints_one_section_alone(capsys, model):
     _, out, _ = run(capsys, "inspect", f"{model}:described", "--section", "graph")
     assert out.startswith("graph 1\n%0 = input()")
     assert "stop_gradient" in out
+
+
+@pytest.mark.parametrize("backend", ["cython", "c"])
+def test_memory_is_that_of_the_program(capsys, monkeypatch, model, backend):
+    """Told without code: no executor is made, no compiler is asked."""
+    program = gx.compile(*load(f"{model}:build"), backend="cython", threads=2)
+    for name in ("Executor", "build", "find_compiler"):
+        monkeypatch.setattr(f"graphc.engines.{name}", None)
+    code, out, _ = run(capsys, "memory", f"{model}:build", "--threads", "2", "--backend", backend)
+    assert code == 0
+    told, expected = out.splitlines(), str(program.memory).splitlines()
+    assert told[:6] == expected[:6]
+    assert "model.py:9" in out
+    if backend == "cython":
+        assert told[6] == expected[6]
+
+
+def load(text):
+    target = load_target(text)
+    return target.inputs, target.outputs, target.updates
+
+
+def test_memory_draws_the_arena(capsys, model, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "arena.svg"
+    code, out, _ = run(capsys, "memory", f"{model}:build", "--plot", str(path))
+    assert (code, out.splitlines()[-1]) == (0, f"the arena over time: {path}")
+    assert "model.py:9 in build" in path.read_text()
+    code, out, err = run(capsys, "memory", f"{model}:build", "--plot", str(tmp_path / "arena.doc"))
+    assert (code, out) == (1, "")
+    assert "ends in .png, .svg, .pdf" in err
 
 
 def test_inspect_takes_modules_by_name(capsys):

@@ -429,7 +429,8 @@ def test_the_parts_of_the_peak() -> None:
     plan, memory = step.plan, step.memory
     assert isinstance(plan, Plan)
     x, y = batch()
-    assert memory.parameter == sum(p.value.nbytes for p in state)
+    assert memory.parameter == sum(p.value.nbytes for p in state if p.trainable)
+    assert memory.state == sum(p.value.nbytes for p in state if not p.trainable) > 0
     assert (memory.input, memory.output) == (x.nbytes + y.nbytes, 4)
     assert (
         memory.arena
@@ -437,7 +438,8 @@ def test_the_parts_of_the_peak() -> None:
         == max(b.offset + b.nbytes + -b.nbytes % 64 for b in plan.buffers if b.space == "arena")
     )
     assert memory.lower_bound <= memory.arena
-    parts = (memory.parameter, memory.constant, memory.input, memory.output, memory.arena, memory.scratch, memory.table)
+    held = (memory.parameter, memory.state, memory.constant, memory.input, memory.output)
+    parts = (*held, memory.arena, memory.workspace, memory.table)
     assert memory.peak_bytes == sum(parts)
 
 

@@ -68,6 +68,16 @@ def test_a_program_met_again_is_not_compiled(monkeypatch: pytest.MonkeyPatch) ->
     assert v is not w
 
 
+def test_a_parameter_that_is_no_longer_trained_is_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    def doubled(make: Any) -> gx.Program:
+        p = make("p", np.ones(4, np.float32))
+        return gx.compile([], [p + 1], {p: p * 2}, backend="c")
+
+    assert (doubled(gx.parameter).memory.parameter, doubled(gx.parameter).memory.state) == (16, 0)
+    monkeypatch.setattr(engines, "compile_plan", never)
+    assert (doubled(gx.state).memory.parameter, doubled(gx.state).memory.state) == (0, 16)
+
+
 def test_values_of_parameters_are_no_part_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     first, w = training_step(0)
     bits = run(first, w)

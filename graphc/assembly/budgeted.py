@@ -114,17 +114,13 @@ class Budgeted:
 
     def _refusal(self, limit: int) -> MemoryBudgetError:
         smallest = self.smallest()
-        plan = smallest.assembled.plan
-        arena = [b for b in plan.buffers if b.space == "arena"]
-        live = [sum(b.nbytes for b in arena if b.first <= n <= b.last) for n in range(len(plan.launches))]
-        at = max(range(len(live)), key=live.__getitem__, default=0)
-        standing = sorted((b for b in arena if b.first <= at <= b.last), key=lambda b: -b.nbytes)[:_NAMED]
-        lines = [f"  {bytes_text(b.nbytes):>12}  {b.name} {b.dtype}{list(b.shape)}  {b.location}" for b in standing]
-        fixed = smallest.peak - plan.arena_bytes
-        where = f" In the way, in {plan.launches[at].label}:" if plan.launches else ""
+        report = memory_report(smallest.assembled.plan)
+        fixed = smallest.peak - report.arena
         message = (
             f"the budget is {limit} bytes ({bytes_text(limit)}); the smallest budget that will do is {smallest.peak} "
-            f"({bytes_text(smallest.peak)}), of which {bytes_text(fixed)} are parameters, inputs, outputs and tables. "
-            f"Without a budget the program takes {self.plain.peak} ({bytes_text(self.plain.peak)}).{where}"
+            f"({bytes_text(smallest.peak)}), of which {bytes_text(fixed)} are parameters, inputs, outputs and the like; "
+            f"without a budget the program takes {self.plain.peak} ({bytes_text(self.plain.peak)})"
         )
-        return MemoryBudgetError("\n".join([message, *lines]))
+        lines = [f"  {bytes_text(held.nbytes):>12}  {'  '.join(held.cells())}" for held in report.at_peak[:_NAMED]]
+        where = [f"in the way stand, in {report.peak_label}:"] if lines else []
+        return MemoryBudgetError("\n".join([message, *where, *lines]))

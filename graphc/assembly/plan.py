@@ -140,6 +140,7 @@ def _plan(
         buffer[values.rng] if values.rng >= 0 else -1, arrangement.arena_bytes,
         max((draft.code.scratch for draft in drafts), default=0), arrangement.lower_bound,
         tuple(node.attrs["name"] for node in graph.inputs) + graph.names,
+        tuple(b for b, owner in enumerate(owners) if isinstance(owner, Parameter) and not owner.trainable),
     )  # fmt: skip
 
 

@@ -84,12 +84,12 @@ def ones(shape: Shape) -> Array:
 
 def uniform(shape: Shape, rng: Random = None, low: float = 0.0, high: float = 1.0) -> Array:
     """Uniform in [low, high)."""
-    return generator(rng).uniform(low, high, shape).astype(np.float32)
+    return generator(rng).uniform(low, high, shape).astype(np.float32, copy=False)
 
 
 def normal(shape: Shape, rng: Random = None, mean: float = 0.0, std: float = 1.0) -> Array:
     """Normal with the given mean and standard deviation."""
-    return generator(rng).normal(mean, std, shape).astype(np.float32)
+    return generator(rng).normal(mean, std, shape).astype(np.float32, copy=False)
 
 
 def xavier_uniform(shape: Shape, rng: Random = None, gain: float = 1.0) -> Array:

@@ -82,7 +82,8 @@ class Plan:
 
     `programs` are tile programs as words. `inputs`, `outputs` are buffers in call order; `parameters` and `constants`
     are the buffers bound to parameter storage and constant data, in the order of the program's lists; `rng` is the
-    buffer with seed and step, or -1.
+    buffer with seed and step, or -1. `states` are those of the parameters that are not trained: an optimiser's moments,
+    running statistics, counters.
     """
 
     buffers: tuple[Buffer, ...]
@@ -97,6 +98,7 @@ class Plan:
     scratch_bytes: int
     lower_bound: int
     names: tuple[str, ...] = ()  # input names, then output names
+    states: tuple[int, ...] = ()
 
 
 def copied_outputs(plan: Plan) -> list[int]:

@@ -129,13 +129,16 @@ class Program:
 
     @property
     def memory(self) -> MemoryReport:
-        """The bytes that the program holds while a step runs. An interpreted program reports only what it must hold."""
+        """The bytes that the program holds while a step runs, and the tensors at the peak.
+
+        An interpreted program reports only what it must hold, its parameters and state as one.
+        """
         if self.plan is not None:
             return memory_report(self.plan, self.threads, self._engine.table_bytes)
         parameter = sum(array.nbytes for array in self._parameters)
         given = sum(argument.nbytes for argument in self.inputs)
         results = sum(argument.nbytes for argument in self.outputs)
-        return MemoryReport(parameter, 0, given, results, 0, 0, 0, 0)
+        return MemoryReport(parameter, 0, 0, given, results, 0, 0, 0, 0)
 
     def state_dict(self) -> dict[str, Any]:
         """The values of the program's parameters and states by name, copied. A name met again has a number: `w (2)`."""

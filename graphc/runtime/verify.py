@@ -98,6 +98,8 @@ def _check_call(plan: Plan) -> None:
         wrong = {*positions} ^ {i for i, buffer in enumerate(plan.buffers) if buffer.space == space}
         if wrong or len({*positions}) != len(positions):
             raise _fault(plan, f"the plan's list of {space}s and its buffers differ", [], sorted(wrong))
+    if strays := {*plan.states} - {*plan.parameters}:
+        raise _fault(plan, "a state of the plan is none of its parameters", [], sorted(strays))
     written = {index for launch in plan.launches for index in launch.writes}
     for index in plan.outputs:
         buffer = plan.buffers[index]

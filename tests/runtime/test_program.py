@@ -256,7 +256,7 @@ def test_calls_of_one_program_take_turns(adder: Program) -> None:
 def test_memory_is_the_sum_of_its_parts(adder: Program) -> None:
     memory = adder.memory
     assert (memory.parameter, memory.input, memory.output, memory.arena) == (4, 48, 24, 0)
-    assert memory.peak_bytes == 4 + 48 + 24 + memory.scratch + memory.table
+    assert memory.peak_bytes == 4 + 48 + 24 + memory.workspace + memory.table
     assert f"{memory.peak_bytes:,} bytes" in str(memory)
 
 

@@ -112,6 +112,7 @@ FAULTS: dict[str, tuple[Callable[[], Plan], str]] = {
     ),
     "two sources of one input": (lambda: replace(diamond(), inputs=(0, 0)), "list of inputs"),
     "unbound parameter": (lambda: edit_buffer(diamond(), 0, space="parameter"), "differ"),
+    "state that is no parameter": (lambda: replace(diamond(), states=(3,)), "none of its parameters"),
     "unknown space": (lambda: edit_buffer(diamond(), 0, space="attic"), "unknown space"),
     "too much scratch": (lambda: edit(diamond(), 0, scratch=1), "scratch"),
     "no such program": (lambda: edit(diamond(), 0, kernel="tile"), "has no program"),

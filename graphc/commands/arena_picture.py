@@ -1,0 +1,139 @@
+"""An arena over time as a picture: a box for each piece of memory, as wide as its lifetime and as high as its bytes.
+
+Above the boxes runs the line of the bytes that are alive; the step at which they are most is marked, and so is the
+bound that no placement can go below. The largest boxes carry numbers, which are explained beside the picture.
+Needs matplotlib, which is imported here alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from graphc.errors import GraphcError
+from graphc.runtime.memory_report import bytes_text
+
+__all__ = ["Box", "check_picture", "draw_arena"]
+
+FORMATS = (".png", ".svg", ".pdf")
+LABELLED = 12  # boxes that are explained
+MANY = 3000  # boxes beyond which a file of vectors holds them as an image
+FILLS = ("#8ecae6", "#a8dadc", "#bde0c1", "#f4d58d", "#f7b267", "#e5a4a4", "#cdb4db", "#b8c0e0")
+LINE, MARK = "#1d3557", "#c1121f"
+
+
+@dataclass(frozen=True)
+class Box:
+    """`size` bytes from `offset` on, taken from step `first` to step `last`, both included."""
+
+    first: int
+    last: int
+    offset: int
+    size: int
+    label: str
+
+
+def check_picture(path: Path) -> None:
+    """Raise GraphcError unless a picture can be drawn here, and a file of this name can hold one."""
+    if path.suffix.lower() not in FORMATS:
+        raise GraphcError(f"a picture is a file that ends in {', '.join(FORMATS)}; {str(path)!r} does not")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise GraphcError("a picture needs matplotlib: pip install 'graphc[demo]'") from None
+
+
+def draw_arena(boxes: Sequence[Box], bound: int, path: Path, title: str) -> None:
+    """Write the picture to `path`, as PNG, SVG or PDF by its suffix. `bound` is the least any arena needs, in bytes.
+
+    Raises GraphcError (another suffix, no matplotlib), OSError.
+
+    >>> draw_arena([Box(0, 1, 0, 64, "a"), Box(1, 2, 64, 64, "b")], 128, Path("arena.svg"), "two buffers")
+    """
+    check_picture(path)
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "graphc"}):
+        figure = arena_figure(boxes, bound, title)
+        figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+
+
+def arena_figure(boxes: Sequence[Box], bound: int, title: str) -> Any:
+    """The picture as a figure of matplotlib."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 7), layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    boxes = [box for box in boxes if box.size]
+    steps = 1 + max((box.last for box in boxes), default=0)
+    top = max((box.offset + box.size for box in boxes), default=0)
+    _draw_boxes(panel, boxes)
+    _draw_lines(panel, _alive(boxes, steps), bound)
+    _number(panel, boxes, steps)
+    _frame(panel, steps, max(top, bound, 1))
+    panel.set_title(title, fontsize=11, loc="left")
+    return figure
+
+
+def _alive(boxes: Sequence[Box], steps: int) -> list[int]:
+    """The bytes taken during each step."""
+    change = [0] * (steps + 1)
+    for box in boxes:
+        change[box.first] += box.size
+        change[box.last + 1] -= box.size
+    return list(accumulate(change[:steps]))
+
+
+def _draw_boxes(panel: Any, boxes: Sequence[Box]) -> None:
+    from matplotlib.collections import PolyCollection
+
+    corners = []
+    for box in boxes:
+        left, right, low, high = box.first, box.last + 1, box.offset, box.offset + box.size
+        corners.append([(left, low), (right, low), (right, high), (left, high)])
+    fills = [FILLS[number % len(FILLS)] for number in range(len(boxes))]
+    width = 0.4 if len(boxes) <= MANY else 0.1
+    drawn = PolyCollection(corners, facecolors=fills, edgecolors="white", linewidths=width)
+    drawn.set_rasterized(len(boxes) > MANY)
+    panel.add_collection(drawn)
+
+
+def _draw_lines(panel: Any, alive: Sequence[int], bound: int) -> None:
+    """The bytes alive, their peak, and the bound."""
+    peak = max(range(len(alive)), key=alive.__getitem__)
+    panel.stairs(alive, range(len(alive) + 1), color=LINE, linewidth=1.2, label="bytes alive")
+    panel.axvline(peak + 0.5, color=MARK, linewidth=1, label=f"peak: {bytes_text(alive[peak])} during step {peak}")
+    panel.axhline(bound, color=MARK, linewidth=1, linestyle="--", label=f"lower bound: {bytes_text(bound)}")
+    panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8, borderaxespad=0)
+
+
+def _number(panel: Any, boxes: Sequence[Box], steps: int) -> None:
+    """Numbers in the largest boxes, and beside the picture what they are."""
+    largest = sorted(boxes, key=lambda box: (-box.size, box.first - box.last, box.first, box.offset))[:LABELLED]
+    lines = []
+    for number, box in enumerate(largest, 1):
+        middle = (box.first + box.last + 1) / 2, box.offset + box.size / 2
+        style = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+        panel.text(*middle, str(number), ha="center", va="center", fontsize=7, bbox=style, clip_on=True)
+        lines.append(f"{number:2}  {bytes_text(box.size)}  steps {box.first} to {box.last}\n      {box.label}")
+    panel.text(1.01, 0.86, "\n".join(lines), transform=panel.transAxes, fontsize=7, va="top", linespacing=1.35)
+
+
+def _frame(panel: Any, steps: int, top: int) -> None:
+    """Axes with a little room above, and marks at round numbers of bytes."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+
+    panel.set_xlim(0, steps)
+    panel.set_ylim(0, 1.03 * top)
+    panel.set_xlabel("step")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.yaxis.set_major_locator(MultipleLocator(2.0 ** math.ceil(math.log2(max(top / 12, 1)))))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: bytes_text(int(value))))
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
