@@ -118,7 +118,7 @@ class Budgeted:
         fixed = smallest.peak - report.arena
         message = (
             f"the budget is {limit} bytes ({bytes_text(limit)}); the smallest budget that will do is {smallest.peak} "
-            f"({bytes_text(smallest.peak)}), of which {bytes_text(fixed)} are parameters, inputs, outputs and the like; "
+            f"({bytes_text(smallest.peak)}), of which {bytes_text(fixed)} are parameters, inputs and the like; "
             f"without a budget the program takes {self.plain.peak} ({bytes_text(self.plain.peak)})"
         )
         lines = [f"  {bytes_text(held.nbytes):>12}  {'  '.join(held.cells())}" for held in report.at_peak[:_NAMED]]

@@ -133,14 +133,14 @@ def _label(nodes: Sequence[Node]) -> str:
 def _in_place(kernel: Kernel, located: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     """Pairs (value read, value written) of which the kernel reads an element only to write the same element.
 
-    In a loop nest that reduces, a full value may be read again after it was stored; only row values qualify.
+    Where it reads the element several times, in one loop after the other, both printers see to it that the store comes
+    last (codegen/c_plan.py, tile_select.py).
     """
     loads: dict[int, set[Index | None]] = {}
-    plain = kernel.is_row if kernel.space.reduce else (True,) * len(kernel.body)
-    for number, statement in enumerate(kernel.body):
+    for statement in kernel.body:
         if isinstance(statement, Load):
             value, offset = located[statement.operand]
-            same = plain[number] and statement.otherwise is None and not statement.index.guard and offset == 0
+            same = statement.otherwise is None and not statement.index.guard and offset == 0
             loads.setdefault(value, set()).add(statement.index if same else None)
     readable: dict[tuple[Index, int], list[int]] = {}  # values that are read at one index alone, by it and element size
     for operand, spec in enumerate(kernel.operands):
@@ -149,8 +149,8 @@ def _in_place(kernel: Kernel, located: tuple[tuple[int, int], ...]) -> tuple[tup
         if len(indices) == 1 and index is not None:
             readable.setdefault((index, spec.dtype.itemsize), []).append(located[operand][0])
     pairs = []
-    for number, statement in enumerate(kernel.body):
-        if isinstance(statement, Store) and plain[number]:
+    for statement in kernel.body:
+        if isinstance(statement, Store):
             size = kernel.operands[statement.operand].dtype.itemsize
             written = located[statement.operand][0]
             pairs += [(value, written) for value in readable.get((statement.index, size), ())]

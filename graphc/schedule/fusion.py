@@ -27,7 +27,7 @@ from graphc.schedule.stacking import Stack, plan_stacks
 
 __all__ = ["MAX_NODES", "fuse"]
 
-MAX_NODES = 64  # members of a group; beyond it, little is gained, and registers and code grow
+MAX_NODES = 96  # members of a group; beyond it, little is gained, and registers and code grow
 _LIGHT = 1  # cost of an op that may be computed more than once
 _FUSIBLE = (Kind.ELEMENTWISE, Kind.REDUCTION)
 

@@ -60,11 +60,13 @@ cdef struct Steps:
 cdef class Simulator:
     """Schedules of one `rematerialise.Problem`.
 
-    After `run`, `peak` is in bytes, `cost` in seconds, `position` the task before which or in which the peak stands, and
-    `failed` the values that could not be made again.
+    After `run`, `peak` is in bytes, `cost` in seconds, `position` the task before which or in which the peak stands,
+    `excess` the sum over all steps of the bytes above `limit`, and `failed` the values that could not be made again.
     """
 
     cdef readonly int64_t peak
+    cdef readonly int64_t excess
+    cdef int64_t peak_step
     cdef readonly double cost
     cdef readonly int64_t position
     cdef readonly list failed
@@ -111,7 +113,7 @@ cdef class Simulator:
         free(self.pending)
         free(self.live)
 
-    def run(self, const int32_t[::1] start, const int32_t[::1] positions):
+    def run(self, const int32_t[::1] start, const int32_t[::1] positions, int64_t limit=0):
         """Look at the schedule that drops value v after positions[start[v]:start[v + 1]], which rise."""
         cdef int64_t v, count = self.size.shape[0]
         cdef int32_t broken = 0
@@ -123,7 +125,7 @@ cdef class Simulator:
             self.broken[v] = 0
         with nogil:
             self._play(start, positions)
-            self._measure()
+            self._measure(limit)
         self.failed = [v for v in range(count) if self.broken[v]]
         self.runs += 1
 
@@ -237,8 +239,34 @@ cdef class Simulator:
             self.pending = <int32_t *> _grown(self.pending, self.pending_room * sizeof(int32_t))
         return 0
 
-    cdef int _measure(self) except -1 nogil:
-        """Peak and position of the steps, once the spans of all instances are known."""
+    def waiting(self):
+        """What could lower the peak: pairs (value, task) of values that wait while it stands, and since which task; and
+        the values that are made again before the task that it stands at."""
+        cdef Steps *s = &self.steps
+        cdef int64_t at, step, i, task = 0
+        cdef dict before = {}, after = {}
+        cdef set near = set()
+        for step in range(s.count):
+            for at in range(s.touch[step], s.touch[step + 1]):
+                i = s.instance[at]
+                if s.first[i] < self.peak_step < s.last[i]:
+                    if step < self.peak_step:
+                        before[i] = task
+                    elif step == self.peak_step:
+                        after[i] = -1
+                    elif i not in after:
+                        after[i] = task
+            if s.work[step] >= 0:
+                task += 1
+            elif task == self.position:
+                for at in range(s.touch[step], s.touch[step + 1]):
+                    if s.first[s.instance[at]] == step:
+                        near.add(s.origin[s.instance[at]])
+        found = [(s.origin[i], before[i]) for i in sorted(before) if before[i] < after[i]]
+        return found, sorted(near)
+
+    cdef int _measure(self, int64_t limit) except -1 nogil:
+        """Peak, position and excess of the steps, once the spans of all instances are known."""
         cdef Steps *s = &self.steps
         cdef int64_t i, step, total, best = 0, task = 0
         cdef int32_t work
@@ -252,14 +280,15 @@ cdef class Simulator:
                 self.live[s.first[i]] += self.size[s.origin[i]]
                 self.live[s.last[i] + 1] -= self.size[s.origin[i]]
         total = 0
-        self.peak, self.position = 0, 0
+        self.peak, self.position, self.peak_step, self.excess = 0, 0, 0, 0
         for step in range(s.count):
             total += self.live[step]
             work = s.work[step]
             best = total - (self._shared(step, work, self.tasks) if work >= 0
                             else self._shared(step, -1 - work, self.recipes))
+            self.excess += max(best - limit, 0)
             if best > self.peak:
-                self.peak, self.position = best, task
+                self.peak, self.position, self.peak_step = best, task, step
             task += work >= 0
         return 0
 
