@@ -7,7 +7,7 @@ written beside it and copied by a last launch. A plan follows a schedule where s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,14 +126,18 @@ def _plan(
 ) -> Plan:
     """The plan; a value that lives in another's storage, or is local (`home`), has no buffer of its own."""
     kept = [value for value in range(len(home)) if home[value] == value]
+    programs = {number: position for position, number in enumerate(_programs(drafts))}
     number = {LOCAL: LOCAL, **{value: position for position, value in enumerate(kept)}}
     buffer = [number[home[value]] for value in range(len(home))]
     owners = [values.owners[value] for value in kept]
     ops = [owner.op if owner is not None else "" for owner in owners]
     return Plan(
         tuple(_buffer(value, arrangement, values) for value in kept),
-        tuple(_launch(drafts[n], arrangement.depends[at], buffer, values) for at, n in enumerate(arrangement.order)),
-        target.programs,
+        tuple(
+            _launch(drafts[n], arrangement.depends[at], programs, buffer, values)
+            for at, n in enumerate(arrangement.order)
+        ),
+        tuple(target.programs[number] for number in programs),
         tuple(range(len(graph.inputs))), tuple(buffer[values.locate(result_base(r))[0]] for r in graph.outputs),
         tuple(b for b, op in enumerate(ops) if op == "parameter"),
         tuple(b for b, op in enumerate(ops) if op == "constant"),
@@ -144,7 +148,14 @@ def _plan(
     )  # fmt: skip
 
 
-def _launch(draft: Draft, depends: tuple[int, ...], buffer: list[int], values: Values) -> Launch:
+def _programs(drafts: Sequence[Draft]) -> list[int]:
+    """The tile programs that the drafts run, in the order in which they were written."""
+    return sorted({draft.code.program for draft in drafts if draft.code.program >= 0})
+
+
+def _launch(
+    draft: Draft, depends: tuple[int, ...], programs: Mapping[int, int], buffer: list[int], values: Values
+) -> Launch:
     operands, program_operands = (
         tuple(_ref(value, offset, buffer, values) for value, offset in places)
         for places in (draft.operands, draft.program_operands)
@@ -153,8 +164,8 @@ def _launch(draft: Draft, depends: tuple[int, ...], buffer: list[int], values: V
     in_place = tuple((buffer[r], buffer[w]) for r, w in draft.in_place if buffer[r] != buffer[w])
     code = draft.code
     return Launch(
-        draft.label, code.kernel, code.params, operands, code.program, program_operands, reads, writes,
-        code.tiles, code.scratch, code.work, depends, draft.location, in_place, draft.repeats,
+        draft.label, code.kernel, code.params, operands, programs.get(code.program, -1), program_operands,
+        reads, writes, code.tiles, code.scratch, code.work, depends, draft.location, in_place, draft.repeats,
     )  # fmt: skip
 
 

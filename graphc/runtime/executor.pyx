@@ -83,6 +83,7 @@ cdef extern from "graphc/execute.h" nogil:
         gc_progress *progress
         int64_t work
     int GC_MAX_THREADS
+    void gc_launch_run(const gc_launch *launch, char **buffers, char *scratch, int64_t first, int64_t last)
     void gc_team_prepare(gc_team *team)
     void gc_team_dispose(gc_team *team)
     void gc_team_run(gc_team *team, int threads)
@@ -389,6 +390,24 @@ cdef class Executor:
         self._bind(inputs, outputs)
         with nogil:
             gc_team_together(self.team, self.threads)
+        self._finish(outputs)
+
+    def run_poisoned(self, list inputs not None, list outputs not None, list dead not None):
+        """`run` launch by launch on one thread, in memory that holds nothing but what launches wrote.
+
+        After launch i, `dead[i]`, pairs (offset, bytes) of the arena, are filled with bytes that are NaN. Tests do so
+        with what plans say is over: no later launch may read it.
+        """
+        cdef int64_t i, offset, nbytes
+        self._bind(inputs, outputs)
+        self.poison()
+        for i in range(len(self.plan.launches)):
+            gc_launch_run(&self.team.step.launches[i], self.buffers, self.team.step.scratch, 0,
+                          self.team.step.launches[i].tiles)
+            for offset, nbytes in dead[i]:
+                if not 0 <= offset <= offset + nbytes <= self.arena.nbytes:
+                    raise InternalError(f"executor: bytes {offset} to {offset + nbytes} are not in the arena")
+                memset(self.arena.memory + offset, 0xFF, nbytes)
         self._finish(outputs)
 
     def run_profiled(self, list inputs not None, list outputs not None):

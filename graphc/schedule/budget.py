@@ -20,8 +20,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from graphc.schedule.rematerialise import Drops, Problem
 from graphc.schedule.simulator import Simulator
 from graphc.schedule.storage import Task
@@ -36,6 +34,7 @@ _EFFORT = 12_000_000  # tasks that all runs of the simulator together may look a
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
 _TRIES = 24  # items that are tried where the peak stands
 _ROUNDS = 200  # items by which a choice is lowered to one peak
+_ROUNDS_OF_ITEM = 16  # of annealing, at most
 Item = tuple[int, int]
 Choice = frozenset[Item]
 
@@ -93,17 +92,9 @@ class _Search:
     def look(self, choice: Choice) -> _Look:
         found = self.seen.get(choice)
         if found is None:
-            self._simulate(choice)
+            self.simulator.run(choice)
             found = self.seen[choice] = _Look(self.simulator.peak, self.simulator.cost)
         return found
-
-    def _simulate(self, choice: Choice, limit: int = 0) -> None:
-        drops = self._drops(choice)
-        counts = np.zeros(len(self.problem.values) + 1, np.int32)
-        for value, positions in drops.items():
-            counts[value + 1] = len(positions)
-        flat = np.fromiter((at for value in sorted(drops) for at in drops[value]), np.int32)
-        self.simulator.run(np.cumsum(counts, dtype=np.int32), flat, limit)
 
     def _drops(self, choice: Choice) -> dict[int, Sequence[int]]:
         drops: dict[int, Sequence[int]] = {}
@@ -193,21 +184,21 @@ class _Search:
 
     def _lowered(self, choice: Choice, limit: int) -> Choice | None:
         """`choice` changed where the peak stands until it fits: by the item that lowers what exceeds at least cost."""
-        self._simulate(choice, limit)
+        self.simulator.run(choice, limit)
         for _ in range(_ROUNDS):
             excess, cost = self.simulator.excess, self.simulator.cost
             if not excess:
                 return choice
             best = (0.0, choice)
             for other in self._near(choice):
-                self._simulate(other, limit)
+                self.simulator.run(other, limit)
                 gain, price = excess - self.simulator.excess, self.simulator.cost - cost
                 if gain > 0:
                     best = max(best, (gain / max(price, 1e-9), other), key=lambda pair: pair[0])
             if best[1] is choice:
                 break
             choice = best[1]
-            self._simulate(choice, limit)
+            self.simulator.run(choice, limit)
         return None
 
     def _near(self, choice: Choice) -> list[Choice]:
@@ -239,7 +230,7 @@ class _Search:
         """`choice` with items in and out as long as that makes it cheaper, by simulated annealing."""
         items, chance, cost = sorted({*self.items, *choice}), self.chance, self._cost(choice)
         best, least = choice, cost
-        rounds = self.most // (2 * _RUNGS)
+        rounds = min(self.most // (2 * _RUNGS), _ROUNDS_OF_ITEM * len(items))
         warmth = _WARMTH * sum(self.problem.costs)
         for number in range(rounds if cost > self.start.cost else 0):
             turned = chance.sample(items, min(1 + (chance.random() < 0.5), len(items)))

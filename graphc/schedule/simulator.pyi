@@ -1,5 +1,4 @@
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
 
 from graphc.schedule.rematerialise import Problem
 
@@ -11,5 +10,5 @@ class Simulator:
     failed: list[int]
     runs: int
     def __init__(self, problem: Problem) -> None: ...
-    def run(self, start: NDArray[np.int32], positions: NDArray[np.int32], limit: int = 0) -> None: ...
+    def run(self, choice: Iterable[tuple[int, int]], limit: int = 0) -> None: ...
     def waiting(self) -> tuple[list[tuple[int, int]], list[int]]: ...

@@ -80,6 +80,10 @@ cdef class Simulator:
     cdef int32_t[::1] origin_task
     cdef int32_t[::1] is_part
     cdef int64_t[::1] deadline
+    cdef list forced
+    cdef int32_t[::1] start
+    cdef int32_t[::1] ends
+    cdef int32_t[::1] positions
     cdef int32_t[::1] now
     cdef int32_t[::1] made
     cdef int32_t[::1] broken
@@ -101,7 +105,9 @@ cdef class Simulator:
         self.origin_task = np.array([recipe.task for recipe in recipes], np.int32)
         self.is_part = np.array([recipe.part >= 0 for recipe in recipes], np.int32)
         self.deadline = np.array([problem.deadline(recipe) for recipe in recipes], np.int64)
-        self.now, self.made, self.broken = (np.zeros(count, np.int32) for _ in range(3))
+        self.now, self.made, self.broken, self.ends = (np.zeros(count, np.int32) for _ in range(4))
+        self.start, self.positions = np.zeros(count + 1, np.int32), np.zeros(64, np.int32)
+        self.forced = [(value, at) for value, positions in problem.forced.items() for at in positions]
 
     def __dealloc__(self):
         free(self.steps.work)
@@ -113,21 +119,47 @@ cdef class Simulator:
         free(self.pending)
         free(self.live)
 
-    def run(self, const int32_t[::1] start, const int32_t[::1] positions, int64_t limit=0):
-        """Look at the schedule that drops value v after positions[start[v]:start[v + 1]], which rise."""
+    def run(self, choice, int64_t limit=0):
+        """Look at the schedule that drops, for each pair (value, position) of `choice`, the value after the position.
+
+        What the problem forces to be dropped comes on top.
+        """
         cdef int64_t v, count = self.size.shape[0]
-        cdef int32_t broken = 0
-        if start.shape[0] != count + 1 or positions.shape[0] < start[count]:
-            raise ValueError("drops do not fit the problem")
+        self._sort([*choice, *self.forced])
         for v in range(count):
             self.now[v] = <int32_t> v
             self.made[v] = -1
             self.broken[v] = 0
         with nogil:
-            self._play(start, positions)
+            self._play(self.start, self.positions)
             self._measure(limit)
         self.failed = [v for v in range(count) if self.broken[v]]
         self.runs += 1
+
+    cdef int _sort(self, list pairs) except -1:
+        """`start` and `positions`: for each value the positions after which it is dropped, in order."""
+        cdef int64_t v, at, count = self.size.shape[0]
+        cdef int32_t position
+        if len(pairs) > self.positions.shape[0]:
+            self.positions = np.empty(2 * len(pairs), np.int32)
+        self.start[:] = 0
+        for value, _ in pairs:
+            v = value
+            if not 0 <= v < count:
+                raise ValueError(f"there is no value {value}")
+            self.start[v + 1] += 1
+        for v in range(count):
+            self.start[v + 1] += self.start[v]
+            self.ends[v] = self.start[v]
+        for value, after in pairs:
+            v, position = value, after
+            at = self.ends[v]
+            while at > self.start[v] and self.positions[at - 1] > position:
+                self.positions[at] = self.positions[at - 1]
+                at -= 1
+            self.positions[at] = position
+            self.ends[v] += 1
+        return 0
 
     cdef int _play(self, const int32_t[::1] start, const int32_t[::1] positions) except -1 nogil:
         cdef int64_t count = self.size.shape[0], total = self.tasks.reads.start.shape[0] - 1
