@@ -12,7 +12,6 @@
 #define GRAPHC_SCHEDULE_SEARCH_H
 
 #include <stdint.h>
-#include <stdlib.h>
 
 enum { GC_IMPOSSIBLE = 0, GC_PLACED = 1, GC_EXHAUSTED = 2 };
 
@@ -53,6 +52,10 @@ typedef struct {
     int64_t list_count, list_room;
     gc_ranked *ranked;
 } gc_search;
+
+/* Enough room for any search; one that is deep and has less gives up. */
+static inline int64_t gc_room_for_lists(int64_t blocks) { return 2 * blocks * (blocks + 8); }
+static inline int64_t gc_room_for_changes(int64_t blocks, int64_t sections) { return 4 * (blocks + 1) * (blocks + sections); }
 
 static inline int64_t gc_max(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -164,13 +167,25 @@ static int gc_place(gc_search *s, const int32_t *list, int64_t count, int32_t bl
 /* The search --------------------------------------------------------------------------------------------------- */
 static int gc_continue(gc_search *s, const int32_t *list, int64_t count, int32_t begin, int32_t end);
 
-static int gc_by_keys(const void *a, const void *b)
+static int gc_outranks(const gc_ranked *a, const gc_ranked *b)
 {
-    const gc_ranked *left = a, *right = b;
     for (int i = 0; i < 3; i++)
-        if (left->keys[i] != right->keys[i])
-            return left->keys[i] > right->keys[i] ? -1 : 1;
-    return left->block < right->block ? -1 : left->block > right->block;
+        if (a->keys[i] != b->keys[i])
+            return a->keys[i] > b->keys[i];
+    return a->block < b->block;
+}
+
+/* Shell's sort: qsort may allocate memory. */
+static void gc_sort(gc_ranked *list, int64_t count)
+{
+    for (int64_t gap = count / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11)
+        for (int64_t i = gap; i < count; i++) {
+            gc_ranked moved = list[i];
+            int64_t k = i;
+            for (; k >= gap && gc_outranks(&moved, &list[k - gap]); k -= gap)
+                list[k] = list[k - gap];
+            list[k] = moved;
+        }
 }
 
 static double gc_key(const gc_search *s, int32_t block, char key)
@@ -196,7 +211,7 @@ static int gc_begin(gc_search *s, int32_t *list, int64_t count, int32_t begin, i
             s->ranked[i].keys[k] = gc_key(s, list[i], s->order[k]);
         s->work -= s->last[list[i]] - s->first[list[i]] + 8;
     }
-    qsort(s->ranked, (size_t)count, sizeof *s->ranked, gc_by_keys);
+    gc_sort(s->ranked, count);
     for (int64_t i = 0; i < count; i++) {
         list[i] = s->ranked[i].block;
         gc_set(s, &s->rank[list[i]], i);

@@ -40,6 +40,8 @@ cdef extern from "search.h" nogil:
         int64_t change_room, list_room
         int32_t *lists
         gc_ranked *ranked
+    int64_t gc_room_for_lists(int64_t blocks)
+    int64_t gc_room_for_changes(int64_t blocks, int64_t sections)
     int gc_find(gc_search *s, int32_t begin, int32_t end)
     int64_t gc_best_fit(
         int64_t count, const int64_t *order, const int64_t *size, const int64_t *first, const int64_t *last,
@@ -132,9 +134,9 @@ cdef class Search:
         """The state of a search, its lists of blocks, and the changes that it may have to undo."""
         cdef int64_t[:, ::1] by_block = np.zeros((4, blocks), np.int64), by_section = np.zeros((4, sections), np.int64)
         cdef int32_t[::1] touched = np.empty(sections, np.int32)
-        self.state.list_room = 2 * blocks * (blocks + 8)
+        self.state.list_room = gc_room_for_lists(blocks)
         cdef int32_t[::1] lists = np.empty(self.state.list_room, np.int32)
-        self.state.change_room = min(blocks * (blocks + sections) * 8 + 64, <int64_t>MOST_CHANGES)
+        self.state.change_room = min(gc_room_for_changes(blocks, sections), <int64_t>MOST_CHANGES)
         cdef uint8_t[::1] changes = np.empty(self.state.change_room * sizeof(gc_change), np.uint8)
         cdef uint8_t[::1] ranked = np.empty(blocks * sizeof(gc_ranked), np.uint8)
         self.kept += [by_block, by_section, touched, lists, changes, ranked]
