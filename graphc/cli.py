@@ -212,7 +212,7 @@ def _add_place(commands: Any) -> None:
     )
     parser.add_argument(
         "--effort", type=_positive, default=EFFORT, metavar="N",
-        help="how many entries of tables the search may look at, about 3 ns each (%(default)s)",
+        help="how many entries of tables the search may look at, about 2 ns each (%(default)s)",
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from graphc.schedule.search import IMPOSSIBLE, PLACED, Search
 __all__ = ["descend"]
 
 _ORDERS = (b"LDA", b"LAD", b"DAL")  # live bytes, duration, area: what ranks the blocks
-_FINE = 1_000  # capacities that are closer than this part of the bound are not told apart
+_FINE = 200  # capacities that are closer than this part of the bound are not told apart, the goal excepted
 
 
 def descend(

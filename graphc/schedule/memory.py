@@ -57,7 +57,7 @@ def place(
     """Offsets for `blocks`, multiples of `alignment`, such that no two that are alive together overlap.
 
     With `capacity`, anything of at most so many bytes will do; whether the arena is that small, its peak tells.
-    `effort` bounds the search: how many entries of tables it may look at, about 3 ns each. `progress` is told now and
+    `effort` bounds the search: how many entries of tables it may look at, about 2 ns each. `progress` is told now and
     then the peak so far in bytes and the part of the effort that is spent. Blocks of size 0 get offset 0.
     Raises InternalError for a negative size, a lifetime that ends before it starts, or more than 2^60 units in all.
 

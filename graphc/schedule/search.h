@@ -38,7 +38,7 @@ typedef struct {
     /* The state by block. `bound` is above `low` for blocks that must be lifted by others before they are placed. */
     int64_t *low;    /* the end of the highest placed block that the block lives with */
     int64_t *bound;  /* no packing that is still looked for has the block below */
-    int64_t *rank, *placed;
+    int64_t *placed; /* whether the block is */
     /* The state by section. */
     int64_t *floor;    /* the least bound of its blocks that are not placed */
     int64_t *rest;     /* the sum of their sizes */
@@ -118,11 +118,11 @@ static int gc_settle(gc_search *s, int64_t touched)
 
 /* Blocks that should have come before (offset, rank) can only be placed once another has lifted them: not lower than
  * on the one of their neighbours that can end lowest. 0 where no neighbour is left, or where that is too high. */
-static int gc_pass_by(gc_search *s, const int32_t *list, int64_t count, int64_t offset, int64_t rank, int64_t *touched)
+static int gc_pass_by(gc_search *s, const int32_t *list, int64_t count, int64_t offset, int64_t *touched)
 {
     for (int64_t i = 0; i < count; i++) {
         int32_t block = list[i];
-        if (s->placed[block] || s->bound[block] > offset || (s->bound[block] == offset && s->rank[block] > rank))
+        if (s->bound[block] > offset)
             continue;
         int64_t lift = INT64_MAX;
         for (int64_t k = s->near_start[block]; k < s->near_start[block + 1]; k++) {
@@ -136,11 +136,13 @@ static int gc_pass_by(gc_search *s, const int32_t *list, int64_t count, int64_t 
             return 0;
         gc_raise(s, block, lift, touched);
     }
+    s->work -= count;
     return 1;
 }
 
-/* Place a block where it can stand. 0 where the rest can then not be placed. `alone`: whether it lifts no other. */
-static int gc_place(gc_search *s, const int32_t *list, int64_t count, int32_t block, int *alone)
+/* Place a block where it can stand, after the `count` blocks of `list`, which it passes by unless it lifts them.
+ * 0 where the rest can then not be placed. `alone`: whether it lives with no block that is left. */
+static int gc_place(gc_search *s, int32_t block, const int32_t *list, int64_t count, int *alone)
 {
     int64_t offset = s->low[block], end = offset + s->size[block], touched = 0;
     s->marks++;
@@ -160,8 +162,8 @@ static int gc_place(gc_search *s, const int32_t *list, int64_t count, int32_t bl
             gc_raise(s, other, end, &touched);
         }
     }
-    s->work -= s->near_start[block + 1] - s->near_start[block];
-    return gc_pass_by(s, list, count, offset, s->rank[block], &touched) && gc_settle(s, touched);
+    s->work -= s->near_start[block + 1] - s->near_start[block] + s->last[block] - s->first[block];
+    return gc_pass_by(s, list, count, offset, &touched) && gc_settle(s, touched);
 }
 
 /* The search --------------------------------------------------------------------------------------------------- */
@@ -203,8 +205,6 @@ static double gc_key(const gc_search *s, int32_t block, char key)
 /* Rank the blocks of a list and place them, in the sections from `begin` up to `end`, which they do not leave. */
 static int gc_begin(gc_search *s, int32_t *list, int64_t count, int32_t begin, int32_t end)
 {
-    if (s->change_count + count > s->change_room)
-        return GC_EXHAUSTED;
     for (int64_t i = 0; i < count; i++) {
         s->ranked[i].block = list[i];
         for (int k = 0; k < 3; k++)
@@ -212,10 +212,8 @@ static int gc_begin(gc_search *s, int32_t *list, int64_t count, int32_t begin, i
         s->work -= s->last[list[i]] - s->first[list[i]] + 8;
     }
     gc_sort(s->ranked, count);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; i++)
         list[i] = s->ranked[i].block;
-        gc_set(s, &s->rank[list[i]], i);
-    }
     return gc_continue(s, list, count, begin, end);
 }
 
@@ -236,7 +234,7 @@ static int gc_divide(gc_search *s, int32_t block, const int32_t *list, int64_t c
         int32_t *part = s->lists + s->list_count;
         int64_t members = 0;
         for (int64_t i = 0; i < count; i++)
-            if (s->first[list[i]] >= from && s->first[list[i]] < to)
+            if (!s->placed[list[i]] && s->first[list[i]] >= from && s->first[list[i]] < to)
                 part[members++] = list[i];
         s->work -= count;
         s->list_count += members;
@@ -250,58 +248,69 @@ static int gc_divide(gc_search *s, int32_t block, const int32_t *list, int64_t c
     return GC_PLACED;
 }
 
-/* The blocks that may come next, lowest first: those that stand, not so high that another would fit below them, nor
- * that some section could no longer hold what is left. Answers with their number. */
-static int64_t gc_candidates(gc_search *s, const int32_t *list, int64_t count, int32_t begin, int32_t end, int32_t *out)
+/* No block may come next above this: another would fit below it, or some section could not hold what is left. */
+static int64_t gc_highest(gc_search *s, const int32_t *list, int64_t count, int32_t begin, int32_t end)
 {
-    int64_t highest = s->capacity, found = 0;
+    int64_t highest = s->capacity;
     for (int32_t section = begin; section < end; section++)
         if (s->rest[section] && s->capacity - s->rest[section] < highest)
             highest = s->capacity - s->rest[section];
     for (int64_t i = 0; i < count; i++)
         if (s->low[list[i]] + s->size[list[i]] - 1 < highest)
             highest = s->low[list[i]] + s->size[list[i]] - 1;
+    s->work -= end - begin + 2 * count;
+    return highest;
+}
+
+/* The blocks whose bound is not above `highest`, in the order of (bound, rank). Those that stand there come next. */
+static int64_t gc_candidates(gc_search *s, const int32_t *list, int64_t count, int64_t highest, int32_t *out)
+{
+    int64_t found = 0;
     for (int64_t i = 0; i < count; i++) {
-        int64_t low = s->low[list[i]], j = found;
-        if (low > highest || low < s->bound[list[i]])
+        int64_t bound = s->bound[list[i]], j = found;
+        if (bound > highest)
             continue;
-        for (; j > 0 && s->low[out[j - 1]] > low; j--)
+        for (; j > 0 && s->bound[out[j - 1]] > bound; j--)
             out[j] = out[j - 1];
         out[j] = list[i];
         found++;
     }
-    s->work -= end - begin + 2 * count;
+    s->work -= count;
     return found;
 }
 
+/* Place what is left of `list`, which is in the order of rank. */
 static int gc_continue(gc_search *s, const int32_t *list, int64_t count, int32_t begin, int32_t end)
 {
-    if (count == 0)
-        return GC_PLACED;
-    int64_t change_need = 4 * (int64_t)s->blocks + 4 * (int64_t)s->sections, start = s->list_count;
-    if (s->work <= 0 || s->change_count + change_need > s->change_room || start + 3 * count > s->list_room)
+    int64_t start = s->list_count, need = 4 * ((int64_t)s->blocks + s->sections), left = 0;
+    if (s->work <= 0 || s->change_count + need > s->change_room || start + 3 * count > s->list_room)
         return GC_EXHAUSTED;
-    int32_t *candidates = s->lists + start, *others;
-    int64_t found = gc_candidates(s, list, count, begin, end, candidates), result = GC_IMPOSSIBLE;
-    others = candidates + found;
-    s->list_count = start + found + count - 1;
-    for (int64_t i = 0; i < found; i++) {
-        int64_t changes = s->change_count, kept = 0;
+    int32_t *own = s->lists + start;
+    for (int64_t i = 0; i < count; i++)
+        if (!s->placed[list[i]])
+            own[left++] = list[i];
+    if (left == 0)
+        return GC_PLACED;
+    int32_t *candidates = own + left;
+    int64_t found = gc_candidates(s, own, left, gc_highest(s, own, left, begin, end), candidates);
+    int result = GC_IMPOSSIBLE;
+    s->list_count = start + left + found;
+    for (int64_t i = 0; i < found && result == GC_IMPOSSIBLE; i++) {
+        int32_t block = candidates[i];
+        int64_t changes = s->change_count;
         int alone;
-        if (gc_place(s, list, count, candidates[i], &alone)) {
-            for (int64_t k = 0; k < count; k++)
-                if (list[k] != candidates[i])
-                    others[kept++] = list[k];
-            result = gc_divide(s, candidates[i], others, kept, begin, end);
-        }
+        if (s->low[block] < s->bound[block])
+            continue;
+        if (gc_place(s, block, candidates, i, &alone))
+            result = gc_divide(s, block, own, left, begin, end);
         if (result == GC_PLACED)
             break;
         gc_undo(s, changes);
-        if (result == GC_EXHAUSTED || alone)
+        if (alone)
             break;
     }
     s->list_count = start;
-    return (int)result;
+    return result;
 }
 
 /* Place the blocks from `begin` up to `end`, which no other block lives with, in rooms that are large enough for what

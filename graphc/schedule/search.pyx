@@ -2,7 +2,7 @@
 
 Blocks are sorted by their first step. `best_fit` places any number of them; a `Search` holds what is known of the
 blocks that live together and looks for packings within a capacity, for as much work as it is given. Work is counted in
-entries of tables that are looked at, about 3 ns each. Both release the GIL; neither is for two threads at a time.
+entries of tables that are looked at, about 2 ns each. Both release the GIL; neither is for two threads at a time.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -29,7 +29,6 @@ cdef extern from "search.h" nogil:
         const char *order
         int64_t *low
         int64_t *bound
-        int64_t *rank
         int64_t *placed
         int64_t *floor
         int64_t *rest
@@ -132,7 +131,7 @@ cdef class Search:
 
     cdef _make_room(self, int64_t blocks, int64_t sections):
         """The state of a search, its lists of blocks, and the changes that it may have to undo."""
-        cdef int64_t[:, ::1] by_block = np.zeros((4, blocks), np.int64), by_section = np.zeros((4, sections), np.int64)
+        cdef int64_t[:, ::1] by_block = np.zeros((3, blocks), np.int64), by_section = np.zeros((4, sections), np.int64)
         cdef int32_t[::1] touched = np.empty(sections, np.int32)
         self.state.list_room = gc_room_for_lists(blocks)
         cdef int32_t[::1] lists = np.empty(self.state.list_room, np.int32)
@@ -141,8 +140,7 @@ cdef class Search:
         cdef uint8_t[::1] ranked = np.empty(blocks * sizeof(gc_ranked), np.uint8)
         self.kept += [by_block, by_section, touched, lists, changes, ranked]
         self.low = by_block[0]
-        self.state.low, self.state.bound = &by_block[0, 0], &by_block[1, 0]
-        self.state.rank, self.state.placed = &by_block[2, 0], &by_block[3, 0]
+        self.state.low, self.state.bound, self.state.placed = &by_block[0, 0], &by_block[1, 0], &by_block[2, 0]
         self.state.floor, self.state.rest = &by_section[0, 0], &by_section[1, 0]
         self.state.crossing, self.state.mark = &by_section[2, 0], &by_section[3, 0]
         self.state.touched, self.state.lists = &touched[0], &lists[0]

@@ -56,7 +56,7 @@ int main(void)
         s.sections = last[i] >= s.sections ? last[i] + 1 : s.sections;
     }
     list_blocks(&s, room(count + 1, 8), room(s.sections + 1, 8));
-    s.low = room(count, 8), s.bound = room(count, 8), s.rank = room(count, 8), s.placed = room(count, 8);
+    s.low = room(count, 8), s.bound = room(count, 8), s.placed = room(count, 8);
     s.floor = room(s.sections, 8), s.rest = room(s.sections, 8), s.crossing = room(s.sections, 8);
     s.mark = room(s.sections, 8), s.touched = room(s.sections, 4);
     s.change_room = gc_room_for_changes(count, s.sections), s.list_room = gc_room_for_lists(count);
