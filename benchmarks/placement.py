@@ -27,7 +27,7 @@ MOST_GAP, MOST_SHARE = 0.02, 0.05
 
 @dataclass(frozen=True)
 class Placed:
-    """A workload's blocks, bytes of its arena and of the lower bound, seconds in `place` and of the whole compilation."""
+    """A workload's blocks, bytes of its arena and of the lower bound, seconds in `place` and of all compilation."""
 
     workload: str
     blocks: int
@@ -61,11 +61,14 @@ def measure_placement(name: str, *, small: bool = False) -> Placed:
         calls.append((len(blocks), placement, time.perf_counter() - begin))
         return placement
 
-    with tempfile.TemporaryDirectory(prefix="graphc-benchmarks-") as cache:
-        with patch.object(storage, "place", timed), patch.dict("os.environ", {FOLDER: cache}):
-            begin = time.perf_counter()
-            build()
-            seconds = time.perf_counter() - begin
+    with (
+        tempfile.TemporaryDirectory(prefix="graphc-benchmarks-") as cache,
+        patch.object(storage, "place", timed),
+        patch.dict("os.environ", {FOLDER: cache}),
+    ):
+        begin = time.perf_counter()
+        build()
+        seconds = time.perf_counter() - begin
     count, placement, _ = calls[-1]
     return Placed(name, count, placement.peak, placement.lower_bound, sum(took for _, _, took in calls), seconds)
 

@@ -18,7 +18,7 @@ from graphc.schedule.search import IMPOSSIBLE, PLACED, Search
 __all__ = ["descend"]
 
 _ORDERS = (b"LDA", b"LAD", b"DAL")  # live bytes, duration, area: what ranks the blocks
-_FINE = 200  # capacities that are closer than this part of the bound are not told apart, the goal excepted
+_FINE = 200  # capacities that are closer than this part of the bound are told apart by proofs only, the goal excepted
 
 
 def descend(
@@ -48,7 +48,8 @@ def _round(attempts: _Attempts, best: Solution, least: int, alone: bool) -> tupl
             best = found
         else:
             failed, least = target, target + 1 if impossible else least
-        if alone or best.peak - failed <= 1 + least // _FINE or attempts.spent >= attempts.effort:
+        close = 1 if impossible else 1 + least // _FINE
+        if alone or best.peak - failed <= close or attempts.spent >= attempts.effort:
             return best, least
         target = (failed + best.peak) // 2
 

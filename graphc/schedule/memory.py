@@ -25,7 +25,7 @@ __all__ = ["Block", "Placement", "check", "place"]
 
 _MOST_GREEDY = 20_000  # blocks that are placed greedily, which compares each with each; beyond that, only sweeps run
 _FEW = 4_000  # blocks for which every order is tried, and a search
-_MOST_UNITS = 1 << 60  # that may be alive together
+_MOST_UNITS = 1 << 60  # of all blocks together
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def place(
 ) -> Placement:
     """Offsets for `blocks`, multiples of `alignment`, such that no two that are alive together overlap.
 
-    With `capacity`, anything of at most so many bytes will do; whether the arena is that small, its peak tells.
+    With `capacity`, anything of at most so many bytes will do; whether the arena is that small, its peak tells. Where
+    the lower bound is above the capacity, nothing is searched.
     `effort` bounds the search: how many entries of tables it may look at, about 2 ns each. `progress` is told now and
     then the peak so far in bytes and the part of the effort that is spent. Blocks of size 0 get offset 0.
     Raises InternalError for a negative size, a lifetime that ends before it starts, or more than 2^60 units in all.
@@ -73,7 +74,8 @@ def place(
     problem = _problem([blocks[i] for i in used], alignment)
     goal = problem.bound if capacity is None else max(problem.bound, capacity // alignment)
     tell = (lambda peak, part: progress(peak * alignment, part)) if progress else None
-    found = _solve(problem, goal, 0 if capacity is not None and capacity // alignment < goal else effort, tell)
+    hopeless = capacity is not None and capacity // alignment < problem.bound
+    found = _solve(problem, goal, 0 if hopeless else effort, tell)
     offsets = [0] * len(blocks)
     for i, offset in zip(used, found.offset.tolist(), strict=True):
         offsets[i] = offset * alignment

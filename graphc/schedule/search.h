@@ -53,9 +53,12 @@ typedef struct {
     gc_ranked *ranked;
 } gc_search;
 
-/* Enough room for any search; one that is deep and has less gives up. */
+/* Enough room for any search; one that has less gives up where it would need more. */
 static inline int64_t gc_room_for_lists(int64_t blocks) { return 2 * blocks * (blocks + 8); }
-static inline int64_t gc_room_for_changes(int64_t blocks, int64_t sections) { return 4 * (blocks + 1) * (blocks + sections); }
+static inline int64_t gc_room_for_changes(int64_t blocks, int64_t sections)
+{
+    return 4 * (blocks + 1) * (blocks + sections);
+}
 
 static inline int64_t gc_max(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -140,7 +143,7 @@ static int gc_pass_by(gc_search *s, const int32_t *list, int64_t count, int64_t 
     return 1;
 }
 
-/* Place a block where it can stand, after the `count` blocks of `list`, which it passes by unless it lifts them.
+/* Place a block where it stands, and pass by the `count` blocks of `list`, which come before it, unless it lifts them.
  * 0 where the rest can then not be placed. `alone`: whether it lives with no block that is left. */
 static int gc_place(gc_search *s, int32_t block, const int32_t *list, int64_t count, int *alone)
 {
