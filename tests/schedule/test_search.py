@@ -76,7 +76,8 @@ def test_proves_that_a_bound_cannot_be_reached(blocks, order, turned):
     blocks = sorted(blocks, key=lambda block: block[1])
     bound, search = bound_of(blocks), search_of(blocks)
     assert search.find(0, len(blocks), bound, order, 10_000_000)[0] == IMPOSSIBLE
-    assert not FULL or not fits(blocks, bound)
+    if FULL and not turned and order == ORDERS[0]:  # takes long
+        assert not fits(blocks, bound)
     result, offsets, _ = search.find(0, len(blocks), bound + 1, order, 10_000_000)
     assert result == PLACED
     assert is_packing(blocks, offsets.tolist(), bound + 1)
