@@ -41,7 +41,7 @@ def extension(name: str, source: str, depends: list[str], level: str = "baseline
     return Extension(
         name,
         [source],
-        include_dirs=[INCLUDE, numpy.get_include()],
+        include_dirs=[INCLUDE, str(Path(source).parent), numpy.get_include()],
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
             ("_GNU_SOURCE", None),
@@ -59,6 +59,7 @@ EXTENSIONS = [
     extension("graphc.schedule.simulator", "graphc/schedule/simulator.pyx", []),
     extension("graphc.runtime.executor", "graphc/runtime/executor.pyx", STEP_HEADERS),
     extension("graphc.runtime.binding", "graphc/runtime/binding.pyx", []),
+    extension("graphc.schedule.search", "graphc/schedule/search.pyx", ["graphc/schedule/search.h"]),
 ]
 
 
@@ -82,6 +83,7 @@ setup(
         "graphc": ["py.typed"],
         "graphc.examples": ["*.c"],
         "graphc.runtime": ["*.pyi"],
+        "graphc.schedule": ["*.h", "*.pyi"],
         "graphc.kernels.cpu": ["include/graphc/*.h"],
     },
     ext_modules=cythonize(EXTENSIONS, build_dir="build/cython", compiler_directives=DIRECTIVES),

@@ -1,4 +1,4 @@
-"""The command line: `graphc demo | compile | inspect | memory | check | doctor | bench`.
+"""The command line: `graphc demo | compile | inspect | memory | check | place | doctor | bench`.
 
 Exit codes: 0 for success, 1 for what failed (a wrong gradient, a graph that cannot be compiled, a missing package),
 2 for a command line that makes no sense, 130 for Ctrl-C. Errors that graphc raises on purpose are printed without a
@@ -18,12 +18,14 @@ from rich.console import Console
 
 from graphc import __version__
 from graphc.api import BACKENDS
+from graphc.commands.arena_picture import FORMATS
 from graphc.commands.bench import bench
 from graphc.commands.checking import check
 from graphc.commands.doctor import clear_cache, examine
 from graphc.commands.exporting import export
 from graphc.commands.inspection import SECTIONS, inspect
 from graphc.commands.memory import TARGETS, memory
+from graphc.commands.placing import EFFORT, run_place
 from graphc.commands.target import FORMS, TargetError, load_target
 from graphc.demo import run_demo
 from graphc.errors import GraphcError
@@ -94,6 +96,13 @@ def _compile(options: argparse.Namespace) -> int:
     return export(target, options.output, name, options.isa, options.threads, Console())
 
 
+def _place(options: argparse.Namespace) -> int:
+    return run_place(
+        options.file, options.output, options.plot, Console(),
+        capacity=options.capacity, alignment=options.alignment, effort=options.effort,
+    )  # fmt: skip
+
+
 def _bench(options: argparse.Namespace) -> int:
     return bench(
         Console(), backend=options.backend, threads=options.threads, seconds=options.seconds, profile=options.profile
@@ -120,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_memory(commands)
     _add_check(commands)
+    _add_place(commands)
     _add_bench(commands)
     return parser
 
@@ -202,6 +212,36 @@ a dict may hold other arrays for some of them: {"inputs": ..., "outputs": ..., "
 """
 
 
+def _add_place(commands: Any) -> None:
+    summary = "place buffers with sizes and lifetimes in one arena"
+    parser = _command(commands, "place", _place, summary, "", epilog=BUFFERS)
+    parser.add_argument("file", type=Path, metavar="FILE.csv", help="the buffers")
+    parser.add_argument(
+        "--capacity", type=_positive, metavar="BYTES", help="what the arena may take (as little as possible)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE.csv", help="write the buffers with their offsets")
+    parser.add_argument("--plot", type=_picture, metavar="FILE", help=f"draw the arena over time: {', '.join(FORMATS)}")
+    parser.add_argument(
+        "--alignment", type=_positive, default=1, metavar="BYTES", help="what offsets are multiples of (%(default)s)"
+    )
+    parser.add_argument(
+        "--effort", type=_positive, default=EFFORT, metavar="N",
+        help="how many entries of tables the search may look at, about 2 ns each (%(default)s)",
+    )  # fmt: skip
+
+
+BUFFERS = """\
+FILE.csv has a header that names at least these columns, and a line for each buffer:
+
+  id,lower,upper,size
+  a,0,3,4096
+  b,2,5,1024
+
+lower is the first step at which the buffer is alive, upper the first at which it is no longer; sizes are in bytes.
+The bound is the most that is alive at one step. Exit code 1 tells that the capacity was not met.
+"""
+
+
 def _add_bench(commands: Any) -> None:
     summary = "measure training steps here"
     parser = _command(commands, "bench", _bench, summary, "Beside PyTorch, in a checkout: python -m benchmarks.")
@@ -213,6 +253,13 @@ def _add_bench(commands: Any) -> None:
 
 def _add_backend(parser: Any) -> None:
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the programs (%(default)s)")
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in FORMATS:
+        raise argparse.ArgumentTypeError(f"{text!r} ends in none of {', '.join(FORMATS)}")
+    return path
 
 
 def _positive(text: str) -> int:

@@ -118,3 +118,18 @@ def test_boxes_of_a_plan() -> None:
         Box(0, 3, 0, 80, "t1 float32[20] and 1 in its place  model.py:2"),
         Box(2, 3, 128, 160, "t2 float32[40]  model.py:3"),
     ]
+
+
+@drawn
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_equal_boxes_give_equal_files(tmp_path: Path, suffix: str) -> None:
+    paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
+    for path in paths:
+        draw_arena(BOXES, 400, path, "$x_1$")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@drawn
+def test_steps_may_be_far_apart() -> None:
+    found = parts([Box(1 << 40, (1 << 40) + 9, 0, 64, "late"), Box(0, 1 << 40, 64, 64, "early")])
+    assert found["alive"] == [64, 128, 64]

@@ -73,7 +73,7 @@ def test_version_and_help(capsys):
     assert run(capsys, "--version") == (0, f"graphc {gx.__version__}\n", "")
     code, out, _ = run(capsys, "-h")
     assert code == 0
-    for command in ("demo", "doctor", "inspect", "memory", "check", "bench"):
+    for command in ("demo", "doctor", "inspect", "memory", "check", "place", "bench"):
         assert command in out
         assert run(capsys, command, "-h")[0] == 0
 

@@ -67,9 +67,8 @@ def _grouped(chance: random.Random, layers: list[Layer], depth: int = 0) -> Laye
     while layers:
         count = chance.randint(1, max(1, len(layers) // 2 + 1))
         some, layers = layers[:count], layers[count:]
-        inner = (
-            _grouped(chance, some, depth + 1) if depth < 2 and count > 1 and chance.random() < 0.5 else _chained(some)
-        )
+        nested = depth < 2 and count > 1 and chance.random() < 0.5
+        inner = _grouped(chance, some, depth + 1) if nested else _chained(some)
         groups.append(gx.checkpoint(inner) if chance.random() < 0.7 else inner)
     return _chained(groups)
 

@@ -17,7 +17,7 @@ from typing import Any
 from graphc.errors import GraphcError
 from graphc.runtime.memory_report import bytes_text
 
-__all__ = ["Box", "check_picture", "draw_arena"]
+__all__ = ["FORMATS", "Box", "check_picture", "draw_arena"]
 
 FORMATS = (".png", ".svg", ".pdf")
 LABELLED = 12  # boxes that are explained
@@ -59,7 +59,8 @@ def draw_arena(boxes: Sequence[Box], bound: int, path: Path, title: str) -> None
 
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "graphc"}):
         figure = arena_figure(boxes, bound, title)
-        figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # equal boxes give equal files
+        figure.savefig(path, metadata=dated.get(path.suffix.lower()))
 
 
 def arena_figure(boxes: Sequence[Box], bound: int, title: str) -> Any:
@@ -71,23 +72,24 @@ def arena_figure(boxes: Sequence[Box], bound: int, title: str) -> Any:
     FigureCanvasAgg(figure)
     panel = figure.subplots()
     boxes = [box for box in boxes if box.size]
-    steps = 1 + max((box.last for box in boxes), default=0)
+    begin, end = min((box.first for box in boxes), default=0), 1 + max((box.last for box in boxes), default=0)
     top = max((box.offset + box.size for box in boxes), default=0)
     _draw_boxes(panel, boxes)
-    _draw_lines(panel, _alive(boxes, steps), bound)
-    _number(panel, boxes, steps)
-    _frame(panel, steps, max(top, bound, 1))
+    _draw_lines(panel, *_alive(boxes), bound)
+    _number(panel, boxes)
+    _frame(panel, begin, end, max(top, bound, 1))
     panel.set_title(title, fontsize=11, loc="left")
     return figure
 
 
-def _alive(boxes: Sequence[Box], steps: int) -> list[int]:
-    """The bytes taken during each step."""
-    change = [0] * (steps + 1)
+def _alive(boxes: Sequence[Box]) -> tuple[list[int], list[int]]:
+    """The bytes taken, and the steps at which that changes, the first and the last among them: one more of these."""
+    change = {0: 0, 1: 0} if not boxes else dict[int, int]()
     for box in boxes:
-        change[box.first] += box.size
-        change[box.last + 1] -= box.size
-    return list(accumulate(change[:steps]))
+        change[box.first] = change.get(box.first, 0) + box.size
+        change[box.last + 1] = change.get(box.last + 1, 0) - box.size
+    steps = sorted(change)
+    return list(accumulate(change[step] for step in steps[:-1])), steps
 
 
 def _draw_boxes(panel: Any, boxes: Sequence[Box]) -> None:
@@ -104,16 +106,17 @@ def _draw_boxes(panel: Any, boxes: Sequence[Box]) -> None:
     panel.add_collection(drawn)
 
 
-def _draw_lines(panel: Any, alive: Sequence[int], bound: int) -> None:
+def _draw_lines(panel: Any, alive: Sequence[int], steps: Sequence[int], bound: int) -> None:
     """The bytes alive, their peak, and the bound."""
     peak = max(range(len(alive)), key=alive.__getitem__)
-    panel.stairs(alive, range(len(alive) + 1), color=LINE, linewidth=1.2, label="bytes alive")
-    panel.axvline(peak + 0.5, color=MARK, linewidth=1, label=f"peak: {bytes_text(alive[peak])} during step {peak}")
+    label = f"peak: {bytes_text(alive[peak])} during step {steps[peak]}"
+    panel.stairs(alive, steps, color=LINE, linewidth=1.2, label="bytes alive")
+    panel.axvline((steps[peak] + steps[peak + 1]) / 2, color=MARK, linewidth=1, label=label)
     panel.axhline(bound, color=MARK, linewidth=1, linestyle="--", label=f"lower bound: {bytes_text(bound)}")
     panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8, borderaxespad=0)
 
 
-def _number(panel: Any, boxes: Sequence[Box], steps: int) -> None:
+def _number(panel: Any, boxes: Sequence[Box]) -> None:
     """Numbers in the largest boxes, and beside the picture what they are."""
     largest = sorted(boxes, key=lambda box: (-box.size, box.first - box.last, box.first, box.offset))[:LABELLED]
     lines = []
@@ -122,14 +125,15 @@ def _number(panel: Any, boxes: Sequence[Box], steps: int) -> None:
         style = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
         panel.text(*middle, str(number), ha="center", va="center", fontsize=7, bbox=style, clip_on=True)
         lines.append(f"{number:2}  {bytes_text(box.size)}  steps {box.first} to {box.last}\n      {box.label}")
-    panel.text(1.01, 0.86, "\n".join(lines), transform=panel.transAxes, fontsize=7, va="top", linespacing=1.35)
+    style = {"fontsize": 7, "va": "top", "linespacing": 1.35, "parse_math": False}
+    panel.text(1.01, 0.86, "\n".join(lines), transform=panel.transAxes, **style)
 
 
-def _frame(panel: Any, steps: int, top: int) -> None:
+def _frame(panel: Any, begin: int, end: int, top: int) -> None:
     """Axes with a little room above, and marks at round numbers of bytes."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-    panel.set_xlim(0, steps)
+    panel.set_xlim(begin, end)
     panel.set_ylim(0, 1.03 * top)
     panel.set_xlabel("step")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -39,7 +39,7 @@ Array = np.ndarray[Any, Any]
 REQUIRED = ("numpy", "scipy", "ml_dtypes", "safetensors", "rich")
 OPTIONAL = {
     "scikit-learn": "data of the demo and the digits examples",
-    "matplotlib": "plot of the demo",
+    "matplotlib": "plot of the demo, pictures of arenas",
     "torch": "comparison of speed",
     "pytest": "tests",
 }

@@ -1,14 +1,24 @@
-"""Placement: valid, aligned, never below the bound, close to it where a perfect packing is known, fast, repeatable."""
+"""Placement: valid, aligned, never below the bound, at it where a perfect packing is known, fast, repeatable.
 
+With GRAPHC_TEST_FULL=1, the CSV files in the folder that GRAPHC_MINIMALLOC names are placed, too: NAME.CAPACITY.csv.
+"""
+
+import os
 import random
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphc.commands.placing import EFFORT, read_buffers
 from graphc.errors import InternalError
 from graphc.schedule.memory import Block, Placement, check, place
+from tests.schedule.instances import cut
+
+FOLDER = os.environ.get("GRAPHC_MINIMALLOC", "") if os.environ.get("GRAPHC_TEST_FULL") else ""
 
 blocks_strategy = st.lists(
     st.tuples(st.integers(0, 500), st.integers(0, 30), st.integers(0, 12)).map(lambda t: Block(*t[:2], t[1] + t[2])),
@@ -22,24 +32,7 @@ def _peak_liveness(blocks, alignment):
     return max((sum(size for b, size in rounded if b.first <= t <= b.last) for t in steps), default=0)
 
 
-def _guillotine(seed, count, width=1000, height=1 << 16):
-    """Rectangles that fill `width` steps × `height` bytes without a gap: a rectangle is cut in two, again and again."""
-    chance = random.Random(seed)
-    parts = [(0, width, 0, height)]
-    while len(parts) < count:
-        left, right, low, high = parts.pop(chance.randrange(len(parts)))
-        if chance.random() < 0.5 and right - left > 1:
-            cut = chance.randrange(left + 1, right)
-            parts += [(left, cut, low, high), (cut, right, low, high)]
-        elif high - low > 1:
-            cut = chance.randrange(low + 1, high)
-            parts += [(left, right, low, cut), (left, right, cut, high)]
-        else:
-            parts.append((left, right, low, high))
-    return [Block(high - low, left, right - 1) for left, right, low, high in parts]
-
-
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(blocks_strategy, st.sampled_from([1, 16, 64]))
 def test_every_placement_is_valid(blocks, alignment):
     placement = place(blocks, alignment=alignment, effort=500)
@@ -48,25 +41,107 @@ def test_every_placement_is_valid(blocks, alignment):
     assert placement == place(blocks, alignment=alignment, effort=500)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_comes_close_to_a_known_perfect_packing(seed):
-    blocks = _guillotine(seed, count=60)
-    placement = place(blocks, alignment=1)
-    check(blocks, placement)
-    assert placement.lower_bound == 1 << 16
-    assert placement.peak <= 1.25 * placement.lower_bound
+def _turned(blocks):
+    """The same blocks with time running backwards."""
+    return [Block(block.size, -block.last, -block.first) for block in blocks]
+
+
+def _shuffled(blocks, seed=0):
+    return random.Random(seed).sample(blocks, len(blocks))
+
+
+@pytest.mark.parametrize("count", [30, 100, 200])
+@pytest.mark.parametrize("seed", range(4))
+def test_finds_a_perfect_packing_where_there_is_one(seed, count):
+    blocks = cut(seed, count)
+    for same in (blocks, _turned(blocks), _shuffled(blocks)):
+        placement = place(same, alignment=1, effort=200_000_000)
+        check(same, placement)
+        assert placement.peak == placement.lower_bound == 1 << 16
 
 
 def test_effort_pays():
-    def random_blocks(seed):
-        chance = random.Random(seed)
-        firsts = [chance.randrange(200) for _ in range(120)]
-        return [Block(chance.randrange(1, 1 << chance.randrange(4, 12)), t, t + chance.randrange(60)) for t in firsts]
-
-    lazy = [place(random_blocks(seed), alignment=1, effort=0) for seed in range(6)]
-    keen = [place(random_blocks(seed), alignment=1, effort=2_000_000) for seed in range(6)]
+    blocks = [cut(seed, 200) for seed in range(4)]
+    lazy = [place(some, alignment=1, effort=0) for some in blocks]
+    keen = [place(some, alignment=1) for some in blocks]
     gaps = [sum(p.peak / p.lower_bound - 1 for p in placements) for placements in (lazy, keen)]
-    assert gaps[1] < 0.75 * gaps[0]
+    assert gaps[0] > 0.2
+    assert gaps[1] < 0.01
+
+
+def test_what_begins_and_ends_between_two_parts_is_placed_in_each_alone():
+    early, late = cut(0, 100), [Block(b.size, b.first + 1000, b.last + 1000) for b in cut(2, 100)]
+    placement = place(early + late, alignment=1)
+    check(early + late, placement)
+    assert placement.peak == placement.lower_bound
+
+
+def test_stops_where_the_capacity_is_met():
+    blocks = cut(0, 200)
+    bound, greedy = 1 << 16, place(blocks, alignment=1, effort=0).peak
+    assert greedy > 1.1 * bound
+    for capacity in (bound, (bound + greedy) // 2, greedy):
+        placement = place(blocks, alignment=1, capacity=capacity, effort=200_000_000)
+        check(blocks, placement)
+        assert bound <= placement.peak <= capacity
+    assert place(blocks, alignment=1, capacity=greedy) == place(blocks, alignment=1, effort=0)
+    assert place(blocks, alignment=1, capacity=4 * greedy).peak <= 4 * greedy
+
+
+def test_a_capacity_below_the_bound_is_told_by_the_peak_at_once():
+    blocks, spent = cut(0, 200), []
+    placement = place(blocks, alignment=1, capacity=(1 << 16) - 1, progress=lambda peak, part: spent.append(part))
+    check(blocks, placement)
+    assert placement.peak > placement.lower_bound == 1 << 16
+    assert not spent
+
+
+def test_a_capacity_that_is_no_multiple_of_the_alignment_counts_what_fits():
+    blocks = [Block(64, 0, 1), Block(64, 1, 2)]
+    assert place(blocks, capacity=191).peak == place(blocks, capacity=128).peak == 128
+
+
+def test_progress_is_told():
+    told = []
+    placement = place(cut(0, 200), alignment=1, progress=lambda peak, part: told.append((peak, part)))
+    assert told
+    assert sorted(part for _, part in told) == [part for _, part in told]
+    assert all(0 < part <= 1 and peak >= placement.peak for peak, part in told)
+
+
+def test_equal_blocks_get_equal_offsets():
+    blocks = cut(3, 200)
+    assert place(blocks, alignment=1) == place([replace(block) for block in blocks], alignment=1)
+
+
+def test_blocks_of_no_size_take_no_place():
+    blocks = cut(0, 60)
+    mixed = [item for block in blocks for item in (block, Block(0, block.first, block.last))]
+    placement = place(mixed, alignment=1)
+    check(mixed, placement)
+    assert placement.peak == 1 << 16
+    assert set(placement.offsets[1::2]) == {0}
+    assert placement.offsets[::2] == place(blocks, alignment=1).offsets
+
+
+def test_large_sizes_and_times():
+    blocks = [Block(block.size << 40, block.first << 40, block.last << 40) for block in cut(1, 60)]
+    placement = place(blocks, alignment=1 << 20)
+    check(blocks, placement, alignment=1 << 20)
+    assert placement.peak == 1 << 56
+    with pytest.raises(InternalError, match="too many to count"):
+        place([Block(1 << 62, 0, 1), Block(1, 0, 1)], alignment=1)
+
+
+@pytest.mark.skipif(not FOLDER, reason="needs GRAPHC_TEST_FULL=1, and GRAPHC_MINIMALLOC to name a folder")
+@pytest.mark.parametrize("path", sorted(Path(FOLDER).glob("*.csv")) if FOLDER else [], ids=lambda path: path.stem)
+def test_published_instances_are_placed_within_their_capacity(path):
+    capacity, blocks = int(path.suffixes[0][1:]), read_buffers(path).blocks
+    begin = time.process_time()
+    placement = place(blocks, alignment=1, capacity=capacity, effort=EFFORT)
+    assert time.process_time() - begin < 60
+    check(blocks, placement)
+    assert placement.peak <= capacity
 
 
 @pytest.mark.parametrize(
@@ -117,7 +192,7 @@ def test_check_catches(placement, message):
 
 
 def test_check_catches_any_planted_overlap():
-    blocks = _guillotine(1, count=40)
+    blocks = cut(1, 40)
     good = place(blocks, alignment=1, effort=0)
     for i, block in enumerate(blocks):
         together = [k for k, b in enumerate(blocks) if b.first <= block.last and block.first <= b.last]
@@ -130,18 +205,18 @@ def test_check_catches_any_planted_overlap():
 
 
 @pytest.mark.parametrize(
-    ("name", "blocks"),
+    ("name", "blocks", "seconds"),
     [
-        ("12,000 random blocks", [Block(64 + (i * 7919) % 5000, i, i + (i * 104729) % 400) for i in range(12_000)]),
-        ("chain of 100,000", [Block(64 + 64 * (i % 3), i, i + 1) for i in range(100_000)]),
-        ("nest of 100,000", [Block(64 + 64 * (i % 3), i, 200_000 - i) for i in range(100_000)]),
-        ("long lives beside a chain", [Block(64, i, i + (1 if i % 100 else 100_000)) for i in range(100_000)]),
+        ("30,000 random", [Block(64 + (i * 7919) % 5000, i, i + (i * 104729) % 400) for i in range(30_000)], 6),
+        ("chain of 100,000", [Block(64 + 64 * (i % 3), i, i + 1) for i in range(100_000)], 10),
+        ("nest of 100,000", [Block(64 + 64 * (i % 3), i, 200_000 - i) for i in range(100_000)], 10),
+        ("long beside short", [Block(64, i, i + (1 if i % 100 else 100_000)) for i in range(100_000)], 10),
     ],
 )
-def test_large_problems_take_seconds(name, blocks):
+def test_large_problems_take_seconds(name, blocks, seconds):
     begin = time.process_time()
     placement = place(blocks)
     took = time.process_time() - begin
     check(blocks, placement, alignment=64)
     assert placement.peak <= 1.1 * placement.lower_bound
-    assert took < 20
+    assert took < seconds
