@@ -69,7 +69,8 @@ def compile_plan(
     plan says, an engine takes `tables(plan)` bytes. Raises MemoryBudgetError.
     """
     assembly = assembled_groups(graph, target or TileTarget())
-    assembled = assembly.plan() if budget is None else Budgeted(assembly, tables).within(budget).assembled
+    ways = Budgeted(assembly, tables)
+    assembled = (ways.thrifty if budget is None else ways.within(budget)).assembled
     verify(assembled.plan)
     return assembled
 

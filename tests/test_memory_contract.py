@@ -199,10 +199,8 @@ def test_an_overlap_in_place_is_noticed() -> None:
     for number, launch in enumerate(plan.launches):
         for read, written in ((r, w) for r in launch.reads for w in launch.writes if launch.kernel.startswith("gemm")):
             a, b = plan.buffers[read], plan.buffers[written]
-            fits = (
-                {a.space, b.space} == {"arena"} and a.offset != b.offset and a.last == number and b.nbytes <= a.nbytes
-            )
-            if not fits or (read, written) in launch.in_place:
+            apart = {a.space, b.space} == {"arena"} and a.offset != b.offset and (read, written) not in launch.in_place
+            if not apart or a.last != number or b.nbytes > a.nbytes:
                 continue
             moved = replace(b, offset=a.offset)
             wrong = replace(plan, buffers=(*plan.buffers[:written], moved, *plan.buffers[written + 1 :]))
@@ -257,7 +255,9 @@ def test_redrawn_dropout_is_noticed() -> None:
                 launches=(*plan.launches[:number], redrawn, *plan.launches[number + 1 :]),
             )  # fmt: skip
             noticed += run(program, assembled, plan=wrong) != expected
-    assert noticed
+        if noticed > 3:
+            break
+    assert noticed > 3
 
 
 def _other_stream(words: tuple[int, ...]) -> tuple[int, ...]:

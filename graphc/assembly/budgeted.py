@@ -2,7 +2,8 @@
 
 Schedules are judged by what their plans need in all: parameters, constants, inputs, outputs, arena, scratch memory and
 the engine's tables, to the byte. Of the points of the frontier, which does not depend on the budget, the cheapest that
-fits is taken; so a larger budget is never slower by the cost model.
+fits is taken; so a larger budget is never slower by the cost model. Without a budget, a large program makes again what
+costs next to nothing; a budget that the plain program fits makes nothing again.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from graphc.errors import MemoryBudgetError
 from graphc.runtime.memory_report import bytes_text, memory_report
 from graphc.runtime.plan import Plan
 from graphc.runtime.quantity import bytes_of
-from graphc.schedule.budget import Point, frontier
+from graphc.schedule.budget import Point, frontier, thrift
 from graphc.schedule.rematerialise import Schedule, replay
 from graphc.schedule.storage import Arrangement
 
 __all__ = ["Budgeted", "Choice", "Tables"]
 
 _NAMED = 5  # tensors that a refusal names
+_LARGE = 64 << 20  # bytes of an arena from which on memory is worth a little time
+_SHARE = 0.02  # of the cost of a step: that little time
+_WORTH = 0.9  # of the arena: what must go for it
 Tables = Callable[[Plan], int]  # the bytes of an engine's tables for a plan
 
 
@@ -53,6 +57,18 @@ class Budgeted:
         return self.assembly.remaking()
 
     @cached_property
+    def thrifty(self) -> Choice:
+        """What runs without a budget: the plain program, or where that is large, what little is made again for less."""
+        if self.plain.assembled.plan.arena_bytes < _LARGE:
+            return self.plain
+        point = thrift(self._remaking.problem, _SHARE)
+        if point.peak > _WORTH * self.plain.assembled.plan.arena_bytes:
+            return self.plain
+        schedule = replay(self._remaking.problem, point.drops)
+        assembled = self.assembly.repeating(self._remaking, schedule, arranged(schedule))
+        return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
+
+    @cached_property
     def _points(self) -> list[tuple[Point, Schedule, Arrangement]]:
         """The frontier, cheapest first, with where its values lie; without the first point, which drops nothing."""
         found = []
@@ -78,11 +94,11 @@ class Budgeted:
         return self._points[number][2].arena_bytes - plain.arena_bytes + report.peak_bytes
 
     def within(self, budget: int | float) -> Choice:
-        """The cheapest choice that needs at most `budget`, bytes or a fraction of the unconstrained peak.
+        """The cheapest choice that needs at most `budget`, bytes or a fraction of what is taken without a budget.
 
         Raises MemoryBudgetError, which names the smallest budget that would do and what stands in the way.
         """
-        limit = bytes_of(budget, self.plain.peak)
+        limit = bytes_of(budget, self.thrifty.peak)
         if self.plain.peak <= limit:
             return self.plain
         for number in range(len(self._points)):
@@ -119,7 +135,7 @@ class Budgeted:
         message = (
             f"the budget is {limit} bytes ({bytes_text(limit)}); the smallest budget that will do is {smallest.peak} "
             f"({bytes_text(smallest.peak)}), of which {bytes_text(fixed)} are parameters, inputs and the like; "
-            f"without a budget the program takes {self.plain.peak} ({bytes_text(self.plain.peak)})"
+            f"without a budget the program takes {self.thrifty.peak} ({bytes_text(self.thrifty.peak)})"
         )
         lines = [f"  {bytes_text(held.nbytes):>12}  {'  '.join(held.cells())}" for held in report.at_peak[:_NAMED]]
         where = [f"in the way stand, in {report.peak_label}:"] if lines else []

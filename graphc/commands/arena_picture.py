@@ -122,9 +122,10 @@ def _number(panel: Any, boxes: Sequence[Box]) -> None:
     lines = []
     for number, box in enumerate(largest, 1):
         middle = (box.first + box.last + 1) / 2, box.offset + box.size / 2
-        style = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-        panel.text(*middle, str(number), ha="center", va="center", fontsize=7, bbox=style, clip_on=True)
+        frame = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+        panel.text(*middle, str(number), ha="center", va="center", fontsize=7, bbox=frame, clip_on=True)
         lines.append(f"{number:2}  {bytes_text(box.size)}  steps {box.first} to {box.last}\n      {box.label}")
+    style = {"fontsize": 7, "va": "top", "linespacing": 1.35, "parse_math": False}
     style = {"fontsize": 7, "va": "top", "linespacing": 1.35, "parse_math": False}
     panel.text(1.01, 0.86, "\n".join(lines), transform=panel.transAxes, **style)
 

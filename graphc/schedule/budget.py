@@ -24,7 +24,7 @@ from graphc.schedule.rematerialise import Drops, Problem
 from graphc.schedule.simulator import Simulator
 from graphc.schedule.storage import Task
 
-__all__ = ["Point", "frontier"]
+__all__ = ["Point", "frontier", "thrift"]
 
 _RUNGS = 32  # peaks between the largest and the least possible
 _LIMITS = 48  # lengths of segments that are tried, each a tenth shorter than the last
@@ -46,6 +46,12 @@ class Point:
     peak: int
     cost: float
     drops: Drops
+
+
+def thrift(problem: Problem, share: float) -> Point:
+    """What is worth making again without being asked: the items that are cheapest for their size, until they cost
+    `share` of a step, without those that do not lower the peak."""
+    return _Search(problem).thrift(share)
 
 
 def frontier(problem: Problem) -> tuple[Point, ...]:
@@ -120,6 +126,20 @@ class _Search:
             best, looked = found, self.look(found)
             points.append(Point(looked.peak, looked.cost, self._drops(best)))
         return _undominated(points)
+
+    def thrift(self, share: float) -> Point:
+        most = self.start.cost + share * sum(self.problem.costs)
+        low, high = 0, len(self.order)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.look(frozenset(self.order[:middle])).cost <= most:
+                low = middle
+            else:
+                high = middle - 1
+        choice = frozenset(self.order[:low])
+        choice = self._filled(choice, self.look(choice).peak)
+        looked = self.look(choice)
+        return Point(looked.peak, looked.cost, self._drops(choice))
 
     def _floor(self, task: Task) -> int:
         """Bytes that a task needs by itself."""
