@@ -12,9 +12,10 @@ from typing import Any
 from graphc.api import build_graph
 from graphc.codegen.c_target import CTarget
 from graphc.codegen.tile_target import TileTarget
-from graphc.commands.arena_picture import Box, check_picture, draw_arena
+from graphc.commands.arena_picture import Box, draw_arena
 from graphc.commands.target import Target
 from graphc.ir.collection import collection_paused
+from graphc.picture import check_picture
 from graphc.pipeline import compile_plan
 from graphc.runtime.build import processors
 from graphc.runtime.liveness import arena_spans
@@ -46,11 +47,11 @@ def memory(
 
 def arena_boxes(plan: Plan) -> list[Box]:
     """The arena of a plan over its launches. Of what shares memory, the longest-lived names the box."""
-    found = []
+    found, again = [], {buffer for launch in plan.launches if launch.repeats >= 0 for buffer in launch.writes}
     for span in arena_spans(plan):
-        longest = max((plan.buffers[i] for i in span.buffers), key=lambda buffer: buffer.last - buffer.first)
-        label = _label(longest, len(span.buffers) - 1)
-        found.append(Box(span.first, span.last, span.offset, span.nbytes, label))
+        longest = max(span.buffers, key=lambda i: plan.buffers[i].last - plan.buffers[i].first)
+        label = _label(plan.buffers[longest], len(span.buffers) - 1)
+        found.append(Box(span.first, span.last, span.offset, span.nbytes, label, longest in again))
     return found
 
 
