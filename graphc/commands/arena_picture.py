@@ -22,7 +22,7 @@ LABELLED = 12  # boxes that are explained
 MANY = 3000  # boxes beyond which a file of vectors holds them as an image
 FILLS = ("#8ecae6", "#a8dadc", "#bde0c1", "#f4d58d", "#f7b267", "#e5a4a4", "#cdb4db", "#b8c0e0")
 LINE, MARK = "#1d3557", "#c1121f"
-AGAIN: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#8d5a97", "hatch": "////"}  # boxes of what is computed again
+AGAIN: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#8d5a97", "hatch": "////"}  # computed again
 
 
 @dataclass(frozen=True)
