@@ -33,6 +33,8 @@ _LIMITS = 48  # lengths of segments that are tried, each a tenth shorter than th
 _WINDOW = 0.6  # of a segment's length: from there on, the narrowest cut ends it
 _STARTS = 4  # choices that are filled up for one peak
 _EFFORT = 12_000_000  # tasks that all runs of the simulator together may look at
+_LOOKS = 48  # looks at least that filling up may take
+_FILLS = _RUNGS * _STARTS  # choices that are filled up share the effort, beside annealing
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
 _TRIES = 8  # values that are tried where the peak stands
 Kept = frozenset[int]
@@ -173,11 +175,13 @@ class _Search:
 
     # Improvement -----------------------------------------------------------------------------------------------------
     def _filled(self, kept: Kept, limit: int) -> Kept:
-        """`kept` with more values, the dearest first, as long as the peak allows."""
+        """`kept` with more values, the dearest first, as long as the peak and the effort allow."""
         cost = self._cost(kept)
         order = [value for value in reversed(self.order) if value not in kept]
         at, count = 0, max(1, len(order) // 4)
-        while at < len(order):
+        for _ in range(max(_LOOKS, self.runs // _FILLS)):
+            if at >= len(order):
+                break
             more = kept.union(order[at : at + count])
             peak, new = self.look(more)
             if peak <= limit and new <= cost:
