@@ -10,6 +10,7 @@ from graphc.autodiff import check_gradients, grad, hessian, hvp, jacobian, jvp, 
 from graphc.dsl.variables import constant, input, parameter, state
 from graphc.engines import load
 from graphc.errors import GraphcError
+from graphc.frontier import Frontier, FrontierPoint, memory_frontier
 from graphc.ops.activations import (
     celu,
     elu,
@@ -133,6 +134,8 @@ from graphc.runtime.program import Program
 from graphc.version import __version__ as __version__
 
 __all__ = [
+    "Frontier",
+    "FrontierPoint",
     "GraphcError",
     "Parameter",
     "Program",
@@ -261,6 +264,7 @@ __all__ = [
     "max_pool2d",
     "maximum",
     "mean",
+    "memory_frontier",
     "meshgrid",
     "min",
     "minimum",

@@ -19,7 +19,7 @@ from graphc.runtime.build import processors
 from graphc.runtime.program import Program
 from graphc.runtime.quantity import checked_budget
 
-__all__ = ["BACKENDS", "build_graph", "compile"]
+__all__ = ["BACKENDS", "Outputs", "build_graph", "checked_request", "compile", "located"]
 
 Outputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -54,17 +54,22 @@ def compile(
     >>> double(np.ones(3, np.float32))
     array([2., 2., 2.], dtype=float32)
     """
-    if backend not in BACKENDS:
-        raise _located(BackendError(f"backend {backend!r} is unknown here; choose from {', '.join(BACKENDS)}"))
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise _located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
+    checked_request(backend, threads)
     try:
         settings = Settings(threads or processors(), seed, checked_budget(memory_budget))
         graph, structure = build_graph(inputs, outputs, updates)
         with collection_paused():
             return ENGINES[backend](graph, structure, settings)
     except (GraphError, MemoryBudgetError) as error:
-        raise _located(error) from None
+        raise located(error) from None
+
+
+def checked_request(backend: str, threads: int | None) -> None:
+    """Raise BackendError unless there is such a backend, and so many threads can be asked for."""
+    if backend not in BACKENDS:
+        raise located(BackendError(f"backend {backend!r} is unknown here; choose from {', '.join(BACKENDS)}"))
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
 
 
 def build_graph(
@@ -86,11 +91,11 @@ def build_graph(
 
 def _checked_inputs(inputs: Any) -> tuple[Node, ...]:
     if isinstance(inputs, (str, Mapping)) or not isinstance(inputs, Sequence):
-        raise _located(GraphError(f"inputs is a sequence of tensors made by gx.input, not {inputs!r}"))
+        raise located(GraphError(f"inputs is a sequence of tensors made by gx.input, not {inputs!r}"))
     seen: dict[str, Node] = {}
     for node in inputs:
         if not isinstance(node, Tensor) or node.op != "input":
-            raise _located(GraphError(f"inputs are tensors made by gx.input; {node!r} is not one"))
+            raise located(GraphError(f"inputs are tensors made by gx.input; {node!r} is not one"))
         if node.attrs["name"] in seen:
             raise with_location(
                 GraphError(f"two inputs are called {node.attrs['name']!r}; names must differ"), node.location
@@ -107,21 +112,21 @@ def _checked_outputs(outputs: Any) -> tuple[tuple[str, ...], tuple[Node, ...], s
     elif isinstance(outputs, Sequence) and not isinstance(outputs, str):
         names, results, structure = tuple(f"output{i}" for i in range(len(outputs))), tuple(outputs), "list"
     else:
-        raise _located(GraphError(f"outputs is a tensor, a sequence or a dict of tensors, not {outputs!r}"))
+        raise located(GraphError(f"outputs is a tensor, a sequence or a dict of tensors, not {outputs!r}"))
     for name, result in zip(names, results, strict=True):
         if not isinstance(name, str) or not isinstance(result, Tensor):
-            raise _located(GraphError(f"output {name!r} is {result!r}; outputs are tensors, named by strings"))
+            raise located(GraphError(f"output {name!r} is {result!r}; outputs are tensors, named by strings"))
     return names, results, structure
 
 
 def _checked_updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
     if not isinstance(updates, Mapping):
-        raise _located(GraphError(f"updates maps parameters to tensors; {updates!r} does not"))
+        raise located(GraphError(f"updates maps parameters to tensors; {updates!r} does not"))
     for target, value in updates.items():
         if not isinstance(target, Parameter):
-            raise _located(GraphError(f"updates are for parameters and states; {target!r} is neither"))
+            raise located(GraphError(f"updates are for parameters and states; {target!r} is neither"))
         if not isinstance(value, Tensor):
-            raise _located(GraphError(f"the next value of {target!r} is a tensor, not {value!r}"))
+            raise located(GraphError(f"the next value of {target!r} is a tensor, not {value!r}"))
         if value.shape != target.shape:
             raise with_location(
                 ShapeError(f"{target!r} has shape {target.shape}; its next value has {value.shape}"), value.location
@@ -134,5 +139,6 @@ def _checked_updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
     return tuple(updates.items())
 
 
-def _located(error: Any) -> Any:
+def located(error: Any) -> Any:
+    """`error`, naming the user's line unless it names one."""
     return with_location(error, capture())

@@ -18,17 +18,18 @@ from rich.console import Console
 
 from graphc import __version__
 from graphc.api import BACKENDS
-from graphc.commands.arena_picture import FORMATS
 from graphc.commands.bench import bench
 from graphc.commands.checking import check
 from graphc.commands.doctor import clear_cache, examine
 from graphc.commands.exporting import export
 from graphc.commands.inspection import SECTIONS, inspect
-from graphc.commands.memory import TARGETS, memory
+from graphc.commands.memory import TARGETS, Wish, memory
 from graphc.commands.placing import EFFORT, run_place
 from graphc.commands.target import FORMS, TargetError, load_target
 from graphc.demo import run_demo
 from graphc.errors import GraphcError
+from graphc.picture import FORMATS
+from graphc.runtime.quantity import checked_budget
 
 __all__ = ["main"]
 
@@ -84,7 +85,8 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _memory(options: argparse.Namespace) -> int:
-    return memory(load_target(options.target), options.backend, options.threads, options.plot, print)
+    wish = Wish(options.backend, options.threads, options.budget, options.frontier, options.plot)
+    return memory(load_target(options.target), wish, print)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -191,8 +193,15 @@ def _add_memory(commands: Any) -> None:
     details = "From the plan alone: nothing is compiled or run, so it may be too large for this machine."
     parser = _command(commands, "memory", _memory, summary, details, epilog=TARGET)
     parser.add_argument("target", metavar="TARGET", help="a function that builds a graph, such as model.py:build")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the arena over time, as .png, .svg or .pdf")
-    parser.add_argument("--backend", choices=tuple(TARGETS), default="cython", help="whose plan (%(default)s)")
+    asked = parser.add_mutually_exclusive_group()
+    budget = "of the cheapest plan within so many bytes (180MiB), or a fraction (0.5) of what it takes without"
+    asked.add_argument("--budget", type=_budget, metavar="SIZE", help=budget)
+    asked.add_argument(
+        "--frontier", action="store_true", help="what any budget costs, from the largest to the smallest"
+    )
+    drawn = "draw the arena over time, or the frontier, as .png, .svg or .pdf"
+    parser.add_argument("--plot", type=Path, metavar="FILE", help=drawn)
+    parser.add_argument("--backend", choices=TARGETS, default="cython", help="whose plan (%(default)s)")
     parser.add_argument("--threads", type=_positive, metavar="N", help="threads of a step (all)")
 
 
@@ -260,6 +269,13 @@ def _picture(text: str) -> Path:
     if path.suffix.lower() not in FORMATS:
         raise argparse.ArgumentTypeError(f"{text!r} ends in none of {', '.join(FORMATS)}")
     return path
+
+
+def _budget(text: str) -> int | float | None:
+    try:
+        return checked_budget(text)
+    except GraphcError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> int:

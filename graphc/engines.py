@@ -18,6 +18,7 @@ import numpy as np
 from graphc.aot.bundle import random_state, read_bundle, write_bundle
 from graphc.aot.interface import RANDOM, Interface, interface_of
 from graphc.aot.unit import header_text, unit_text
+from graphc.assembly.budgeted import Budgeted
 from graphc.assembly.plan import Assembled
 from graphc.codegen.c_target import CTarget
 from graphc.codegen.tile_target import TileTarget
@@ -28,7 +29,7 @@ from graphc.ops.build import aligned_copy
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter
 from graphc.passes import resolve_marks
-from graphc.pipeline import compile_plan
+from graphc.pipeline import assembled_groups, compile_plan
 from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
 from graphc.runtime.build import build, library_key
@@ -40,7 +41,7 @@ from graphc.runtime.library import load_image
 from graphc.runtime.program import Program
 from graphc.version import __version__
 
-__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "Settings", "c_code", "cython_code", "load"]
+__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "Settings", "c_code", "cython_code", "load", "plans"]
 
 VARIABLE = "GRAPHC_BACKEND"
 _LEVELS = {"x86-64": "baseline", "x86-64-v3": "avx2", "x86-64-v4": "avx512"}  # by the compilers' names
@@ -58,10 +59,8 @@ class Settings:
 
 def automatic(graph: Graph, structure: str, settings: Settings) -> Program:
     """The fastest engine that works here."""
-    wanted = os.environ.get(VARIABLE) or "auto"
+    wanted = _wanted()
     if wanted != "auto":
-        if wanted not in ENGINES:
-            raise BackendError(f"{VARIABLE}={wanted} names no backend; choose from {', '.join(BACKENDS)}")
         return ENGINES[wanted](graph, structure, settings)
     reason = compiler_or_reason()
     if not isinstance(reason, str):
@@ -71,6 +70,14 @@ def automatic(graph: Graph, structure: str, settings: Settings) -> Program:
             reason = str(error)
     warn_of_fallback(reason)
     return tiled(graph, structure, settings)
+
+
+def _wanted() -> str:
+    """What "auto" is, by the environment. Raises BackendError."""
+    wanted = os.environ.get(VARIABLE) or "auto"
+    if wanted not in ENGINES:
+        raise BackendError(f"{VARIABLE}={wanted} names no backend; choose from {', '.join(BACKENDS)}")
+    return wanted
 
 
 def compiled(graph: Graph, structure: str, settings: Settings) -> Program:
@@ -108,6 +115,22 @@ def cython_code(graph: Graph, threads: int, budget: int | float | None = None) -
     """
     code = kernels().table
     return compile_plan(graph, TileTarget(threads), budget, partial(table_bytes, code=code)), code
+
+
+def plans(graph: Graph, backend: str, threads: int) -> Budgeted:
+    """The ways to run `graph` on a backend, with more and with less memory: plans alone, no code is compiled.
+
+    Raises BackendError for the numpy backend, which plans no memory.
+    """
+    if backend == "auto":
+        backend = _wanted()
+    if backend == "auto":
+        backend = "cython" if isinstance(compiler_or_reason(), str) else "c"
+    if backend == "numpy":
+        raise BackendError("the numpy backend plans no memory; choose another one")
+    if backend == "c":
+        return Budgeted(assembled_groups(graph, CTarget(threads)), table_bytes)
+    return Budgeted(assembled_groups(graph, TileTarget(threads)), partial(table_bytes, code=kernels().table))
 
 
 def _program(

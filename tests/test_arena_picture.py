@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphc.commands.arena_picture import LABELLED, Box, arena_figure, check_picture, draw_arena
+from graphc.commands.arena_picture import LABELLED, Box, arena_figure, draw_arena
 from graphc.commands.memory import arena_boxes
 from graphc.errors import GraphcError
+from graphc.picture import check_picture
 from tests.runtime.test_memory_report import two_arms
+from tests.runtime.test_repetition import twice
 
 drawn = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
 
@@ -67,6 +69,17 @@ def test_the_largest_are_explained() -> None:
 
 
 @drawn
+def test_what_is_computed_again_is_hatched() -> None:
+    boxes = [*BOXES, Box(3, 3, 0, 64, "beta again", again=True)]
+    panel = arena_figure(boxes, 400, "title").axes[0]
+    first, again = panel.collections
+    assert [path.vertices[:4].tolist() for path in again.get_paths()] == [[[3, 0], [4, 0], [4, 64], [3, 64]]]
+    assert (len(first.get_paths()), first.get_hatch(), bool(again.get_hatch())) == (3, None, True)
+    assert "computed again" in [text.get_text() for text in panel.get_legend().get_texts()]
+    assert "computed again" not in [t.get_text() for t in arena_figure(BOXES, 400, "").axes[0].get_legend().get_texts()]
+
+
+@drawn
 @pytest.mark.parametrize(
     ("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".SVG", b"<?xml"), (".pdf", b"%PDF")]
 )
@@ -111,6 +124,10 @@ def test_advice_where_matplotlib_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(GraphcError, match=r"pip install 'graphc\[demo\]'"):
         check_picture(Path("arena.png"))
+
+
+def test_boxes_of_what_is_computed_again() -> None:
+    assert [(box.first, box.again) for box in arena_boxes(twice())] == [(0, False), (2, True)]
 
 
 def test_boxes_of_a_plan() -> None:

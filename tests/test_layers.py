@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "graphc"
 ROOMS = (
     ("errors", "version"), ("kernels",), ("ir",), ("ops",), ("dsl", "autodiff", "passes"), ("nn", "optim"),
     ("schedule",), ("lower",), ("codegen",), ("runtime",), ("aot", "assembly"), ("pipeline", "reuse"),
-    ("engines",), ("api",), ("cli",), ("examples",),
+    ("engines",), ("api", "picture"), ("frontier",), ("cli",), ("examples",),
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # These may use `graphc` as a user does.

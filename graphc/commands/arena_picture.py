@@ -1,50 +1,43 @@
 """An arena over time as a picture: a box for each piece of memory, as wide as its lifetime and as high as its bytes.
 
 Above the boxes runs the line of the bytes that are alive; the step at which they are most is marked, and so is the
-bound that no placement can go below. The largest boxes carry numbers, which are explained beside the picture.
-Needs matplotlib, which is imported here alone.
+bound that no placement can go below. The largest boxes carry numbers, which are explained beside the picture; those of
+tensors that are computed again are hatched.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from graphc.errors import GraphcError
+from graphc.picture import check_picture, mark_bytes, new_panel, save_picture
 from graphc.runtime.memory_report import bytes_text
 
-__all__ = ["FORMATS", "Box", "check_picture", "draw_arena"]
+__all__ = ["Box", "draw_arena"]
 
-FORMATS = (".png", ".svg", ".pdf")
 LABELLED = 12  # boxes that are explained
 MANY = 3000  # boxes beyond which a file of vectors holds them as an image
 FILLS = ("#8ecae6", "#a8dadc", "#bde0c1", "#f4d58d", "#f7b267", "#e5a4a4", "#cdb4db", "#b8c0e0")
 LINE, MARK = "#1d3557", "#c1121f"
+AGAIN: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#8d5a97", "hatch": "////"}  # computed again
 
 
 @dataclass(frozen=True)
 class Box:
-    """`size` bytes from `offset` on, taken from step `first` to step `last`, both included."""
+    """`size` bytes from `offset` on, taken from step `first` to step `last`, both included.
+
+    `again` tells that what they hold was computed before, and dropped.
+    """
 
     first: int
     last: int
     offset: int
     size: int
     label: str
-
-
-def check_picture(path: Path) -> None:
-    """Raise GraphcError unless a picture can be drawn here, and a file of this name can hold one."""
-    if path.suffix.lower() not in FORMATS:
-        raise GraphcError(f"a picture is a file that ends in {', '.join(FORMATS)}; {str(path)!r} does not")
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise GraphcError("a picture needs matplotlib: pip install 'graphc[demo]'") from None
+    again: bool = False
 
 
 def draw_arena(boxes: Sequence[Box], bound: int, path: Path, title: str) -> None:
@@ -55,22 +48,12 @@ def draw_arena(boxes: Sequence[Box], bound: int, path: Path, title: str) -> None
     >>> draw_arena([Box(0, 1, 0, 64, "a"), Box(1, 2, 64, 64, "b")], 128, Path("arena.svg"), "two buffers")
     """
     check_picture(path)
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "graphc"}):
-        figure = arena_figure(boxes, bound, title)
-        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # equal boxes give equal files
-        figure.savefig(path, metadata=dated.get(path.suffix.lower()))
+    save_picture(arena_figure(boxes, bound, title), path)
 
 
 def arena_figure(boxes: Sequence[Box], bound: int, title: str) -> Any:
     """The picture as a figure of matplotlib."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 7), layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
-    panel = figure.subplots()
+    panel = new_panel(13, 7)
     boxes = [box for box in boxes if box.size]
     begin, end = min((box.first for box in boxes), default=0), 1 + max((box.last for box in boxes), default=0)
     top = max((box.offset + box.size for box in boxes), default=0)
@@ -79,7 +62,7 @@ def arena_figure(boxes: Sequence[Box], bound: int, title: str) -> Any:
     _number(panel, boxes)
     _frame(panel, begin, end, max(top, bound, 1))
     panel.set_title(title, fontsize=11, loc="left")
-    return figure
+    return panel.figure
 
 
 def _alive(boxes: Sequence[Box]) -> tuple[list[int], list[int]]:
@@ -95,15 +78,25 @@ def _alive(boxes: Sequence[Box]) -> tuple[list[int], list[int]]:
 def _draw_boxes(panel: Any, boxes: Sequence[Box]) -> None:
     from matplotlib.collections import PolyCollection
 
-    corners = []
+    width, many = (0.4, False) if len(boxes) <= MANY else (0.1, True)
+    fills = [FILLS[number % len(FILLS)] for number, box in enumerate(boxes) if not box.again]
+    first = PolyCollection(_corners(boxes, False), facecolors=fills, edgecolors="white", linewidths=width)
+    again = PolyCollection(_corners(boxes, True), linewidths=width, **AGAIN)
+    for drawn in (first, again):
+        drawn.set_rasterized(many)
+        panel.add_collection(drawn)
+    if any(box.again for box in boxes):
+        again.set_label("computed again")
+
+
+def _corners(boxes: Sequence[Box], again: bool) -> list[list[tuple[int, int]]]:
+    """The corners of the boxes whose `again` is as asked for."""
+    found = []
     for box in boxes:
         left, right, low, high = box.first, box.last + 1, box.offset, box.offset + box.size
-        corners.append([(left, low), (right, low), (right, high), (left, high)])
-    fills = [FILLS[number % len(FILLS)] for number in range(len(boxes))]
-    width = 0.4 if len(boxes) <= MANY else 0.1
-    drawn = PolyCollection(corners, facecolors=fills, edgecolors="white", linewidths=width)
-    drawn.set_rasterized(len(boxes) > MANY)
-    panel.add_collection(drawn)
+        if box.again == again:
+            found.append([(left, low), (right, low), (right, high), (left, high)])
+    return found
 
 
 def _draw_lines(panel: Any, alive: Sequence[int], steps: Sequence[int], bound: int) -> None:
@@ -132,13 +125,10 @@ def _number(panel: Any, boxes: Sequence[Box]) -> None:
 
 def _frame(panel: Any, begin: int, end: int, top: int) -> None:
     """Axes with a little room above, and marks at round numbers of bytes."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+    from matplotlib.ticker import MaxNLocator
 
     panel.set_xlim(begin, end)
     panel.set_ylim(0, 1.03 * top)
     panel.set_xlabel("step")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.yaxis.set_major_locator(MultipleLocator(2.0 ** math.ceil(math.log2(max(top / 12, 1)))))
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: bytes_text(int(value))))
-    for side in ("top", "right"):
-        panel.spines[side].set_visible(False)
+    mark_bytes(panel.yaxis, top)

@@ -1,56 +1,102 @@
 """`graphc memory`: the memory that a program needs, told from its plan alone. Nothing is compiled, nothing is run.
 
-So it works for programs that are too large for this machine.
+So it works for programs that are too large for this machine. Within a budget, the plan is the cheapest that fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from graphc.api import build_graph
-from graphc.codegen.c_target import CTarget
-from graphc.codegen.tile_target import TileTarget
-from graphc.commands.arena_picture import Box, check_picture, draw_arena
+from graphc.assembly.budgeted import Budgeted
+from graphc.commands.arena_picture import Box, draw_arena
 from graphc.commands.target import Target
+from graphc.engines import plans
+from graphc.frontier import frontier_of
 from graphc.ir.collection import collection_paused
-from graphc.pipeline import compile_plan
+from graphc.picture import check_picture
 from graphc.runtime.build import processors
 from graphc.runtime.liveness import arena_spans
 from graphc.runtime.memory_report import bytes_text, memory_report
 from graphc.runtime.plan import Buffer, Plan
+from graphc.runtime.quantity import checked_budget
+from graphc.runtime.verify import verify
 
-__all__ = ["TARGETS", "arena_boxes", "memory"]
+__all__ = ["TARGETS", "Wish", "arena_boxes", "memory"]
 
-TARGETS: dict[str, Callable[[int], Any]] = {"cython": TileTarget, "c": CTarget}
+TARGETS = ("cython", "c")
 
 
-def memory(
-    target: Target, backend: str, threads: int | None, picture: Path | None, write: Callable[[str], None]
-) -> int:
-    """Write the report for `target`, and a picture of its arena where one is asked for."""
-    if picture is not None:
-        check_picture(picture)
-    threads = threads or target.options.get("threads") or processors()
+@dataclass(frozen=True)
+class Wish:
+    """What to tell: whose plan, for how many threads, within which budget; or the whole `frontier`; and a picture."""
+
+    backend: str = "cython"
+    threads: int | None = None
+    budget: int | str | float | None = None
+    frontier: bool = False
+    picture: Path | None = None
+
+
+def memory(target: Target, wish: Wish, write: Callable[[str], None]) -> int:
+    """Write the report for `target`, and a picture where one is asked for. Raises MemoryBudgetError."""
+    if wish.picture is not None:
+        check_picture(wish.picture)
+    budget = checked_budget(target.options.get("memory_budget") if wish.budget is None else wish.budget)
+    threads = wish.threads or target.options.get("threads") or processors()
     graph, _ = build_graph(target.inputs, target.outputs, target.updates)
-    with collection_paused():
-        plan = compile_plan(graph, TARGETS[backend](threads)).plan
-    write(str(memory_report(plan, threads)))
+    with _progress() as tell, collection_paused():
+        tell("cutting the work into launches")
+        ways = plans(graph, wish.backend, threads)
+        if wish.frontier:
+            found = frontier_of(ways, tell)
+        else:
+            tell("searching for what to compute again" if budget is not None else "")
+            plan = (ways.plain if budget is None else ways.within(budget)).assembled.plan
+    if not wish.frontier:
+        return _report(plan, ways, threads, wish.picture, target.name, write)
+    write(str(found))
+    if wish.picture is not None:
+        found.plot(wish.picture, target.name)
+        write(f"peak of memory against computing again: {wish.picture}")
+    return 0
+
+
+def _report(
+    plan: Plan, ways: Budgeted, threads: int, picture: Path | None, name: str, write: Callable[[str], None]
+) -> int:
+    verify(plan)
+    write(str(memory_report(plan, threads, ways.tables(plan))))
     if picture is not None:
         arena = f"arena {bytes_text(plan.arena_bytes)}, {len(plan.launches)} launches"
-        draw_arena(arena_boxes(plan), plan.lower_bound, picture, f"{target.name}: {arena}")
+        draw_arena(arena_boxes(plan), plan.lower_bound, picture, f"{name}: {arena}")
         write(f"the arena over time: {picture}")
     return 0
 
 
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done, for how long. None where nobody looks on."""
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda text: progress.update(task, description=text)
+
+
 def arena_boxes(plan: Plan) -> list[Box]:
     """The arena of a plan over its launches. Of what shares memory, the longest-lived names the box."""
-    found = []
+    found, again = [], {buffer for launch in plan.launches if launch.repeats >= 0 for buffer in launch.writes}
     for span in arena_spans(plan):
-        longest = max((plan.buffers[i] for i in span.buffers), key=lambda buffer: buffer.last - buffer.first)
-        label = _label(longest, len(span.buffers) - 1)
-        found.append(Box(span.first, span.last, span.offset, span.nbytes, label))
+        longest = max(span.buffers, key=lambda i: plan.buffers[i].last - plan.buffers[i].first)
+        label = _label(plan.buffers[longest], len(span.buffers) - 1)
+        found.append(Box(span.first, span.last, span.offset, span.nbytes, label, longest in again))
     return found
 
 

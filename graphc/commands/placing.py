@@ -16,8 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from graphc.commands.arena_picture import Box, check_picture, draw_arena
+from graphc.commands.arena_picture import Box, draw_arena
 from graphc.errors import FormatError
+from graphc.picture import check_picture
 from graphc.runtime.memory_report import bytes_text
 from graphc.schedule.memory import Block, Placement, check, place
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from graphc.runtime.liveness import Span, arena_spans, bytes_alive
 from graphc.runtime.plan import Plan
+from graphc.runtime.repetition import Recomputed, gathered, repetition_of
 
 __all__ = ["MemoryReport", "Resident", "bytes_text", "memory_report"]
 
 SHOWN = 10  # tensors at the peak that the report prints
+AGAIN = 5  # and kinds of tensors that are computed again
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class MemoryReport:
     `timeline` are the bytes alive in the arena during each launch. They are most during `peak_launch`, whose ops and
     user's line are `peak_label`; `at_peak` are the tensors that stand there, largest first, each piece of memory once.
 
+    `recomputed` are the tensors that are dropped and computed again, largest first, by `repeated` launches; they cost
+    `overhead`, as a part of the cost of a step that computes nothing twice, by the model that budgets are met by.
+
     >>> print(step.memory)
     >>> [(tensor.name, tensor.nbytes, tensor.location) for tensor in step.memory.at_peak]
     """
@@ -64,6 +69,9 @@ class MemoryReport:
     peak_launch: int = 0
     peak_label: str = ""
     at_peak: tuple[Resident, ...] = field(default=(), repr=False)
+    repeated: int = 0
+    overhead: float = 0.0
+    recomputed: tuple[Recomputed, ...] = field(default=(), repr=False)
 
     @property
     def peak_bytes(self) -> int:
@@ -89,7 +97,7 @@ class MemoryReport:
             ("peak", self.peak_bytes, f"{self.peak_bytes:,} bytes"),
         ]
         lines = [f"{name:<11}{bytes_text(size):>12}  {note}".rstrip() for name, size, note in rows]
-        return "\n".join([*lines, *self._peak_lines()])
+        return "\n".join([*lines, *self._peak_lines(), *self._again_lines()])
 
     def _gap_text(self) -> str:
         return f", {self.gap / self.lower_bound:.1%} above" if self.gap and self.lower_bound else ""
@@ -98,14 +106,27 @@ class MemoryReport:
         if not self.at_peak:
             return []
         title = f"the arena is fullest in launch {self.peak_launch} of {len(self.timeline)}, {self.peak_label}:"
-        shown, left = self.at_peak[:SHOWN], self.at_peak[SHOWN:]
-        widths = [max(map(len, column)) for column in zip(*(tensor.cells() for tensor in shown), strict=True)]
-        lines = []
-        for tensor in shown:
-            cells = "  ".join(f"{cell:<{width}}" for cell, width in zip(tensor.cells(), widths, strict=True))
-            lines.append(f"{bytes_text(tensor.nbytes):>12}  {cells}".rstrip())
-        rest = [f"{bytes_text(sum(tensor.nbytes for tensor in left)):>12}  in {len(left)} more"] if left else []
-        return [title, *lines, *rest]
+        return [title, *_lines(self.at_peak, SHOWN)]
+
+    def _again_lines(self) -> list[str]:
+        if not self.repeated:
+            return []
+        launches = f"{self.repeated} launch{'es' * (self.repeated > 1)}"
+        made = bytes_text(sum(tensor.nbytes for tensor in self.recomputed))
+        title = f"computed again: {launches}, {made}, about {self.overhead:.1%} of a step"
+        return [title + ":", *_lines(gathered(self.recomputed), AGAIN)]
+
+
+def _lines(tensors: Sequence[Resident] | Sequence[Recomputed], shown: int) -> list[str]:
+    """The first tensors, a line each, in columns; and what the rest takes."""
+    first, left = tensors[:shown], tensors[shown:]
+    widths = [max(map(len, column)) for column in zip(*(tensor.cells() for tensor in first), strict=True)]
+    lines = []
+    for tensor in first:
+        cells = "  ".join(f"{cell:<{width}}" for cell, width in zip(tensor.cells(), widths, strict=True))
+        lines.append(f"{bytes_text(tensor.nbytes):>12}  {cells}".rstrip())
+    rest = [f"{bytes_text(sum(tensor.nbytes for tensor in left)):>12}  in {len(left)} more"] if left else []
+    return [*lines, *rest]
 
 
 def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:
@@ -117,6 +138,7 @@ def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:
     spans = arena_spans(plan)
     timeline = bytes_alive(spans, len(plan.launches))
     peak = max(range(len(timeline)), key=timeline.__getitem__, default=0)
+    again = repetition_of(plan)
     return MemoryReport(
         parameter=total(plan.parameters) - total(plan.states),
         state=total(plan.states),
@@ -131,6 +153,9 @@ def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:
         peak_launch=peak,
         peak_label=_label(plan, peak),
         at_peak=_residents(plan, spans, peak),
+        repeated=again.launches,
+        overhead=again.overhead,
+        recomputed=again.tensors,
     )
 
 

@@ -17,7 +17,7 @@ _TEXT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", re.IGNORECA
 def checked_budget(budget: Any) -> int | float | None:
     """`budget` as bytes (an int), or as a fraction of an unconstrained peak (a float above 0 and at most 1).
 
-    Raises GraphError for anything else.
+    A text without a unit is read as its number: "0.5" is half of the peak. Raises GraphError for anything else.
 
     >>> checked_budget("1.5 KiB"), checked_budget(0.5), checked_budget(4096), checked_budget("2MB")
     (1536, 0.5, 4096, 2000000)
@@ -29,6 +29,8 @@ def checked_budget(budget: Any) -> int | float | None:
         match = _TEXT.fullmatch(budget)
         if match is not None:
             number, unit, binary = match.groups()
+            if "." in number and budget.strip() == number:
+                return checked_budget(float(number))
             found = int(float(number) * (_FACTORS if binary else _DECIMAL)[unit.lower()])
     elif isinstance(budget, int) and not isinstance(budget, bool):
         found = budget

@@ -31,6 +31,8 @@ _LIMITS = 48  # lengths of segments that are tried, each a tenth shorter than th
 _WINDOW = 0.6  # of a segment's length: from there on, the narrowest cut ends it
 _STARTS = 3  # choices that are filled up for one peak
 _EFFORT = 12_000_000  # tasks that all runs of the simulator together may look at
+_LOOKS = 48  # looks at least that filling up may take
+_FILLS = _RUNGS * _STARTS  # choices that are filled up share the effort, beside annealing
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
 _TRIES = 24  # items that are tried where the peak stands
 _ROUNDS = 200  # items by which a choice is lowered to one peak
@@ -231,10 +233,12 @@ class _Search:
 
     # Improvement -----------------------------------------------------------------------------------------------------
     def _filled(self, choice: Choice, limit: int) -> Choice:
-        """`choice` without some items, the dearest first, as long as the peak allows."""
+        """`choice` without some items, the dearest first, as long as the peak and the effort allow."""
         cost, order = self._cost(choice), sorted(choice, key=self._price, reverse=True)
         at, count = 0, max(1, len(order) // 4)
-        while at < len(order):
+        for _ in range(max(_LOOKS, self.most // _FILLS)):
+            if at >= len(order):
+                break
             fewer = choice.difference(order[at : at + count])
             looked = self.look(fewer)
             if looked.peak <= limit and looked.cost <= cost:

@@ -1,8 +1,9 @@
 """The order of launches: a topological order that keeps little memory alive.
 
-`order` makes three candidates and takes the one with the lowest peak, as `peak_of` simulates it: the order of the
-program; list scheduling that always runs what frees most; and list scheduling that stays on what was just computed. So
-it is never worse than the order of the program. Near-linear and deterministic; ties go to the order of the program.
+`order` makes three candidates and takes the one with the lowest peak: the order of the program; list scheduling that
+always runs what frees most; and list scheduling that stays on what was just computed. So it is never worse than the
+order of the program. Of equal peaks the one wins whose sum of live bytes over all launches is least: where values can
+be computed again, its peak falls lowest. Near-linear and deterministic; ties go to the order of the program.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ def order(count: int, depends: Lists, produces: Lists, consumes: Lists, sizes: S
     """
     graph = _Launches.make(count, depends, produces, consumes, sizes)
     best = _schedule(graph, lambda change, age, launch: (launch, 0, 0))
-    lowest = peak_of(best, produces, consumes, sizes)
+    lowest = _load(best, produces, consumes, sizes)
     for rank in (_frees_most, _stays_near):
-        if lowest == graph.floor:
+        if lowest[0] == graph.floor:
             break
         candidate = _schedule(graph, rank)
-        peak = peak_of(candidate, produces, consumes, sizes)
-        if peak < lowest:
-            best, lowest = candidate, peak
+        load = _load(candidate, produces, consumes, sizes)
+        if load < lowest:
+            best, lowest = candidate, load
     return best
 
 
@@ -51,22 +52,27 @@ def _stays_near(change: int, age: int, launch: int) -> tuple[int, int, int]:
 
 def peak_of(launches: Sequence[int], produces: Lists, consumes: Lists, sizes: Sequence[int]) -> int:
     """The most bytes that are alive during any launch, when they run in this order."""
+    return _load(launches, produces, consumes, sizes)[0]
+
+
+def _load(launches: Sequence[int], produces: Lists, consumes: Lists, sizes: Sequence[int]) -> tuple[int, int]:
+    """The most bytes that are alive during any launch, and the sum over all launches."""
     touched: dict[int, int] = {}
     for step, launch in enumerate(launches):
         for buffer in (*produces[launch], *consumes[launch]):
             touched[buffer] = step
-    live = peak = 0
+    live = peak = total = 0
     written: set[int] = set()
     for step, launch in enumerate(launches):
         for buffer in produces[launch]:
             if buffer not in written:
                 written.add(buffer)
                 live += sizes[buffer]
-        peak = max(peak, live)
+        peak, total = max(peak, live), total + live
         for buffer in {*produces[launch], *consumes[launch]}:
             if touched[buffer] == step and buffer in written:
                 live -= sizes[buffer]
-    return peak
+    return peak, total
 
 
 @dataclass(frozen=True)

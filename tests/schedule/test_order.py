@@ -52,6 +52,22 @@ def test_finishes_one_branch_before_the_next():
     assert peak_of(found, produces, depends, sizes) == 1004
 
 
+def test_of_equal_peaks_the_one_that_holds_less_for_less_time_wins():
+    """Layers make a and m; backwards, each frees its m for a gradient g; the weights' gradients read a and g."""
+    layers = range(4)
+    a, m, g, nothing = ([4 * layer + kind for layer in layers] for kind in range(4))
+    forward = [([a[i], m[i]], [a[i - 1]] if i else []) for i in layers]
+    backward = [([g[i]], [m[i], g[i + 1]] if i < 3 else [m[i]]) for i in reversed(layers)]
+    weights = [([nothing[i]], [a[i], g[i]]) for i in layers]
+    produces, consumes = zip(*forward, *backward, *weights, strict=True)
+    maker = {buffer: launch for launch, buffers in enumerate(produces) for buffer in buffers}
+    depends = [sorted({maker[buffer] for buffer in buffers}) for buffers in consumes]
+    sizes = [0 if buffer in nothing else 10 for buffer in range(16)]
+    found = order(12, depends, produces, consumes, sizes)
+    assert peak_of(found, produces, consumes, sizes) == peak_of(range(12), produces, consumes, sizes) == 90
+    assert [launch for launch in found if launch > 3] == [4, 11, 5, 10, 6, 9, 7, 8]
+
+
 def test_peak_counts_a_buffer_from_its_first_writer_to_its_last_user():
     produces, consumes = [[0], [0], [1], []], [[], [0], [], [1]]
     assert peak_of([0, 1, 2, 3], produces, consumes, [10, 5]) == 10
