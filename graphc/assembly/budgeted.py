@@ -26,7 +26,6 @@ __all__ = ["Budgeted", "Choice", "Tables"]
 
 _NAMED = 5  # tensors that a refusal names
 _LARGE = 64 << 20  # bytes of an arena from which on memory is worth a little time
-_SHARE = 0.02  # of the cost of a step: that little time
 _WORTH = 0.9  # of the arena: what must go for it
 Tables = Callable[[Plan], int]  # the bytes of an engine's tables for a plan
 
@@ -47,25 +46,31 @@ class Budgeted:
         self.assembly = assembly
         self.tables = tables
         plain = assembly.plan()
-        self.plain = Choice(self._peak(plain.plan), 0.0, plain)
+        self.plain = Choice(self._peak(plain.plan), self._forced_overhead(), plain)
 
     def _peak(self, plan: Plan) -> int:
         return memory_report(plan, self.assembly.target.threads, self.tables(plan)).peak_bytes
 
-    @cached_property
+    @property
     def _remaking(self) -> Remaking:
-        return self.assembly.remaking()
+        return self.assembly.remaking
+
+    def _forced_overhead(self) -> float:
+        """What checkpointed regions cost."""
+        if self.assembly.regions is None:
+            return 0.0
+        return replay(self._remaking.problem, self._remaking.problem.forced).cost / self._whole
 
     @cached_property
     def thrifty(self) -> Choice:
         """What runs without a budget: the plain program, or where that is large, what little is made again for less."""
         if self.plain.assembled.plan.arena_bytes < _LARGE:
             return self.plain
-        point = thrift(self._remaking.problem, _SHARE)
+        point = thrift(self._remaking.problem)
         if point.peak > _WORTH * self.plain.assembled.plan.arena_bytes:
             return self.plain
         schedule = replay(self._remaking.problem, point.drops)
-        assembled = self.assembly.repeating(self._remaking, schedule, arranged(schedule))
+        assembled = self.assembly.repeating(schedule, arranged(schedule))
         return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
 
     @cached_property
@@ -80,7 +85,7 @@ class Budgeted:
     def _choice(self, number: int) -> Choice:
         """The choice that a point of the frontier comes to."""
         point, schedule, arrangement = self._points[number]
-        assembled = self.assembly.repeating(self._remaking, schedule, arrangement)
+        assembled = self.assembly.repeating(schedule, arrangement)
         return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
 
     @property
@@ -94,11 +99,11 @@ class Budgeted:
         return self._points[number][2].arena_bytes - plain.arena_bytes + report.peak_bytes
 
     def within(self, budget: int | float) -> Choice:
-        """The cheapest choice that needs at most `budget`, bytes or a fraction of what is taken without a budget.
+        """The cheapest choice that needs at most `budget`, bytes or a fraction of the plain program's peak.
 
         Raises MemoryBudgetError, which names the smallest budget that would do and what stands in the way.
         """
-        limit = bytes_of(budget, self.thrifty.peak)
+        limit = bytes_of(budget, self.plain.peak)
         if self.plain.peak <= limit:
             return self.plain
         for number in range(len(self._points)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class Assembly:
     home: Sequence[int]
     regions: Regions | None
 
+    @cached_property
     def remaking(self) -> Remaking:
         """What of this program can be computed again."""
         return remaking(self.drafts, self.groups, self.tasks, self.values, self.regions)
@@ -59,15 +61,14 @@ class Assembly:
     def plan(self) -> Assembled:
         """The plan in which every value is computed once, but for what checkpointed regions drop."""
         if self.regions is not None:
-            again = self.remaking()
-            schedule = replay(again.problem, again.problem.forced)
-            return self.repeating(again, schedule, arranged(schedule))
+            schedule = replay(self.remaking.problem, self.remaking.problem.forced)
+            return self.repeating(schedule, arranged(schedule))
         return self._assembled(self.drafts, arrange(self.values.values, self.tasks), self.home, self.values)
 
-    def repeating(self, remaking: Remaking, schedule: Schedule, arrangement: Arrangement) -> Assembled:
+    def repeating(self, schedule: Schedule, arrangement: Arrangement) -> Assembled:
         """The plan of a schedule, whose values lie as in `arrangement`."""
         values = self.values.copy()
-        drafts = remaking.drafts_of(schedule, values, self.target)
+        drafts = self.remaking.drafts_of(schedule, values, self.target)
         home = [*self.home, *range(len(self.home), len(values.values))]
         return self._assembled(drafts, arrangement, home, values)
 

@@ -34,6 +34,7 @@ _EFFORT = 12_000_000  # tasks that all runs of the simulator together may look a
 _LOOKS = 48  # looks at least that filling up may take
 _FILLS = _RUNGS * _STARTS  # choices that are filled up share the effort, beside annealing
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
+_THRIFT = 0.02  # of the cost of a step: next to nothing
 _TRIES = 24  # items that are tried where the peak stands
 _ROUNDS = 200  # items by which a choice is lowered to one peak
 _ROUNDS_OF_ITEM = 16  # of annealing, at most
@@ -50,10 +51,10 @@ class Point:
     drops: Drops
 
 
-def thrift(problem: Problem, share: float) -> Point:
-    """What is worth making again without being asked: the items that are cheapest for their size, until they cost
-    `share` of a step, without those that do not lower the peak."""
-    return _Search(problem).thrift(share)
+def thrift(problem: Problem) -> Point:
+    """What is worth making again without being asked: the items that are cheapest for their size, as long as they cost
+    next to nothing, without those that do not lower the peak. It is a point of the frontier, or close to one."""
+    return _Search(problem).thrift()
 
 
 def frontier(problem: Problem) -> tuple[Point, ...]:
@@ -118,6 +119,7 @@ class _Search:
         points = [Point(self.start.peak, self.start.cost, self.problem.forced)]
         if not self.items:
             return tuple(points)
+        points.append(self.thrift())
         segmented, best = self._all_segmented(), frozenset[Item]()
         least = min(max(map(self._floor, self.problem.tasks), default=1) or 1, self.start.peak)
         for rung in range(1, _RUNGS + 1):
@@ -129,8 +131,8 @@ class _Search:
             points.append(Point(looked.peak, looked.cost, self._drops(best)))
         return _undominated(points)
 
-    def thrift(self, share: float) -> Point:
-        most = self.start.cost + share * sum(self.problem.costs)
+    def thrift(self) -> Point:
+        most = self.start.cost + _THRIFT * sum(self.problem.costs)
         low, high = 0, len(self.order)
         while low < high:
             middle = (low + high + 1) // 2
