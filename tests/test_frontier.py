@@ -151,5 +151,5 @@ def test_picture(tmp_path: Path) -> None:
         TABLE.plot(tmp_path / name, "a title")
         assert (tmp_path / name).read_bytes().startswith(start)
     assert "smallest: 1.00 KiB" in (tmp_path / "a.svg").read_text()
-    with pytest.raises(gx.GraphcError, match="ends in .png"):
+    with pytest.raises(gx.GraphcError, match=r"ends in \.png"):
         TABLE.plot(tmp_path / "a.txt")
