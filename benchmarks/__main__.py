@@ -1,6 +1,7 @@
 """`python -m benchmarks [--quick] [WHAT ...]`: measure, print tables, save them where asked.
 
-`python -m benchmarks memory [WORKLOAD ...]` measures the memory of these workloads, and nothing else.
+`python -m benchmarks memory [WORKLOAD ...]` measures the memory of these workloads, and nothing else. Commands of their
+own, each with -h: `frontier`, `planning`, `deep`, `half`.
 
 Exit codes: 0 success; 1 an engine failed, or engines computed different numbers; 2 usage.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import report
+from benchmarks import budgets, frontier, planning, report
 from benchmarks.busy import SITUATIONS, measure_busy
 from benchmarks.compare import disagreements
 from benchmarks.engines import ENGINES, OURS, default_engines, missing
@@ -40,6 +41,12 @@ SPECIALS = {
     "busy": "two threads against one, also with a core taken",
     "memory": "how much memory a step takes; workloads after it: of these alone",
 }
+COMMANDS = {
+    "frontier": ("memory of large models, planned, and what less of it costs", frontier.main),
+    "planning": ("how planning time grows with the graph", planning.main),
+    "deep": ("a step of 1,000 layers in the memory of the square root of so many", budgets.main_deep),
+    "half": ("a step of gpt in half of its memory", budgets.main_half),
+}
 FIRST_CALLS = ("tiny", "gpt")
 BUSY = ("tiny", "mlp", "gelumlp", "cnn", "lstm", "chain")
 
@@ -54,6 +61,8 @@ class Task:
 
 
 def main() -> int:
+    if sys.argv[1:] and sys.argv[1] in COMMANDS:
+        return COMMANDS[sys.argv[1]][1](sys.argv[2:])
     options = _options()
     console = Console(width=max(Console().width, 140))
     limits = measure_limits(options.threads, 0.002 if options.quick else 0.01)
@@ -218,7 +227,8 @@ def _options() -> argparse.Namespace:
         epilog="\n".join(
             ["WHAT is any of", *(f"  {name:15}{workload.title}" for name, workload in WORKLOADS.items()),
              *(f"  {name:15}{' '.join(names)}" for name, names in GROUPS.items()),
-             *(f"  {name:15}{title}" for name, title in SPECIALS.items())]
+             *(f"  {name:15}{title}" for name, title in SPECIALS.items()),
+             "or, alone, one of", *(f"  {name:15}{title}" for name, (title, _) in COMMANDS.items())]
         ),
     )  # fmt: skip
     parser.add_argument("what", nargs="*", metavar="WHAT", help="what to measure (all)")

@@ -115,21 +115,26 @@ class CausalAttention(nn.Module):
 
 
 class GPT(nn.Module):
-    """A transformer over characters: (batch, steps) codes → (batch · steps, characters) logits."""
+    """A transformer over characters: (batch, steps) codes → (batch · steps, characters) logits.
 
-    def __init__(self, layers: int, size: int, heads: int, steps: int, characters: int) -> None:
+    `dropout` zeroes that part of what each half of a block adds, and of the embeddings.
+    """
+
+    def __init__(self, layers: int, size: int, heads: int, steps: int, characters: int, dropout: float = 0.0) -> None:
         self.characters = characters
+        self.drop = nn.Sequential(*[nn.Dropout(dropout)] * (dropout > 0))
         self.token, self.position = nn.Embedding(characters, size), nn.Embedding(steps, size)
         self.blocks = nn.Sequential(*(self._block(size, heads) for _ in range(layers)))
         self.norm, self.head = nn.LayerNorm(size), nn.Linear(size, characters, bias=False)
 
     def _block(self, size: int, heads: int) -> nn.Module:
-        hidden = nn.Sequential(nn.LayerNorm(size), nn.Linear(size, 4 * size), nn.GELU(), nn.Linear(4 * size, size))
-        attending = nn.Sequential(nn.LayerNorm(size), CausalAttention(size, heads))
+        wide = nn.Linear(size, 4 * size), nn.GELU(), nn.Linear(4 * size, size)
+        hidden = nn.Sequential(nn.LayerNorm(size), *wide, *self.drop)
+        attending = nn.Sequential(nn.LayerNorm(size), CausalAttention(size, heads), *self.drop)
         return nn.Sequential(nn.Residual(attending), nn.Residual(hidden))
 
     def forward(self, codes: gx.Tensor) -> Any:
-        x = self.token(codes) + self.position(np.arange(codes.shape[1]))
+        x = self.drop(self.token(codes) + self.position(np.arange(codes.shape[1])))
         return self.head(self.norm(self.blocks(x))).reshape(-1, self.characters)
 
 
