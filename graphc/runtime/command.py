@@ -15,9 +15,10 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 __all__ = ["Outcome", "run_bounded", "run_side_by_side"]
 
@@ -77,10 +78,11 @@ def run_side_by_side(commands: Sequence[Sequence[str]], folder: Path, deadline: 
         try:
             for number, command in enumerate(commands):
                 try:
-                    processes[number] = subprocess.Popen(
-                        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=outputs[number],
-                        stderr=subprocess.STDOUT, start_new_session=True,
-                    )  # fmt: skip
+                    with _uninterrupted():
+                        processes[number] = subprocess.Popen(
+                            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=outputs[number],
+                            stderr=subprocess.STDOUT, start_new_session=True,
+                        )  # fmt: skip
                 except OSError as error:
                     outcomes[number] = Outcome(NOT_STARTED, str(error))
                 else:
@@ -95,6 +97,23 @@ def run_side_by_side(commands: Sequence[Sequence[str]], folder: Path, deadline: 
             text = outputs[number].read(OUTPUT).decode(errors="replace")
             outcomes[number] = Outcome(status, text, late.is_set() and status < 0)
     return [outcomes[number] for number in range(len(commands))]
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C takes effect afterwards: a process that has started is known by then, and can be ended."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    waiting: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: waiting.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if waiting:
+        handler(*waiting[0])
 
 
 def _bound(process: int) -> None:

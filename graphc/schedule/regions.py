@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Node
 from graphc.ops.checkpoint import ENTER, LEAVE
 from graphc.schedule.group import holder
-from graphc.schedule.rematerialise import Drops, Problem
+from graphc.schedule.rematerialise import NEVER, Drops, Problem
 
 __all__ = ["Regions", "region_drops", "regions_of"]
 
@@ -45,16 +45,13 @@ def regions_of(graph: Graph) -> Regions | None:
 
 
 def _members(results: Sequence[Node], region: int) -> frozenset[Node]:
-    found = set(results)
-    pending = list(results)
-    while pending:
-        node = pending.pop()
-        if node.op == ENTER and node.attrs["region"] == region:
-            continue
-        new = [source for source in node.inputs if source not in found]
-        found.update(new)
-        pending += new
-    return frozenset(found)
+    """What leads from what enters the region to what leaves it."""
+    entered = [node for node in topological(results) if node.op == ENTER and node.attrs["region"] == region]
+    found: set[Node] = set(entered)
+    for node in topological(results, entered):
+        if not found.isdisjoint(node.inputs):
+            found.add(node)
+    return frozenset(found.difference(entered))
 
 
 def region_drops(
@@ -65,22 +62,18 @@ def region_drops(
         value: regions.inside[node] for value in problem.recipes
         if (node := owners[value]) is not None and node in regions.inside
     }  # fmt: skip
-    last, first = dict[int, int](), dict[int, int]()  # the last reader in the region; the first gradient that reads
+    last = dict[int, int]()  # the last reader of a value in its region
     begins: dict[int, int] = {}  # where the gradients of a region begin
     for value, path in homes.items():
-        made, members = problem.makers[value], regions.members[path[-1]]
-        readers = problem.readers.get(value, [])
-        within = [at for at in readers if not members.isdisjoint(stores[at])]
-        last[value] = max([made, *within])
-        later = [at for at in readers if at > last[value]]
-        if later:
-            first[value] = later[0]
+        members, readers = regions.members[path[-1]], problem.readers.get(value, [])
+        last[value] = max([problem.makers[value], *(at for at in readers if not members.isdisjoint(stores[at]))])
+        later = next((at for at in readers if at > last[value]), None)
+        if later is not None:
             for region in path:
-                begins[region] = min(begins.get(region, later[0]), later[0])
+                begins[region] = min(begins.get(region, later), later)
     drops = {}
-    for value in first:
-        path = homes[value]
-        own = begins[path[-1]]
-        again = {begins[region] for region in path[:-1] if last[value] < begins[region] < own}
+    for value, path in homes.items():
+        own = begins.get(path[-1], NEVER)
+        again = {begins[region] for region in path[:-1] if last[value] < begins.get(region, NEVER) < own}
         drops[value] = tuple(sorted({last[value], *again}))
     return drops

@@ -37,6 +37,8 @@ from tests.ops.helpers import (
 NAMES = sorted(FUNCTIONS)
 DIFFERENTIABLE = [name for name in NAMES if FUNCTIONS[name].differentiable]
 NOT_IN_FUNCTIONS = {
+    "checkpoint_enter": "marks what comes into a checkpointed region",
+    "checkpoint_leave": "marks what goes out of one",
     "copy": "put in by passes",
     "matmul_panels": "put in by a pass",
     "parameter": "made by the DSL, which owns its storage",
