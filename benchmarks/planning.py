@@ -145,6 +145,8 @@ def main(arguments: Sequence[str]) -> int:
         for size in options.sizes:
             with console.status(f"{name}, {size:,} nodes"):
                 timings.append(plan_graph(name, size))
+            told = f"{name}, {timings[-1].nodes:,} nodes: {timings[-1].total:.1f} s"
+            console.print(told, highlight=False)
     console.print(planning_sheet(timings))
     return 0
 
