@@ -49,7 +49,7 @@ def branches(nodes: int) -> Step:
     x, y = gx.input("x", (BATCH, WIDTH)), gx.input("y", (BATCH, WIDTH))
     parts = [
         nn.Sequential(nn.Linear(WIDTH, WIDTH, rng=ZEROS), nn.Tanh(), nn.Linear(WIDTH, WIDTH, rng=ZEROS))
-        for _ in range(max(nodes // 53, 1))
+        for _ in range(max(nodes // 45, 1))
     ]
     loss = nn.mse_loss(sum((part(x) for part in parts[1:]), parts[0](x)), y)
     weights = [weight for part in parts for weight in part.parameters()]
