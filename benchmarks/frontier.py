@@ -88,9 +88,9 @@ def plan_model(name: str, budgets: int, backend: str, small: bool, tell: Callabl
     built = time.perf_counter()
     with collection_paused():
         ways = plans(graph, backend, 1)
-        frontier = frontier_of(ways, tell)
+        frontier = frontier_of(ways, lambda text: tell(f"{name}: {text}"))
         planned = time.perf_counter()
-        tell(f"{budgets} budgets")
+        tell(f"{name}: {budgets} budgets")
         faults = faults_of(ways, frontier, budgets)
     return Planned(name, frontier, built - begin, planned - built, tuple(faults), small)
 
@@ -173,8 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     console, found = Console(width=max(Console().width, 140)), []
     for name in options.models or MODELS:
         with console.status(name) as status:
-            tell: Callable[[str], None] = lambda text, name=name: status.update(f"{name}: {text}")  # type: ignore[misc]  # noqa: E731
-            found.append(plan_model(name, options.budgets, options.backend, options.quick, tell))
+            found.append(plan_model(name, options.budgets, options.backend, options.quick, status.update))
         console.print(f"{found[-1].title}\n{found[-1].frontier}\n", highlight=False, soft_wrap=True)
         if options.save:
             _save(found[-1], options.save)

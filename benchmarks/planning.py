@@ -31,7 +31,7 @@ from graphc.pipeline import optimise
 from graphc.runtime.executor import table_bytes
 from graphc.schedule.fusion import fuse
 
-__all__ = ["GRAPHS", "Plot", "main", "plan_graph", "planning_sheet"]
+__all__ = ["GRAPHS", "Timing", "main", "plan_graph", "planning_sheet"]
 
 SIZES = (1_000, 3_000, 10_000, 30_000)
 WIDTH, BATCH = 16, 64
@@ -49,7 +49,7 @@ def branches(nodes: int) -> Step:
     x, y = gx.input("x", (BATCH, WIDTH)), gx.input("y", (BATCH, WIDTH))
     parts = [
         nn.Sequential(nn.Linear(WIDTH, WIDTH, rng=ZEROS), nn.Tanh(), nn.Linear(WIDTH, WIDTH, rng=ZEROS))
-        for _ in range(max(nodes // 53, 1))
+        for _ in range(max(nodes // 45, 1))
     ]
     loss = nn.mse_loss(sum((part(x) for part in parts[1:]), parts[0](x)), y)
     weights = [weight for part in parts for weight in part.parameters()]
@@ -60,7 +60,7 @@ GRAPHS: dict[str, Callable[[int], Step]] = {"residual MLP": chain, "small branch
 
 
 @dataclass(frozen=True)
-class Plot:
+class Timing:
     """What planning a graph of `nodes` took, in seconds by stage; and what the budget of half the arena came to."""
 
     graph: str
@@ -75,7 +75,7 @@ class Plot:
         return sum(self.seconds.values()) - self.seconds["build"]
 
 
-def plan_graph(name: str, nodes: int) -> Plot:
+def plan_graph(name: str, nodes: int) -> Timing:
     """Plan a graph of about `nodes` nodes for the C engine, without its machine code, then within half the arena."""
     times = [time.perf_counter()]
 
@@ -91,7 +91,7 @@ def plan_graph(name: str, nodes: int) -> Plot:
         ways = timed(Budgeted(assembly, table_bytes))
         outcome = timed(_half(ways))
     seconds = [end - begin for begin, end in itertools.pairwise(times)]
-    return Plot(name, len(graph.nodes), len(assembly.drafts), dict(zip(STAGES, seconds, strict=True)), outcome)
+    return Timing(name, len(graph.nodes), len(assembly.drafts), dict(zip(STAGES, seconds, strict=True)), outcome)
 
 
 def _half(ways: Budgeted) -> str:
@@ -103,28 +103,36 @@ def _half(ways: Budgeted) -> str:
 
 
 # Output ----------------------------------------------------------------------------------------------------------
-def planning_sheet(plots: Sequence[Plot]) -> Sheet:
+def planning_sheet(timings: Sequence[Timing]) -> Sheet:
     """A row for each graph, with the exponent by which time grew since the size before: 1 is linear."""
     columns = ["graph", "nodes", "launches", *STAGES, "planned in", "growth", "without search", "half the arena"]
     rows = []
-    for plot in plots:
-        before = [other for other in plots if other.graph == plot.graph and other.nodes < plot.nodes][-1:]
-        total, first = plot.total, plot.total - plot.seconds["search"]
-        growth = [_exponent(before[0], plot, total, before[0].total)] if before else [""]
+    for timing in timings:
+        before = [other for other in timings if other.graph == timing.graph and other.nodes < timing.nodes][-1:]
+        total, first = timing.total, timing.total - timing.seconds["search"]
+        growth = [_exponent(before[0], timing, total, before[0].total)] if before else [""]
         since = before[0].total - before[0].seconds["search"] if before else 0.0
-        growth += [_exponent(before[0], plot, first, since)] if before else [""]
-        stages = [f"{plot.seconds[stage]:.2f}" for stage in STAGES]
+        growth += [_exponent(before[0], timing, first, since)] if before else [""]
+        stages = [f"{timing.seconds[stage]:.2f}" for stage in STAGES]
         rows.append(
-            [plot.graph, f"{plot.nodes:,}", f"{plot.launches:,}", *stages, f"{total:.1f} s", *growth, plot.outcome]
+            [
+                timing.graph,
+                f"{timing.nodes:,}",
+                f"{timing.launches:,}",
+                *stages,
+                f"{total:.1f} s",
+                *growth,
+                timing.outcome,
+            ]
         )
-    slow = [plot for plot in plots if plot.nodes <= 1.1 * GOAL_NODES and plot.total > GOAL_SECONDS]
+    slow = [timing for timing in timings if timing.nodes <= 1.1 * GOAL_NODES and timing.total > GOAL_SECONDS]
     notes = ["Seconds on one core. Growth: the exponent of the number of nodes, since the size before."]
-    notes += [f"{plot.graph}, {plot.nodes:,} nodes: above the goal of {GOAL_SECONDS:.0f} s" for plot in slow]
+    notes += [f"{timing.graph}, {timing.nodes:,} nodes: above the goal of {GOAL_SECONDS:.0f} s" for timing in slow]
     return Sheet("planning", columns, rows, notes)
 
 
-def _exponent(before: Plot, plot: Plot, now: float, then: float) -> str:
-    return f"{math.log(now / then) / math.log(plot.nodes / before.nodes):.2f}"
+def _exponent(before: Timing, timing: Timing, now: float, then: float) -> str:
+    return f"{math.log(now / then) / math.log(timing.nodes / before.nodes):.2f}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -132,12 +140,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks planning", description="How planning time grows.")
     parser.add_argument("--sizes", type=_sizes, default=SIZES, metavar="N,N", help="nodes of the graphs (1k to 30k)")
     options = parser.parse_args(arguments)
-    console, plots = Console(width=max(Console().width, 180)), []
+    console, timings = Console(width=max(Console().width, 180)), []
     for name in GRAPHS:
         for size in options.sizes:
             with console.status(f"{name}, {size:,} nodes"):
-                plots.append(plan_graph(name, size))
-    console.print(planning_sheet(plots))
+                timings.append(plan_graph(name, size))
+            told = f"{name}, {timings[-1].nodes:,} nodes: {timings[-1].total:.1f} s"
+            console.print(told, highlight=False)
+    console.print(planning_sheet(timings))
     return 0
 
 

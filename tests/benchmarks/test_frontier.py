@@ -105,10 +105,10 @@ def test_graphs_have_about_so_many_nodes(name: str) -> None:
 
 
 def test_growth() -> None:
-    def plot(nodes: int, seconds: float) -> planning.Plot:
-        return planning.Plot("a", nodes, nodes, dict.fromkeys(planning.STAGES, seconds / 5), "")
+    def timing(nodes: int, seconds: float) -> planning.Timing:
+        return planning.Timing("a", nodes, nodes, dict.fromkeys(planning.STAGES, seconds / 5), "")
 
-    sheet = planning.planning_sheet([plot(1000, 1.0), plot(10_000, 100.0)])
+    sheet = planning.planning_sheet([timing(1000, 1.0), timing(10_000, 100.0)])
     assert [row[-3] for row in sheet.rows] == ["", "2.00"]
     assert sheet.notes[-1] == "a, 10,000 nodes: above the goal of 20 s"
 
