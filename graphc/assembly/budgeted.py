@@ -19,8 +19,7 @@ from graphc.runtime.memory_report import bytes_text, memory_report
 from graphc.runtime.plan import Plan
 from graphc.runtime.quantity import bytes_of
 from graphc.schedule.budget import Point, frontier, thrift
-from graphc.schedule.rematerialise import Schedule, replay
-from graphc.schedule.storage import Arrangement
+from graphc.schedule.rematerialise import replay
 
 __all__ = ["Budgeted", "Choice", "Tables"]
 
@@ -45,6 +44,7 @@ class Budgeted:
     def __init__(self, assembly: Assembly, tables: Tables) -> None:
         self.assembly = assembly
         self.tables = tables
+        self._chosen: dict[int, Choice] = {}  # by number of the point
         plain = assembly.plan()
         self.plain = Choice(self._peak(plain.plan), self._forced_overhead(), plain)
 
@@ -74,29 +74,28 @@ class Budgeted:
         return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
 
     @cached_property
-    def _points(self) -> list[tuple[Point, Schedule, Arrangement]]:
-        """The frontier, cheapest first, with where its values lie; without the first point, which drops nothing."""
-        found = []
-        for point in frontier(self._remaking.problem)[1:]:
-            schedule = replay(self._remaking.problem, point.drops)
-            found.append((point, schedule, arranged(schedule)))
-        return found
+    def _points(self) -> tuple[Point, ...]:
+        """The frontier, cheapest first, without the first point, which drops no more than it must."""
+        return frontier(self._remaking.problem)[1:]
 
     def _choice(self, number: int) -> Choice:
         """The choice that a point of the frontier comes to."""
-        point, schedule, arrangement = self._points[number]
-        assembled = self.assembly.repeating(schedule, arrangement)
-        return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
+        if number not in self._chosen:
+            point = self._points[number]
+            schedule = replay(self._remaking.problem, point.drops)
+            assembled = self.assembly.repeating(schedule, arranged(schedule))
+            self._chosen[number] = Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
+        return self._chosen[number]
 
     @property
     def _whole(self) -> float:
         return sum(self._remaking.problem.costs) or 1.0
 
     def _least(self, number: int) -> int:
-        """Bytes that the plan of a point needs at least: its tables come on top."""
+        """Bytes that the plan of a point needs at least: what its arena needs above that comes on top, and tables."""
         plain = self.plain.assembled.plan
         report = memory_report(plain, self.assembly.target.threads)
-        return self._points[number][2].arena_bytes - plain.arena_bytes + report.peak_bytes
+        return self._points[number].peak - plain.arena_bytes + report.peak_bytes
 
     def within(self, budget: int | float) -> Choice:
         """The cheapest choice that needs at most `budget`, bytes or a fraction of the plain program's peak.

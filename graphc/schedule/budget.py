@@ -30,13 +30,12 @@ _RUNGS = 32  # peaks between the largest and the least possible
 _LIMITS = 48  # lengths of segments that are tried, each a tenth shorter than the last
 _WINDOW = 0.6  # of a segment's length: from there on, the narrowest cut ends it
 _STARTS = 3  # choices that are filled up for one peak
-_EFFORT = 12_000_000  # tasks that all runs of the simulator together may look at
-_LOOKS = 48  # looks at least that filling up may take
-_FILLS = _RUNGS * _STARTS  # choices that are filled up share the effort, beside annealing
+_EFFORT = 24_000_000  # tasks that all runs of the simulator together may look at
+_LOOKS = 16  # looks at least that filling up may take
+_PLENTY = 8000  # runs for which all rungs are tried; half of them for larger problems
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
 _THRIFT = 0.02  # of the cost of a step: next to nothing
 _TRIES = 24  # items that are tried where the peak stands
-_ROUNDS = 200  # items by which a choice is lowered to one peak
 _ROUNDS_OF_ITEM = 16  # of annealing, at most
 Item = tuple[int, int]
 Choice = frozenset[Item]
@@ -77,15 +76,21 @@ class _Search:
         self.seen: dict[Choice, _Look] = {}
         self.start = self.look(frozenset())
         self.turn = self.simulator.position
+        self.prices = {
+            value: min(recipe.cost for recipe in ways) / max(problem.sizes[value], 1)
+            for value, ways in problem.recipes.items()
+        }
+        self.free = problem.recipes.keys() - problem.forced.keys()  # values that may be dropped
         self.items = self._items()
         self.order = sorted(self.items, key=self._price)
         self.chance = random.Random(len(self.items))
-        self.most = _EFFORT // max(len(problem.tasks), 1)  # runs in all
+        self.most = _EFFORT // max(len(problem.tasks), 1)  # runs in all, or somewhat more
+        self.rungs = _RUNGS if self.most >= _PLENTY else _RUNGS // 2
 
     def _items(self) -> list[Item]:
         """For each value that may be dropped, the last task up to `turn` that makes or reads it."""
         found = []
-        for value in sorted(self.problem.recipes.keys() - self.problem.forced.keys()):
+        for value in sorted(self.free):
             made, readers = self.problem.makers[value], self.problem.readers.get(value, [])
             if made <= self.turn and self.problem.sizes[value] and readers:
                 before = bisect_right(readers, self.turn)
@@ -94,8 +99,7 @@ class _Search:
 
     def _price(self, item: Item) -> tuple[float, Item]:
         """Seconds for each byte that the item gives free; ties go by number."""
-        value = item[0]
-        return min(recipe.cost for recipe in self.problem.recipes[value]) / self.problem.sizes[value], item
+        return self.prices[item[0]], item
 
     # Looking ---------------------------------------------------------------------------------------------------------
     def look(self, choice: Choice) -> _Look:
@@ -122,8 +126,8 @@ class _Search:
         points.append(self.thrift())
         segmented, best = self._all_segmented(), frozenset[Item]()
         least = min(max(map(self._floor, self.problem.tasks), default=1) or 1, self.start.peak)
-        for rung in range(1, _RUNGS + 1):
-            limit = int(self.start.peak * (least / self.start.peak) ** (rung / _RUNGS))
+        for rung in range(1, self.rungs + 1):
+            limit = int(self.start.peak * (least / self.start.peak) ** (rung / self.rungs))
             found = self._cheapest(limit, best, segmented)
             if found is None:
                 break
@@ -157,9 +161,13 @@ class _Search:
     def _cheapest(self, limit: int, known: Choice, segmented: Sequence[Choice]) -> Choice | None:
         """The cheapest choice found whose peak is at most `limit`; `known` is one for a larger peak."""
         starts = sorted((choice for choice in segmented if self.look(choice).peak <= limit), key=self._cost)[:_STARTS]
-        others = [self._thrifty(limit), self._lowered(known, limit)]
+        others = [self._thrifty(limit), self._lowered(known, limit, together=self.most < _PLENTY)]
         if not starts and others == [None, None]:
-            others.append(self._lowered(min(segmented, key=lambda choice: self.look(choice).peak), limit))
+            lowest = min(segmented, key=lambda choice: self.look(choice).peak)
+            others += [
+                self._lowered(choice, limit, together=together)
+                for choice in (known, lowest) for together in (False, True)
+            ]  # fmt: skip
         filled = [self._filled(choice, limit) for choice in (*starts, *others) if choice is not None]
         return self._annealed(min(filled, key=self._cost), limit) if filled else None
 
@@ -206,39 +214,54 @@ class _Search:
             position += 1
         return frozenset(kept)
 
-    def _lowered(self, choice: Choice, limit: int) -> Choice | None:
-        """`choice` changed where the peak stands until it fits: by the item that lowers what exceeds at least cost."""
-        self.simulator.run(choice, limit)
-        for _ in range(_ROUNDS):
-            excess, cost = self.simulator.excess, self.simulator.cost
-            if not excess:
-                return choice
-            best = (0.0, choice)
-            for other in self._near(choice):
-                self.simulator.run(other, limit)
-                gain, price = excess - self.simulator.excess, self.simulator.cost - cost
-                if gain > 0:
-                    best = max(best, (gain / max(price, 1e-9), other), key=lambda pair: pair[0])
-            if best[1] is choice:
-                break
-            choice = best[1]
-            self.simulator.run(choice, limit)
-        return None
+    def _lowered(self, choice: Choice, limit: int, *, together: bool) -> Choice | None:
+        """`choice` changed where the peak stands until it fits: by the items that lower what exceeds at least cost.
 
-    def _near(self, choice: Choice) -> list[Choice]:
-        """Choices with one item more, which waits while the peak stands, or one less, which is made again there."""
+        One at a time, or `together`, which is quicker and gets further, but costs more.
+        """
+        self.simulator.run(choice, limit)
+        left = 2 * max(self.most // self.rungs, 4 * _TRIES)
+        while self.simulator.excess:
+            excess, cost, ways = self.simulator.excess, self.simulator.cost, self._near(choice)
+            gains = []
+            for item in ways:
+                self.simulator.run(choice ^ {item}, limit)
+                if self.simulator.excess < excess:
+                    price = max(self.simulator.cost - cost, 1e-9)
+                    gains.append(((self.simulator.excess - excess) / price, self.simulator.excess, item))
+            left -= len(ways)
+            if not gains or left < 0:
+                return None
+            choice = self._turned(choice, sorted(gains) if together else [min(gains)], limit)
+        return choice
+
+    def _turned(self, choice: Choice, gains: Sequence[tuple[float, int, Item]], limit: int) -> Choice:
+        """`choice` with the best of the items turned, and as many of the next as lower what exceeds further."""
+        count = len(gains)
+        while count > 1:
+            other = choice.symmetric_difference(item for _, _, item in gains[:count])
+            self.simulator.run(other, limit)
+            if self.simulator.excess < gains[0][1]:
+                return other
+            count //= 2
+        other = choice ^ {gains[0][2]}
+        self.simulator.run(other, limit)
+        return other
+
+    def _near(self, choice: Choice) -> list[Item]:
+        """Items to turn: those that wait while the peak stands, and those that are made again there."""
         waiting, remade = self.simulator.waiting()
-        known = self.problem.recipes.keys() - self.problem.forced.keys()
-        more = sorted({item for item in waiting if item[0] in known and item not in choice}, key=self._price)
-        less = sorted((item for item in choice if item[0] in remade), key=self._price, reverse=True)
-        return [*(choice | {item} for item in more[:_TRIES]), *(choice - {item} for item in less[:_TRIES])]
+        near = set(remade)
+        more = sorted({item for item in waiting if item[0] in self.free and item not in choice}, key=self._price)
+        less = sorted((item for item in choice if item[0] in near), key=self._price, reverse=True)
+        return more[:_TRIES] + less[:_TRIES]
 
     # Improvement -----------------------------------------------------------------------------------------------------
     def _filled(self, choice: Choice, limit: int) -> Choice:
         """`choice` without some items, the dearest first, as long as the peak and the effort allow."""
         cost, order = self._cost(choice), sorted(choice, key=self._price, reverse=True)
         at, count = 0, max(1, len(order) // 4)
-        for _ in range(max(_LOOKS, self.most // _FILLS)):
+        for _ in range(max(_LOOKS, self.most // (self.rungs * _STARTS))):
             if at >= len(order):
                 break
             fewer = choice.difference(order[at : at + count])
@@ -256,7 +279,7 @@ class _Search:
         """`choice` with items in and out as long as that makes it cheaper, by simulated annealing."""
         items, chance, cost = sorted({*self.items, *choice}), self.chance, self._cost(choice)
         best, least = choice, cost
-        rounds = min(self.most // (2 * _RUNGS), _ROUNDS_OF_ITEM * len(items))
+        rounds = min(self.most // (2 * self.rungs), _ROUNDS_OF_ITEM * len(items))
         warmth = _WARMTH * sum(self.problem.costs)
         for number in range(rounds if cost > self.start.cost else 0):
             turned = chance.sample(items, min(1 + (chance.random() < 0.5), len(items)))
