@@ -156,10 +156,14 @@ def _overlapping(live: list[tuple[int, int, int]], item: tuple[int, int, int]) -
 
 
 def _is_declared(plan: Plan, step: int, old: int, new: int) -> bool:
-    """Whether launch `step` may write buffer `new` in the place of `old`, which dies in it."""
+    """Whether launch `step` may write buffer `new` in the place of `old`, which dies in it.
+
+    Of two that live in it alone, either may be the one that is written over.
+    """
     a, b = plan.buffers[old], plan.buffers[new]
     same_elements = a.offset == b.offset and np.dtype(a.dtype).itemsize == np.dtype(b.dtype).itemsize
-    declared = step < len(plan.launches) and (old, new) in plan.launches[step].in_place
+    pairs = plan.launches[step].in_place if step < len(plan.launches) else ()
+    declared = (old, new) in pairs or (a.first == b.last and (new, old) in pairs)
     return a.last == b.first == step and same_elements and declared
 
 

@@ -159,6 +159,21 @@ def test_an_epilogue_may_write_in_the_place_of_what_its_kernel_wrote() -> None:
         verify(edit(plan, 0, in_place=()))
 
 
+def test_either_of_two_that_live_in_one_launch_may_be_written_over() -> None:
+    """A result that nothing reads any more, as it is made again later, dies with the kernel's own, which it replaced."""
+    buffers = [
+        buffer("x", "input", 16), buffer("y", "output", 16), buffer("t0", "arena", 16), buffer("t1", "arena", 16)
+    ]  # fmt: skip
+    refs = (Ref(3), Ref(2))
+    both = replace(
+        add_launch(0, 0, 3, 16), kernel="gemm", program=0, writes=(3, 2), program_operands=refs, in_place=((3, 2),)
+    )
+    plan = replace(plan_of(buffers, [both, add_launch(0, 0, 1, 16)], arena=64), programs=((1,),))
+    assert verify(plan) is plan
+    with pytest.raises(InternalError, match="overlap at launch 0"):
+        verify(edit(plan, 0, in_place=()))
+
+
 def random_plan(seed: int, count: int = 40) -> Plan:
     """Launches that read earlier results at random; every buffer has bytes of its own, every dependency is declared."""
     random = np.random.default_rng(seed)
