@@ -68,6 +68,24 @@ def test_of_equal_peaks_the_one_that_holds_less_for_less_time_wins():
     assert [launch for launch in found if launch > 3] == [4, 11, 5, 10, 6, 9, 7, 8]
 
 
+def test_what_needs_next_to_no_memory_keeps_nobody_waiting():
+    """The same, with a rate of a few bytes that the gradients of weights read, too, and that the program makes late.
+
+    It frees nothing, so it used to be made after all that frees something, and raised the peak where it came early.
+    """
+    layers, size = range(4), 1 << 20
+    a, m, g, nothing = ([4 * layer + kind for layer in layers] for kind in range(4))
+    forward = [([a[i], m[i]], [a[i - 1]] if i else []) for i in layers]
+    backward = [([g[i]], [m[i], g[i + 1]] if i < 3 else [m[i]]) for i in reversed(layers)]
+    weights = [([nothing[i]], [a[i], g[i], 16]) for i in layers]
+    produces, consumes = zip(*forward, *backward, ([16], []), *weights, strict=True)
+    maker = {buffer: launch for launch, buffers in enumerate(produces) for buffer in buffers}
+    depends = [sorted({maker[buffer] for buffer in buffers}) for buffers in consumes]
+    sizes = [0 if buffer in nothing else size for buffer in range(16)] + [8]
+    found = order(13, depends, produces, consumes, sizes)
+    assert [launch for launch in found if launch not in (0, 1, 2, 3, 8)] == [4, 12, 5, 11, 6, 10, 7, 9]
+
+
 def test_peak_counts_a_buffer_from_its_first_writer_to_its_last_user():
     produces, consumes = [[0], [0], [1], []], [[], [0], [], [1]]
     assert peak_of([0, 1, 2, 3], produces, consumes, [10, 5]) == 10
