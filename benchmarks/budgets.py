@@ -64,11 +64,11 @@ def deep_budget(free: gx.Program, layers: int) -> int:
 def compare(
     name: str, step: Step, arrays: Sequence[Any], budget: Any, rounds: int, steps: int, backend: str, goal: float
 ) -> Pair:
-    """Measure `step` without a budget and within `budget`, a function of the program without or a fraction.
+    """Measure `step` that computes nothing twice, and within `budget`, a function of that program or a fraction.
 
     Both start from the same values and run `steps` steps, after which losses and parameters must be the same bits.
     """
-    free = gx.compile(*step, backend=backend, threads=1)
+    free = gx.compile(*step, backend=backend, threads=1, memory_budget=1.0)
     limit = budget(free) if callable(budget) else int(budget * free.memory.peak_bytes)
     begin = time.perf_counter()
     tight = gx.compile(*step, backend=backend, threads=1, memory_budget=limit)
