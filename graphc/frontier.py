@@ -43,7 +43,7 @@ class FrontierPoint:
 
 @dataclass(frozen=True)
 class Frontier:
-    """`points` by falling peak and rising overhead: the first is the program without a budget, the last the smallest.
+    """`points` by falling peak and rising overhead: the first computes nothing twice, the last is the smallest.
 
     `gx.compile(..., memory_budget=point.peak_bytes)` makes the program of a point.
 
@@ -147,7 +147,7 @@ def frontier_figure(frontier: Frontier, title: str) -> Any:
     least = f"smallest: {bytes_text(peaks[-1])} at {costs[-1]:.1f} %"
     panel.step(costs, peaks, where="post", color=LINE, linewidth=1, alpha=0.5)
     panel.plot(costs, peaks, "o", color=LINE, markersize=4, label="plans")
-    panel.plot(costs[:1], peaks[:1], "s", color=LINE, markersize=7, label=f"without a budget: {bytes_text(peaks[0])}")
+    panel.plot(costs[:1], peaks[:1], "s", color=LINE, markersize=7, label=f"nothing twice: {bytes_text(peaks[0])}")
     panel.plot(costs[-1:], peaks[-1:], "o", color=MARK, markersize=7, label=least)
     panel.set_xlim(left=0 if len(costs) > 1 else None)
     panel.set_ylim(0, 1.05 * peaks[0])

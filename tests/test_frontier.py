@@ -145,7 +145,7 @@ def test_picture(tmp_path: Path) -> None:
     assert (list(points.get_xdata()), list(points.get_ydata())) == ([0, 1, 50], [4096, 3072, 1024])
     assert steps.get_drawstyle() == "steps-post"
     assert [text.get_text() for text in panel.get_legend().get_texts()] == [
-        "plans", "without a budget: 4.00 KiB", "smallest: 1.00 KiB at 50.0 %",
+        "plans", "nothing twice: 4.00 KiB", "smallest: 1.00 KiB at 50.0 %",
     ]  # fmt: skip
     for name, start in (("a.png", b"\x89PNG"), ("a.svg", b"<?xml")):
         TABLE.plot(tmp_path / name, "a title")
