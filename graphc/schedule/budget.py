@@ -34,6 +34,7 @@ _EFFORT = 24_000_000  # tasks that all runs of the simulator together may look a
 _LOOKS = 16  # looks at least that filling up may take
 _PLENTY = 8000  # runs for which all rungs are tried; half of them for larger problems
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
+_PREFIXES = 24  # shares of what may be dropped for next to nothing that are looked at: more may raise the peak
 _THRIFT = 0.02  # of the cost of a step: next to nothing
 _TRIES = 24  # items that are tried where the peak stands
 _ROUNDS_OF_ITEM = 16  # of annealing, at most
@@ -144,7 +145,8 @@ class _Search:
                 low = middle
             else:
                 high = middle - 1
-        choice = frozenset(self.order[:low])
+        prefixes = (frozenset(self.order[: low * part // _PREFIXES]) for part in range(1, _PREFIXES + 1))
+        choice = min(prefixes, key=lambda choice: (self.look(choice).peak, self.look(choice).cost))
         choice = self._filled(choice, self.look(choice).peak)
         looked = self.look(choice)
         return Point(looked.peak, looked.cost, self._drops(choice))
