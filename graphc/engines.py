@@ -29,7 +29,7 @@ from graphc.ops.build import aligned_copy
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter
 from graphc.passes import resolve_marks
-from graphc.pipeline import assembled_groups, compile_plan
+from graphc.pipeline import compile_plan, ways_of
 from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
 from graphc.runtime.build import build, library_key
@@ -129,8 +129,8 @@ def plans(graph: Graph, backend: str, threads: int) -> Budgeted:
     if backend == "numpy":
         raise BackendError("the numpy backend plans no memory; choose another one")
     if backend == "c":
-        return Budgeted(assembled_groups(graph, CTarget(threads)), table_bytes)
-    return Budgeted(assembled_groups(graph, TileTarget(threads)), partial(table_bytes, code=kernels().table))
+        return ways_of(graph, CTarget(threads))
+    return ways_of(graph, TileTarget(threads), partial(table_bytes, code=kernels().table))
 
 
 def _program(

@@ -33,7 +33,7 @@ from graphc.runtime.verify import verify
 from graphc.schedule.fusion import fuse
 from graphc.schedule.results import separate_results
 
-__all__ = ["PASSES", "assembled_groups", "compile_plan", "optimise"]
+__all__ = ["PASSES", "assembled_groups", "compile_plan", "optimise", "ways_of"]
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
@@ -68,11 +68,14 @@ def compile_plan(
     `budget` is the most bytes that the program may hold, or a fraction of what it would hold without; beside what the
     plan says, an engine takes `tables(plan)` bytes. Raises MemoryBudgetError.
     """
-    assembly = assembled_groups(graph, target or TileTarget())
-    ways = Budgeted(assembly, tables)
-    assembled = (ways.thrifty if budget is None else ways.within(budget)).assembled
+    assembled = ways_of(graph, target or TileTarget(), tables).within(budget).assembled
     verify(assembled.plan)
     return assembled
+
+
+def ways_of(graph: Graph, target: Target, tables: Tables = table_bytes) -> Budgeted:
+    """The plans of `graph` with more and with less memory, for an engine as in `compile_plan`."""
+    return Budgeted(assembled_groups(graph, target), tables)
 
 
 def assembled_groups(graph: Graph, target: Target) -> Assembly:

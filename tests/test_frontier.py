@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import graphc as gx
 from graphc import nn, optim
 from graphc.errors import BackendError, GraphError, MemoryBudgetError
 from graphc.frontier import Frontier, FrontierPoint, frontier_figure
+from tests.test_arena_picture import drawn
 
-drawn = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
 TABLE = Frontier((FrontierPoint(4096, 0.0, 0, 0), FrontierPoint(3072, 0.01, 2, 2048), FrontierPoint(1024, 0.5, 9, 1)))
 
 

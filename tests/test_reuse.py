@@ -130,10 +130,10 @@ def test_different_programs_have_different_keys(monkeypatch: pytest.MonkeyPatch)
 def test_every_module_and_header_counts(tmp_path: Path) -> None:
     (tmp_path / "room").mkdir()
     seen = {reuse.files_digest(str(tmp_path))}
-    for name, text in (("a.py", "x"), ("a.py", "y"), ("room/b.h", "z"), ("room/c.h", "z")):
+    for name, text in (("a.py", "x"), ("a.py", "y"), ("room/b.h", "z"), ("room/c.h", "z"), ("d.pyx", "z")):
         (tmp_path / name).write_text(text)
         seen.add(reuse.files_digest(str(tmp_path)))
-    assert len(seen) == 5
+    assert len(seen) == 6
     (tmp_path / "module.so").write_text("not read")
     assert reuse.files_digest(str(tmp_path)) in seen
 

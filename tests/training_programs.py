@@ -14,7 +14,7 @@ import graphc as gx
 from graphc import nn, optim
 from graphc.ops.random import reset_streams
 
-__all__ = ["TrainingProgram", "training_program"]
+__all__ = ["TrainingProgram", "in_turn", "training_program"]
 
 Layer = Callable[[gx.Tensor], gx.Tensor]
 
@@ -39,7 +39,7 @@ def training_program(seed: int, checkpointed: bool = False) -> TrainingProgram:
     shape = (batch, 4, 8, 8) if image else (batch, width)
     x, y = gx.input("x", shape), gx.input("y", (batch,), "int32")
     layers = [_image_layer(chance, 4) if image else _row_layer(chance, width) for _ in range(chance.randint(3, 8))]
-    apply = _grouped(random.Random(seed + 1), layers) if checkpointed else _chained(layers)
+    apply = _grouped(random.Random(seed + 1), layers) if checkpointed else in_turn(layers)
     h = apply(x)
     head = nn.Linear(4 if image else width, 5)
     logits = head(gx.mean(h, axis=(2, 3)) if image else h)
@@ -52,7 +52,9 @@ def training_program(seed: int, checkpointed: bool = False) -> TrainingProgram:
     return TrainingProgram([x, y], outputs, optimizer.minimize(loss, parameters), arrays)
 
 
-def _chained(layers: list[Layer]) -> Layer:
+def in_turn(layers: list[Layer]) -> Layer:
+    """One layer after the other."""
+
     def run(h: gx.Tensor) -> gx.Tensor:
         for layer in layers:
             h = layer(h)
@@ -68,9 +70,9 @@ def _grouped(chance: random.Random, layers: list[Layer], depth: int = 0) -> Laye
         count = chance.randint(1, max(1, len(layers) // 2 + 1))
         some, layers = layers[:count], layers[count:]
         nested = depth < 2 and count > 1 and chance.random() < 0.5
-        inner = _grouped(chance, some, depth + 1) if nested else _chained(some)
+        inner = _grouped(chance, some, depth + 1) if nested else in_turn(some)
         groups.append(gx.checkpoint(inner) if chance.random() < 0.7 else inner)
-    return _chained(groups)
+    return in_turn(groups)
 
 
 class _Block(nn.Module):

@@ -97,11 +97,14 @@ class Budgeted:
         report = memory_report(plain, self.assembly.target.threads)
         return self._points[number].peak - plain.arena_bytes + report.peak_bytes
 
-    def within(self, budget: int | float) -> Choice:
+    def within(self, budget: int | float | None) -> Choice:
         """The cheapest choice that needs at most `budget`, bytes or a fraction of the plain program's peak.
 
-        Raises MemoryBudgetError, which names the smallest budget that would do and what stands in the way.
+        Without one, what runs then (`thrifty`). Raises MemoryBudgetError, which names the smallest budget that would do
+        and what stands in the way.
         """
+        if budget is None:
+            return self.thrifty
         limit = bytes_of(budget, self.plain.peak)
         if self.plain.peak <= limit:
             return self.plain

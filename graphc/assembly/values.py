@@ -6,6 +6,7 @@ and strides. A value may lie inside another: the parts of a stack are written ri
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 
 from graphc.errors import InternalError
@@ -62,10 +63,9 @@ class Values:
 
     def copy(self) -> Values:
         """The same values, to which others can be added."""
-        new = object.__new__(Values)
-        new.values, new.names = list(self.values), list(self.names)
-        new.types, new.owners = list(self.types), list(self.owners)
-        new.number, new.pieces, new.rng = dict(self.number), dict(self.pieces), self.rng
+        new = copy.copy(self)
+        new.values, new.names, new.types = list(self.values), list(self.names), list(self.types)
+        new.owners, new.number = list(self.owners), dict(self.number)
         return new
 
     def repeat(self, value: int) -> int:

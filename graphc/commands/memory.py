@@ -58,7 +58,7 @@ def memory(target: Target, wish: Wish, write: Callable[[str], None]) -> int:
             found = frontier_of(ways, tell)
         else:
             tell("searching for what to compute again" if budget is not None else "")
-            plan = (ways.thrifty if budget is None else ways.within(budget)).assembled.plan
+            plan = ways.within(budget).assembled.plan
     if not wish.frontier:
         return _report(plan, ways, threads, wish.picture, target.name, write)
     write(str(found))

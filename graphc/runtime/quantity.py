@@ -9,8 +9,7 @@ from graphc.errors import GraphError
 
 __all__ = ["bytes_of", "checked_budget"]
 
-_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS = ("", "k", "m", "g", "t")  # each 1000 times the last, or with an i 1024 times
 _TEXT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
 
@@ -31,7 +30,7 @@ def checked_budget(budget: Any) -> int | float | None:
             number, unit, binary = match.groups()
             if "." in number and budget.strip() == number:
                 return checked_budget(float(number))
-            found = int(float(number) * (_FACTORS if binary else _DECIMAL)[unit.lower()])
+            found = int(float(number) * (1024 if binary else 1000) ** _UNITS.index(unit.lower()))
     elif isinstance(budget, int) and not isinstance(budget, bool):
         found = budget
     elif isinstance(budget, float) and 0 < budget <= 1:

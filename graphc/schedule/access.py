@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from graphc.ir.node import Node
+from graphc.ops.checkpoint import ENTER, LEAVE
 
-__all__ = ["Access", "Affine", "Domain", "Leaf", "Trace", "linear", "row_major", "trace"]
+__all__ = ["STRIDED", "Access", "Affine", "Domain", "Leaf", "Trace", "linear", "row_major", "trace"]
 
 Terms = tuple[tuple[int, int], ...]
 
@@ -330,10 +331,11 @@ def _through_mark(node: Node, access: Access, domain: Domain) -> Access:
 
 
 _STEPS = {
-    "checkpoint_enter": _through_mark,
-    "checkpoint_leave": _through_mark,
+    ENTER: _through_mark,
+    LEAVE: _through_mark,
     "broadcast_to": _through_broadcast,
     "transpose": _through_transpose,
     "slice": _through_slice,
     "reshape": _through_reshape,
 }
+STRIDED = frozenset(_STEPS)  # the ops of views that are one access of one input

@@ -20,7 +20,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from graphc.schedule.rematerialise import Drops, Problem
+from graphc.schedule.rematerialise import Drops, Problem, bytes_shared
 from graphc.schedule.simulator import Simulator
 from graphc.schedule.storage import Task
 
@@ -116,12 +116,16 @@ class _Search:
             drops[value] = (*drops.get(value, ()), position)
         return {**drops, **self.problem.forced}
 
+    def _point(self, choice: Choice) -> Point:
+        looked = self.look(choice)
+        return Point(looked.peak, looked.cost, self._drops(choice))
+
     def _cost(self, choice: Choice) -> float:
         return self.look(choice).cost
 
     # The frontier ----------------------------------------------------------------------------------------------------
     def run(self) -> tuple[Point, ...]:
-        points = [Point(self.start.peak, self.start.cost, self.problem.forced)]
+        points = [self._point(frozenset())]
         if not self.items:
             return tuple(points)
         points.append(self.thrift())
@@ -132,8 +136,8 @@ class _Search:
             found = self._cheapest(limit, best, segmented)
             if found is None:
                 break
-            best, looked = found, self.look(found)
-            points.append(Point(looked.peak, looked.cost, self._drops(best)))
+            best = found
+            points.append(self._point(best))
         return _undominated(points)
 
     def thrift(self) -> Point:
@@ -147,18 +151,12 @@ class _Search:
                 high = middle - 1
         prefixes = (frozenset(self.order[: low * part // _PREFIXES]) for part in range(1, _PREFIXES + 1))
         choice = min(prefixes, key=lambda choice: (self.look(choice).peak, self.look(choice).cost))
-        choice = self._filled(choice, self.look(choice).peak)
-        looked = self.look(choice)
-        return Point(looked.peak, looked.cost, self._drops(choice))
+        return self._point(self._filled(choice, self.look(choice).peak))
 
     def _floor(self, task: Task) -> int:
         """Bytes that a task needs by itself."""
-        sizes, taken, filled = self.problem.sizes, set[int](), set[int]()
-        for read, written in task.in_place:
-            if sizes[read] == sizes[written] and read not in taken and written not in filled:
-                taken.add(read)
-                filled.add(written)
-        return sum(sizes[value] for value in {*task.reads, *task.writes}) - sum(sizes[value] for value in filled)
+        sizes = self.problem.sizes
+        return sum(sizes[value] for value in {*task.reads, *task.writes}) - bytes_shared(task.in_place, sizes)
 
     def _cheapest(self, limit: int, known: Choice, segmented: Sequence[Choice]) -> Choice | None:
         """The cheapest choice found whose peak is at most `limit`; `known` is one for a larger peak."""

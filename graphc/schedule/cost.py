@@ -1,7 +1,7 @@
 """What a launch costs in seconds: scalar operations over a rate, bytes over the bandwidth, and the launch itself.
 
-The rates are those of one core, fitted to the profiles of training steps. Plans compare sums of such costs: what
-matters is how many operations are worth a byte, which differs little between processors.
+The rates are those of one core, after the columns Gop/s and GB/s of `Program.profile` for training steps. Plans compare
+sums of such costs: what matters is how many operations are worth a byte, which differs little between processors.
 """
 
 from __future__ import annotations

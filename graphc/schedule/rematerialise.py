@@ -13,14 +13,14 @@ reads the same contents. All is in numbers of values and tasks, as in `storage`,
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 
 from graphc.schedule.storage import Task, Value
 
-__all__ = ["NEVER", "WHOLE", "Drops", "Problem", "Recipe", "Schedule", "Step", "replay"]
+__all__ = ["NEVER", "WHOLE", "Drops", "Problem", "Recipe", "Schedule", "Step", "bytes_shared", "replay"]
 
 WHOLE = -1  # the part of a task that is all of it
 NEVER = 1 << 62
@@ -141,29 +141,32 @@ class Schedule:
     @cached_property
     def live(self) -> list[int]:
         """The bytes of the arena that are alive in each step; what is written over what it replaces counts once."""
-        sizes, (first, last) = self.problem.sizes, self.spans
+        sizes, (first, last) = [self.problem.sizes[origin] for origin in self.origin], self.spans
         change = [0] * (len(self.steps) + 1)
-        for value, origin in enumerate(self.origin):
-            if first[value] >= 0 and sizes[origin]:
-                change[first[value]] += sizes[origin]
-                change[last[value] + 1] -= sizes[origin]
+        for value, size in enumerate(sizes):
+            if first[value] >= 0:
+                change[first[value]] += size
+                change[last[value] + 1] -= size
         live = list(accumulate(change))[:-1]
         for position, step in enumerate(self.steps):
-            taken: set[int] = set()
-            filled: set[int] = set()
-            for read, written in step.in_place:
-                size = sizes[self.origin[written]]
-                fits = size == sizes[self.origin[read]] and last[read] == position == first[written]
-                if fits and read not in taken and written not in filled:
-                    live[position] -= size
-                    taken.add(read)
-                    filled.add(written)
+            pairs = [(a, b) for a, b in step.in_place if last[a] == position == first[b]]
+            live[position] -= bytes_shared(pairs, sizes)
         return live
 
     @cached_property
     def peak(self) -> int:
         """The most bytes of the arena that are alive in a step."""
         return max(self.live, default=0)
+
+
+def bytes_shared(pairs: Iterable[tuple[int, int]], sizes: Sequence[int]) -> int:
+    """The bytes that are spared where, of pairs (read, written), values are written over others of their size."""
+    taken, filled = set[int](), set[int]()
+    for read, written in pairs:
+        if sizes[read] == sizes[written] and read not in taken and written not in filled:
+            taken.add(read)
+            filled.add(written)
+    return sum(sizes[value] for value in filled)
 
 
 def replay(problem: Problem, drops: Drops) -> Schedule:

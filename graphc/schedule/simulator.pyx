@@ -69,8 +69,6 @@ cdef class Simulator:
     cdef int64_t peak_step
     cdef readonly double cost
     cdef readonly int64_t position
-    cdef readonly list failed
-    cdef readonly int64_t runs
     cdef _Work tasks
     cdef _Work recipes
     cdef _Lists ways
@@ -133,8 +131,10 @@ cdef class Simulator:
         with nogil:
             self._play(self.start, self.positions)
             self._measure(limit)
-        self.failed = [v for v in range(count) if self.broken[v]]
-        self.runs += 1
+
+    @property
+    def failed(self):
+        return [v for v in range(self.size.shape[0]) if self.broken[v]]
 
     cdef int _sort(self, list pairs) except -1:
         """`start` and `positions`: for each value the positions after which it is dropped, in order."""

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from graphc.ir.node import Node
 from graphc.ops.record import op_of
-from graphc.schedule.access import Domain, linear, row_major, trace
+from graphc.schedule.access import STRIDED, Domain, linear, row_major, trace
 
 __all__ = ["StridedView", "operand_view", "strided_view"]
-
-_STRIDED = ("broadcast_to", "transpose", "slice", "reshape", "checkpoint_enter", "checkpoint_leave")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def _over_reshape(node: Node, reshape: Node, stops: Container[Node]) -> StridedV
 def _followed(node: Node, stops: Container[Node]) -> StridedView | Node:
     """`node` as a view of what is none (a pad and a concatenation count as none); else where strides cannot follow."""
     base = node
-    while base.op in _STRIDED and base not in stops:
+    while base.op in STRIDED and base not in stops:
         base = base.inputs[0]
     if base is node:  # no view at all: what the rest comes to
         steps = zip(node.shape, row_major(node.shape), strict=True)

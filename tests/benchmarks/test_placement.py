@@ -1,13 +1,10 @@
 """The measurement of placement: a workload is compiled once, its blocks are counted, its gap and share are parts."""
 
-import shutil
-
-import pytest
-
 from benchmarks.placement import Placed, measure_placement
+from tests.runtime.support import needs_compiler
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@needs_compiler
 def test_a_workload_is_measured():
     placed = measure_placement("mlp", small=True)
     assert placed.blocks > 3

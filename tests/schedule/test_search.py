@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 import graphc.schedule
 from graphc.schedule.search import EXHAUSTED, IMPOSSIBLE, PLACED, Search, best_fit
 from tests.aot.standalone import SANITIZERS
+from tests.runtime.support import needs_compiler
 from tests.schedule.instances import cut, fits
 
 FULL = bool(os.environ.get("GRAPHC_TEST_FULL"))
@@ -123,7 +123,7 @@ def test_best_fit_takes_the_tightest_gap():
     assert offsets.tolist() == [0, 4, 6, 9, 10, 4]
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@needs_compiler
 def test_sanitizers_find_nothing_and_the_bits_are_the_same(tmp_path: Path) -> None:
     here, header = Path(__file__).parent, Path(graphc.schedule.__file__).parent
     command = ["cc", "-std=c11", "-Wall", "-Wextra", *SANITIZERS["address"], f"-I{header}", str(here / "search_main.c")]
