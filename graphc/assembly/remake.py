@@ -128,16 +128,14 @@ def _part(position: int, value: int, group: Group, values: Values) -> tuple[Reci
     whole = in_wholes(Task(sketch.reads, sketch.writes, sketch.in_place), values.values)
     if whole.reads != sketch.reads:
         return None
-    work = sum(op_of(member).cost * member.size for member in part.accesses)
-    work += sketch.call.work if sketch.call is not None else 0
+    effort = sum(op_of(member).cost * member.size for member in part.accesses)
+    effort += sketch.call.effort if sketch.call is not None else 0
     touched = _bytes((*sketch.reads, *sketch.writes), values.values)
-    cost = seconds(work, touched, sketch.label, is_library=sketch.call is not None)
-    return Recipe(position, value, sketch.reads, sketch.writes, cost, sketch.in_place), part
+    return Recipe(position, value, sketch.reads, sketch.writes, seconds(effort, touched), sketch.in_place), part
 
 
 def _seconds(draft: Draft, task: Task, values: Sequence[Value]) -> float:
-    touched = _bytes((*task.reads, *task.writes), values)
-    return seconds(draft.code.work, touched, draft.label, is_library=bool(draft.operands))
+    return seconds(draft.code.effort, _bytes((*task.reads, *task.writes), values))
 
 
 def _bytes(touched: Iterable[int], values: Sequence[Value]) -> int:

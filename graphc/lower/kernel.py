@@ -173,8 +173,9 @@ class LibraryCall:
 
     `name` and `params` are those of the C function (`kernels/cpu/include/graphc`), which documents their order.
     `tiles` parts of the work may run at the same time; each needs `scratch` bytes. `work` is the number of scalar
-    operations, for deciding on threads. `result_bytes` is the stretch that the results of one tile take, for a kernel
-    that can leave them in scratch memory for its epilogue (gc_result in launch.h); 0 for one that cannot.
+    operations, for deciding on threads; one takes `slowness` times as long as in a large matrix product.
+    `result_bytes` is the stretch that the results of one tile take, for a kernel that can leave them in scratch memory
+    for its epilogue (gc_result in launch.h); 0 for one that cannot.
     """
 
     name: str
@@ -183,3 +184,9 @@ class LibraryCall:
     scratch: int = 0
     work: int = 0
     result_bytes: int = 0
+    slowness: float = 1.0
+
+    @property
+    def effort(self) -> int:
+        """The operations of a large matrix product that would take as long."""
+        return round(self.work * self.slowness)

@@ -24,6 +24,7 @@ MOST_QUERIES, LEAST_QUERIES = 256, 64  # queries of a tile
 LEAST_TILES = 16  # tiles wanted of the forward pass
 FEW_BATCHES = 4  # below it, batches are cut for the gradient
 SMALL_WORK = 1 << 22  # operations that are not worth cutting
+SLOWNESS = 1.9  # of its operations, beside those of a large product
 _CAUSAL, _MASKED, _MASK_BOOL = 1, 2, 4
 
 
@@ -66,6 +67,7 @@ def attention(attrs: Mapping[str, Any], operands: Sequence[OperandView], result:
     return LibraryCall(
         f"attention_{type_tag(q.dtype)}", _params(attrs, operands, 3, (queries, 0)), batches * ceil_div(rows, queries),
         reals * result.dtype.itemsize, 2 * batches * rows * keys * (depth + width) // (1 + attrs["causal"]),
+        slowness=SLOWNESS,
     )  # fmt: skip
 
 
@@ -83,5 +85,5 @@ def attention_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], re
     reals = 2 * KEYS * panel + panel * (3 * wide + 2 * across + 2) + 2 * CHUNK * (wide + across)
     return LibraryCall(
         f"attention_grad_{type_tag(q.dtype)}", _params(attrs, operands, 6, tile), tiles, reals * result.dtype.itemsize,
-        batches * work,
+        batches * work, slowness=SLOWNESS,
     )  # fmt: skip

@@ -22,7 +22,7 @@ __all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 Pair = tuple[int, int]
 
 VECTOR_BYTES = 64  # of the widest vectors
-BLOCK_VECTORS = 3  # GC_CONV_VECTORS
+BLOCK_VECTORS, BLOCK_PLANES = 3, 8  # GC_CONV_VECTORS, GC_CONV_ROWS at most
 MOST_TAPS = 9  # GC_CONV_TAPS, at most
 PLACES = 128  # GC_CONV_PLACES
 SLACK = 64  # elements that a vector may run over
@@ -37,6 +37,8 @@ STRIDED_BYTES = 1 << 20  # results of a strided input gradient that wait in scra
 # What a tile costs beside its products, in cycles of a core that does 32 products in each: at all, for each element of
 # the spaced planes, for each of the turned gradient, for each packed weight, and for each vector of squares.
 TILE_COST, SPACE_COST, TURN_COST, PACK_COST, SQUARE_COST = 2000.0, 0.5, 1.5, 2.0, 60.0
+# How many times as long as in a large matrix product an operation takes, as profiled, with vectors and blocks full.
+SWEEP_SLOWNESS, BACKWARD_SLOWNESS, WEIGHT_SLOWNESS, POSITION_SLOWNESS, SQUARE_SLOWNESS = 2.0, 2.5, 2.5, 4.0, 1.25
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,12 @@ class _Convolution:
         """Elements of an output's gradient for `rows` rows of each residue: gc_conv_residue."""
         return _pitch((rows + self.reach[0]) * (self.residues[1] + self.reach[1]))
 
-    def call(self, name: str, tiling: tuple[int, ...], tiles: int, scratch: int) -> LibraryCall:
+    def call(self, name: str, tiling: tuple[int, ...], tiles: int, scratch: int, slowness: float) -> LibraryCall:
         (top, _), (left, _) = self.padding
         counts = (self.images, self.groups, self.channels, self.outputs)
         sizes = (*self.size, *self.out_size, *self.kernel, *self.stride, top, left, *self.dilation)
-        return LibraryCall(f"{name}_{type_tag(self.dtype)}", (*counts, *sizes, *tiling), tiles, scratch, self.work)
+        name, params = f"{name}_{type_tag(self.dtype)}", (*counts, *sizes, *tiling)
+        return LibraryCall(name, params, tiles, scratch, self.work, slowness=slowness)
 
 
 def _pitch(size: int) -> int:
@@ -231,7 +234,12 @@ class _Sweep:
         scratch += _wide(c, c.channels, c.outputs, c.outputs * c.channels * c.window)
         band = self.band(rows, planes) if self.method == SQUARES else 1
         cut = (images, groups, rows, *((planes, 1) if self.backward else (1, planes)), self.slice, self.method, band)
-        return c.call(name, cut, self.tiles(tiling), scratch)
+        return c.call(name, cut, self.tiles(tiling), scratch, self._slowness())
+
+    def _slowness(self) -> float:
+        if self.method == SQUARES:
+            return SQUARE_SLOWNESS
+        return (BACKWARD_SLOWNESS if self.backward else SWEEP_SLOWNESS) * max(1.0, BLOCK_PLANES / max(self.planes, 1))
 
     def _working(self, rows: int, planes: int) -> int:
         """Bytes of offsets, packed weights, spaced planes, and patches or squares with their sums."""
@@ -319,7 +327,14 @@ def conv2d_weight_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView]
         row = outputs * c.lanes if method == POSITIONS else ceil_div(outputs, c.lanes) * c.lanes
         elements = slots * row + PLACES * 2 * c.lanes + channels * c.read_pitch(rows) + SLACK
         scratch += _round(4 * (slots + PLACES)) + elements * c.real + _wide(c, channels, outputs, 0)
-    return c.call("conv2d_weight_grad", (c.images, 1, rows, channels, outputs, 1, method, band), tiles, scratch)
+    cut = (c.images, 1, rows, channels, outputs, 1, method, band)
+    return c.call("conv2d_weight_grad", cut, tiles, scratch, _weight_slowness(c, method))
+
+
+def _weight_slowness(c: _Convolution, method: int) -> float:
+    if method != LINES:
+        return {SQUARES: SQUARE_SLOWNESS, POSITIONS: POSITION_SLOWNESS}[method]
+    return WEIGHT_SLOWNESS * ceil_div(c.outputs, c.lanes) * c.lanes / max(c.outputs, 1)
 
 
 def _weight_method(c: _Convolution) -> int:

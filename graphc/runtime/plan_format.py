@@ -16,7 +16,7 @@ from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 
 __all__ = ["VERSION", "from_json", "plan_text", "to_json"]
 
-VERSION = 2
+VERSION = 3
 _INTEGERS = frozenset((int,))
 _HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, Launch, Plan, Ref)}
 Record = TypeVar("Record", Buffer, Launch, Plan, Ref)

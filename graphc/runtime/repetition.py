@@ -66,7 +66,7 @@ def repetition_of(plan: Plan) -> Repetition:
 
 def _seconds(plan: Plan, launch: Launch) -> float:
     touched = sum(plan.buffers[position].nbytes for position in (*launch.reads, *launch.writes))
-    return seconds(launch.work, touched, launch.label, is_library=bool(launch.operands))
+    return seconds(launch.effort, touched)
 
 
 def _made(plan: Plan, launch: Launch, once: float) -> list[Recomputed]:

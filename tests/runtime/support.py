@@ -52,7 +52,7 @@ def add_launch(
     operands = (Ref(a), Ref(b), Ref(out))
     return Launch(
         f"add {a} {b} {out}", kernel, (size, tile, wait), operands, -1, (), tuple(sorted({a, b})), (out,), tiles, 0,
-        work or size, tuple(depends), "", in_place,
+        work or size, work or size, tuple(depends), "", in_place,
     )  # fmt: skip
 
 

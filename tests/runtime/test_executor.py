@@ -82,7 +82,7 @@ def test_waiting_for_slow_tiles_sleeps_and_wakes(table: object) -> None:
 
 
 def test_parameters_are_updated_in_place(table: object) -> None:
-    launch = Launch("count", "count", (), (Ref(0),), -1, (), (0,), (0,), 5, 0, 5, ())
+    launch = Launch("count", "count", (), (Ref(0),), -1, (), (0,), (0,), 5, 0, 5, 5, ())
     storage = np.zeros(5, np.float32)
     executor = Executor(plan_of([buffer("p", "parameter", 5)], [launch]), [storage], [], table)
     for _ in range(3):
@@ -93,7 +93,7 @@ def test_parameters_are_updated_in_place(table: object) -> None:
 def test_random_state_counts_completed_runs(table: object) -> None:
     state = Buffer("rng", "uint64", (2,), 16, "rng")
     out = Buffer("drawn", "uint64", (2,), 16, "output")
-    launch = Launch("draw", "draw", (), (Ref(0), Ref(1)), -1, (), (0,), (1,), 1, 0, 1, ())
+    launch = Launch("draw", "draw", (), (Ref(0), Ref(1)), -1, (), (0,), (1,), 1, 0, 1, 1, ())
     executor = Executor(plan_of([state, out], [launch], rng=0), [], [], table, seed=42)
     drawn = np.zeros(2, np.uint64)
     for step in range(3):

@@ -37,7 +37,7 @@ def adder(table: object) -> Program:
         buffer("sum", "output", 6),
         buffer("n", "parameter", 1),
     ]
-    count = Launch("count", "count", (), (Ref(3),), -1, (), (3,), (3,), 1, 0, 1, ())
+    count = Launch("count", "count", (), (Ref(3),), -1, (), (3,), (3,), 1, 0, 1, 1, ())
     plan = plan_of(buffers, [add_launch(0, 1, 2, 6), count])
     calls = np.zeros(1, np.float32)
     results = [Argument("sum", tensor_type((2, 3)))]

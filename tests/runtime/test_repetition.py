@@ -37,7 +37,7 @@ def twice() -> Plan:
 
 def test_figures() -> None:
     """Launches read and write two or three tensors of 4 MB, with one operation for each element."""
-    two, three = (seconds(SIZE, 4 * SIZE * tensors, "matmul", is_library=True) for tensors in (2, 3))
+    two, three = (seconds(SIZE, 4 * SIZE * tensors) for tensors in (2, 3))
     found, share = repetition_of(twice()), two / (two + 2 * three)
     assert (found.launches, found.nbytes) == (1, 4 * SIZE)
     assert found.overhead == pytest.approx(share)

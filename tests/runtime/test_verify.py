@@ -198,6 +198,7 @@ def random_plan(seed: int, count: int = 40) -> Plan:
         1,
         0,
         1,
+        1,
         tuple(everything),
     )
     return plan_of(buffers, [*launches, final], arena=64 * count)
