@@ -113,7 +113,10 @@ class Budgeted:
                 choice = self._choice(number)
                 if choice.peak <= limit:
                     return choice
-        raise self._refusal(limit)
+        smallest = self.smallest()
+        if smallest.peak > limit:
+            raise self._refusal(limit, smallest)
+        return smallest
 
     def smallest(self) -> Choice:
         """The choice that needs the fewest bytes."""
@@ -135,8 +138,7 @@ class Budgeted:
                 peak = choice.peak
                 yield choice
 
-    def _refusal(self, limit: int) -> MemoryBudgetError:
-        smallest = self.smallest()
+    def _refusal(self, limit: int, smallest: Choice) -> MemoryBudgetError:
         report = memory_report(smallest.assembled.plan)
         fixed = smallest.peak - report.arena
         message = (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from graphc.assembly.values import Place, Values
+from graphc.codegen.cost import effort
 from graphc.codegen.target import Code, Target
 from graphc.ir.node import Node
 from graphc.lower.kernel import Index, Kernel, LibraryCall, Load, Operand, Random, Space, Store
@@ -22,11 +24,13 @@ _FAR = 1 << 62  # behind every offset
 class Draft:
     """A launch in terms of values. `operands` are the library kernel's, `program_operands` the fused kernel's.
 
-    `repeats` is the launch that it repeats, wholly or in part, or -1.
+    `effort` is what it costs beside its traffic (codegen/cost.py). `repeats` is the launch that it repeats, wholly or
+    in part, or -1.
     """
 
     label: str
     code: Code
+    effort: int
     operands: tuple[Place, ...]
     program_operands: tuple[Place, ...]
     reads: tuple[int, ...]
@@ -51,12 +55,17 @@ class Sketch:
     in_place: tuple[tuple[int, int], ...]
     location: str
 
+    @cached_property
+    def effort(self) -> int:
+        """The operations of a large matrix product that take as long, were it not for traffic."""
+        return effort(self.call, self.kernel)
+
     def draft(self, target: Target) -> Draft:
         """The launch, with code by `target`."""
         local = self.call.result_bytes if self.call is not None and self.kernel is not None else 0
         return Draft(
-            self.label, target.code(self.call, self.kernel), self.operands, self.program_operands, self.reads,
-            self.writes, self.in_place, self.location, local,
+            self.label, target.code(self.call, self.kernel), self.effort, self.operands, self.program_operands,
+            self.reads, self.writes, self.in_place, self.location, local,
         )  # fmt: skip
 
 
@@ -94,7 +103,7 @@ def draft_copy(source: int, result: int, values: Values, target: Target) -> Draf
     index = Index(0, (1,))
     body = (Load(0, type.dtype, index), Store(1, index, 0))
     kernel = Kernel((Operand(type.dtype, "read"), Operand(type.dtype, "write")), Space((), (), (type.size,)), body)
-    return Draft("copy", target.code(None, kernel), (), ((source, 0), (result, 0)), (source,), (result,))
+    return Draft("copy", target.code(None, kernel), 0, (), ((source, 0), (result, 0)), (source,), (result,))
 
 
 def _rebased(kernel: Kernel, located: tuple[Place, ...], fixed: Collection[int]) -> tuple[Kernel, tuple[Place, ...]]:

@@ -166,7 +166,7 @@ def _launch(
     code = draft.code
     return Launch(
         draft.label, code.kernel, code.params, operands, programs.get(code.program, -1), program_operands,
-        reads, writes, code.tiles, code.scratch, code.work, code.effort, depends, draft.location, in_place,
+        reads, writes, code.tiles, code.scratch, code.work, draft.effort, depends, draft.location, in_place,
         draft.repeats,
     )  # fmt: skip
 

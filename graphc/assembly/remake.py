@@ -14,7 +14,6 @@ from graphc.assembly.draft import Draft, sketch_group
 from graphc.assembly.values import Values
 from graphc.codegen.target import Target
 from graphc.ir.node import Node
-from graphc.ops.record import op_of
 from graphc.schedule.cost import seconds
 from graphc.schedule.group import Group
 from graphc.schedule.parts import part_of
@@ -23,6 +22,8 @@ from graphc.schedule.rematerialise import WHOLE, Problem, Recipe, Schedule
 from graphc.schedule.storage import Arrangement, Task, Value, arrange, in_wholes, order_tasks
 
 __all__ = ["Remaking", "arranged", "remaking"]
+
+_EFFORT = 200_000_000  # of placing what repeats: tight packings are worth a fraction of a second
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def arranged(schedule: Schedule) -> Arrangement:
     known = schedule.problem.values
     added = [Value(known[origin].nbytes) for origin in schedule.origin[len(known) :]]
     tasks = [Task(step.reads, step.writes, step.in_place) for step in schedule.steps]
-    return arrange([*known, *added], tasks, range(len(tasks)))
+    return arrange([*known, *added], tasks, range(len(tasks)), _EFFORT)
 
 
 def _renamed(draft: Draft, new: Mapping[int, int]) -> Draft:
@@ -128,14 +129,12 @@ def _part(position: int, value: int, group: Group, values: Values) -> tuple[Reci
     whole = in_wholes(Task(sketch.reads, sketch.writes, sketch.in_place), values.values)
     if whole.reads != sketch.reads:
         return None
-    effort = sum(op_of(member).cost * member.size for member in part.accesses)
-    effort += sketch.call.effort if sketch.call is not None else 0
-    touched = _bytes((*sketch.reads, *sketch.writes), values.values)
-    return Recipe(position, value, sketch.reads, sketch.writes, seconds(effort, touched), sketch.in_place), part
+    cost = seconds(sketch.effort, _bytes((*sketch.reads, *sketch.writes), values.values))
+    return Recipe(position, value, sketch.reads, sketch.writes, cost, sketch.in_place), part
 
 
 def _seconds(draft: Draft, task: Task, values: Sequence[Value]) -> float:
-    return seconds(draft.code.effort, _bytes((*task.reads, *task.writes), values))
+    return seconds(draft.effort, _bytes((*task.reads, *task.writes), values))
 
 
 def _bytes(touched: Iterable[int], values: Sequence[Value]) -> int:

@@ -140,7 +140,7 @@ class CTarget:
             assert kernel is not None
             name, fused = self._kernel(kernel)
             self._across[name] = None
-            return Code(name, (), -1, fused.tiles, fused.scratch, fused.work, fused.work)
+            return Code(name, (), -1, fused.tiles, fused.scratch, fused.work)
         found = self._calls.get((call, kernel))
         if found is None:
             found = self._calls[call, kernel] = self._call(call, kernel)
@@ -167,4 +167,4 @@ class CTarget:
             self._large.setdefault(call.name, []).append(caller)
         self._across[name] = None
         self._functions[name] = caller.function(f"gc_{call.name}")
-        return Code(name, (), -1, call.tiles, scratch, work, work - call.work + call.effort)
+        return Code(name, (), -1, call.tiles, scratch, work)

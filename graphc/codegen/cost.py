@@ -1,4 +1,4 @@
-"""What a kernel costs, and how its work is cut into units for threads: shared by the tile machine and the C printer.
+"""What kernels cost, and how their work is cut into units for threads: shared by the tile machine and the C printer.
 
 Costs count scalar operations and depend on the kernel alone, so the units, and with them the results, do so too.
 """
@@ -9,9 +9,9 @@ import math
 
 from graphc.codegen.tile_words import names
 from graphc.ir.types import DType
-from graphc.lower.kernel import Compute, Iota, Literal, Load, Random, Reduce, Statement, Store
+from graphc.lower.kernel import Compute, Iota, Kernel, LibraryCall, Literal, Load, Random, Reduce, Statement, Store
 
-__all__ = ["BLOCKS", "GRAIN", "MEMORY_COST", "operation_cost", "share_of", "statement_cost"]
+__all__ = ["BLOCKS", "GRAIN", "MEMORY_COST", "effort", "operation_cost", "share_of", "statement_cost"]
 
 BLOCKS = 8  # outer positions from which on there are enough to share, so inner ones are not cut as well
 GRAIN = 800_000  # scalar operations of one unit of parallel work: some 40 microseconds
@@ -42,6 +42,18 @@ def statement_cost(statement: Statement, dtype: DType) -> int:
             return operation_cost(op) * (2 if dtype.name in ("float64", "int64") else 1)
         case Iota():
             return 1
+
+
+def effort(call: LibraryCall | None, kernel: Kernel | None) -> int:
+    """The operations of a large matrix product that take as long as a launch would, were it not for its traffic."""
+    total = 0 if call is None else call.effort
+    if kernel is None:
+        return total
+    outer, reduce, inner = kernel.space.sizes
+    for statement, is_row in zip(kernel.body, kernel.is_row, strict=True):
+        if not isinstance(statement, (Load, Store)):
+            total += statement_cost(statement, statement.dtype) * outer * inner * (1 if is_row else reduce)
+    return total
 
 
 def share_of(total: int, most: float, unit: int) -> int:

@@ -19,8 +19,7 @@ class Code:
     """The code of a launch, in the plan's terms (runtime/plan.py).
 
     `kernel`, `params` and `program` name it; its `tiles` parts may run at the same time, each needs `scratch` bytes;
-    `work` is the number of scalar operations, `effort` that of a large matrix product that would take as long, were it
-    not for traffic.
+    `work` is the number of scalar operations.
     """
 
     kernel: str
@@ -29,7 +28,6 @@ class Code:
     tiles: int
     scratch: int
     work: int
-    effort: int
 
 
 class Target(Protocol):

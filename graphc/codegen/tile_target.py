@@ -21,10 +21,9 @@ class TileTarget:
         number, program = (-1, None) if kernel is None else self._program(kernel)
         if call is None:
             assert program is not None
-            return Code("tile", (), number, program.tiles, program.scratch, program.work, program.work)
+            return Code("tile", (), number, program.tiles, program.scratch, program.work)
         scratch, work = (program.scratch, program.work) if program is not None else (0, 0)
-        scratch = max(call.scratch, scratch)
-        return Code(call.name, call.params, number, call.tiles, scratch, call.work + work, call.effort + work)
+        return Code(call.name, call.params, number, call.tiles, max(call.scratch, scratch), call.work + work)
 
     def _program(self, kernel: Kernel) -> tuple[int, TileProgram]:
         found = self._programs.get(kernel)

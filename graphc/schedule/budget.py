@@ -1,12 +1,11 @@
 """What to drop: schedules of falling peak and rising cost, from which a memory budget picks the cheapest that fits.
 
-An *item* is a value and a task after which it may be dropped. Around the task where memory peaks, `turn`, each value
-that is made before it and read later has one, after its last reader before `turn`. A *choice* is the set of items that
-are dropped. For peaks from the largest down, the cheapest choice that fits is searched. Starts come from three methods:
-the items that are cheapest to make for their size (`_thrifty`); all but what crosses the cuts between segments, each as
-long as memory allows (`_segmented`); and what served for more memory, with more dropped where the peak stands, be it
-values that are waiting there for a second time, or kept for which the peak makes much again (`_lowered`). Each is
-filled up: values are kept again, the dearest for their size first, as long as the peak allows. The best is annealed.
+For peaks from the largest down, the cheapest choice (items.py) that fits is searched. Starts come from four methods:
+the items that are cheapest to make for their size (`_thrifty`); these without what has to be kept for them (cuts.py);
+all but what crosses the cuts between segments (segments.py); and what served for more memory, with more dropped where
+the peak stands, be it values that wait there for a second time, or kept for which the peak makes much again
+(`_lowered`). Each is filled up: values are kept again, the dearest for their size first, as long as the peak allows.
+The best is annealed. A choice that was looked at on the way and is the cheapest for some peak counts as well.
 
 The frontier does not depend on the budget, so a larger budget never costs more. All is counted in runs of the
 simulator, never in seconds: equal programs give equal plans on every machine.
@@ -16,19 +15,20 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from graphc.schedule.cuts import minimum_cuts
+from graphc.schedule.items import Choice, Item, Items
 from graphc.schedule.rematerialise import Drops, Problem, bytes_shared
+from graphc.schedule.segments import segmented
 from graphc.schedule.simulator import Simulator
 from graphc.schedule.storage import Task
 
 __all__ = ["Point", "frontier", "thrift"]
 
 _RUNGS = 32  # peaks between the largest and the least possible
-_LIMITS = 48  # lengths of segments that are tried, each a tenth shorter than the last
-_WINDOW = 0.6  # of a segment's length: from there on, the narrowest cut ends it
+_POINTS = 64  # of the frontier, at most, or about
 _STARTS = 3  # choices that are filled up for one peak
 _EFFORT = 24_000_000  # tasks that all runs of the simulator together may look at
 _LOOKS = 16  # looks at least that filling up may take
@@ -38,8 +38,6 @@ _PREFIXES = 24  # shares of what may be dropped for next to nothing that are loo
 _THRIFT = 0.02  # of the cost of a step: next to nothing
 _TRIES = 24  # items that are tried where the peak stands
 _ROUNDS_OF_ITEM = 16  # of annealing, at most
-Item = tuple[int, int]
-Choice = frozenset[Item]
 
 
 @dataclass(frozen=True)
@@ -76,31 +74,12 @@ class _Search:
         self.simulator = Simulator(problem)
         self.seen: dict[Choice, _Look] = {}
         self.start = self.look(frozenset())
-        self.turn = self.simulator.position
-        self.prices = {
-            value: min(recipe.cost for recipe in ways) / max(problem.sizes[value], 1)
-            for value, ways in problem.recipes.items()
-        }
-        self.free = problem.recipes.keys() - problem.forced.keys()  # values that may be dropped
-        self.items = self._items()
-        self.order = sorted(self.items, key=self._price)
-        self.chance = random.Random(len(self.items))
+        self.items = Items(problem, self.simulator.position)
+        self.order = self.items.by_price
+        self.chance = random.Random(len(self.order))
+        self.cuts = minimum_cuts(self.items)
         self.most = _EFFORT // max(len(problem.tasks), 1)  # runs in all, or somewhat more
         self.rungs = _RUNGS if self.most >= _PLENTY else _RUNGS // 2
-
-    def _items(self) -> list[Item]:
-        """For each value that may be dropped, the last task up to `turn` that makes or reads it."""
-        found = []
-        for value in sorted(self.free):
-            made, readers = self.problem.makers[value], self.problem.readers.get(value, [])
-            if made <= self.turn and self.problem.sizes[value] and readers:
-                before = bisect_right(readers, self.turn)
-                found.append((value, max(made, readers[before - 1] if before else made)))
-        return found
-
-    def _price(self, item: Item) -> tuple[float, Item]:
-        """Seconds for each byte that the item gives free; ties go by number."""
-        return self.prices[item[0]], item
 
     # Looking ---------------------------------------------------------------------------------------------------------
     def look(self, choice: Choice) -> _Look:
@@ -110,35 +89,27 @@ class _Search:
             found = self.seen[choice] = _Look(self.simulator.peak, self.simulator.cost)
         return found
 
-    def _drops(self, choice: Choice) -> dict[int, Sequence[int]]:
-        drops: dict[int, Sequence[int]] = {}
-        for value, position in sorted(choice):
-            drops[value] = (*drops.get(value, ()), position)
-        return {**drops, **self.problem.forced}
-
     def _point(self, choice: Choice) -> Point:
         looked = self.look(choice)
-        return Point(looked.peak, looked.cost, self._drops(choice))
+        return Point(looked.peak, looked.cost, self.items.drops(choice))
 
     def _cost(self, choice: Choice) -> float:
         return self.look(choice).cost
 
     # The frontier ----------------------------------------------------------------------------------------------------
     def run(self) -> tuple[Point, ...]:
-        points = [self._point(frozenset())]
-        if not self.items:
-            return tuple(points)
-        points.append(self.thrift())
-        segmented, best = self._all_segmented(), frozenset[Item]()
+        if not self.order:
+            return (self._point(frozenset()),)
+        self.thrift()
+        starts, best = [*segmented(self.items, self.start.peak), *self.cuts], frozenset[Item]()
         least = min(max(map(self._floor, self.problem.tasks), default=1) or 1, self.start.peak)
         for rung in range(1, self.rungs + 1):
             limit = int(self.start.peak * (least / self.start.peak) ** (rung / self.rungs))
-            found = self._cheapest(limit, best, segmented)
+            found = self._cheapest(limit, best, starts)
             if found is None:
                 break
             best = found
-            points.append(self._point(best))
-        return _undominated(points)
+        return tuple(self._point(choice) for choice in self._undominated())
 
     def thrift(self) -> Point:
         most = self.start.cost + _THRIFT * sum(self.problem.costs)
@@ -149,21 +120,35 @@ class _Search:
                 low = middle
             else:
                 high = middle - 1
-        prefixes = (frozenset(self.order[: low * part // _PREFIXES]) for part in range(1, _PREFIXES + 1))
-        choice = min(prefixes, key=lambda choice: (self.look(choice).peak, self.look(choice).cost))
+        prefixes = [frozenset(self.order[: low * part // _PREFIXES]) for part in range(1, _PREFIXES + 1)]
+        choices = [*prefixes, *(choice for choice in self.cuts if self._cost(choice) <= most)]
+        choice = min(choices, key=lambda choice: (self.look(choice).peak, self.look(choice).cost))
         return self._point(self._filled(choice, self.look(choice).peak))
+
+    def _undominated(self) -> list[Choice]:
+        """What was looked at and no other choice beats in both, by falling peak and rising cost: some for all peaks."""
+        best: list[tuple[int, Choice]] = []
+        for choice, looked in sorted(self.seen.items(), key=lambda entry: (entry[1].cost, entry[1].peak)):
+            if not best or looked.peak < best[-1][0]:
+                best.append((looked.peak, choice))
+        ratio, found, limit = (best[0][0] / max(best[-1][0], 1)) ** (1 / _POINTS), [], float(best[0][0])
+        for peak, choice in best:
+            if peak <= limit:
+                found.append(choice)
+                limit = min(limit, peak) / ratio
+        return found if found[-1] is best[-1][1] else [*found, best[-1][1]]
 
     def _floor(self, task: Task) -> int:
         """Bytes that a task needs by itself."""
         sizes = self.problem.sizes
         return sum(sizes[value] for value in {*task.reads, *task.writes}) - bytes_shared(task.in_place, sizes)
 
-    def _cheapest(self, limit: int, known: Choice, segmented: Sequence[Choice]) -> Choice | None:
+    def _cheapest(self, limit: int, known: Choice, ready: Sequence[Choice]) -> Choice | None:
         """The cheapest choice found whose peak is at most `limit`; `known` is one for a larger peak."""
-        starts = sorted((choice for choice in segmented if self.look(choice).peak <= limit), key=self._cost)[:_STARTS]
+        starts = sorted((choice for choice in ready if self.look(choice).peak <= limit), key=self._cost)[:_STARTS]
         others = [self._thrifty(limit), self._lowered(known, limit, together=self.most < _PLENTY)]
         if not starts and others == [None, None]:
-            lowest = min(segmented, key=lambda choice: self.look(choice).peak)
+            lowest = min(ready, key=lambda choice: self.look(choice).peak)
             others += [
                 self._lowered(choice, limit, together=together)
                 for choice in (known, lowest) for together in (False, True)
@@ -182,37 +167,6 @@ class _Search:
             else:
                 low = middle + 1
         return frozenset(self.order[:low]) if low <= len(self.order) else None
-
-    def _all_segmented(self) -> list[Choice]:
-        """Choices with ever shorter segments."""
-        crossing: list[list[Item]] = [[] for _ in range(self.turn + 1)]  # after each task, what tasks up to turn read
-        made = [0] * (self.turn + 1)  # bytes that are made and needed after `turn`
-        for value, last in self.items:
-            maker = self.problem.makers[value]
-            for position in range(maker, last):
-                crossing[position].append((value, last))
-            made[maker] += self.problem.sizes[value] * (self.problem.readers[value][-1] > self.turn)
-        found, limit = dict[Choice, None](), float(self.start.peak)
-        for _ in range(_LIMITS):
-            found[frozenset(self.items) - self._segmented(int(limit), crossing, made)] = None
-            limit *= 0.9
-        return list(found)
-
-    def _segmented(self, limit: int, crossing: Sequence[Sequence[Item]], made: Sequence[int]) -> Choice:
-        """What crosses the cuts between segments that, with what is kept below them, need about `limit` bytes."""
-        sizes, kept = self.problem.sizes, set[Item]()
-        widths = [sum(sizes[value] for value, _ in items) for items in crossing]
-        start, held, below, position = 0, 0, 0, 0
-        while position < self.turn:
-            held += made[position]
-            if held > limit - below and position > start:
-                earliest = start + int((position - start) * _WINDOW)
-                cut = min(range(earliest, position), key=lambda at: (widths[at], -at), default=position - 1)
-                kept.update(crossing[cut])
-                below = sum(sizes[value] for value, _ in kept)
-                start, held, position = cut + 1, 0, cut
-            position += 1
-        return frozenset(kept)
 
     def _lowered(self, choice: Choice, limit: int, *, together: bool) -> Choice | None:
         """`choice` changed where the peak stands until it fits: by the items that lower what exceeds at least cost.
@@ -252,14 +206,16 @@ class _Search:
         """Items to turn: those that wait while the peak stands, and those that are made again there."""
         waiting, remade = self.simulator.waiting()
         near = set(remade)
-        more = sorted({item for item in waiting if item[0] in self.free and item not in choice}, key=self._price)
-        less = sorted((item for item in choice if item[0] in near), key=self._price, reverse=True)
+        more = sorted(
+            {item for item in waiting if item[0] in self.items.free and item not in choice}, key=self.items.price
+        )
+        less = sorted((item for item in choice if item[0] in near), key=self.items.price, reverse=True)
         return more[:_TRIES] + less[:_TRIES]
 
     # Improvement -----------------------------------------------------------------------------------------------------
     def _filled(self, choice: Choice, limit: int) -> Choice:
         """`choice` without some items, the dearest first, as long as the peak and the effort allow."""
-        cost, order = self._cost(choice), sorted(choice, key=self._price, reverse=True)
+        cost, order = self._cost(choice), sorted(choice, key=self.items.price, reverse=True)
         at, count = 0, max(1, len(order) // 4)
         for _ in range(max(_LOOKS, self.most // (self.rungs * _STARTS))):
             if at >= len(order):
@@ -277,7 +233,7 @@ class _Search:
 
     def _annealed(self, choice: Choice, limit: int) -> Choice:
         """`choice` with items in and out as long as that makes it cheaper, by simulated annealing."""
-        items, chance, cost = sorted({*self.items, *choice}), self.chance, self._cost(choice)
+        items, chance, cost = sorted({*self.order, *choice}), self.chance, self._cost(choice)
         best, least = choice, cost
         rounds = min(self.most // (2 * self.rungs), _ROUNDS_OF_ITEM * len(items))
         warmth = _WARMTH * sum(self.problem.costs)
@@ -291,12 +247,3 @@ class _Search:
                 if cost < least:
                     best, least = choice, cost
         return best
-
-
-def _undominated(points: Iterable[Point]) -> tuple[Point, ...]:
-    """The points that no other one beats in both, by falling peak and rising cost."""
-    found: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.cost, point.peak)):
-        if not found or point.peak < found[-1].peak:
-            found.append(point)
-    return tuple(found)

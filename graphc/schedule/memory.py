@@ -21,8 +21,9 @@ from graphc.schedule.packing import Integers, Problem, Solution, better, livenes
 from graphc.schedule.search import best_fit
 from graphc.schedule.sweeps import sweep
 
-__all__ = ["Block", "Placement", "check", "place"]
+__all__ = ["EFFORT", "Block", "Placement", "check", "place"]
 
+EFFORT = 10_000_000  # entries of tables that a search may look at, about 2 ns each
 _MOST_GREEDY = 20_000  # blocks that are placed greedily, which compares each with each; beyond that, only sweeps run
 _FEW = 4_000  # blocks for which every order is tried, and a search
 _MOST_UNITS = 1 << 60  # of all blocks together
@@ -51,7 +52,7 @@ def place(
     *,
     alignment: int = 64,
     capacity: int | None = None,
-    effort: int = 10_000_000,
+    effort: int = EFFORT,
     progress: Callable[[int, float], None] | None = None,
 ) -> Placement:
     """Offsets for `blocks`, multiples of `alignment`, such that no two that are alive together overlap.

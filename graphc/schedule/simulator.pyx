@@ -49,10 +49,11 @@ cdef struct Steps:
     int64_t room
     int64_t touched
     int64_t touch_room
-    # For each instance its value, and the steps that touch it first and last.
+    # For each instance its value, the steps that touch it first and last, and that in which it shares its bytes.
     int32_t *origin
     int32_t *first
     int32_t *last
+    int32_t *shared
     int64_t instances
     int64_t instance_room
 
@@ -114,6 +115,7 @@ cdef class Simulator:
         free(self.steps.origin)
         free(self.steps.first)
         free(self.steps.last)
+        free(self.steps.shared)
         free(self.pending)
         free(self.live)
 
@@ -328,28 +330,15 @@ cdef class Simulator:
         """The bytes that a step writes over what it reads last."""
         cdef Steps *s = &self.steps
         cdef int64_t reads = work.reads.start[number + 1] - work.reads.start[number], saved = 0
-        cdef int64_t at, other, low = work.pairs.start[number], high = work.pairs.start[number + 1]
+        cdef int64_t at
         cdef int32_t *touched = s.instance + s.touch[step]
         cdef int32_t read, written
-        cdef int64_t taken = 0  # pairs that share, by their place among the first 64
-        cdef bint free_
-        at = low
-        while at < high and at - low < 128:
+        for at in range(work.pairs.start[number], work.pairs.start[number + 1], 2):
             read, written = touched[work.pairs.items[at]], touched[reads + work.pairs.items[at + 1]]
             if (self.size[s.origin[read]] == self.size[s.origin[written]] and s.last[read] == step
-                    and s.first[written] == step):
-                free_ = True
-                other = low
-                while other < at:
-                    if taken >> ((other - low) // 2) & 1 and (
-                            touched[work.pairs.items[other]] == read
-                            or touched[reads + work.pairs.items[other + 1]] == written):
-                        free_ = False
-                    other += 2
-                if free_:
-                    taken |= <int64_t> 1 << ((at - low) // 2)
-                    saved += self.size[s.origin[written]]
-            at += 2
+                    and s.first[written] == step and s.shared[read] != step and s.shared[written] != step):
+                s.shared[read] = s.shared[written] = <int32_t> step
+                saved += self.size[s.origin[written]]
         return saved
 
 
@@ -368,8 +357,9 @@ cdef int32_t _add_instance(Steps *s, int32_t value) except -1 nogil:
         s.origin = <int32_t *> _grown(s.origin, s.instance_room * sizeof(int32_t))
         s.first = <int32_t *> _grown(s.first, s.instance_room * sizeof(int32_t))
         s.last = <int32_t *> _grown(s.last, s.instance_room * sizeof(int32_t))
+        s.shared = <int32_t *> _grown(s.shared, s.instance_room * sizeof(int32_t))
     s.origin[s.instances] = value
-    s.first[s.instances] = s.last[s.instances] = -1
+    s.first[s.instances] = s.last[s.instances] = s.shared[s.instances] = -1
     s.instances += 1
     return <int32_t> (s.instances - 1)
 

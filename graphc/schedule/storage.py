@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from graphc.schedule.memory import Block, place
+from graphc.schedule.memory import EFFORT, Block, place
 from graphc.schedule.order import order
 
 __all__ = ["Arrangement", "Task", "Value", "arrange", "in_wholes", "order_tasks", "plan_updates"]
@@ -112,10 +112,12 @@ def _reaches(start: int, goals: set[int], followers: Sequence[Iterable[int]]) ->
     return False
 
 
-def arrange(values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[int] | None = None) -> Arrangement:
+def arrange(
+    values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[int] | None = None, effort: int = EFFORT
+) -> Arrangement:
     """Order the tasks, share and place the memory of the arena's values, and find who must wait for whom.
 
-    `sequence` is the order where that is settled.
+    `sequence` is the order where that is settled, `effort` what placing may cost (`memory.place`).
     """
     sequence = order_tasks(values, tasks) if sequence is None else sequence
     tasks = [in_wholes(task, values) for task in tasks]
@@ -128,7 +130,7 @@ def arrange(values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[i
         Block(values[home].nbytes, min(lifetimes[v][0] for v in members), max(lifetimes[v][1] for v in members))
         for home, members in blocks.items()
     ]
-    placement = place(spans)
+    placement = place(spans, effort=effort)
     offset_of_home = dict(zip(blocks, placement.offsets, strict=True))
     own = [offset_of_home[homes[v]] if v in homes else None for v in range(len(values))]
     depends = _depends(values, tasks, sequence, homes, own)

@@ -148,6 +148,17 @@ def test_the_simulator_tells_what_replay_makes(seed: int) -> None:
         assert simulator.position == list(tasks)[schedule.live.index(schedule.peak)]
 
 
+def test_many_pairs_in_place() -> None:
+    """Ten values are written over ten others: of a hundred pairs the last counts as the first."""
+    values = [Value(64) for _ in range(20)]
+    pairs = tuple((read, written) for read in range(10) for written in range(10, 20))
+    tasks = [Task((), tuple(range(10))), Task(tuple(range(10)), tuple(range(10, 20)), pairs)]
+    problem = Problem(values, tasks, [1.0, 1.0], {})
+    simulator = Simulator(problem)
+    simulator.run([])
+    assert simulator.peak == replay(problem, {}).peak == 640
+
+
 def test_drops_of_no_value_are_refused() -> None:
     with pytest.raises(ValueError, match="there is no value 99"):
         Simulator(problem_of(0)).run([(99, 0)])
