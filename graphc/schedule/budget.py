@@ -35,7 +35,8 @@ _LOOKS = 16  # looks at least that filling up may take
 _PLENTY = 8000  # runs for which all rungs are tried; half of them for larger problems
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
 _PREFIXES = 24  # shares of what may be dropped for next to nothing that are looked at: more may raise the peak
-_THRIFT = 0.02  # of the cost of a step: next to nothing
+_THRIFT = 0.03  # of the cost of a step: next to nothing
+_WORTH = 2.0  # shares of the peak that a share of the cost of a step is worth, where no budget asks for it
 _TRIES = 24  # items that are tried where the peak stands
 _ROUNDS_OF_ITEM = 16  # of annealing, at most
 
@@ -72,6 +73,7 @@ class _Search:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.simulator = Simulator(problem)
+        self.whole = sum(problem.costs) or 1.0  # the cost of a step that computes nothing twice
         self.seen: dict[Choice, _Look] = {}
         self.start = self.look(frozenset())
         self.items = Items(problem, self.simulator.position)
@@ -112,7 +114,7 @@ class _Search:
         return tuple(self._point(choice) for choice in self._undominated())
 
     def thrift(self) -> Point:
-        most = self.start.cost + _THRIFT * sum(self.problem.costs)
+        most = self.start.cost + _THRIFT * self.whole
         low, high = 0, len(self.order)
         while low < high:
             middle = (low + high + 1) // 2
@@ -123,7 +125,23 @@ class _Search:
         prefixes = [frozenset(self.order[: low * part // _PREFIXES]) for part in range(1, _PREFIXES + 1)]
         choices = [*prefixes, *(choice for choice in self.cuts if self._cost(choice) <= most)]
         choice = min(choices, key=lambda choice: (self.look(choice).peak, self.look(choice).cost))
-        return self._point(self._filled(choice, self.look(choice).peak))
+        return self._point(self._extended(self._filled(choice, self.look(choice).peak), most))
+
+    def _extended(self, choice: Choice, most: float) -> Choice:
+        """`choice` with large values dropped where the peak stands, while that is worth it and costs at most `most`."""
+        while True:
+            looked, found = self.look(choice), []
+            self.simulator.run(choice)
+            sizes, (waiting, _) = self.problem.sizes, self.simulator.waiting()
+            items = sorted({item for item in waiting if item[0] in self.items.free} - choice)
+            for item in sorted(items, key=lambda item: -sizes[item[0]])[:_TRIES]:
+                other = self.look(choice | {item})
+                worth = (looked.peak - other.peak) / self.start.peak - _WORTH * (other.cost - looked.cost) / self.whole
+                if worth > 0 and other.cost <= most:
+                    found.append((-worth, item))
+            if not found:
+                return choice
+            choice |= {min(found)[1]}
 
     def _undominated(self) -> list[Choice]:
         """What was looked at and no other choice beats in both, by falling peak and rising cost: some for all peaks."""
@@ -236,7 +254,7 @@ class _Search:
         items, chance, cost = sorted({*self.order, *choice}), self.chance, self._cost(choice)
         best, least = choice, cost
         rounds = min(self.most // (2 * self.rungs), _ROUNDS_OF_ITEM * len(items))
-        warmth = _WARMTH * sum(self.problem.costs)
+        warmth = _WARMTH * self.whole
         for number in range(rounds if cost > self.start.cost else 0):
             turned = chance.sample(items, min(1 + (chance.random() < 0.5), len(items)))
             other = choice.symmetric_difference(turned)
