@@ -27,25 +27,26 @@ def segmented(items: Items, peak: int) -> list[Choice]:
 
 @dataclass(frozen=True)
 class _Chain:
-    """For each task up to the turn the items that tasks up to the turn make before it and read after it, and the bytes
-    that it makes for tasks after the turn."""
+    """For each task up to the turn: the items that tasks up to the turn make by it and read after it, their bytes, and
+    the bytes that it makes for tasks after the turn."""
 
     sizes: Sequence[int]
     crossing: Sequence[Sequence[Item]]
+    widths: Sequence[int]
     made: Sequence[int]
 
     def crossing_cuts(self, limit: int) -> Choice:
         """What crosses the cuts between segments that, with what is kept below them, need about `limit` bytes."""
         kept = set[Item]()
-        widths = [sum(self.sizes[value] for value, _ in items) for items in self.crossing]
         start, held, below, position = 0, 0, 0, 0
         while position < len(self.made) - 1:
             held += self.made[position]
             if held > limit - below and position > start:
                 earliest = start + int((position - start) * _WINDOW)
-                cut = min(range(earliest, position), key=lambda at: (widths[at], -at), default=position - 1)
-                kept.update(self.crossing[cut])
-                below = sum(self.sizes[value] for value, _ in kept)
+                cut = min(range(earliest, position), key=lambda at: (self.widths[at], -at), default=position - 1)
+                new = [item for item in self.crossing[cut] if item not in kept]
+                kept.update(new)
+                below += sum(self.sizes[value] for value, _ in new)
                 start, held, position = cut + 1, 0, cut
             position += 1
         return frozenset(kept)
@@ -60,4 +61,5 @@ def _chain(items: Items) -> _Chain:
         for position in range(maker, last):
             crossing[position].append((value, last))
         made[maker] += problem.sizes[value] * items.waits(value)
-    return _Chain(problem.sizes, crossing, made)
+    widths = [sum(problem.sizes[value] for value, _ in waiting) for waiting in crossing]
+    return _Chain(problem.sizes, crossing, widths, made)
