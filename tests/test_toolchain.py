@@ -43,8 +43,8 @@ def test_warnings_are_noticed(tmp_path: Path, name: str) -> None:
     with pytest.raises(AssertionError, match="unused"):
         compile_quietly(TARGETS[name], UNUSED, tmp_path, "-c")
     for place in range(3):
+        texts = {f"part{i}": UNUSED if i == place else f"int f{i};\n" for i in range(3)}
         with pytest.raises(AssertionError, match="unused"):
-            texts = {f"part{i}": UNUSED if i == place else f"int f{i};\n" for i in range(3)}
             check_quietly(TARGETS[name], texts, tmp_path)
 
 
