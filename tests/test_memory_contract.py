@@ -4,6 +4,7 @@ tests notice planted faults."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -77,23 +78,35 @@ def run(program: TrainingProgram, assembled: Assembled, code: Any = None, plan: 
     return bits
 
 
-def choices(graph: Graph) -> Iterator[Assembled]:
-    for choice in budgeted(graph).choices():
+def choices(ways: Budgeted) -> Iterator[Assembled]:
+    for choice in ways.choices():
         assert verify(choice.assembled.plan) is choice.assembled.plan
         yield choice.assembled
+
+
+@functools.cache
+def unmarked(seed: int) -> tuple[TrainingProgram, Budgeted]:
+    """A program without checkpoints and the ways to run it, worked out once for all tests."""
+    program = training_program(seed)
+    return program, budgeted(graph_of(program))
+
+
+@functools.cache
+def plain_bits(seed: int) -> Bits:
+    program, ways = unmarked(seed)
+    return run(program, next(choices(ways)))
 
 
 # The same bits -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_made_again_has_the_same_bits(seed: int) -> None:
-    program = training_program(seed)
-    graph = graph_of(program)
-    first, *others = choices(graph)
-    expected = run(program, first)
+    program, ways = unmarked(seed)
+    expected = plain_bits(seed)
+    _, *others = choices(ways)
     for assembled in others:
         assert any(launch.repeats >= 0 for launch in assembled.plan.launches)
         assert run(program, assembled) == expected
-    plain = resolve_marks(graph)
+    plain = resolve_marks(graph_of(program))
     reference = evaluate(plain.outputs, dict(zip(plain.inputs, program.arrays, strict=True)), seed=7, step=0)
     got = [np.frombuffer(bits, np.float32).reshape(r.shape) for bits, r in zip(expected, reference, strict=False)]
     for array, wanted in zip(got, reference, strict=True):
@@ -102,12 +115,11 @@ def test_what_is_made_again_has_the_same_bits(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_checkpointed_parts_have_the_same_bits(seed: int) -> None:
-    plain = training_program(seed)
-    expected = run(plain, next(choices(graph_of(plain))))
+    expected = plain_bits(seed)
     marked = training_program(seed, checkpointed=True)
-    for assembled in choices(graph_of(marked)):
+    for assembled in choices(budgeted(graph_of(marked))):
         bits = run(marked, assembled)
-        assert bits[: len(plain.outputs)] == expected[: len(plain.outputs)]
+        assert bits[: len(marked.outputs)] == expected[: len(marked.outputs)]
         assert losses(bits) == losses(expected)
 
 
@@ -118,20 +130,20 @@ def losses(bits: Bits) -> Bits:
 
 @needs_compiler
 def test_generated_c_has_the_same_bits() -> None:
-    program = training_program(19)
+    program = training_program(17)
     graph = graph_of(program)
-    assembly = assembled_groups(graph, CTarget(1))
-    assert any(launch.repeats >= 0 for launch in Budgeted(assembly, table_bytes).smallest().assembled.plan.launches)
+    smallest = Budgeted(assembled_groups(graph, CTarget(1)), table_bytes).smallest()
+    repeats = [launch for launch in smallest.assembled.plan.launches if launch.repeats >= 0]
+    assert any(smallest.assembled.plan.rng in launch.reads for launch in repeats)
     plain, code = c_code(graph, 1)
-    smallest = Budgeted(assembly, table_bytes).smallest().peak
-    less, smaller_code = c_code(graph, 1, smallest)
+    less, smaller_code = c_code(graph, 1, smallest.peak)
     assert run(program, less, smaller_code) == run(program, plain, code)
 
 
 # Budgets -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("seed", [0, 3, 5])
 def test_budgets_are_kept_and_a_larger_one_never_costs_more(seed: int) -> None:
-    ways = budgeted(graph_of(training_program(seed)))
+    _, ways = unmarked(seed)
     smallest, largest = ways.smallest().peak, ways.plain.peak
     overheads = []
     for number in range(12):
@@ -165,7 +177,7 @@ def test_what_is_no_budget_is_refused(budget: Any) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tables_are_counted_before_they_are_made(seed: int) -> None:
-    assembled = next(choices(graph_of(training_program(seed))))
+    assembled = next(choices(unmarked(seed)[1]))
     executor = Executor(
         assembled.plan, [p.storage for p in assembled.parameters], assembled.constants, kernels().table, 2
     )
@@ -173,9 +185,10 @@ def test_tables_are_counted_before_they_are_made(seed: int) -> None:
 
 
 # Planted faults ------------------------------------------------------------------------------------------------------
+@functools.cache
 def repeating(seed: int = 19) -> tuple[TrainingProgram, Assembled, Bits]:
-    program = training_program(seed)
-    *_, last = choices(graph_of(program))
+    program, ways = unmarked(seed)
+    *_, last = choices(ways)
     return program, last, run(program, last)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from tests.toolchain import INCLUDE, SANITIZERS, TARGETS, compile_quietly, run_sanitized, run_target
+from tests.toolchain import INCLUDE, SANITIZERS, TARGETS, check_quietly, compile_quietly, run_sanitized, run_target
 
 HELLO = '#include <stdio.h>\nint main(void) { printf("%zu\\n", sizeof(void *)); return 0; }\n'
+UNUSED = "int f(int unused) { return 0; }\n"
 FAULTS = {
     "address,undefined": [
         "#include <stdlib.h>\nint main(void) { volatile char *p = malloc(4); p[4] = 1; return 0; }\n",
@@ -40,7 +41,11 @@ def test_a_program_is_compiled_and_run(tmp_path: Path, name: str) -> None:
 def test_warnings_are_noticed(tmp_path: Path, name: str) -> None:
     _ = TARGETS[name].command  # or skip
     with pytest.raises(AssertionError, match="unused"):
-        compile_quietly(TARGETS[name], "int f(int unused) { return 0; }\n", tmp_path, "-c")
+        compile_quietly(TARGETS[name], UNUSED, tmp_path, "-c")
+    for place in range(3):
+        texts = {f"part{i}": UNUSED if i == place else f"int f{i};\n" for i in range(3)}
+        with pytest.raises(AssertionError, match="unused"):
+            check_quietly(TARGETS[name], texts, tmp_path)
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
@@ -81,8 +86,7 @@ def names() -> list[str]:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_headers_that_generated_code_includes(tmp_path: Path, target: str) -> None:
-    for name in names():
-        compile_quietly(TARGETS[target], generated([name]), tmp_path, "-c")
+    check_quietly(TARGETS[target], {name: generated([name]) for name in names()}, tmp_path)
 
 
 @pytest.mark.parametrize("target", ["clang x86-64-v4", "clang aarch64", "gcc aarch64"])

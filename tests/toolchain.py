@@ -13,7 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,10 @@ import pytest
 
 from graphc.kernels import cpu
 
-__all__ = ["FLAGS", "INCLUDE", "SANITIZERS", "TARGETS", "Target", "compile_quietly", "run_sanitized", "run_target"]
+__all__ = [
+    "FLAGS", "INCLUDE", "SANITIZERS", "TARGETS", "Target", "check_quietly", "compile_quietly", "run_sanitized",
+    "run_target",
+]  # fmt: skip
 
 INCLUDE = Path(cpu.__file__).parent / "include"
 FLAGS = ("-std=c11", "-O2", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-pthread")
@@ -91,6 +94,15 @@ def compile_quietly(target: Target, text: str, folder: Path, *flags: str) -> Pat
     return _compiled([*command, *static, *flags], text, folder)
 
 
+def check_quietly(target: Target, texts: Mapping[str, str], folder: Path) -> None:
+    """Compile several C texts, by name, in one run of the compiler. A warning is an error."""
+    for name, text in texts.items():
+        (folder / f"{name}.c").write_text(text)
+    command = [*target.command, *FLAGS, *WARNINGS, f"-I{INCLUDE}", "-c", *(f"{name}.c" for name in texts)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, "\n".join([" ".join(command), *done.stderr.splitlines()[:40]])
+
+
 def run_target(target: Target, program: Path, timeout: float = 120) -> str:
     """What a program prints, on its own processor or an emulated one. It must end with status 0."""
     done = subprocess.run([*target.runner, str(program)], capture_output=True, text=True, timeout=timeout, check=False)
@@ -103,7 +115,7 @@ def run_sanitized(text: str, folder: Path, sanitizer: str, *flags: str, timeout:
     compiler = shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("there is no compiler with sanitizers")
-    command = [compiler, f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-g", *FLAGS, f"-I{INCLUDE}"]
+    command = [compiler, f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-g1", *FLAGS, f"-I{INCLUDE}"]
     _skip_without(command, folder, sanitizer)
     program = _compiled([*command, *flags], text, folder)
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}

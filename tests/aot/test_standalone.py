@@ -31,7 +31,7 @@ def test_the_same_bits_as_in_process(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
-    program = compiled("training", "c")
+    program = compiled("training", "cython")
     runner = build_runner(program, tmp_path, SANITIZERS[sanitizer])
     run(program, runner, arrays_for(program), steps=STEPS, threads=3)
 

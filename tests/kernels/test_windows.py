@@ -1,5 +1,6 @@
 """Convolutions and pooling, at every instruction set level, against NumPy: every shape of window, every dtype."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,22 @@ from tests.kernels.checking import check, every_level, numbers, run, wide
 def convolution(
     x: np.ndarray, w: np.ndarray, grad: np.ndarray, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The definition and its two transposes at `grad`, one position and group at a time over all images."""
+    """The definition and its two transposes at `grad`, one group and tap at a time over all images and positions."""
     padded = np.pad(wide(x).astype(np.float64), ((0, 0), (0, 0), *padding))
-    (outputs, channels, *kernel), share = w.shape, w.shape[0] // groups
-    filters = wide(w).astype(np.float64).reshape(groups, share, channels * kernel[0] * kernel[1])
-    grad = wide(grad).astype(np.float64)
-    out, input_grad, weight_grad = np.zeros(grad.shape), np.zeros(padded.shape), np.zeros(filters.shape)
-    for g, i, j in np.ndindex(groups, *grad.shape[2:]):
-        rows = i * stride[0] + dilation[0] * np.arange(kernel[0])
-        columns = j * stride[1] + dilation[1] * np.arange(kernel[1])
+    w, grad = wide(w).astype(np.float64), wide(grad).astype(np.float64)
+    out, input_grad, weight_grad = np.zeros(grad.shape), np.zeros(padded.shape), np.zeros(w.shape)
+    (_, channels, *kernel), share = w.shape, w.shape[0] // groups
+    for g, i, j in np.ndindex(groups, *kernel):
+        rows = i * dilation[0] + stride[0] * np.arange(grad.shape[2])
+        columns = j * dilation[1] + stride[1] * np.arange(grad.shape[3])
         where = np.ix_(np.arange(len(x)), g * channels + np.arange(channels), rows, columns)
-        patches, part = padded[where].reshape(len(x), filters.shape[2]), grad[:, g * share : (g + 1) * share, i, j]
-        out[:, g * share : (g + 1) * share, i, j] = patches @ filters[g].T
-        input_grad[where] += (part @ filters[g]).reshape(len(x), channels, *kernel)
-        weight_grad[g] += part.T @ patches
+        filters = slice(g * share, (g + 1) * share)
+        seen, tap, part = padded[where], w[filters, :, i, j], grad[:, filters]
+        out[:, filters] += np.einsum("nchw,oc->nohw", seen, tap, optimize=True)
+        input_grad[where] += np.einsum("nohw,oc->nchw", part, tap, optimize=True)
+        weight_grad[filters, :, i, j] = np.einsum("nohw,nchw->oc", part, seen, optimize=True)
     (top, _), (left, _) = padding
-    input_grad = input_grad[:, :, top : top + x.shape[2], left : left + x.shape[3]]
-    return out, input_grad, weight_grad.reshape(outputs, channels, *kernel)
+    return out, input_grad[:, :, top : top + x.shape[2], left : left + x.shape[3]], weight_grad
 
 
 NO_PAD = ((0, 0), (0, 0))
@@ -81,13 +81,20 @@ def out_shape(case: tuple[Any, ...]) -> tuple[int, ...]:
     return (shape[0], filters, *counts)
 
 
-def check_convolution(level: str, case: tuple[Any, ...], dtype: str) -> None:
-    shape, filters, kernel, stride, padding, dilation, groups = case
+@functools.lru_cache(maxsize=8)
+def operands_and_results(case: tuple[Any, ...], dtype: str) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Input, weights and gradient of a case, and what the definition says of them: the same for every level."""
+    shape, filters, kernel, *attrs, groups = case
     rng = np.random.default_rng(5)
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     x, w = numbers(rng, shape, dtype), numbers(rng, (filters, shape[1] // groups, *kernel), dtype)
     grad = numbers(rng, out_shape(case), dtype)
-    out, input_grad, weight_grad = (want.astype(x.dtype) for want in convolution(x, w, grad, **attrs))
+    return (x, w, grad), tuple(want.astype(x.dtype) for want in convolution(x, w, grad, *attrs, groups))
+
+
+def check_convolution(level: str, case: tuple[Any, ...], dtype: str) -> None:
+    *_, stride, padding, dilation, groups = case
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    (x, w, grad), (out, input_grad, weight_grad) = operands_and_results(case, dtype)
     check(run(level, "conv2d", [x, w], grad.shape, dtype, **attrs), out)
     check(run(level, "conv2d_input_grad", [grad, w], x.shape, dtype, input_size=x.shape[2:], **attrs), input_grad)
     check(run(level, "conv2d_weight_grad", [x, grad], w.shape, dtype, kernel_size=w.shape[2:], **attrs), weight_grad)

@@ -16,19 +16,20 @@ FAN_IN, FAN_OUT = 450, 540
 
 
 @pytest.mark.parametrize(
-    ("values", "spread"),
+    ("make", "spread"),
     [
-        (init.uniform(SHAPE, 0, -1, 3), 4 / math.sqrt(12)),
-        (init.normal(SHAPE, 0, 1.0, 0.5), 0.5),
-        (init.xavier_uniform(SHAPE, 0), math.sqrt(2 / (FAN_IN + FAN_OUT))),
-        (init.xavier_normal(SHAPE, 0, gain=2.0), 2 * math.sqrt(2 / (FAN_IN + FAN_OUT))),
-        (init.kaiming_uniform(SHAPE, 0, nonlinearity="relu"), math.sqrt(2 / FAN_IN)),
-        (init.kaiming_uniform(SHAPE, 0, a=math.sqrt(5)), math.sqrt(1 / (3 * FAN_IN))),
-        (init.kaiming_normal(SHAPE, 0, mode="fan_out", nonlinearity="relu"), math.sqrt(2 / FAN_OUT)),
-        (init.orthogonal(SHAPE, 0), 1 / math.sqrt(FAN_IN)),
+        (lambda: init.uniform(SHAPE, 0, -1, 3), 4 / math.sqrt(12)),
+        (lambda: init.normal(SHAPE, 0, 1.0, 0.5), 0.5),
+        (lambda: init.xavier_uniform(SHAPE, 0), math.sqrt(2 / (FAN_IN + FAN_OUT))),
+        (lambda: init.xavier_normal(SHAPE, 0, gain=2.0), 2 * math.sqrt(2 / (FAN_IN + FAN_OUT))),
+        (lambda: init.kaiming_uniform(SHAPE, 0, nonlinearity="relu"), math.sqrt(2 / FAN_IN)),
+        (lambda: init.kaiming_uniform(SHAPE, 0, a=math.sqrt(5)), math.sqrt(1 / (3 * FAN_IN))),
+        (lambda: init.kaiming_normal(SHAPE, 0, mode="fan_out", nonlinearity="relu"), math.sqrt(2 / FAN_OUT)),
+        (lambda: init.orthogonal(SHAPE, 0), 1 / math.sqrt(FAN_IN)),
     ],
 )
-def test_spread(values, spread):
+def test_spread(make, spread):
+    values = make()
     assert values.dtype == np.float32
     assert values.shape == SHAPE
     assert values.std() == pytest.approx(spread, rel=0.02)

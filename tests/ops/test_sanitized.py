@@ -29,7 +29,7 @@ def test_sanitizers_find_nothing(names: list[str], tmp_path: Path) -> None:
     built = [build(case) for case in chosen]
     rows = [(item, list(item.outputs) + first_gradients(item)) for item in built]
     program = compile(
-        [t for item in built for t in item.inputs], [r for _, results in rows for r in results], backend="c"
+        [t for item in built for t in item.inputs], [r for _, results in rows for r in results], backend="cython"
     )
     runner = build_runner(program, tmp_path, SANITIZERS["address"])
     (outputs,), _ = run(program, runner, [array for item in built for array in item.arrays])

@@ -269,7 +269,7 @@ def test_a_step_allocates_nothing(tmp_path: Path, kernel: str, threads: int, all
 @pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
 def test_the_walker_under_a_sanitizer(tmp_path: Path, sanitizer: str) -> None:
     """A C driver runs random dependency graphs on several threads; the sanitizer ends it at the first fault."""
-    flags = (f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-g")
+    flags = (f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-g1")
     try:
         driver = compile_c(HERE / "walker.c", tmp_path / "walker", *flags)
     except subprocess.CalledProcessError:

@@ -6,6 +6,7 @@ With GRAPHC_TEST_FULL=1, the CSV files in the folder that GRAPHC_MINIMALLOC name
 import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,16 +205,20 @@ def test_check_catches_any_planted_overlap():
                 check(blocks, Placement(tuple(offsets), good.peak, good.lower_bound))
 
 
-@pytest.mark.parametrize(
-    ("name", "blocks", "seconds"),
-    [
-        ("30,000 random", [Block(64 + (i * 7919) % 5000, i, i + (i * 104729) % 400) for i in range(30_000)], 6),
-        ("chain of 100,000", [Block(64 + 64 * (i % 3), i, i + 1) for i in range(100_000)], 10),
-        ("nest of 100,000", [Block(64 + 64 * (i % 3), i, 200_000 - i) for i in range(100_000)], 10),
-        ("long beside short", [Block(64, i, i + (1 if i % 100 else 100_000)) for i in range(100_000)], 10),
-    ],
-)
-def test_large_problems_take_seconds(name, blocks, seconds):
+LARGE: dict[str, tuple[Callable[[], list[Block]], int]] = {  # how to make the blocks, seconds
+    "30,000 random": (
+        lambda: [Block(64 + (i * 7919) % 5000, i, i + (i * 104729) % 400) for i in range(30_000)], 6,
+    ),
+    "chain of 100,000": (lambda: [Block(64 + 64 * (i % 3), i, i + 1) for i in range(100_000)], 10),
+    "nest of 100,000": (lambda: [Block(64 + 64 * (i % 3), i, 200_000 - i) for i in range(100_000)], 10),
+    "long beside short": (lambda: [Block(64, i, i + (1 if i % 100 else 100_000)) for i in range(100_000)], 10),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_problems_take_seconds(name):
+    make, seconds = LARGE[name]
+    blocks = make()
     begin = time.process_time()
     placement = place(blocks)
     took = time.process_time() - begin
