@@ -15,7 +15,9 @@ import numpy as np
 import graphc as gx
 from graphc import nn, optim
 
-__all__ = ["PROGRAMS", "arrays_for", "compiled"]
+__all__ = ["BUDGETED", "PROGRAMS", "arrays_for", "compiled"]
+
+BUDGETED, BUDGET = "budgeted", 0.8  # of what the program takes that computes nothing twice
 
 
 def inference() -> dict[str, Any]:
@@ -35,6 +37,19 @@ def training() -> dict[str, Any]:
     return {"inputs": [x, labels], "outputs": {"loss": loss}, "updates": updates, "seed": 7}
 
 
+def budgeted() -> dict[str, Any]:
+    """Within less memory: launches that repeat others wholly and in part, dropout among them."""
+    nn.seed(0)
+    x, y = gx.input("x", (128, 32)), gx.input("y", (128, 32))
+    layers = [nn.Sequential(nn.Linear(32, 32), nn.GELU(), nn.Dropout(0.25), nn.LayerNorm(32)) for _ in range(5)]
+    z: gx.Tensor = x
+    for layer in layers:
+        z = z + layer(z)
+    weights = [weight for layer in layers for weight in layer.parameters()]
+    updates = optim.SGD(lr=1e-2, momentum=0.9).minimize(nn.mse_loss(z, y), weights)
+    return {"inputs": [x, y], "outputs": {"z": z}, "updates": updates, "seed": 7, "memory_budget": BUDGET}
+
+
 def nothing() -> dict[str, Any]:
     """No state, no launch."""
     x = gx.input("x", (3,), "int64")
@@ -46,7 +61,7 @@ PROGRAMS: dict[str, Callable[[], dict[str, Any]]] = {"inference": inference, "tr
 
 @cache
 def _built(name: str) -> tuple[dict[str, Any], Mapping[gx.Parameter, Any]]:
-    arguments = PROGRAMS[name]()
+    arguments = budgeted() if name == BUDGETED else PROGRAMS[name]()
     return arguments, {parameter: parameter.value for parameter in arguments.get("updates", ())}
 
 

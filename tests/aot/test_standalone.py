@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.aot.programs import PROGRAMS, arrays_for, compiled
+from tests.aot.programs import BUDGETED, PROGRAMS, arrays_for, compiled
 from tests.aot.standalone import SANITIZERS, build_runner, run
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 STEPS = 4
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [*PROGRAMS, BUDGETED])
 def test_the_same_bits_as_in_process(name: str, tmp_path: Path) -> None:
     program = compiled(name, "c")
     arrays = arrays_for(program)
@@ -29,9 +29,12 @@ def test_the_same_bits_as_in_process(name: str, tmp_path: Path) -> None:
             assert [a.tobytes() for a in outputs] == [a.tobytes() for a in expected]
 
 
-@pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
-    program = compiled("training", "cython")
+@pytest.mark.parametrize(
+    ("name", "sanitizer"), [("training", "address"), (BUDGETED, "address"), ("training", "thread")]
+)
+def test_sanitizers_find_nothing(name: str, sanitizer: str, tmp_path: Path) -> None:
+    program = compiled(name, "cython")
+    assert (program.memory.repeated > 0) == (name == BUDGETED)
     runner = build_runner(program, tmp_path, SANITIZERS[sanitizer])
     run(program, runner, arrays_for(program), steps=STEPS, threads=3)
 
