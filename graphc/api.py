@@ -44,8 +44,8 @@ def compile(
     results do not depend on it). `memory_budget` is the most that `Program.memory.peak_bytes` may reach: bytes, a text
     such as "180MiB", or a fraction of what the program takes that computes nothing twice. Values are then dropped and
     computed again, at the least cost that will do; results are the same to the bit. Without a budget, a program of much
-    memory computes again what costs next to nothing (up to 3 % of a step). `seed` starts the program's random numbers;
-    its step counter makes every call draw new ones.
+    memory computes again what is worth it, for up to 3.5 % of a step. `seed` starts the program's random numbers; its
+    step counter makes every call draw new ones.
 
     Raises GraphError (an input that is missing, duplicate or no input; an update that is no parameter), ShapeError and
     DTypeError (an update of another type), BackendError, MemoryBudgetError.

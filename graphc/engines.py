@@ -18,7 +18,7 @@ import numpy as np
 from graphc.aot.bundle import random_state, read_bundle, write_bundle
 from graphc.aot.interface import RANDOM, Interface, interface_of
 from graphc.aot.unit import header_text, unit_text
-from graphc.assembly.budgeted import Budgeted
+from graphc.assembly.budgeted import LARGE_ARENA, Budgeted
 from graphc.assembly.plan import Assembled
 from graphc.codegen.c_target import CTarget
 from graphc.codegen.tile_target import TileTarget
@@ -34,7 +34,7 @@ from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
 from graphc.runtime.build import build, library_key
 from graphc.runtime.compiler import compiler_or_reason, find_compiler, warn_of_fallback
-from graphc.runtime.executor import Executor, table_bytes
+from graphc.runtime.executor import Executor, return_freed_memory, table_bytes
 from graphc.runtime.interpreter import Interpreter
 from graphc.runtime.isa import chosen_level, kernels, usable_levels
 from graphc.runtime.library import load_image
@@ -137,6 +137,8 @@ def _program(
     graph: Graph, structure: str, assembled: Assembled, code: Any, backend: str, settings: Settings
 ) -> Program:
     storage = [parameter.storage for parameter in assembled.parameters]
+    if assembled.plan.arena_bytes >= LARGE_ARENA:
+        return_freed_memory()  # of planning, lest it stand beside the arena
     program = Program(
         Executor(assembled.plan, storage, assembled.constants, code, settings.threads, settings.seed),
         *_arguments(graph), structure,

@@ -21,10 +21,10 @@ from graphc.runtime.quantity import bytes_of
 from graphc.schedule.budget import Point, frontier, thrift
 from graphc.schedule.rematerialise import replay
 
-__all__ = ["Budgeted", "Choice", "Tables"]
+__all__ = ["LARGE_ARENA", "Budgeted", "Choice", "Tables"]
 
 _NAMED = 5  # tensors that a refusal names
-_LARGE = 64 << 20  # bytes of an arena from which on memory is worth a little time
+LARGE_ARENA = 64 << 20  # bytes of an arena from which on memory is worth a little time
 _WORTH = 0.9  # of the arena: what must go for it
 Tables = Callable[[Plan], int]  # the bytes of an engine's tables for a plan
 
@@ -64,7 +64,7 @@ class Budgeted:
     @cached_property
     def thrifty(self) -> Choice:
         """What runs without a budget: the plain program, or where that is large, what little is made again for less."""
-        if self.plain.assembled.plan.arena_bytes < _LARGE:
+        if self.plain.assembled.plan.arena_bytes < LARGE_ARENA:
             return self.plain
         point = thrift(self._remaking.problem)
         if point.peak > _WORTH * self.plain.assembled.plan.arena_bytes:

@@ -4,6 +4,7 @@ from typing import Any
 from graphc.runtime.plan import Plan
 from graphc.runtime.stages import Stage
 
+def return_freed_memory() -> None: ...
 def table_bytes(plan: Plan, code: object = None) -> int: ...
 
 class Executor:

@@ -31,8 +31,15 @@ cdef extern from *:
     #else
     #define GC_USE_LARGE_PAGES(memory, size) (void)0
     #endif
+    #ifdef __GLIBC__
+    #include <malloc.h>
+    #define GC_RETURN_FREED() (void)malloc_trim(0)
+    #else
+    #define GC_RETURN_FREED() (void)0
+    #endif
     """
     void GC_USE_LARGE_PAGES(void *memory, size_t size) nogil
+    void GC_RETURN_FREED() nogil
 
 cdef int64_t LARGE_PAGE = 1 << 21
 
@@ -133,6 +140,12 @@ cdef Block refs(values):
     for i in range(len(items)):
         (<gc_ref *> block.memory)[i] = gc_ref(items[i].buffer, items[i].offset)
     return block
+
+
+def return_freed_memory():
+    """Give what the process has freed back to the system, where the C library would keep it for later."""
+    with nogil:
+        GC_RETURN_FREED()
 
 
 def table_bytes(plan, code=None):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from graphc.errors import InternalError
-from graphc.runtime.executor import Executor
+from graphc.runtime.executor import Executor, return_freed_memory
 from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 from tests.runtime.support import (
     HERE,
@@ -285,3 +285,19 @@ def test_the_walker_under_a_sanitizer(tmp_path: Path, sanitizer: str) -> None:
 def test_the_walker_test_notices_a_missing_dependency(tmp_path: Path) -> None:
     driver = compile_c(HERE / "walker.c", tmp_path / "walker", "-DFORGET")
     assert subprocess.run([str(driver)], capture_output=True, timeout=120).returncode == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts pages as Linux does")
+def test_freed_memory_is_returned() -> None:
+    """Blocks too small for pages of their own, all freed but the last: the C library keeps them until it is told."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    blocks = [b"x" * 100_000 for _ in range(500)]
+    last = b"y" * 100_000
+    del blocks
+    before = resident()
+    return_freed_memory()
+    assert last
+    assert before - resident() > 20_000_000
