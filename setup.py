@@ -82,9 +82,9 @@ setup(
     package_data={
         "graphc": ["py.typed"],
         "graphc.examples": ["*.c"],
-        "graphc.runtime": ["*.pyi"],
-        "graphc.schedule": ["*.h", "*.pyi"],
-        "graphc.kernels.cpu": ["include/graphc/*.h"],
+        "graphc.runtime": ["*.pyi", "*.pyx"],
+        "graphc.schedule": ["*.h", "*.pyi", "*.pyx"],
+        "graphc.kernels.cpu": ["*.pyx", "include/graphc/*.h"],
     },
     ext_modules=cythonize(EXTENSIONS, build_dir="build/cython", compiler_directives=DIRECTIVES),
     cmdclass={"build_ext": ParallelBuild},

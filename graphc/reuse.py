@@ -48,12 +48,12 @@ def program_key(graph: Graph, threads: int, budget: int | float | None, level: s
 
 @functools.cache
 def own_digest() -> str:
-    """The hash of graphc's own files: its modules, and the headers that generated C carries."""
+    """The hash of graphc's own files: its modules, in Cython as well, and the headers that generated C carries."""
     return digest(*(files_digest(os.path.dirname(os.path.abspath(module))) for module in (__file__, cpu.__file__)))
 
 
 def files_digest(top: str) -> str:
-    """The hash of the names and contents of the modules and headers in the folder `top`."""
+    """The hash of the names and contents of the modules, Cython sources and headers in the folder `top`."""
     total = hashlib.blake2b(digest_size=32)
     for folder, folders, names in os.walk(top):
         folders.sort()

@@ -3,7 +3,7 @@
 Schedules are judged by what their plans need in all: parameters, constants, inputs, outputs, arena, scratch memory and
 the engine's tables, to the byte. Of the points of the frontier, which does not depend on the budget, the cheapest that
 fits is taken; so a larger budget is never slower by the cost model. Without a budget, a large program makes again what
-costs next to nothing; a budget that the plain program fits makes nothing again.
+is worth it; a budget that the plain program fits makes nothing again but what the graph asks for (`gx.checkpoint`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["LARGE_ARENA", "Budgeted", "Choice", "Tables"]
 
 _NAMED = 5  # tensors that a refusal names
 LARGE_ARENA = 64 << 20  # bytes of an arena from which on memory is worth a little time
-_WORTH = 0.9  # of the arena: what must go for it
+_SPARED = 0.9  # of the arena: what must go for it
 Tables = Callable[[Plan], int]  # the bytes of an engine's tables for a plan
 
 
@@ -63,11 +63,11 @@ class Budgeted:
 
     @cached_property
     def thrifty(self) -> Choice:
-        """What runs without a budget: the plain program, or where that is large, what little is made again for less."""
+        """What runs without a budget: the plain program, where that is large with what is worth making again."""
         if self.plain.assembled.plan.arena_bytes < LARGE_ARENA:
             return self.plain
         point = thrift(self._remaking.problem)
-        if point.peak > _WORTH * self.plain.assembled.plan.arena_bytes:
+        if point.peak > _SPARED * self.plain.assembled.plan.arena_bytes:
             return self.plain
         schedule = replay(self._remaking.problem, point.drops)
         assembled = self.assembly.repeating(schedule, arranged(schedule))
@@ -75,8 +75,9 @@ class Budgeted:
 
     @cached_property
     def _points(self) -> tuple[Point, ...]:
-        """The frontier, cheapest first, without the first point, which drops no more than it must."""
-        return frontier(self._remaking.problem)[1:]
+        """The frontier, cheapest first, without what the plain program is: no more dropped than must be."""
+        problem = self._remaking.problem
+        return tuple(point for point in frontier(problem) if point.drops != problem.forced)
 
     def _choice(self, number: int) -> Choice:
         """The choice that a point of the frontier comes to."""
@@ -93,9 +94,13 @@ class Budgeted:
 
     def _least(self, number: int) -> int:
         """Bytes that the plan of a point needs at least: what its arena needs above that comes on top, and tables."""
+        return self._points[number].peak + self._beside
+
+    @cached_property
+    def _beside(self) -> int:
+        """Bytes beside the arena."""
         plain = self.plain.assembled.plan
-        report = memory_report(plain, self.assembly.target.threads)
-        return self._points[number].peak - plain.arena_bytes + report.peak_bytes
+        return memory_report(plain, self.assembly.target.threads).peak_bytes - plain.arena_bytes
 
     def within(self, budget: int | float | None) -> Choice:
         """The cheapest choice that needs at most `budget`, bytes or a fraction of the plain program's peak.
@@ -113,10 +118,7 @@ class Budgeted:
                 choice = self._choice(number)
                 if choice.peak <= limit:
                     return choice
-        smallest = self.smallest()
-        if smallest.peak > limit:
-            raise self._refusal(limit, smallest)
-        return smallest
+        raise self._refusal(limit)
 
     def smallest(self) -> Choice:
         """The choice that needs the fewest bytes."""
@@ -138,7 +140,8 @@ class Budgeted:
                 peak = choice.peak
                 yield choice
 
-    def _refusal(self, limit: int, smallest: Choice) -> MemoryBudgetError:
+    def _refusal(self, limit: int) -> MemoryBudgetError:
+        smallest = self.smallest()
         report = memory_report(smallest.assembled.plan)
         fixed = smallest.peak - report.arena
         message = (

@@ -1,6 +1,6 @@
 """What kernels cost, and how their work is cut into units for threads: shared by the tile machine and the C printer.
 
-Costs count scalar operations and depend on the kernel alone, so the units, and with them the results, do so too.
+Costs count scalar operations and depend on what runs alone, so the units, and with them the results, do so too.
 """
 
 from __future__ import annotations

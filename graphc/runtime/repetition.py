@@ -65,7 +65,7 @@ def repetition_of(plan: Plan) -> Repetition:
 
 
 def _seconds(plan: Plan, launch: Launch) -> float:
-    touched = sum(plan.buffers[position].nbytes for position in (*launch.reads, *launch.writes))
+    touched = sum(plan.buffers[position].nbytes for position in {*launch.reads, *launch.writes})
     return seconds(launch.effort, touched)
 
 

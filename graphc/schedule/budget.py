@@ -8,7 +8,7 @@ the peak stands, be it values that wait there for a second time, or kept for whi
 The best is annealed. A choice that was looked at on the way and is the cheapest for some peak counts as well.
 
 The frontier does not depend on the budget, so a larger budget never costs more. All is counted in runs of the
-simulator, never in seconds: equal programs give equal plans on every machine.
+simulator and in flows, never in seconds: equal programs give equal plans on every machine.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ _LOOKS = 16  # looks at least that filling up may take
 _PLENTY = 8000  # runs for which all rungs are tried; half of them for larger problems
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
 _PREFIXES = 24  # shares of what may be dropped for next to nothing that are looked at: more may raise the peak
-_THRIFT = 0.035  # of the cost of a step: next to nothing
+_THRIFT = 0.035  # of the cost of a step: what is spent without a budget, at most
 _WORTH = 2.0  # shares of the peak that a share of the cost of a step is worth, where no budget asks for it
+_ROUNDS_OF_THRIFT = 24  # in which one more value is dropped
 _TRIES = 24  # items that are tried where the peak stands
 _ROUNDS_OF_ITEM = 16  # of annealing, at most
 
@@ -51,13 +52,14 @@ class Point:
 
 
 def thrift(problem: Problem) -> Point:
-    """What is worth making again without being asked: the items that are cheapest for their size, as long as they cost
-    next to nothing, without those that do not lower the peak. It is a point of the frontier, or close to one."""
+    """What is worth making again without being asked: the cheapest items, or these without what has to be kept for
+    them, as far as they lower the peak; then large values, one by one, while each lowers the peak by twice its share of
+    the cost. The frontier has a point that is as good."""
     return _Search(problem).thrift()
 
 
 def frontier(problem: Problem) -> tuple[Point, ...]:
-    """Choices of falling peak and rising cost; the first drops nothing but what it must."""
+    """Choices of falling peak and rising cost; the first costs least, which is what the forced drops cost."""
     return _Search(problem).run()
 
 
@@ -102,7 +104,7 @@ class _Search:
     def run(self) -> tuple[Point, ...]:
         if not self.order:
             return (self._point(frozenset()),)
-        self.thrift()
+        thrift = self.thrift()
         starts, best = [*segmented(self.items, self.start.peak), *self.cuts], frozenset[Item]()
         least = min(max(map(self._floor, self.problem.tasks), default=1) or 1, self.start.peak)
         for rung in range(1, self.rungs + 1):
@@ -111,7 +113,7 @@ class _Search:
             if found is None:
                 break
             best = found
-        return tuple(self._point(choice) for choice in self._undominated())
+        return tuple(self._point(choice) for choice in self._undominated(thrift.peak))
 
     def thrift(self) -> Point:
         most = self.start.cost + _THRIFT * self.whole
@@ -129,7 +131,7 @@ class _Search:
 
     def _extended(self, choice: Choice, most: float) -> Choice:
         """`choice` with large values dropped where the peak stands, while that is worth it and costs at most `most`."""
-        while True:
+        for _ in range(_ROUNDS_OF_THRIFT):
             looked, found = self.look(choice), []
             self.simulator.run(choice)
             sizes, (waiting, _) = self.problem.sizes, self.simulator.waiting()
@@ -140,21 +142,23 @@ class _Search:
                 if worth > 0 and other.cost <= most:
                     found.append((-worth, item))
             if not found:
-                return choice
+                break
             choice |= {min(found)[1]}
+        return choice
 
-    def _undominated(self) -> list[Choice]:
-        """What was looked at and no other choice beats in both, by falling peak and rising cost: some for all peaks."""
+    def _undominated(self, wanted: int) -> list[Choice]:
+        """What was looked at and no other choice beats in both, by falling peak and rising cost: the cheapest for each
+        of some limits, of which `wanted` is one."""
         best: list[tuple[int, Choice]] = []
         for choice, looked in sorted(self.seen.items(), key=lambda entry: (entry[1].cost, entry[1].peak)):
             if not best or looked.peak < best[-1][0]:
                 best.append((looked.peak, choice))
-        ratio, found, limit = (best[0][0] / max(best[-1][0], 1)) ** (1 / _POINTS), [], float(best[0][0])
-        for peak, choice in best:
-            if peak <= limit:
-                found.append(choice)
-                limit = min(limit, peak) / ratio
-        return found if found[-1] is best[-1][1] else [*found, best[-1][1]]
+        highest, lowest = best[0][0], best[-1][0]
+        ratio = lowest / max(highest, 1)
+        limits = {max(lowest, int(highest * ratio ** (part / _POINTS))) for part in range(_POINTS + 1)}
+        limits |= {highest, max(lowest, wanted)}
+        cheapest = (next(choice for peak, choice in best if peak <= limit) for limit in sorted(limits, reverse=True))
+        return list(dict.fromkeys(cheapest))
 
     def _floor(self, task: Task) -> int:
         """Bytes that a task needs by itself."""

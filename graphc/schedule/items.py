@@ -1,8 +1,8 @@
 """What may be dropped around the task where memory peaks, the turn.
 
-An *item* is a value and a task after which it may be dropped: each value that can be made again, is made before the
-turn and is read has one, after the last task up to the turn that makes or reads it. A *choice* is the set of items that
-are dropped.
+An *item* is a value and a task after which it may be dropped: each value that can be made again and is not dropped in
+any case, is made before the turn and is read has one, after the last task up to the turn that makes or reads it. A
+*choice* is the set of items that are dropped.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ class Items:
         self.problem = problem
         self.turn = turn
         self.free = problem.recipes.keys() - problem.forced.keys()  # values that may be dropped
-        self._prices = {
-            value: min(recipe.cost for recipe in ways) / max(problem.sizes[value], 1)
-            for value, ways in problem.recipes.items()
-        }
+        self._prices = {value: ways[0].cost / max(problem.sizes[value], 1) for value, ways in problem.recipes.items()}
         self.all = self._all()
 
     def _all(self) -> tuple[Item, ...]:

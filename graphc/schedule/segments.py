@@ -43,7 +43,7 @@ class _Chain:
             held += self.made[position]
             if held > limit - below and position > start:
                 earliest = start + int((position - start) * _WINDOW)
-                cut = min(range(earliest, position), key=lambda at: (self.widths[at], -at), default=position - 1)
+                cut = min(range(earliest, position), key=lambda at: (self.widths[at], -at))
                 new = [item for item in self.crossing[cut] if item not in kept]
                 kept.update(new)
                 below += sum(self.sizes[value] for value, _ in new)

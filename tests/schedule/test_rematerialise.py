@@ -215,3 +215,15 @@ def test_thrift_costs_little(seed: int) -> None:
     assert point.cost <= 0.035 * sum(problem.costs)
     assert point.peak <= plain.peak
     assert replayed(problem, point) == (point.peak, pytest.approx(point.cost))
+
+
+def test_what_comes_with_a_forced_repeat_is_dropped_for_nothing() -> None:
+    """One task makes a and b; a has to be made again, and b with it: the first point does not keep b."""
+    values = [Value(0, "input x"), Value(64), Value(256), Value(64), Value(512), Value(64), Value(64)]
+    tasks = [Task((0,), (1, 2)), Task((1,), (3,)), Task((3,), (4,)), Task((4,), (5,)), Task((5, 1, 2), (6,))]
+    whole = Recipe(0, WHOLE, (0,), (1, 2), 1.0)
+    problem = Problem(values, tasks, [1.0] * 5, {1: [whole], 2: [whole]}, {1: (1,)})
+    first, forced = frontier(problem)[0], replay(problem, problem.forced)
+    assert first.cost == forced.cost == 1.0
+    assert first.peak < forced.peak
+    assert first.drops != problem.forced
