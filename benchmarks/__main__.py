@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [WHAT ...]`: measure, print tables, save them where asked.
 
 `python -m benchmarks memory [WORKLOAD ...]` measures the memory of these workloads, and nothing else. Commands of their
-own, each with -h: `frontier`, `planning`, `deep`, `half`.
+own, each with -h: `frontier`, `planning`, `deep`, `half`, `share`.
 
 Exit codes: 0 success; 1 an engine failed, or engines computed different numbers; 2 usage.
 """
@@ -46,6 +46,7 @@ COMMANDS = {
     "planning": ("how planning time grows with the graph", planning.main),
     "deep": ("a step of 1,000 layers in the memory of the square root of so many", budgets.main_deep),
     "half": ("a step of gpt in half of its memory", budgets.main_half),
+    "share": ("a step of MobileNet-V2 in MONeT's share of its memory", budgets.main_share),
 }
 FIRST_CALLS = ("tiny", "gpt")
 BUSY = ("tiny", "mlp", "gelumlp", "cnn", "lstm", "chain")

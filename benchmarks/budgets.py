@@ -1,8 +1,10 @@
 """Steps within a memory budget beside the same steps without: the time they take, and that results are the same.
 
 `python -m benchmarks deep` trains a residual MLP of 1,000 layers with the activations of 2 · sqrt(1,000) layers;
-`python -m benchmarks half` trains gpt of the scoreboard, with dropout and without, in half of its memory. The two
-programs of a pair take turns, each second round in reverse order, so that a busy moment hits both alike.
+`python -m benchmarks half` trains gpt of the scoreboard, with dropout and without, in half of its memory;
+`python -m benchmarks share` trains MobileNet-V2 at a batch that fits here, in the share of its memory that MONeT's
+table gives it at a large one. The two programs of a pair take turns, each second round in reverse order, so that a busy
+moment hits both alike.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ import numpy as np
 from rich.console import Console
 
 import graphc as gx
+from benchmarks.frontier import GIB, MODELS
 from benchmarks.models import gpt, residual
 from benchmarks.models.training import Step
 from benchmarks.sheet import Sheet
+from graphc.api import build_graph
+from graphc.engines import plans
 from graphc.runtime.memory_report import bytes_text
 
-__all__ = ["Pair", "compare", "deep_budget", "main_deep", "main_half"]
+__all__ = ["Pair", "compare", "deep_budget", "main_deep", "main_half", "main_share"]
 
 DEEP_GOAL, HALF_GOAL = 1.40, 1.25
 
@@ -167,6 +172,22 @@ def main_half(arguments: Sequence[str]) -> int:
             compare(name, step, arrays, options.fraction, options.rounds, options.steps, options.backend, HALF_GOAL)
         )
     return _told("gpt within a part of its unconstrained peak", pairs)
+
+
+def main_share(arguments: Sequence[str]) -> int:
+    """Run `share`; the exit code."""
+    options = _options("share", "MobileNet-V2 in MONeT's share of its memory.", arguments, ("batch", 16))
+    model, rng = MODELS["mobilenet"], np.random.default_rng(0)
+    sizes = model.small if options.quick else {"batch": options.batch}
+    step = model.build(**sizes, rng=0)
+    (x, y), classes = step[0], sizes.get("classes", 1000)
+    arrays = [rng.standard_normal(x.shape, np.float32), rng.integers(0, classes, y.shape).astype(np.int32)]
+    assert model.published is not None
+    largest = plans(build_graph(*model.build())[0], options.backend, 1).plain.peak
+    fraction = 0.95 if options.quick else model.published.monet * GIB / largest
+    name, goal = f"MobileNet-V2, batch {x.shape[0]}", 1 + model.published.overhead
+    pair = compare(name, step, arrays, fraction, options.rounds, options.steps, options.backend, goal)
+    return _told("a step within the share of its memory that MONeT gives it", [pair])
 
 
 def _told(title: str, pairs: Sequence[Pair]) -> int:

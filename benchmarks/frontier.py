@@ -28,7 +28,7 @@ from graphc.frontier import Frontier, frontier_of
 from graphc.ir.collection import collection_paused
 from graphc.runtime.memory_report import bytes_text
 
-__all__ = ["MODELS", "Planned", "faults_of", "frontier_sheet", "main", "plan_model"]
+__all__ = ["GIB", "MODELS", "Planned", "faults_of", "frontier_sheet", "main", "plan_model"]
 
 GB, GIB = 10**9, 1 << 30
 LEAST_BUDGETS = 2

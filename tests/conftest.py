@@ -4,7 +4,6 @@ The checkout's root comes last on the path, for `tests` alone: put first, its ba
 package. Child processes do not put their working directory first either.
 
 "auto" is the Cython engine here, which compiles nothing; tests of the C engine ask for it, and find its cache empty.
-Child processes write bytecode, even where this one was told not to: each would compile every module anew, for a second.
 """
 
 from __future__ import annotations
@@ -21,4 +20,3 @@ os.environ["PYTHONSAFEPATH"] = "1"
 os.environ.setdefault("GRAPHC_BACKEND", "cython")
 _CACHE = tempfile.TemporaryDirectory(prefix="graphc-tests-")
 os.environ["GRAPHC_CACHE"] = _CACHE.name
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

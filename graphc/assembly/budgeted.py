@@ -69,9 +69,7 @@ class Budgeted:
         point = thrift(self._remaking.problem)
         if point.peak > _SPARED * self.plain.assembled.plan.arena_bytes:
             return self.plain
-        schedule = replay(self._remaking.problem, point.drops)
-        assembled = self.assembly.repeating(schedule, arranged(schedule))
-        return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
+        return self._made(point)
 
     @cached_property
     def _points(self) -> tuple[Point, ...]:
@@ -82,11 +80,13 @@ class Budgeted:
     def _choice(self, number: int) -> Choice:
         """The choice that a point of the frontier comes to."""
         if number not in self._chosen:
-            point = self._points[number]
-            schedule = replay(self._remaking.problem, point.drops)
-            assembled = self.assembly.repeating(schedule, arranged(schedule))
-            self._chosen[number] = Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
+            self._chosen[number] = self._made(self._points[number])
         return self._chosen[number]
+
+    def _made(self, point: Point) -> Choice:
+        schedule = replay(self._remaking.problem, point.drops)
+        assembled = self.assembly.repeating(schedule, arranged(schedule))
+        return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
 
     @property
     def _whole(self) -> float:

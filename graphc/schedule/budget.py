@@ -34,7 +34,7 @@ _EFFORT = 24_000_000  # tasks that all runs of the simulator together may look a
 _LOOKS = 16  # looks at least that filling up may take
 _PLENTY = 8000  # runs for which all rungs are tried; half of them for larger problems
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
-_PREFIXES = 24  # shares of what may be dropped for next to nothing that are looked at: more may raise the peak
+_PREFIXES = 24  # shares of what thrift could pay for that are looked at: more may raise the peak
 _THRIFT = 0.035  # of the cost of a step: what is spent without a budget, at most
 _WORTH = 2.0  # shares of the peak that a share of the cost of a step is worth, where no budget asks for it
 _ROUNDS_OF_THRIFT = 24  # in which one more value is dropped
@@ -134,9 +134,8 @@ class _Search:
         for _ in range(_ROUNDS_OF_THRIFT):
             looked, found = self.look(choice), []
             self.simulator.run(choice)
-            sizes, (waiting, _) = self.problem.sizes, self.simulator.waiting()
-            items = sorted({item for item in waiting if item[0] in self.items.free} - choice)
-            for item in sorted(items, key=lambda item: -sizes[item[0]])[:_TRIES]:
+            waiting, _ = self._standing(choice)
+            for item in sorted(waiting, key=lambda item: (-self.problem.sizes[item[0]], item))[:_TRIES]:
                 other = self.look(choice | {item})
                 worth = (looked.peak - other.peak) / self.start.peak - _WORTH * (other.cost - looked.cost) / self.whole
                 if worth > 0 and other.cost <= most:
@@ -226,13 +225,16 @@ class _Search:
 
     def _near(self, choice: Choice) -> list[Item]:
         """Items to turn: those that wait while the peak stands, and those that are made again there."""
-        waiting, remade = self.simulator.waiting()
-        near = set(remade)
-        more = sorted(
-            {item for item in waiting if item[0] in self.items.free and item not in choice}, key=self.items.price
-        )
-        less = sorted((item for item in choice if item[0] in near), key=self.items.price, reverse=True)
+        waiting, remade = self._standing(choice)
+        more = sorted(waiting, key=self.items.price)
+        less = sorted((item for item in choice if item[0] in remade), key=self.items.price, reverse=True)
         return more[:_TRIES] + less[:_TRIES]
+
+    def _standing(self, choice: Choice) -> tuple[set[Item], set[int]]:
+        """While the peak of `choice`, which ran last, stands: the items that wait and could be dropped, and the values
+        that are made again."""
+        waiting, remade = self.simulator.waiting()
+        return {item for item in waiting if item[0] in self.items.free} - choice, set(remade)
 
     # Improvement -----------------------------------------------------------------------------------------------------
     def _filled(self, choice: Choice, limit: int) -> Choice:

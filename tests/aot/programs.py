@@ -15,9 +15,7 @@ import numpy as np
 import graphc as gx
 from graphc import nn, optim
 
-__all__ = ["BUDGETED", "PROGRAMS", "arrays_for", "compiled"]
-
-BUDGETED, BUDGET = "budgeted", 0.8  # of what the program takes that computes nothing twice
+__all__ = ["PROGRAMS", "arrays_for", "compiled"]
 
 
 def inference() -> dict[str, Any]:
@@ -47,7 +45,7 @@ def budgeted() -> dict[str, Any]:
         z = z + layer(z)
     weights = [weight for layer in layers for weight in layer.parameters()]
     updates = optim.SGD(lr=1e-2, momentum=0.9).minimize(nn.mse_loss(z, y), weights)
-    return {"inputs": [x, y], "outputs": {"z": z}, "updates": updates, "seed": 7, "memory_budget": BUDGET}
+    return {"inputs": [x, y], "outputs": {"z": z}, "updates": updates, "seed": 7, "memory_budget": 0.8}
 
 
 def nothing() -> dict[str, Any]:
@@ -56,12 +54,14 @@ def nothing() -> dict[str, Any]:
     return {"inputs": [x], "outputs": x}
 
 
-PROGRAMS: dict[str, Callable[[], dict[str, Any]]] = {"inference": inference, "training": training, "nothing": nothing}
+PROGRAMS: dict[str, Callable[[], dict[str, Any]]] = {
+    "inference": inference, "training": training, "budgeted": budgeted, "nothing": nothing,
+}  # fmt: skip
 
 
 @cache
 def _built(name: str) -> tuple[dict[str, Any], Mapping[gx.Parameter, Any]]:
-    arguments = budgeted() if name == BUDGETED else PROGRAMS[name]()
+    arguments = PROGRAMS[name]()
     return arguments, {parameter: parameter.value for parameter in arguments.get("updates", ())}
 
 

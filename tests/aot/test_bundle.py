@@ -17,9 +17,10 @@ import safetensors.numpy
 import graphc as gx
 from graphc.aot.interface import comment
 from graphc.errors import BackendError, FormatError, InputError
-from tests.aot.programs import PROGRAMS, arrays_for, compiled
+from tests.aot.programs import arrays_for, compiled
 
 CC = shutil.which("cc")
+NAMES = ("inference", "training", "nothing")  # a budget makes no other bundle: test_standalone runs that program
 pytestmark = pytest.mark.skipif(CC is None, reason="needs a C compiler")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 # What a C program may need of the system: libc, libm, threads.
@@ -35,7 +36,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tup
     """Each program, exported once, and the program itself."""
     folder = tmp_path_factory.mktemp("exported")
     found = {}
-    for name in PROGRAMS:
+    for name in NAMES:
         program = compiled(name, "c")
         program.export(folder / name / "step")
         found[name] = folder / name, program
@@ -57,7 +58,7 @@ def results(answer: Any) -> list[Any]:
     return list(answer.values()) if isinstance(answer, dict) else [answer]
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_loaded_program_goes_on_as_the_exported_one(exported: Any, name: str) -> None:
     loaded, program = gx.load(exported[name][0]), compiled(name, "c")
     assert [str(i) for i in loaded.inputs] == [str(i) for i in program.inputs]
@@ -70,7 +71,7 @@ def test_bits_do_not_depend_on_threads(exported: Any, threads: int) -> None:
     assert steps(gx.load(folder, threads=threads)) == steps(gx.load(folder, threads=1))
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_engines_agree(exported: Any, name: str) -> None:
     folder, _ = exported[name]
     loaded, reference = gx.load(folder), compiled(name, "numpy")
@@ -80,7 +81,7 @@ def test_the_engines_agree(exported: Any, name: str) -> None:
             np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("flags", [("-O3",), ("-O1", "-DGRAPHC_SINGLE_THREAD")], ids=" ".join)
 def test_the_c_file_compiles_alone_without_warnings(
     exported: Any, name: str, flags: tuple[str, ...], tmp_path: Path
@@ -88,7 +89,7 @@ def test_the_c_file_compiles_alone_without_warnings(
     compile_alone(exported[name][0], tmp_path / "alone.so", *flags)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_only_the_system_is_needed(exported: Any, name: str) -> None:
     folder, _ = exported[name]
     symbols = subprocess.run(["nm", "-u", folder / "step.so"], check=True, capture_output=True, text=True).stdout

@@ -124,6 +124,11 @@ def test_half_command(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert (found, "gpt, dropout 0.1" in capsys.readouterr().out) == (0, True)
 
 
+def test_share_command(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert run(monkeypatch, "share", "--quick", "--rounds", "1", "--steps", "2", "--backend", "cython") == 0
+    assert "MobileNet-V2, batch 8" in capsys.readouterr().out
+
+
 def test_the_budget_of_a_deep_step() -> None:
     held = tuple(Resident("a", "float32", (25,), 100, 0, 1, "") for _ in range(8))
     free = type("Free", (), {"memory": MemoryReport(1000, 500, 0, 0, 0, 900, 0, 0, 900, at_peak=held)})()

@@ -1,6 +1,5 @@
 """Every pass on random graphs: the same values, the same types, idempotent, and in linear time."""
 
-import os
 import time
 
 import pytest
@@ -30,8 +29,6 @@ def simplify_views(graph):
 
 EXACT = (fold_constants, resolve_marks, simplify_views, transpose_products, split_reductions)
 ROUNDING = (simplify, stabilise, align_reductions)
-CHAIN = 100_000 if os.environ.get("GRAPHC_TEST_FULL") else 40_000  # nodes
-SECONDS = 15e-5  # for a node of the chain, at most
 
 
 @pytest.mark.parametrize("run", EXACT, ids=lambda run: run.__name__)
@@ -67,14 +64,14 @@ def test_simplification_never_adds_nodes(seed):
 
 @pytest.fixture(scope="module")
 def chain():
-    """Very many steps of arithmetic on one vector: 100,000 with GRAPHC_TEST_FULL=1."""
+    """A hundred thousand steps of arithmetic on one vector."""
     x = graph_input("x", (4,))
     half, one, y = full((4,), 0.5, x.dtype), full((4,), 1, x.dtype), x
-    for step in range(CHAIN // 4):
+    for step in range(25_000):
         y = apply("multiply", y, half) if step % 2 else apply("divide", y, half)
         y = apply("negative", apply("multiply", apply("add", y, x), one))
     graph = Graph((x,), (y,))
-    assert len(graph.nodes) > CHAIN
+    assert len(graph.nodes) > 100_000
     return graph
 
 
@@ -82,4 +79,4 @@ def chain():
 def test_a_long_chain_takes_linear_time(run, chain):
     begin = time.process_time()
     run(chain)
-    assert time.process_time() - begin < SECONDS * CHAIN
+    assert time.process_time() - begin < 15

@@ -1,4 +1,4 @@
-"""Starts of the search for what to drop: minimum cuts keep fewest bytes, segments what crosses cuts."""
+"""Starts of the search for what to drop: minimum cuts keep the fewest bytes, segments what crosses cuts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection
 import pytest
 
 from graphc.schedule.cuts import minimum_cuts
-from graphc.schedule.items import Choice, Items
+from graphc.schedule.items import Choice, Item, Items
 from graphc.schedule.rematerialise import WHOLE, Problem, Recipe
 from graphc.schedule.segments import segmented
 from graphc.schedule.simulator import Simulator
@@ -79,3 +79,13 @@ def test_segments_keep_what_crosses_their_cuts(seed: int) -> None:
     assert all(choice <= set(items.all) for choice in choices)
     assert choices[0] == frozenset(items.all)
     assert len(choices[-1]) < len(choices[0])
+    for choice in choices:
+        kept = set(items.all) - choice
+        for value, last in kept:
+            cuts = [crossing(items, task) for task in range(items.problem.makers[value], last)]
+            assert any(cut <= kept for cut in cuts)
+
+
+def crossing(items: Items, task: int) -> set[Item]:
+    """What is made by a task and read after it, up to the turn."""
+    return {(value, last) for value, last in items.all if items.problem.makers[value] <= task < last}
