@@ -73,6 +73,9 @@ class _BatchNorm(Module):
         axes = (0, *range(2, x.ndim))
         shape = (1, -1) + (1,) * (x.ndim - 2)
         if self.training or not self.track_running_stats:
+            if not self.eps > 0:
+                message = f"{self!r} divides by a deviation that may be 0: in a training graph eps is positive"
+                raise with_location(GraphError(message), capture())
             y, mean, variance = _standardised(widened(x), axes, self.eps)
             y = cast(_affine(y, self.weight, self.bias, shape), x.dtype)
             return self._tracked(y, mean, variance, x.size // self.num_features) if self._tracks else y

@@ -30,9 +30,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _activation(
-    formula: Callable[..., Any], template: Arg | None = None, convention: str = "", more: Sequence[Sample] = ()
+    formula: Callable[..., Any],
+    template: Arg | None = None,
+    convention: str = "",
+    more: Sequence[Sample] = (),
+    refused: Sequence[tuple[Any, ...]] = (),
 ) -> Callable[[F], F]:
-    """Declare an elementwise composition of one array; samples try the usual shapes and a wide range of values."""
+    """Declare an elementwise composition of one array; samples try the usual shapes and a wide range of values.
+
+    `refused` are settings, what follows the array, that are a GraphError.
+    """
     kinks = (template or over()).away_from
     wide = Sample((Arg((24,), -12, 12, away_from=kinks),))
     return function(
@@ -40,8 +47,13 @@ def _activation(
         samples=[*samples(template or over(-4, 4)), wide, *more],
         dtypes=(*FLOAT, "int32"),
         convention=convention,
-        errors=[(DTypeError, ("text",), {})],
+        errors=[(DTypeError, ("text",), {}), *((GraphError, (Arg((2,)), *settings), {}) for settings in refused)],
     )
+
+
+def _check(allowed: bool, message: str) -> None:
+    if not allowed:
+        raise with_location(GraphError(message), capture())
 
 
 def _where(condition: Tensor, x1: Any, x2: Any) -> Tensor:
@@ -121,7 +133,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
 
 
 def _prelu_formula(x: Any, weight: Any) -> Any:
-    shape = (weight.size,) + (1,) * max(x.ndim - 2, 0) if weight.ndim else ()
+    shape = () if weight.size == 1 else (weight.size,) + (1,) * (x.ndim - 2)
     return np.where(x > 0, x, x * weight.reshape(shape))
 
 
@@ -132,26 +144,35 @@ def _prelu_formula(x: Any, weight: Any) -> Any:
         Sample((Arg((2, 3, 4), away_from=(0.0,)), Arg((3,)))),
         Sample((Arg((2, 3, 4), away_from=(0.0,)), Arg((1,)))),
         Sample((Arg((5,), away_from=(0.0,)), Arg(()))),
+        Sample((Arg((5,), away_from=(0.0,)), Arg((1,)))),
+        Sample((Arg((), away_from=(0.0,)), Arg(()))),
+        Sample((Arg((), away_from=(0.0,)), Arg((1,)))),
         Sample((Arg((0, 3), away_from=(0.0,)), Arg((3,)))),
     ],
     dtypes=FLOAT,
     convention="the derivative at 0 is the weight",
-    errors=[(ShapeError, (Arg((2, 3)), Arg((2,))), {}), (ShapeError, (Arg((2, 3)), Arg((1, 3))), {})],
+    errors=[
+        *((ShapeError, (Arg((2, 3)), Arg(shape)), {}) for shape in ((2,), (1, 3), (0,))),
+        *((ShapeError, (Arg(shape), Arg((3,))), {}) for shape in ((), (1,), (3,), (2, 1), (2, 1, 3))),
+    ],
 )
 def prelu(x: Any, weight: Any) -> Tensor:
-    """x where it is positive, weight * x elsewhere; a 1-d weight has an element for each channel (axis 1).
+    """x where it is positive, weight * x elsewhere: one weight for all, or one for each channel (axis 1).
 
-    x: any shape (a 1-d x has its channels on axis 0); weight: 0-d, (1,) or (channels,). Raises DTypeError, ShapeError.
+    x: any shape; weight: 0-d, (1,) or (channels,). Raises DTypeError, ShapeError.
 
     >>> evaluate(prelu([-1.0, 2.0], 0.5))
     array([-0.5,  2. ], dtype=float32)
     """
     tensor, slope = as_float(x), as_tensor(weight, as_float(x).dtype)
-    if slope.ndim > 1:
-        message = f"prelu takes a number for each channel, in one axis at most; its weight has shape {slope.shape}"
+    channels = tensor.shape[1] if tensor.ndim > 1 else 1
+    if slope.ndim > 1 or slope.size not in (1, channels):
+        message = (
+            f"prelu of {tensor!r} takes one weight, or one for each of its {channels} channel(s) on axis 1, "
+            f"but its weight has shape {slope.shape}"
+        )
         raise with_location(ShapeError(message), capture())
-    if slope.ndim == 1:
-        slope = invoke("reshape", slope, (slope.size,) + (1,) * max(tensor.ndim - 2, 0))
+    slope = invoke("reshape", slope, () if slope.size == 1 else (slope.size,) + (1,) * (tensor.ndim - 2))
     a, b = operands(tensor, slope)
     return _where(a > 0, a, a * b)
 
@@ -212,15 +233,17 @@ def selu(x: Any) -> Tensor:
     over(-4, 4, 0.0),
     "the derivative at 0 is 1",
     [Sample((Arg((2, 3), -4, 4), 0.5))],
+    refused=[(0.0,), (0,)],
 )
 def celu(x: Any, alpha: float = 1.0) -> Tensor:
     """x where it is positive, alpha (exp(x / alpha) - 1) elsewhere: smooth for every alpha (Barron 2017).
 
-    x: any shape; integers and bools become float64. Raises DTypeError.
+    x: any shape; integers and bools become float64. Raises DTypeError, GraphError where alpha is 0.
 
     >>> evaluate(celu([-1.0, 2.0], 2.0))
     array([-0.7869387,  2.       ], dtype=float32)
     """
+    _check(alpha != 0, "celu divides by alpha, which is 0; relu is the limit")
     tensor = as_float(x)
     positive = tensor > 0
     return _where(positive, tensor, invoke("expm1", _where(positive, 0, tensor) / alpha) * alpha)
@@ -310,16 +333,18 @@ def softsign(x: Any) -> Tensor:
     lambda x, low=-1.0, high=1.0: np.clip(x, low, high).astype(x.dtype),
     over(-4, 4, -1.0, 1.0),
     "the derivative at both ends is 0",
-    [Sample((Arg((2, 3), -4, 4, away_from=(-2.0, 0.5)), -2.0, 0.5))],
+    [Sample((Arg((2, 3), -4, 4, away_from=(-2.0, 0.5)), -2.0, 0.5)), Sample((Arg((2, 3)), 1.0, 1.0))],
+    refused=[(1.0, -1.0)],
 )
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    """x between min_val and max_val, the nearer of these outside. Raises DTypeError.
+    """x between min_val and max_val, the nearer of these outside. Raises DTypeError, GraphError if min_val > max_val.
 
     x: any shape; integers and bools become float64.
 
     >>> evaluate(hardtanh([-3.0, 0.5]))
     array([-1. ,  0.5], dtype=float32)
     """
+    _check(not min_val > max_val, f"hardtanh from {min_val!r} to {max_val!r}: the lower end lies above the upper one")
     tensor = as_float(x)
     return _where(tensor <= min_val, min_val, _where(tensor >= max_val, max_val, tensor))
 
@@ -373,16 +398,18 @@ def tanhshrink(x: Any) -> Tensor:
     lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - x.dtype.type(lambd), 0),
     over(-4, 4, -0.5, 0.5),
     "the derivative at -lambd and lambd is 0",
-    [Sample((Arg((2, 3), -4, 4, away_from=(-1.0, 1.0)), 1.0))],
+    [Sample((Arg((2, 3), -4, 4, away_from=(-1.0, 1.0)), 1.0)), Sample((Arg((2, 3), away_from=(0.0,)), 0.0))],
+    refused=[(-1.0,), (math.nan,)],
 )
 def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
-    """x moved by lambd towards 0, and 0 where it is that near. Raises DTypeError.
+    """x moved by lambd >= 0 towards 0, and 0 where it is that near. Raises DTypeError, GraphError.
 
     x: any shape; integers and bools become float64.
 
     >>> evaluate(softshrink([-1.0, 0.2, 2.0]))
     array([-0.5,  0. ,  1.5], dtype=float32)
     """
+    _check(lambd >= 0, f"softshrink moves by a lambd of at least 0, not {lambd!r}")
     tensor = as_float(x)
     return _where(tensor > lambd, tensor - lambd, _where(tensor < -lambd, tensor + lambd, tensor * 0))
 

@@ -22,7 +22,7 @@ from graphc.ops.tensor import Parameter, Tensor
 __all__ = [
     "aligned_copy", "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes",
     "broadcast_to", "build_node", "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke",
-    "normalize_axes", "normalize_axis", "ones_like", "operands", "scalar_like", "zeros", "zeros_like",
+    "normalize_axes", "normalize_axis", "ones_like", "operands", "scalar_like", "with_an_axis", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -261,11 +261,19 @@ def normalize_axis(axis: Any, ndim: int) -> int:
     return int(axis) % ndim
 
 
+def with_an_axis(x: Tensor) -> Tensor:
+    """`x`, and a 0-d `x` as one element in one axis: along which functions of one axis work then."""
+    return x if x.ndim else apply("reshape", x, shape=(1,))
+
+
 def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Axes counted from the front, sorted: None is all of them. Raises ShapeError for repeats and bad axes."""
+    """Axes counted from the front, sorted: None is all of them. Raises ShapeError for repeats and bad axes.
+
+    0 and -1 are axes of a 0-d tensor, too, as in NumPy and PyTorch: one that there is nothing to do along.
+    """
     if axis is None:
         return tuple(range(ndim))
-    axes = [normalize_axis(a, ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    axes = [normalize_axis(a, ndim or 1) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     if len(builtins.set(axes)) != len(axes):
         raise with_location(ShapeError(f"axes {axis} name one axis twice"), capture())
-    return tuple(sorted(axes))
+    return tuple(sorted(axes)) if ndim else ()

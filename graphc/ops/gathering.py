@@ -152,6 +152,7 @@ def _indices(values: Any, dtype: str = "int64") -> Arg:
         Sample((Arg((2, 3, 2)), _indices([2, 0]), -2)),
         Sample((Arg((2, 3)), _indices([5, 0, 3]))),
         Sample((Arg((2, 3)), _indices(1), 1)),
+        Sample((Arg(()), _indices([0, -1]), 0)),
         Sample((Arg((2, 3)), _indices([]), 1)),
         Sample((Arg((2, 3)), _indices([1, 0], "uint8"), 0)),
         Sample((Arg((2, 3)), [1, 1], 0)),
@@ -175,7 +176,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     >>> take(np.zeros((10, 4)), [[1, 2, 3]], 0).shape
     (1, 3, 4)
     """
-    x = as_tensor(x)
+    x = build.with_an_axis(as_tensor(x))
     if axis is None:
         x, axis = reshape_to(x, (x.size,)), 0
     place = normalize_axis(axis, x.ndim)

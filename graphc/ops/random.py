@@ -144,6 +144,11 @@ def _placed(x: Tensor, scale: Any, offset: Any) -> Tensor:
     return apply("add", apply("multiply", x, spread[0]), spread[1])
 
 
+def _plain(*values: Any) -> bool:
+    """Whether all are Python numbers."""
+    return all(type(value) in (int, float) for value in values)
+
+
 def _float_type(shape: Any, dtype: Any, what: str) -> TensorType:
     try:
         result = tensor_type(shape, dtype)
@@ -188,6 +193,7 @@ def _uniform_formula(shape: Any, low: Any = 0.0, high: Any = 1.0, *, dtype: str 
     dtypes=("float32", "float64"),
     errors=(
         (ShapeError, ((-1,),), {}),
+        (GraphError, ((2,), 1.0, 0.0), {}),
         (DTypeError, ((2,),), {"dtype": "int32"}),
         (GraphError, ((2,),), {"stream": -1}),
         (ShapeError, ((2,), Arg((3,))), {}),
@@ -204,9 +210,10 @@ def uniform(
     (2, 3)
     """
     result = _float_type(shape, dtype, "uniform")
+    if _plain(low, high) and not low <= high:
+        raise with_location(GraphError(f"uniform is drawn from low to high, not from {low!r} to {high!r}"), capture())
     unit = _unit(result.shape, result.dtype, stream)
-    both_plain = type(low) in (int, float) and type(high) in (int, float)
-    return _placed(unit, high - low if both_plain else invoke("subtract", high, low), low)
+    return _placed(unit, high - low if _plain(low, high) else invoke("subtract", high, low), low)
 
 
 def _normal_formula(shape: Any, mean: Any = 0.0, std: Any = 1.0, *, dtype: str = "float32", stream: int = 0) -> Any:
@@ -232,6 +239,7 @@ def _normal_formula(shape: Any, mean: Any = 0.0, std: Any = 1.0, *, dtype: str =
     dtypes=("float32", "float64"),
     errors=(
         (ShapeError, ((-1,),), {}),
+        (GraphError, ((2,), 0.0, -1.0), {}),
         (DTypeError, ((2,),), {"dtype": "bool"}),
         (GraphError, ((2,),), {"stream": 1 << 31}),
         (ShapeError, ((2,), 0.0, Arg((3,))), {}),
@@ -243,6 +251,8 @@ def normal(shape: Any, mean: Any = 0.0, std: Any = 1.0, *, dtype: Any = "float32
     Values lie within 8.7 standard deviations for float64 and 6.8 for float32, the ends of 53 and 32 bits.
     """
     result = _float_type(shape, dtype, "normal")
+    if _plain(std) and not std >= 0:
+        raise with_location(GraphError(f"normal takes a standard deviation of at least 0, not {std!r}"), capture())
     return _placed(_gaussian(result.shape, result.dtype, stream), std, mean)
 
 

@@ -24,8 +24,8 @@ from graphc.ops.tensor import Tensor
 from graphc.ops.views import pad_view, permute, reshape_to, slice_view
 
 __all__ = [
-    "BAD_AXES", "EMPTY_ERRORS", "all", "any", "count_nonzero", "finish", "max", "mean", "mean_over", "min", "prod",
-    "reduced", "reduction_samples", "restore", "sum", "widened",
+    "BAD_AXES", "EMPTY_ERRORS", "all", "any", "count_nonzero", "finish", "max", "mean", "mean_over", "min",
+    "named_axes", "prod", "reduced", "reduction_samples", "restore", "sum", "widened",
 ]  # fmt: skip
 
 Axes = int | tuple[int, ...] | None
@@ -33,6 +33,8 @@ Ints = tuple[int, ...]
 
 _AXES: tuple[tuple[Ints, tuple[tuple[str, Any], ...]], ...] = (
     ((), ()),
+    ((), (("axis", 0),)),
+    ((), (("axis", -1), ("keepdims", True))),
     ((4,), ()),
     ((4,), (("axis", 0),)),
     ((2, 3), ()),
@@ -46,6 +48,7 @@ _AXES: tuple[tuple[Ints, tuple[tuple[str, Any], ...]], ...] = (
 )
 _EMPTY: tuple[tuple[Ints, tuple[tuple[str, Any], ...]], ...] = (((0,), ()), ((2, 0), (("axis", 1),)))
 BAD_AXES: Errors = [
+    (ShapeError, (Arg(()), 1), {}),
     (ShapeError, (Arg((2, 3)), 2), {}),
     (ShapeError, (Arg((2, 3)), (0, -2)), {}),
     (ShapeError, (Arg((2, 3)), 0.5), {}),
@@ -186,7 +189,12 @@ def _checked_dtype(dtype: Any) -> DType:
 
 
 def _mean_formula(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
-    return np.mean(x, axis=axis, keepdims=keepdims)
+    return np.mean(x, axis=named_axes(x, axis), keepdims=keepdims)
+
+
+def named_axes(x: Any, axis: Axes) -> Axes:
+    """`axis` as those of NumPy's functions take it that know no axis of a 0-d array, unlike its ufuncs."""
+    return axis if x.ndim else None
 
 
 @function(formula=_mean_formula, samples=reduction_samples(empty_grad=False), dtypes=ALL, errors=BAD_AXES)

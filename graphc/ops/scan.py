@@ -12,7 +12,7 @@ import numpy as np
 
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir.types import DTYPES, TensorType
-from graphc.ops.build import apply, as_tensor, cast, normalize_axis
+from graphc.ops.build import apply, as_tensor, cast, normalize_axis, with_an_axis
 from graphc.ops.elementwise import Errors
 from graphc.ops.record import ALL, NO_GRADIENT, Arg, Jvp, Kind, Sample, function, primitive
 from graphc.ops.reductions import sum_dtype, widened, with_ones
@@ -41,6 +41,8 @@ _declare_position("argmin", np.argmin)
 _POSITIONS = [
     Sample((Arg((4,)),)),
     Sample((Arg(()),)),
+    Sample((Arg(()), 0)),
+    Sample((Arg(()), -1, True)),
     Sample((Arg((2, 3)),)),
     Sample((Arg((2, 3)), 1)),
     Sample((Arg((2, 3)), -2, True)),
@@ -50,6 +52,7 @@ _POSITIONS = [
     Sample((Arg((2, 3), values=(1, 3, 3, 2, 2, 2)), 1), why="ties"),
 ]
 _BAD_POSITIONS: Errors = [
+    (ShapeError, (Arg(()), 1), {}),
     (ShapeError, (Arg((2, 3)), 2), {}),
     (ShapeError, (Arg((0,)),), {}),
     (ShapeError, (Arg((2, 3)), (0, 1)), {}),
@@ -97,8 +100,9 @@ def _position(op: str, x: Any, axis: int | None, keepdims: bool) -> Tensor:
     if axis is None:
         result = apply(op, reshape_to(tensor, (tensor.size,)), axis=0)
         return reshape_to(result, (1,) * tensor.ndim) if keepdims else result
-    place = normalize_axis(axis, tensor.ndim)
-    result = apply(op, tensor, axis=place)
+    line = with_an_axis(tensor)
+    place = normalize_axis(axis, line.ndim)
+    result = apply(op, line, axis=place)
     return reshape_to(result, with_ones(tensor.shape, (place,))) if keepdims else result
 
 
@@ -135,8 +139,14 @@ _RUNS = [
     Sample((Arg((0, 3)), 0)),
     Sample((Arg((2, 1, 2, 1, 2, 3)), 4)),
     Sample((Arg(()),)),
+    Sample((Arg(()), 0)),
+    Sample((Arg(()), -1)),
 ]
-_BAD_RUNS: Errors = [(ShapeError, (Arg((2, 3)), 2), {}), (ShapeError, (Arg((2, 3)), (0, 1)), {})]
+_BAD_RUNS: Errors = [
+    (ShapeError, (Arg(()), 1), {}),
+    (ShapeError, (Arg((2, 3)), 2), {}),
+    (ShapeError, (Arg((2, 3)), (0, 1)), {}),
+]
 
 
 def _sum_dtype(x: Any) -> Any:
@@ -200,4 +210,5 @@ def _along(x: Any, axis: int | None) -> tuple[Tensor, int]:
     tensor = cast(tensor, sum_dtype(tensor.dtype))
     if axis is None:
         return reshape_to(tensor, (tensor.size,)), 0
+    tensor = with_an_axis(tensor)
     return tensor, normalize_axis(axis, tensor.ndim)

@@ -109,22 +109,23 @@ permute_dims = transpose  # the array API's name
 
 
 @function(
-    formula=np.swapaxes,
-    samples=(Sample((Arg((2, 3, 4)), 0, -1)), Sample((Arg((2, 3)), 1, 1))),
+    formula=lambda x, a, b: np.swapaxes(x, a, b) if x.ndim else x,
+    samples=(Sample((Arg((2, 3, 4)), 0, -1)), Sample((Arg((2, 3)), 1, 1)), Sample((Arg(()), 0, -1))),
     dtypes=ALL,
-    errors=((ShapeError, (Arg((2, 3)), 0, 2), {}),),
+    errors=((ShapeError, (Arg((2, 3)), 0, 2), {}), (ShapeError, (Arg(()), 0, 1), {})),
 )
 def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
     """`x` with two axes exchanged."""
     x = as_tensor(x)
-    a, b = normalize_axis(axis1, x.ndim), normalize_axis(axis2, x.ndim)
+    a, b = (normalize_axis(axis, x.ndim or 1) for axis in (axis1, axis2))
     exchange = {a: b, b: a}
     return permute(x, tuple(exchange.get(axis, axis) for axis in range(x.ndim)))
 
 
 @function(
-    formula=np.moveaxis,
+    formula=lambda x, source, destination: np.moveaxis(x, source, destination) if x.ndim else x,
     samples=(
+        Sample((Arg(()), 0, -1)),
         Sample((Arg((2, 3, 4)), 0, -1)),
         Sample((Arg((2, 3, 4, 2)), (0, 1), (-1, 0))),
         Sample((Arg((2, 3)), 0, 0)),
@@ -136,13 +137,13 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
     """`x` with the axes `source` moved to the positions `destination`; the others keep their order."""
     x = as_tensor(x)
     pairs = [integers(axes, "moveaxis") for axes in (source, destination)]
-    origin, target = ([normalize_axis(axis, x.ndim) for axis in axes] for axes in pairs)
+    origin, target = ([normalize_axis(axis, x.ndim or 1) for axis in axes] for axes in pairs)
     if len(origin) != len(target) or len({*origin}) != len(origin) or len({*target}) != len(target):
         raise shape_error(f"moveaxis from {source} to {destination}: needs as many distinct axes on both sides")
     order = [axis for axis in range(x.ndim) if axis not in origin]
     for place, axis in sorted(zip(target, origin, strict=True)):
         order.insert(place, axis)
-    return permute(x, order)
+    return permute(x, order[: x.ndim])
 
 
 @function(
@@ -205,6 +206,7 @@ def expand_dims(x: Any, axis: Any) -> Tensor:
         Sample((Arg((1, 2, 1, 3)),)),
         Sample((Arg((1, 2, 1, 3)), 2)),
         Sample((Arg((1, 2, 1, 3)), (0, -2))),
+        Sample((Arg(()), 0)),
         Sample((Arg((2, 3)),)),
     ),
     dtypes=ALL,
@@ -223,13 +225,14 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
 
 
 @function(
-    formula=lambda x, axis=None: np.flip(x, axis),
+    formula=lambda x, axis=None: np.flip(x, axis) if x.ndim else x,
     samples=(
         Sample((Arg((2, 3)),)),
         Sample((Arg((2, 3)), 1)),
         Sample((Arg((2, 3, 4)), (0, -1))),
         Sample((Arg((2, 0)),)),
         Sample((Arg(()),)),
+        Sample((Arg(()), -1)),
     ),
     dtypes=ALL,
     errors=((ShapeError, (Arg((2, 3)), 2), {}), (ShapeError, (Arg((2, 3)), (0, 0)), {})),
@@ -313,6 +316,7 @@ def tile(x: Any, reps: Any) -> Tensor:
         Sample((Arg((2, 3, 2)), 2, -2)),
         Sample((Arg((2, 3)), 0, 0)),
         Sample((Arg(()), 2)),
+        Sample((Arg(()), 2, 0)),
     ),
     dtypes=ALL,
     errors=((ShapeError, (Arg((2, 3)), -1, 0), {}), (ShapeError, (Arg((2, 3)), 2, 2), {})),
@@ -328,6 +332,7 @@ def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
         raise shape_error(f"repeat takes one count >= 0, not {repeats!r}; for other counts use take")
     if axis is None:
         x, axis = reshape_to(x, (x.size,)), 0
+    x = build.with_an_axis(x)
     place = normalize_axis(axis, x.ndim)
     once = tuple((size, 1) for size in x.shape)
     often = tuple((size, counts[0] if a == place else 1) for a, size in enumerate(x.shape))

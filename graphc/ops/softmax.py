@@ -24,6 +24,7 @@ __all__ = ["glu", "log_softmax", "softmax", "softmin"]
 
 _ROWS = [
     Sample((Arg((4,)),)),
+    Sample((Arg(()),)),
     Sample((Arg((2, 3)),)),
     Sample((Arg((2, 3)), 0)),
     Sample((Arg((2, 3, 2)), 1)),

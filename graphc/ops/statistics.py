@@ -22,6 +22,7 @@ from graphc.ops.reductions import (
     Ints,
     finish,
     mean_over,
+    named_axes,
     reduction_samples,
     restore,
     widened,
@@ -33,7 +34,7 @@ __all__ = ["logsumexp", "nanmean", "nansum", "norm", "ptp", "root_or_zero", "std
 
 
 def _var_formula(x: Any, axis: Axes = None, keepdims: bool = False, correction: float = 0) -> Any:
-    return np.var(x, axis=axis, keepdims=keepdims, ddof=correction)
+    return np.var(x, axis=named_axes(x, axis), keepdims=keepdims, ddof=correction)
 
 
 _CORRECTED = [
@@ -122,8 +123,13 @@ def ptp(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return invoke("max", x, axis, keepdims) - invoke("min", x, axis, keepdims)
 
 
+def _logsumexp_formula(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    result = special.logsumexp(x, axis=axis, keepdims=keepdims)
+    return result if x.ndim else np.reshape(result, ())
+
+
 @function(
-    formula=floats(lambda x, axis=None, keepdims=False: special.logsumexp(x, axis=axis, keepdims=keepdims)),
+    formula=floats(_logsumexp_formula),
     samples=[
         *reduction_samples(empty=False),
         Sample((Arg((3,), values=(1000.0, 999.0, -1000.0)),), grad=False, why="too steep for differences"),
@@ -154,11 +160,11 @@ def logsumexp(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return finish(cast(result, tensor.dtype), tensor.shape, axes, keepdims)
 
 
-_ORDERS: tuple[Any, ...] = (1, 2, 3, 0.5, math.inf, -math.inf, 0)
+_ORDERS: tuple[Any, ...] = (1, 2, 3, 0.5, 1.5, -1, math.inf, -math.inf, 0)
 
 
 def _norm_formula(x: Any, ord: float = 2, axis: Axes = None, keepdims: bool = False) -> Any:
-    return np.linalg.vector_norm(x, ord=ord, axis=axis, keepdims=keepdims)  # type: ignore[arg-type]
+    return np.linalg.vector_norm(x, ord=ord, axis=named_axes(x, axis), keepdims=keepdims)  # type: ignore[arg-type]
 
 
 @function(
@@ -167,11 +173,13 @@ def _norm_formula(x: Any, ord: float = 2, axis: Axes = None, keepdims: bool = Fa
         *(Sample((Arg((2, 3), 0.3, 2, distinct=True), order)) for order in _ORDERS),
         *(Sample((Arg((2, 3), -2, -0.3, distinct=True), order, 1, True)) for order in _ORDERS),
         Sample((Arg((2, 3, 2)), 2, (0, 2))),
+        Sample((Arg((), 0.5, 2), 3, 0)),
         Sample((Arg((0,)),), grad=False, why="constant"),
-        Sample((Arg((3,), values=(0, 0, 0)),), grad=False, why="no derivative at 0"),
+        *(Sample((Arg((3,), values=(0, 0, 0)), order), grad=False, why="no derivative at 0") for order in _ORDERS),
+        *(Sample((Arg((3,), values=(2, 0, -1)), order), grad=False, why="a corner at 0") for order in _ORDERS),
     ],
     dtypes=(*FLOAT, "int32"),
-    convention="the derivative at 0 is 0, as in PyTorch",
+    convention="the derivative by an element that is 0 is 0, for every order, as in PyTorch",
     errors=[(ShapeError, (Arg((2, 3)), 2, 2), {}), (DTypeError, (Arg((2, 3)), "fro"), {})],
 )
 def norm(x: Any, ord: float = 2, axis: Axes = None, keepdims: bool = False) -> Tensor:
@@ -201,7 +209,14 @@ def _norm(x: Tensor, order: float, axes: Ints) -> Tensor:
         return invoke("max" if order > 0 else "min", size, axes)
     if order == 1:
         return invoke("sum", size, axes)
-    return invoke("power", invoke("sum", invoke("power", size, order), axes), 1 / order)
+    return _power_or_limit(invoke("sum", _power_or_limit(size, order), axes), 1 / order)
+
+
+def _power_or_limit(x: Tensor, exponent: float) -> Tensor:
+    """x**exponent for x >= 0, with derivative 0 at 0, where that of a power may be infinite."""
+    zero = x == 0
+    power = invoke("power", invoke("where", zero, 1, x), exponent)
+    return invoke("where", zero, 0.0 if exponent > 0 else math.inf, power)
 
 
 _WITH_NAN = [
