@@ -53,6 +53,11 @@ def gather_terms(graph: Graph) -> Graph:
     return rewrite(gathered, SIMPLIFICATION)
 
 
+def _tensor(node: Node) -> Tensor:
+    assert isinstance(node, Tensor)
+    return node
+
+
 def _repeats(terms: Sequence[Tensor]) -> bool:
     ops = [term.op for term in terms if term.op in _OPS]
     return len(set(ops)) < len(ops)
@@ -77,8 +82,7 @@ class _Sums:
             if part.op == "add" and self._is_read_once(part):
                 pending += part.inputs[::-1]
             else:
-                assert isinstance(part, Tensor)
-                found.append(part)
+                found.append(_tensor(part))
         return found
 
     def _is_read_once(self, node: Node) -> bool:
@@ -91,10 +95,14 @@ class _Sums:
             classes.setdefault(self._class(term, number), []).append(term)
         parts: list[Tensor] = []
         for members in classes.values():
-            members = sorted(members, key=self._age) if members[0].op != "pad" else members
-            renewed = [member for node in members if isinstance(member := new[node], Tensor)]
-            parts += _GATHER[members[0].op](renewed) if len(members) > 1 else renewed
+            parts += self._together(members, new) if len(members) > 1 else [_tensor(new[members[0]])]
         return reduce(lambda a, b: apply("add", a, b), parts) if len(parts) < len(terms) else None
+
+    def _together(self, members: list[Tensor], new: dict[Node, Node]) -> list[Tensor]:
+        """Terms of one class, all of one op, as fewer terms where that pays."""
+        op = members[0].op
+        ordered = members if op == "pad" else sorted(members, key=self._age)
+        return _GATHER[op]([_tensor(new[member]) for member in ordered])
 
     def _class(self, term: Tensor, number: int) -> Hashable:
         """What a term has in common with those that it may be gathered with."""
