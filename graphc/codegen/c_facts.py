@@ -14,8 +14,9 @@ from functools import cached_property
 from graphc.codegen.c_space import Walk
 from graphc.codegen.cost import operation_cost
 from graphc.codegen.tile_scalar import SIZES, load_step, machine_type, store_step
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
-from graphc.lower.kernel import Compute, Kernel, Literal, Load, Random, Reduce, Store
+from graphc.lower.kernel import Compute, Kernel, Load, Random, Reduce, Store
 
 __all__ = ["CHUNK", "DEAR", "FULL", "ONE", "ROW", "RUN", "Facts"]
 
@@ -197,7 +198,7 @@ class Facts:
         costs: list[int] = []
         for position, statement in enumerate(self.kernel.body):
             own = operation_cost(statement.op) if isinstance(statement, Compute) else 1
-            own = 0 if isinstance(statement, (Literal, Store)) or self.scopes[position] < ROW else own
+            own = 0 if isinstance(statement, (Scalar, Store)) or self.scopes[position] < ROW else own
             costs.append(own + sum(1 if costs[arg] >= DEAR else costs[arg] for arg in self.args(position)))
         return tuple(costs)
 

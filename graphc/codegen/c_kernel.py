@@ -24,7 +24,8 @@ from graphc.codegen.c_space import Walk, blocked_walk, domain_of, plain_walk
 from graphc.codegen.c_text import print_function
 from graphc.codegen.cost import BLOCKS, GRAIN, share_of, statement_cost
 from graphc.codegen.tile_nest import Nest, without_empty_reductions
-from graphc.lower.kernel import Kernel, Literal, Store
+from graphc.ir.scalar import Scalar
+from graphc.lower.kernel import Kernel, Store
 from graphc.lower.kernel_text import kernel_text
 from graphc.lower.kernel_verify import verify
 
@@ -171,7 +172,7 @@ def _cost(plan: Plan) -> int:
             continue
         if isinstance(statement, Store):
             total += statement_cost(statement, kernel.operands[statement.operand].dtype)
-        elif plan.scopes[position] == FULL and not isinstance(statement, Literal):
+        elif plan.scopes[position] == FULL and not isinstance(statement, Scalar):
             arguments = kernel.arguments(statement)
             total += statement_cost(statement, plan.dtype(arguments[-1] if arguments else position))
     return max(1, total)

@@ -12,12 +12,13 @@ import struct
 from graphc.codegen.tile_scalar import (
     cast_steps,
     elementwise,
-    literal_bits,
     load_step,
+    machine_bits,
     machine_type,
     rounding,
     store_step,
 )  # fmt: skip
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
 
 __all__ = ["C_TYPES", "call", "cast", "literal", "loaded", "memory_type", "rounded", "stored", "value_type"]
@@ -118,21 +119,21 @@ def cast(source: DType, target: DType, value: str, *, skip_rounding: bool) -> st
     return value
 
 
-def literal(dtype: DType, value: float | int | bool) -> str:
+def literal(number: Scalar) -> str:
     """A constant as C text with exactly the value's bits, and its decimal form as a comment where they differ."""
-    bits, kind = literal_bits(dtype, value), machine_type(dtype)
+    bits, kind = machine_bits(number), machine_type(number.dtype)
     if kind == "f32":
-        number = struct.unpack("<f", struct.pack("<q", bits)[:4])[0]
-        return _float(number, "f", f"gc_float_f32({bits & 0xFFFFFFFF:#x}u)")
+        single = struct.unpack("<f", struct.pack("<q", bits)[:4])[0]
+        return _float(single, "f", f"gc_float_f32({bits & 0xFFFFFFFF:#x}u)")
     if kind == "f64":
-        number = struct.unpack("<d", struct.pack("<q", bits))[0]
-        return _float(number, "", f"gc_float_f64(UINT64_C({bits & 0xFFFFFFFFFFFFFFFF:#x}))")
+        double = struct.unpack("<d", struct.pack("<q", bits))[0]
+        return _float(double, "", f"gc_float_f64(UINT64_C({bits & 0xFFFFFFFFFFFFFFFF:#x}))")
     if kind == "u32":
         return f"{bits & 0xFFFFFFFF}u"
     if kind == "i64":
         return "INT64_MIN" if bits == -(2**63) else f"INT64_C({bits})"
-    number = struct.unpack("<i", struct.pack("<q", bits)[:4])[0] if kind == "i32" else bits
-    return "INT32_MIN" if number == -(2**31) else str(number)
+    whole = struct.unpack("<i", struct.pack("<q", bits)[:4])[0] if kind == "i32" else bits
+    return "INT32_MIN" if whole == -(2**31) else str(whole)
 
 
 def _float(number: float, suffix: str, nan: str) -> str:

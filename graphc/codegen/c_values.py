@@ -14,7 +14,8 @@ from graphc.codegen.c_plan import Plan
 from graphc.codegen.c_scalar import call, cast, literal, loaded, rounded, stored, value_type
 from graphc.codegen.c_space import Walk
 from graphc.codegen.tile_scalar import machine_type
-from graphc.lower.kernel import Compute, Iota, Literal, Load, Random, Reduce, Store
+from graphc.ir.scalar import Scalar
+from graphc.lower.kernel import Compute, Iota, Load, Random, Reduce, Store
 
 __all__ = ["REDUCERS", "Values"]
 
@@ -37,8 +38,8 @@ class Values:
         plan = self.plan
         statement = plan.kernel.body[position]
         match statement:
-            case Literal(dtype, value):
-                return literal(dtype, value)
+            case Scalar() as number:
+                return literal(number)
             case Load() as load:
                 return self._load(position, load, nest)
             case Iota(dtype):

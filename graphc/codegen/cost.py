@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 
 from graphc.codegen.tile_words import names
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
-from graphc.lower.kernel import Compute, Iota, Kernel, LibraryCall, Literal, Load, Random, Reduce, Statement, Store
+from graphc.lower.kernel import Compute, Iota, Kernel, LibraryCall, Load, Random, Reduce, Statement, Store
 
 __all__ = ["BLOCKS", "GRAIN", "MEMORY_COST", "effort", "operation_cost", "share_of", "statement_cost"]
 
@@ -34,7 +35,7 @@ def statement_cost(statement: Statement, dtype: DType) -> int:
     match statement:
         case Load() | Store():
             return MEMORY_COST
-        case Literal():
+        case Scalar():
             return 0
         case Random():
             return operation_cost("random")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from graphc.codegen.tile_words import FULL, ONE, ROW, Access, Axis
-from graphc.lower.kernel import Index, Iota, Kernel, Literal, Load, Operand, Random, Reduce, Space, Statement, Store
+from graphc.ir.scalar import Scalar
+from graphc.lower.kernel import Index, Iota, Kernel, Load, Operand, Random, Reduce, Space, Statement, Store
 
 __all__ = ["Nest", "without_empty_reductions"]
 
@@ -20,7 +21,7 @@ __all__ = ["Nest", "without_empty_reductions"]
 def without_empty_reductions(kernel: Kernel) -> Kernel:
     """The kernel with sums over nothing replaced by 0 and everything inside the empty loops left out.
 
-    Positions of values are kept: a full value, or its store, becomes a literal that nothing needs.
+    Positions of values are kept: a full value, or its store, becomes a constant that nothing needs.
     """
     space = kernel.space
     if space.sizes[1] or not space.reduce:
@@ -36,12 +37,12 @@ def without_empty_reductions(kernel: Kernel) -> Kernel:
     for statement, is_row in zip(kernel.body, kernel.is_row, strict=True):
         match statement:
             case Reduce(dtype=dtype):
-                body.append(Literal(dtype, 0))
+                body.append(Scalar(dtype, 0))
             case Store() if not is_row:
-                body.append(Literal(kernel.operands[statement.operand].dtype, 0))
+                body.append(Scalar(kernel.operands[statement.operand].dtype, 0))
             case _ if not is_row:
                 assert not isinstance(statement, Store)
-                body.append(Literal(statement.dtype, 0))
+                body.append(Scalar(statement.dtype, 0))
             case Load(operand, dtype, index, otherwise):
                 body.append(Load(operand, dtype, index_without(index), otherwise))
             case Iota(dtype, index):

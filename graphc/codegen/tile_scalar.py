@@ -7,11 +7,11 @@ rounded or wrapped. bool is uint8 holding 0 or 1.
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 import numpy as np
 
 from graphc.codegen.tile_words import names
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
 
 __all__ = [
@@ -19,8 +19,8 @@ __all__ = [
     "cast_steps",
     "elementwise",
     "has_form",
-    "literal_bits",
     "load_step",
+    "machine_bits",
     "machine_type",
     "rounding",
     "store_step",
@@ -30,6 +30,7 @@ _MACHINE = {
     "float64": "f64", "float32": "f32", "bfloat16": "f32", "float16": "f32", "int64": "i64", "int32": "i32",
     "int8": "i32", "uint32": "u32", "uint8": "u8", "bool": "u8",
 }  # fmt: skip
+_NUMPY = {"f32": "<f4", "f64": "<f8", "i32": "<i4", "u32": "<u4", "i64": "<i8", "u8": "u1"}
 SIZES = {"u8": 1, "i8": 1, "u16": 2, "i32": 4, "u32": 4, "i64": 8, "f32": 4, "f64": 8}
 _SHORT = {"bfloat16": "bf16", "float16": "f16"}
 _BOOL_OPS = {
@@ -128,11 +129,10 @@ def cast_steps(source: DType, target: DType) -> list[tuple[str, str, str]]:
     return steps
 
 
-def literal_bits(dtype: DType, value: Any) -> int:
+def machine_bits(number: Scalar) -> int:
     """The bits of a constant in its machine type, as a signed 64-bit word."""
+    kind = machine_type(number.dtype)
     with np.errstate(all="ignore"):
-        exact = np.asarray(value).astype(dtype.numpy)
-    kind = machine_type(dtype)
-    code = {"f32": "<f", "f64": "<d", "i32": "<i", "u32": "<I", "i64": "<q", "u8": "<B"}[kind]
-    number = float(exact) if dtype.is_float else int(exact)
-    return struct.unpack("<q", struct.pack(code, number).ljust(8, b"\0"))[0]  # type: ignore[no-any-return]
+        wide = number.element.astype(_NUMPY[kind])
+    (word,) = struct.unpack("<q", wide.tobytes().ljust(8, b"\0"))
+    return int(word)

@@ -19,19 +19,20 @@ from graphc.codegen.tile_scalar import (
     cast_steps,
     elementwise,
     has_form,
-    literal_bits,
     load_step,
+    machine_bits,
     machine_type,
     rounding,
     store_step,
 )  # fmt: skip
 from graphc.codegen.tile_words import FULL, ONE, ROW, Access, Axis, Instruction, Segment, Value
-from graphc.lower.kernel import Compute, Iota, Literal, Load, Random, Reduce, Store
+from graphc.ir.scalar import Scalar
+from graphc.lower.kernel import Compute, Iota, Load, Random, Reduce, Store
 
 __all__ = ["STATE", "Selection", "select"]
 
 STATE = 16  # bytes of a reduction's state for one row element
-_LAZY = (Load, Literal, Iota, Random)
+_LAZY = (Load, Scalar, Iota, Random)
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,8 @@ class _Selector:
             return
         level = self.nest.levels[position]
         match self.nest.kernel.body[position]:
-            case Literal(dtype, value):
-                self.numbers[position] = self._constant(SIZES[machine_type(dtype)], literal_bits(dtype, value))
+            case Scalar(dtype) as number:
+                self.numbers[position] = self._constant(SIZES[machine_type(dtype)], machine_bits(number))
             case Load() as statement:
                 self.numbers[position] = self._load(statement, level)
             case Iota(dtype, index):

@@ -5,7 +5,7 @@
     space     = outer extents, reduce extents, inner extents       dims are numbered in this order
     body      = statement*                                         a statement's position is its value's number
     statement = Load(operand, index, otherwise?)    operand[index], or the value `otherwise` outside the guard
-              | Literal(dtype, value)               a constant
+              | Scalar(dtype, bits)                 a constant (ir/scalar.py)
               | Iota(dtype, index)                  the index itself, as a number
               | Random(operand, stream, index)      32 Philox bits of counter `index`; operand holds seed and step
               | Compute(op, dtype, args)            a scalar op; "cast" converts args[0] to dtype
@@ -13,7 +13,7 @@
               | Store(operand, index, arg)          operand[index] = arg
     index     = offset + sum(strides[d] * i[d]), in elements; a guard (d, low, high) asks low <= i[d] < high
 
-A value is a *row* value if it depends on no reduce dim: a Reduce, a Literal, a Load, Iota or Random whose index has
+A value is a *row* value if it depends on no reduce dim: a Reduce, a Scalar, a Load, Iota or Random whose index has
 zero strides and no guard over the reduce dims, a Compute of row values. All others are *full*. A row value used with a
 full one is repeated along the reduce dims. With `space.reduce == ()` there is a single level and every value counts as
 row. A Store of a row value writes once a row, or, at an index that varies along the reduce dims, the same value all
@@ -33,11 +33,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Union
 
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
 
 __all__ = [
-    "Compute", "Index", "Iota", "Kernel", "LibraryCall", "Literal", "Load", "Operand", "Random", "Reduce", "Space",
-    "Statement", "Store",
+    "Compute", "Index", "Iota", "Kernel", "LibraryCall", "Load", "Operand", "Random", "Reduce", "Space", "Statement",
+    "Store",
 ]  # fmt: skip
 
 
@@ -89,12 +90,6 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Literal:
-    dtype: DType
-    value: float | int | bool
-
-
-@dataclass(frozen=True)
 class Iota:
     dtype: DType
     index: Index
@@ -129,7 +124,7 @@ class Store:
     arg: int
 
 
-Statement = Union[Load, Literal, Iota, Random, Compute, Reduce, Store]
+Statement = Union[Load, Scalar, Iota, Random, Compute, Reduce, Store]
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ Dims are `i0, i1, ...` in the order of the space; `row` marks values that depend
 
 from __future__ import annotations
 
+from graphc.ir.scalar import Scalar
 from graphc.lower.kernel import (
     Compute,
     Index,
     Iota,
     Kernel,
-    Literal,
     Load,
     Random,
     Reduce,
@@ -46,8 +46,8 @@ def statement_text(position: int, statement: Statement) -> str:
         case Load(operand, dtype, index, otherwise):
             other = "" if otherwise is None else f" else %{otherwise}"
             return f"%{position} = load o{operand}[{index_text(index)}]{other} : {dtype.name}"
-        case Literal(dtype, value):
-            return f"%{position} = {value!r} : {dtype.name}"
+        case Scalar():
+            return f"%{position} = {statement} : {statement.dtype.name}"
         case Iota(dtype, index):
             return f"%{position} = iota {index_text(index)} : {dtype.name}"
         case Random(operand, stream, index, dtype):

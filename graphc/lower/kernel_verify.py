@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 
 from graphc.errors import InternalError
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
 from graphc.lower.kernel import (
     Compute,
     Index,
     Iota,
     Kernel,
-    Literal,
     Load,
     Random,
     Reduce,
@@ -80,8 +80,8 @@ def _fault(kernel: Kernel, position: int, statement: Statement, dims: int) -> st
             return _index_fault(index, dims) or (
                 "" if dtype.name == "uint32" else "draws bits of another type than uint32"
             )
-        case Literal(dtype, value):
-            return "" if isinstance(value, (bool, int, float)) else f"holds {type(value).__name__}, which is no number"
+        case Scalar(dtype, bits):
+            return "" if 0 <= bits < 1 << 8 * dtype.itemsize else f"holds bits {bits:#x}, which no {dtype.name} has"
         case Reduce(op, dtype, arg):
             known = op in REDUCTIONS and dtype is dtypes[0]
             return "" if known else f"reduces {dtypes[0].name} with {op!r} to {dtype.name}"

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from graphc.ir.node import Node
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES, DType
 from graphc.lower.kernel import (
     Compute,
     Index,
     Iota,
     Kernel,
-    Literal,
     Load,
     Operand,
     Random,
@@ -141,14 +141,14 @@ class _Lowering:
     def _read(self, trace: Trace, dtype: DType) -> int:
         if trace.fill is None:
             return self._leaf(trace.leaves[0])
-        value = self._emit(Literal(dtype, trace.fill))
+        value = self._emit(trace.fill)
         for leaf in trace.leaves:
             value = self._load(leaf, value)
         return value
 
     def _leaf(self, leaf: Leaf) -> int:
         if is_literal(leaf.node) and not leaf.access.guard:
-            return self._emit(Literal(leaf.node.dtype, leaf.node.attrs["value"].array.item()))
+            return self._emit(Scalar.of(leaf.node.dtype, leaf.node.attrs["value"].array))
         if leaf.node in self.values:
             return self.values[leaf.node]
         if leaf.node.op == "iota":

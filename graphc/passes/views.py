@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.ir.graph import Graph, consumers, rebuild
-from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ir.node import Node, attribute_key, inherit_location, next_serial
 from graphc.ops.build import apply, broadcast_to
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import pad_view, permute, reshape_to, slice_view
@@ -115,7 +115,7 @@ def _slice_of_concatenate(node: Tensor) -> Tensor | None:
 def _pad(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     low, high, value = node.attrs["low"], node.attrs["high"], node.attrs["value"]
-    if x.op == "pad" and repr(x.attrs["value"]) == repr(value):
+    if x.op == "pad" and attribute_key(x.attrs["value"]) == attribute_key(value):
         low = tuple(map(sum, zip(low, x.attrs["low"], strict=True)))
         high = tuple(map(sum, zip(high, x.attrs["high"], strict=True)))
         return pad_view(x.inputs[0], low, high, value)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from graphc.ir.node import Node
+from graphc.ir.scalar import Scalar
 from graphc.ops.checkpoint import ENTER, LEAVE
 
 __all__ = ["STRIDED", "Access", "Affine", "Domain", "Leaf", "Trace", "linear", "row_major", "trace"]
@@ -197,7 +198,7 @@ class Trace(NamedTuple):
     """What stands behind a chain of views: a leaf, or guarded leaves with a fill value where none applies."""
 
     leaves: tuple[Leaf, ...]
-    fill: float | int | bool | None = None
+    fill: Scalar | None = None
 
 
 def trace(node: Node, access: Access, domain: Domain, stops: Container[Node] = _NOWHERE) -> Trace | Node:
@@ -225,7 +226,7 @@ def _trace_guarded(node: Node, access: Access, domain: Domain, stops: Container[
         if inside is None:
             return node
         parts.append((node.inputs[0], inside))
-        fill = node.attrs["value"]
+        fill = Scalar.of(node.dtype, node.attrs["value"])
     else:
         start, axis = 0, node.attrs["axis"]
         for source in node.inputs:
@@ -234,7 +235,7 @@ def _trace_guarded(node: Node, access: Access, domain: Domain, stops: Container[
                 return node
             parts.append((source, part))
             start += source.shape[axis]
-        fill = 0
+        fill = Scalar(node.dtype, 0)
     leaves: list[Leaf] = []
     for source, inside in parts:
         below = trace(source, inside, domain, stops)

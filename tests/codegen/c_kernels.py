@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES
-from graphc.lower.kernel import Compute, Index, Kernel, Literal, Load, Operand, Reduce, Space, Statement, Store
+from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Reduce, Space, Statement, Store
 
 F32 = DTYPES["float32"]
 READ, WRITE = Operand(F32, "read"), Operand(F32, "write")
@@ -23,7 +24,7 @@ class Body:
         return self.add(Load(operand, F32, Index(0, strides)))
 
     def constant(self, value: float) -> int:
-        return self.add(Literal(F32, value))
+        return self.add(Scalar.of(F32, value))
 
     def op(self, name: str, *args: int) -> int:
         return self.add(Compute(name, F32, args))

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
-from graphc.lower.kernel import Compute, Index, Iota, Kernel, Literal, Load, Random, Reduce, Store
+from graphc.lower.kernel import Compute, Index, Iota, Kernel, Load, Random, Reduce, Store
 
 Array = np.ndarray[Any, Any]
 
@@ -143,8 +144,8 @@ class Oracle:
             match statement:
                 case Load(operand, dtype, index, otherwise):
                     values.append(self._load(operand, dtype, index, None if otherwise is None else values[otherwise]))
-                case Literal(dtype, value):
-                    values.append(np.full([1] * len(self.shape), value).astype(dtype.numpy))
+                case Scalar():
+                    values.append(statement.element.reshape([1] * len(self.shape)))
                 case Iota(dtype, index):
                     values.append(self._numbers(index).astype(dtype.numpy))
                 case Random(operand, stream, index):

@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 from graphc.codegen.c_kernel import print_kernel
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES
-from graphc.lower.kernel import Compute, Index, Kernel, Literal, Load, Operand, Random, Space, Store
+from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Random, Space, Store
 from tests.codegen import c_kernels, test_tile
 from tests.codegen.c_cases import Case, recorded
 from tests.codegen.c_running import COMPILER, FAST, QUICK, Compiled, build, printed_kernels, unit_text
@@ -131,8 +132,8 @@ def dropout(count: int) -> Kernel:
     """x where a random bit says so, transposed"""
     u32, index = DTYPES["uint32"], Index(0, (count, 1))
     body = (
-        Load(0, F32, index), Random(1, 3, index, u32), Literal(u32, 1 << 31), Compute("less", DTYPES["bool"], (1, 2)),
-        Literal(F32, -0.0), Compute("where", F32, (3, 0, 4)), Store(2, Index(0, (1, 9)), 5),
+        Load(0, F32, index), Random(1, 3, index, u32), Scalar.of(u32, 1 << 31), Compute("less", DTYPES["bool"], (1, 2)),
+        Scalar.of(F32, -0.0), Compute("where", F32, (3, 0, 4)), Store(2, Index(0, (1, 9)), 5),
     )  # fmt: skip
     return Kernel(
         (Operand(F32, "read"), Operand(DTYPES["int64"], "read"), Operand(F32, "write")), Space((), (), (9, count)), body
@@ -209,9 +210,7 @@ def test_literals_keep_their_bits(tmp_path: Path) -> None:
     cases = []
     for name, numbers in values.items():
         dtype = DTYPES[name]
-        body = [
-            statement for i, x in enumerate(numbers) for statement in (Literal(dtype, x), Store(i, Index(0, ()), 2 * i))
-        ]
+        body = [part for i, x in enumerate(numbers) for part in (Scalar.of(dtype, x), Store(i, Index(0, ()), 2 * i))]
         kernel = Kernel((Operand(dtype, "write"),) * len(numbers), Space((), (), ()), tuple(body))
         cases.append(Case(kernel, [np.ones(1, dtype.numpy) for _ in numbers], 0))
     check(cases, tmp_path, QUICK)

@@ -9,6 +9,7 @@ import pytest
 
 from graphc.codegen.tile import TileProgram, assemble
 from graphc.errors import InternalError
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES, DType
 from graphc.kernels import cpu
 from graphc.lower.kernel import (
@@ -16,7 +17,6 @@ from graphc.lower.kernel import (
     Index,
     Iota,
     Kernel,
-    Literal,
     Load,
     Operand,
     Random,
@@ -129,7 +129,7 @@ def test_arguments_of_every_level(level: str, dtype: str, shape: tuple[int, int,
     body: list[Statement] = [
         Load(0, kind, Index(0, dense)),
         Load(1, kind, Index(2, row)),
-        Literal(kind, 2),
+        Scalar.of(kind, 2),
         Load(2, kind, Index(5, (0, 0, 0))),
     ]
     ops = [
@@ -211,9 +211,9 @@ def layer_norm(rows: int, columns: int, inner: int = 1) -> Kernel:
     """(x - mean) / sqrt(variance + epsilon) * scale + shift along the middle dim, and the mean and variance."""
     dense, along, row = Index(0, (columns * inner, inner, 1)), Index(0, (0, 1, 0)), Index(0, (inner, 0, 1))
     body = (
-        Load(0, F32, dense), Literal(F32, 1 / columns), Reduce("sum", F32, 0), Compute("multiply", F32, (2, 1)),
+        Load(0, F32, dense), Scalar.of(F32, 1 / columns), Reduce("sum", F32, 0), Compute("multiply", F32, (2, 1)),
         Compute("subtract", F32, (0, 3)), Compute("multiply", F32, (4, 4)), Reduce("sum", F32, 5),
-        Compute("multiply", F32, (6, 1)), Literal(F32, 1e-5), Compute("add", F32, (7, 8)),
+        Compute("multiply", F32, (6, 1)), Scalar.of(F32, 1e-5), Compute("add", F32, (7, 8)),
         Compute("sqrt", F32, (9,)), Compute("divide", F32, (4, 10)),
         Load(1, F32, along), Compute("multiply", F32, (11, 12)), Load(2, F32, along), Compute("add", F32, (13, 14)),
         Store(3, dense, 15), Store(4, row, 3), Store(5, row, 7),
@@ -297,7 +297,7 @@ def test_empty_and_scalar_spaces(level: str, shape: tuple[int, ...]) -> None:
         total = (
             Load(0, F32, dense),
             Reduce("sum", F32, 0),
-            Literal(F32, 1),
+            Scalar.of(F32, 1),
             Compute("add", F32, (1, 2)),
             Store(1, Index(0, tuple(strides)), 3),
         )
@@ -340,7 +340,7 @@ def test_row_program_in_place(level: str, shape: tuple[int, int]) -> None:
     index = Index(0, (shape[1], 1))
     body = (
         Load(0, F32, index),
-        Literal(F32, 1),
+        Scalar.of(F32, 1),
         Compute("add", F32, (0, 1)),
         Store(1, index, 2),
         Reduce("sum", F32, 2),
@@ -377,7 +377,7 @@ def test_padding_and_concatenation(level: str) -> None:
     for dtype in (F32, DTYPES["bfloat16"], DTYPES["int8"], BOOL):
         rng = np.random.default_rng(13)
         a, b = small_values(rng, dtype, 12), small_values(rng, dtype, 20)
-        zero = Literal(dtype, 0)
+        zero = Scalar.of(dtype, 0)
         first = Load(0, dtype, Index(-4, (3, 1)), 0)
         first = Load(0, dtype, Index(-4, (3, 1), ((0, 1, 5), (1, 1, 4))), 0)
         second = Load(1, dtype, Index(-9, (5, 1), ((0, 1, 5), (1, 4, 9))), 1)
@@ -456,11 +456,11 @@ def test_damaged_words_are_refused_or_harmless() -> None:
         ((Load(0, F32, Index(0, (1,), ((0, 0, 2),))),), "does not say what lies outside"),
         ((Load(1, F32, Index(0, (1,))),), "asks to read"),
         ((Load(0, F64, Index(0, (1,))),), "asks to read"),
-        ((Literal(F32, 0), Compute("add", F64, (0, 0))), "computes add of"),
-        ((Literal(F32, 0), Compute("bitwise_and", F32, (0, 0))), "computes bitwise_and"),
-        ((Literal(F32, 0), Compute("nothing", F32, (0,))), "computes nothing"),
-        ((Literal(F32, 0), Reduce("median", F32, 0)), "reduces float32"),
-        ((Literal(F32, 0), Store(1, Index(0, (0,)), 0)), "more than once"),
+        ((Scalar.of(F32, 0), Compute("add", F64, (0, 0))), "computes add of"),
+        ((Scalar.of(F32, 0), Compute("bitwise_and", F32, (0, 0))), "computes bitwise_and"),
+        ((Scalar.of(F32, 0), Compute("nothing", F32, (0,))), "computes nothing"),
+        ((Scalar.of(F32, 0), Reduce("median", F32, 0)), "reduces float32"),
+        ((Scalar.of(F32, 0), Store(1, Index(0, (0,)), 0)), "more than once"),
     ],
 )
 def test_verify(body: tuple[Statement, ...], message: str) -> None:

@@ -1,7 +1,8 @@
 """Kernel IR as text."""
 
+from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES
-from graphc.lower.kernel import Compute, Index, Kernel, Literal, Load, Operand, Reduce, Space, Store
+from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Reduce, Space, Store
 from graphc.lower.kernel_text import index_text, kernel_text
 
 F32 = DTYPES["float32"]
@@ -10,7 +11,7 @@ TEXT = """\
 kernel outer [64] reduce [10]
   o0: read float32
   o1: write float32
-  %0 = 0 : float32 row
+  %0 = 0.0 : float32 row
   %1 = load o0[10*i0 - i1 + 9 if 1 <= i1 < 10] else %0 : float32
   %2 = reduce max %1 : float32 row
   %3 = subtract %1, %2 : float32
@@ -19,7 +20,7 @@ kernel outer [64] reduce [10]
 
 def padded_rows() -> Kernel:
     body = (
-        Literal(F32, 0), Load(0, F32, Index(9, (10, -1), ((1, 1, 10),)), 0), Reduce("max", F32, 1),
+        Scalar.of(F32, 0), Load(0, F32, Index(9, (10, -1), ((1, 1, 10),)), 0), Reduce("max", F32, 1),
         Compute("subtract", F32, (1, 2)), Store(1, Index(0, (10, 1)), 3),
     )  # fmt: skip
     return Kernel((Operand(F32, "read"), Operand(F32, "write")), Space((64,), (10,), ()), body)

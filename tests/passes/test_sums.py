@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.ir.graph import Graph
+from graphc.ir.verify import verify
 from graphc.passes import gather_terms, merge_products, share_stacks, simplify
 from tests.passes.support import arrays_for, assert_same_values, count, graph_of
 
@@ -99,6 +103,72 @@ def test_sums_over_steps_become_one_where_a_product_reads_the_same_arrays() -> N
     assert count(check([total([x.sum(0) for x in xs])]), "sum") == 6
     both = check([total([x.sum(0) for x in xs]), total([w @ x for x, w in zip(xs, ws, strict=True)])])
     assert count(both, "sum") == 1
+
+
+def added(name, shape, leaf):
+    """A term of this op and shape, over leaves made by `leaf(name, shape)`."""
+    if name == "pad":
+        return gx.pad(leaf("p", (*shape[:-1], shape[-1] - 1)), ((0, 0),) * (len(shape) - 1) + ((0, 1),))
+    if name == "matmul":
+        return leaf("a", (shape[0], 5)) @ leaf("b", (5, shape[1]))
+    if name == "sum":
+        return gx.sum(leaf("s", (5, *shape)), axis=0)
+    return leaf("z", shape)
+
+
+def an_input(name, shape):
+    return gx.input(f"{name}{next(NUMBERS)}", shape)
+
+
+def a_parameter(name, shape):
+    return gx.parameter(f"{name}{next(NUMBERS)}", np.arange(np.prod(shape, dtype=int)).reshape(shape) / np.float32(8))
+
+
+def a_constant(name, shape):
+    return gx.constant(np.arange(np.prod(shape, dtype=int)).reshape(shape) / np.float32(4))
+
+
+LEAVES = (an_input, a_parameter, a_constant)
+NUMBERS = itertools.count()
+TERMS = ("pad", "matmul", "sum", "leaf")
+
+
+@pytest.mark.parametrize("terms", list(itertools.combinations_with_replacement(TERMS, 3)), ids="-".join)
+def test_terms_may_be_anything(terms) -> None:
+    """Every mixture of three terms, of inputs, parameters and constants, in two orders, as output and as update."""
+    for leaf, order in itertools.product(LEAVES, (1, -1)):
+        result = total([added(name, (3, 4), leaf) for name in terms[::order]])
+        step = a_parameter("w", (3, 4))
+        before = graph_of(result, result * 2.0)
+        before = Graph(before.inputs, before.outputs, ((step, result + step),))
+        after = gather_terms(simplify(before))
+        verify(after)
+        assert_same_values(before, after, arrays_for(before), tolerance=1e-5)
+
+
+W, G, H, X = (gx.parameter(n, np.full((3, 3), 0.25 * i, np.float32)) for i, n in enumerate("WGHX", 1))
+U, V = gx.input("u", (3,)), gx.input("v", (2, 4))
+LOSS = gx.sum(gx.tanh(X @ W) @ W) + 0.5 * gx.sum(W * W)  # tied weights, with a penalty
+PROGRAMS = {
+    "sums of other shapes": ([U, V], U.sum() + V.sum() + 1.0, {}),
+    "products and an input": ([U, V], X + W @ G + G @ H, {}),
+    "products by parameters": ([], gx.tanh(H + X @ W + H @ G), {W: W + H @ G + X @ G}),
+    "paddings and an input": ([U, V], gx.pad(U, ((0, 4),)) + gx.pad(V[0], ((3, 0),)) + gx.concatenate([U, V[1]]), {}),
+    "tied weights": ([], LOSS, {W: W + gx.grad(LOSS, W), X: X - gx.grad(LOSS, X)}),
+}
+
+
+@pytest.mark.parametrize("backend", ["cython", "c"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_sums_with_leaves_compile(name: str, backend: str) -> None:
+    inputs, output, updates = PROGRAMS[name]
+    arrays = [np.linspace(-1, 1, x.size, dtype=np.float32).reshape(x.shape) for x in inputs]
+    held, results = [p.value.copy() for p in (W, X)], []
+    for engine in ("numpy", backend):
+        results.append([gx.compile(inputs, output, updates, backend=engine)(*arrays), W.value.copy(), X.value.copy()])
+        W.value, X.value = held
+    for expected, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-6)
 
 
 def test_equal_addends_are_doubled() -> None:

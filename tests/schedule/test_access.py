@@ -48,7 +48,7 @@ def _followed(node: Node, access: Access, domain: Domain, array: np.ndarray) -> 
     assert isinstance(found, Trace)
     grid = dict(zip(domain.extents, np.indices(tuple(domain.extents.values())), strict=True))
     shape = tuple(domain.extents.values())
-    value = np.full(shape, 0.0 if found.fill is None else found.fill)
+    value = np.full(shape, 0.0 if found.fill is None else found.fill.value)
     for leaf in found.leaves:
         held = array if leaf.node.op == "input" else evaluate([leaf.node], {_input_of(leaf.node): array})[0]
         current = domain.current(leaf.access)
