@@ -48,14 +48,14 @@ def _params(
         flags |= _MASKED | _MASK_BOOL * (mask.dtype.kind == "bool")
     (scale,) = struct.unpack("<q", struct.pack("<d", attrs["scale"]))
     sizes = (*q.shape[-2:-1], *k.shape[-2:], v.shape[-1], math.prod(batch), math.prod(batch[1:]))
-    matrix = [(*o.strides[len(batch) :], 0)[:2] for o in operands]  # lse and delta have rows alone
+    matrix = [(*o.strides[len(batch) :], 0)[:2] for o in operands]  # top, total and delta have rows alone
     dims = [(extent, *(o.strides[axis] for o in operands)) for axis, extent in enumerate(batch)]
     numbers = [number for line in (*matrix, *dims) for number in line]
     return (flags, *sizes, scale, *tile, len(operands), len(batch), *numbers)
 
 
 def attention(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
-    """q[*batch, Tq, d], k[*batch, Tk, d], v[*batch, Tk, w], a mask or none → output and lse, in one vector."""
+    """q[*batch, Tq, d], k[*batch, Tk, d], v[*batch, Tk, w], a mask or none → output, top and total, in one vector."""
     q, k, v = operands[:3]
     (rows, depth), keys, width, batches = q.shape[-2:], k.shape[-2], v.shape[-1], math.prod(q.shape[:-2])
     queries = min(rows, MOST_QUERIES)
@@ -72,7 +72,7 @@ def attention(attrs: Mapping[str, Any], operands: Sequence[OperandView], result:
 
 
 def attention_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
-    """q, k, v, the gradient of the output, lse, delta, a mask or none → the gradients of q, k and v, in one vector."""
+    """q, k, v, the gradient of the output, top, total, delta, a mask or none → those of q, k and v, in one vector."""
     q, k, v = operands[:3]
     (rows, depth), keys, width, batches = q.shape[-2:], k.shape[-2], v.shape[-1], math.prod(q.shape[:-2])
     work = 2 * rows * keys * (3 * depth + 2 * width) // (1 + attrs["causal"])
@@ -82,8 +82,8 @@ def attention_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], re
         tiles = batches * (ceil_div(rows, MOST_QUERIES) + ceil_div(keys, CHUNK))
     lanes = _lanes(result.dtype)
     panel, wide, across = 2 * lanes, _round_up(depth, lanes), _round_up(width, lanes)
-    reals = 2 * KEYS * panel + panel * (3 * wide + 2 * across + 2) + 2 * CHUNK * (wide + across)
+    reals = 2 * KEYS * panel + panel * (3 * wide + 2 * across + 3) + 2 * CHUNK * (wide + across)
     return LibraryCall(
-        f"attention_grad_{type_tag(q.dtype)}", _params(attrs, operands, 6, tile), tiles, reals * result.dtype.itemsize,
+        f"attention_grad_{type_tag(q.dtype)}", _params(attrs, operands, 7, tile), tiles, reals * result.dtype.itemsize,
         batches * work, slowness=SLOWNESS,
     )  # fmt: skip

@@ -11,8 +11,8 @@ from graphc.errors import DTypeError, GraphError, ShapeError, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType, promote
 from graphc.ops import build
-from graphc.ops.attention_ops import NOTHING, hidden, matrix_transpose, output_parts
-from graphc.ops.build import apply, as_tensor, cast, full_like, invoke, zeros, zeros_like
+from graphc.ops.attention_ops import attention_weights, output_parts
+from graphc.ops.build import apply, as_tensor, cast, invoke, zeros
 from graphc.ops.random import bernoulli
 from graphc.ops.record import FLOAT, Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
@@ -95,11 +95,7 @@ def _with_dropout(
 ) -> Tensor:
     """The same from primitives, with all weights in memory, of which some are dropped."""
     wide = DTYPES["float64"] if q.dtype.name == "float64" else DTYPES["float32"]
-    scores = hidden(cast(apply("matmul", q, matrix_transpose(k)), wide) * scale, mask, causal)
-    top = apply("stop_gradient", invoke("max", scores, -1, keepdims=True))
-    powers = invoke("exp", scores - invoke("where", apply("equal", top, full_like(top, NOTHING)), 0.0, top))
-    total = invoke("sum", powers, -1, keepdims=True)
-    weights = powers / invoke("where", apply("equal", total, zeros_like(total)), 1.0, total)
+    weights = attention_weights(cast(q, wide), cast(k, wide), mask, causal, scale)
     kept = invoke("where", bernoulli(1.0 - dropout, weights.shape), weights * (1.0 / (1.0 - dropout)), 0.0)
     return apply("matmul", cast(kept, q.dtype), v)
 

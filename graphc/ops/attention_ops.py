@@ -1,14 +1,14 @@
 """The primitives of attention: `attention`, softmax(scale q kᵀ + mask) v, and its gradient `attention_grad`.
 
-    attention(q, k, v, [mask]; causal, scale)                      -> output[*batch, Tq, w] and lse[*batch, Tq]
-    attention_grad(q, k, v, g, lse, delta, [mask]; causal, scale)  -> the gradients of q, k and v
+    attention(q, k, v, [mask]; causal, scale)                             -> output[*batch, Tq, w], top, total[*batch, Tq]
+    attention_grad(q, k, v, g, top, total, delta, [mask]; causal, scale)  -> the gradients of q, k and v
 
 A node has one result, so each gives a vector that holds its parts one after the other; `output_parts` and `grad_parts`
 cut them out, as views. With two batch dims or more an array [b0, b1, ..., T, w] lies as [b0, T, b1, ..., w], the order
-in which heads are put side by side. Parts are float64 for float64 and else float32. `lse` is the logarithm of the sum
-of exp(score), -inf where a query sees no key: its output and its gradients are 0 then. `delta` is sum(g output) less
-the cotangent of lse. Kernels hold a tile of the weights at a time; derivatives of `attention_grad` and forward mode
-build all weights, from matrix products.
+in which heads are put side by side. Parts are float64 for float64 and else float32. `top` is the largest score of a
+query and `total` the sum of exp(score - top), -inf and 0 where it sees no key: its output and its gradients are 0 then.
+They save `attention_grad` a pass and have no derivative: it is a function of the others, as `delta` is sum(g output).
+Kernels hold a tile of the weights at a time; derivatives of `attention_grad` and forward mode build all weights.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import numpy as np
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir.types import DTYPES, DType, TensorType
 from graphc.ops.build import apply, broadcast_to, cast, full_like, invoke, zeros, zeros_like
-from graphc.ops.record import Array, Kind, primitive
+from graphc.ops.record import ZERO, Array, Kind, primitive
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import Ints, join, permute, reshape_to, slice_view
 
-__all__ = ["NOTHING", "grad_parts", "hidden", "matrix_transpose", "output_parts"]
+__all__ = ["attention_weights", "grad_parts", "output_parts"]
 
 NOTHING = -math.inf  # the score of a key that is not seen
 
@@ -54,18 +54,18 @@ def _infer(
     q: TensorType, k: TensorType, v: TensorType, mask: TensorType | None = None, *, causal: bool, scale: float
 ) -> TensorType:
     _check(q, k, v, mask)
-    return TensorType(_real(q.dtype), (math.prod(q.shape[:-1]) * (v.shape[-1] + 1),))
+    return TensorType(_real(q.dtype), (math.prod(q.shape[:-1]) * (v.shape[-1] + 2),))
 
 
 def _infer_grad(
-    q: TensorType, k: TensorType, v: TensorType, g: TensorType, lse: TensorType, delta: TensorType,
+    q: TensorType, k: TensorType, v: TensorType, g: TensorType, top: TensorType, total: TensorType, delta: TensorType,
     mask: TensorType | None = None, *, causal: bool, scale: float,
 ) -> TensorType:  # fmt: skip
     _check(q, k, v, mask)
     real, rows = _real(q.dtype), q.shape[:-1]
-    wanted = (TensorType(real, (*rows, v.shape[-1])), TensorType(real, rows), TensorType(real, rows))
-    if (g, lse, delta) != wanted:
-        raise ShapeError(f"attention_grad takes g, lse and delta {wanted}, not {g}, {lse} and {delta}")
+    came, wanted = (g, top, total, delta), (TensorType(real, (*rows, v.shape[-1])), *3 * (TensorType(real, rows),))
+    if came != wanted:
+        raise ShapeError(f"attention_grad takes g, top, total and delta {wanted}, not {came}")
     return TensorType(real, (math.prod(q.shape) + math.prod(k.shape) + math.prod(v.shape),))
 
 
@@ -99,11 +99,11 @@ def _packed(parts: Sequence[Tensor]) -> Tensor:
     return join([reshape_to(permute(part, _order(part.ndim)), (part.size,)) for part in parts], 0)
 
 
-def output_parts(flat: Tensor, q: Tensor, v: Tensor) -> tuple[Any, Any]:
-    """The output [*batch, Tq, w] and lse [*batch, Tq] in what `attention` gives, or in a cotangent of it (or None)."""
+def output_parts(flat: Tensor, q: Tensor, v: Tensor) -> list[Any]:
+    """Output [*batch, Tq, w], top and total [*batch, Tq] in what `attention` gives, or in a cotangent of it (or None)."""
     rows = q.shape[:-1]
-    output, lse = _parts(flat, ((*rows, v.shape[-1]), (math.prod(rows),)))
-    return output, lse if lse is None else reshape_to(lse, rows)
+    output, *of_rows = _parts(flat, ((*rows, v.shape[-1]), (math.prod(rows),), (math.prod(rows),)))
+    return [output, *(part if part is None else reshape_to(part, rows) for part in of_rows)]
 
 
 def grad_parts(flat: Tensor, q: Tensor, k: Tensor, v: Tensor) -> list[Any]:
@@ -130,15 +130,15 @@ def _attention(q: Array, k: Array, v: Array, mask: Array | None = None, *, causa
     weights = np.exp(scores - np.where(top == NOTHING, 0, top))
     total = weights.sum(axis=-1, keepdims=True)
     output = np.matmul(weights, v) / np.where(total == 0, 1, total)
-    return np.concatenate([_flat(output), (top + np.log(total)).ravel()]).astype(q.dtype)
+    return np.concatenate([_flat(output), top.ravel(), total.ravel()]).astype(q.dtype)
 
 
 def _attention_grad(
-    q: Array, k: Array, v: Array, g: Array, lse: Array, delta: Array, mask: Array | None = None, *, causal: bool,
-    scale: float,
+    q: Array, k: Array, v: Array, g: Array, top: Array, total: Array, delta: Array, mask: Array | None = None, *,
+    causal: bool, scale: float,
 ) -> Array:  # fmt: skip
-    base = np.where(lse == NOTHING, 0, lse)[..., None]
-    weights = np.exp(_scores(q, k, mask, causal, scale) - base)
+    base, divisor = np.where(top == NOTHING, 0, top), np.where(total == 0, 1, total)
+    weights = np.exp(_scores(q, k, mask, causal, scale) - base[..., None]) / divisor[..., None]
     slopes = weights * (np.matmul(g, np.swapaxes(v, -1, -2)) - delta[..., None]) * q.dtype.type(scale)
     weights, turned = np.swapaxes(weights, -1, -2), np.swapaxes(slopes, -1, -2)
     return _flat(np.matmul(slopes, k), np.matmul(turned, q), np.matmul(weights, g)).astype(q.dtype)
@@ -207,19 +207,22 @@ class _Whole(NamedTuple):
         return _product(dg, matrix_transpose(self.v)) + _product(self.g, matrix_transpose(dv))
 
 
-def _weights(q: Tensor, k: Tensor, lse: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
-    """exp(score - lse): all weights [*batch, Tq, Tk]."""
+def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
+    """All weights [*batch, Tq, Tk]. Their row maxima are taken anew: large scores differ from a kernel's by rounding."""
     scores = hidden(_product(q, matrix_transpose(k)) * scale, mask, causal)
-    base = apply("where", apply("equal", lse, full_like(lse, NOTHING)), zeros_like(lse), lse)
-    return invoke("exp", scores - _along(base, scores))
+    top = apply("stop_gradient", apply("max", scores, axes=(scores.ndim - 1,)))
+    base = apply("where", apply("equal", top, full_like(top, NOTHING)), zeros_like(top), top)
+    powers = invoke("exp", scores - _along(base, scores))
+    total = _across(powers)
+    return powers / _along(invoke("where", apply("equal", total, zeros_like(total)), 1.0, total), scores)
 
 
 def _whole(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, lse: Tensor, delta: Tensor, mask: Tensor | None = None, *, causal: bool,
-    scale: float,
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, top: Tensor, total: Tensor, delta: Tensor, mask: Tensor | None = None,
+    *, causal: bool, scale: float,
 ) -> _Whole:  # fmt: skip
-    q, k, v = (cast(x, lse.dtype) for x in (q, k, v))
-    p = _weights(q, k, lse, mask, causal, scale)
+    q, k, v = (cast(x, g.dtype) for x in (q, k, v))
+    p = attention_weights(q, k, mask, causal, scale)
     return _Whole(q, k, v, g, p, _product(g, matrix_transpose(v)) - _along(delta, p), scale)
 
 
@@ -229,14 +232,14 @@ def _attention_rule(position: int) -> Callable[..., Tensor]:
 
     def rule(c: Tensor, y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
         q, k, v, *mask = inputs
-        output, lse = output_parts(y, q, v)
-        g, lse_grad = output_parts(c, q, v)
+        output, top, total = output_parts(y, q, v)
+        g = output_parts(c, q, v)[0]
         g = zeros_like(output) if g is None else g
-        delta = _across(g * output) if lse_grad is None else _across(g * output) - lse_grad
+        delta = _across(g * output)
         if position < 3:
-            flat = apply("attention_grad", q, k, v, g, lse, delta, *mask, **attrs)
+            flat = apply("attention_grad", q, k, v, g, top, total, delta, *mask, **attrs)
             return cast(grad_parts(flat, q, k, v)[position], q.dtype)
-        whole = _whole(q, k, v, g, lse, delta, *mask, **attrs)
+        whole = _whole(q, k, v, g, top, total, delta, *mask, **attrs)
         return cast(whole.p * whole.slope, q.dtype)
 
     return rule
@@ -245,30 +248,32 @@ def _attention_rule(position: int) -> Callable[..., Tensor]:
 def _attention_tangent(
     tangents: Sequence[Tensor | None], y: Tensor, *inputs: Tensor, causal: bool, scale: float
 ) -> Tensor:
-    """With ds the tangent of the scores: lse moves by Σ p ds, the output by (p ds) v - output Σ p ds + p dv."""
+    """With ds the tangent of the scores the output moves by (p ds) v - output Σ p ds + p dv."""
     dq, dk, dv, *dmask = _filled(tangents, inputs, y.dtype)
     q, k, v = (cast(x, y.dtype) for x in inputs[:3])
-    output, lse = output_parts(y, q, v)
-    p = _weights(q, k, lse, inputs[3] if dmask else None, causal, scale)
+    output = output_parts(y, q, v)[0]
+    p = attention_weights(q, k, inputs[3] if dmask else None, causal, scale)
     moved = p * sum(dmask, _Whole(q, k, v, v, p, p, scale).moved_scores(dq, dk))
-    lse_moved = _across(moved)
-    output_moved = _product(moved, v) - _along(lse_moved, output) * output + _product(p, dv)
-    return _packed([output_moved, reshape_to(lse_moved, (lse.size,))])
+    output_moved = _product(moved, v) - _along(_across(moved), output) * output + _product(p, dv)
+    return _packed([output_moved, zeros(TensorType(y.dtype, (y.size - output.size,)))])
 
 
-def _grad_rule(position: int) -> Callable[..., Tensor]:
+def _grad_rule(position: int) -> Any:
     """The cotangent of input `position` of `attention_grad`, given cotangents hq, hk, hv of its parts.
 
     These parts are dq = scale d k, dk = scale dᵀ q and dv = pᵀ g with d = p slope. So d has the cotangent
-    e = scale (hq kᵀ + q hkᵀ), the slope e p, p has e slope + g hvᵀ, and the scores p times that.
+    e = scale (hq kᵀ + q hkᵀ), the slope e p, p has f = e slope + g hvᵀ, and the scores p (f - Σ p f).
     """
+    if position in (4, 5):
+        return ZERO
 
     def rule(c: Tensor, y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
         hq, hk, hv = _filled(grad_parts(c, *inputs[:3]), inputs[:3], y.dtype)
         whole = _whole(*inputs, **attrs)
         q, k, v, g, p, slope, scale = whole
         e = whole.moved_scores(hq, hk)
-        of_slope, of_scores = e * p, p * (e * slope + _product(g, matrix_transpose(hv)))
+        of_slope, of_weights = e * p, p * (e * slope + _product(g, matrix_transpose(hv)))
+        of_scores = of_weights - p * _along(_across(of_weights), p)
         match position:
             case 0:
                 found = (_product(of_scores, k) + _product(p * slope, hk)) * scale
@@ -278,9 +283,7 @@ def _grad_rule(position: int) -> Callable[..., Tensor]:
                 found = _product(matrix_transpose(of_slope), g)
             case 3:
                 found = _product(of_slope, v) + _product(p, hv)
-            case 4:
-                found = -_across(of_scores)
-            case 5:
+            case 6:
                 found = -_across(of_slope)
             case _:
                 found = of_scores
@@ -291,10 +294,11 @@ def _grad_rule(position: int) -> Callable[..., Tensor]:
 
 def _grad_tangent(tangents: Sequence[Tensor | None], y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
     """The product rule over dq = scale d k, dk = scale dᵀ q, dv = pᵀ g with d = p slope."""
-    dq, dk, dv, dg, dlse, ddelta, *dmask = _filled(tangents, inputs, y.dtype)
+    dq, dk, dv, dg, _, _, ddelta, *dmask = _filled(tangents, inputs, y.dtype)
     whole = _whole(*inputs, **attrs)
     q, k, _, g, p, slope, scale = whole
-    dp = p * (sum(dmask, whole.moved_scores(dq, dk)) - _along(dlse, p))
+    ds = p * sum(dmask, whole.moved_scores(dq, dk))
+    dp = ds - p * _along(_across(ds), p)
     d, moved = p * slope, dp * slope + p * (whole.moved_slope(dg, dv) - _along(ddelta, p))
     q_part = (_product(moved, k) + _product(d, dk)) * scale
     k_part = (_product(matrix_transpose(moved), q) + _product(matrix_transpose(d), dq)) * scale

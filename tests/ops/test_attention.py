@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from tests.ops.test_backends import COMPILED
 
-COMPILED = "cython"
+TILES = "cython"
 
 
 def composition(q, k, v, causal):
@@ -37,7 +38,7 @@ def attend_causally(q, k, v):
 def attention_step(shape, heads, attend):
     x, g = gx.input("x", shape), gx.input("g", (*shape[:2], shape[2] // 3))
     y = block(x, heads, attend)
-    return gx.compile([x, g], [y, *gx.vjp([y], [x], [g])], backend=COMPILED)
+    return gx.compile([x, g], [y, *gx.vjp([y], [x], [g])], backend=TILES)
 
 
 def test_agrees_with_the_composition():
@@ -63,7 +64,7 @@ def test_threads_do_not_change_a_bit():
     y = block(x, 2, attend_causally)
     results = [y, *gx.vjp([y], [x], [g])]
     arrays = rng.standard_normal(shape, np.float32), rng.standard_normal((2, 300, 32), np.float32)
-    one, two = (gx.compile([x, g], results, backend=COMPILED, threads=threads)(*arrays) for threads in (1, 2))
+    one, two = (gx.compile([x, g], results, backend=TILES, threads=threads)(*arrays) for threads in (1, 2))
     assert [a.tobytes() for a in one] == [a.tobytes() for a in two]
 
 
@@ -72,7 +73,7 @@ def test_a_query_that_sees_nothing_has_zeros():
     mask = np.array([[True] * 4, [False] * 4, [True] * 4, [False] * 4])
     for attn_mask in (mask, np.where(mask, 0.0, -np.inf).astype(np.float32)):
         y = gx.scaled_dot_product_attention(x, x, x, attn_mask)
-        program = gx.compile([x], [y, gx.grad(y.sum(), x)], backend=COMPILED)
+        program = gx.compile([x], [y, gx.grad(y.sum(), x)], backend=TILES)
         out, slope = program(np.random.default_rng(2).standard_normal((4, 3), np.float32))
         assert (out[1::2] == 0).all()
         assert (out[::2] != 0).all()
@@ -106,9 +107,75 @@ def test_forward_over_reverse(shape):
     loss = (gx.scaled_dot_product_attention(x, gx.sin(x), x * x, is_causal=True) ** 2).sum()
     rng = np.random.default_rng(5)
     at, along = rng.standard_normal(shape), rng.standard_normal(shape)
-    (product,) = gx.compile([x], gx.hvp(loss, [x], [along]), backend=COMPILED)(at)
-    slope = gx.compile([x], gx.grad(loss, x), backend=COMPILED)
+    (product,) = gx.compile([x], gx.hvp(loss, [x], [along]), backend=TILES)(at)
+    slope = gx.compile([x], gx.grad(loss, x), backend=TILES)
     step = 1e-5
     np.testing.assert_allclose(
         product, (slope(at + step * along) - slope(at - step * along)) / (2 * step), rtol=1e-6, atol=1e-7
     )
+
+
+# Large scores -----------------------------------------------------------------------------------------------------
+def steep_arrays(dtype, height):
+    """q, k, v, a mask, g and directions: integers, so that scores are exact but for the mask, added last.
+
+    Two queries are masked wholly by `height`, one half; one sees a score of `height` more than others.
+    """
+    rng = np.random.default_rng(9)
+    q, k, v, g, *along = (rng.integers(-2, 3, shape).astype(dtype) for shape in [(4, 3), (5, 3), (5, 2), (4, 2)] * 2)
+    mask = np.zeros((4, 5), dtype)
+    mask[:2] = mask[2, ::2] = height
+    mask[3, 1] = -height if np.isfinite(height) else 0
+    return [q, k, v, mask, g], along[:3]
+
+
+def steep_results(inputs, along, attend):
+    """Values, gradients, the tangent along `along`, and the gradient of the gradient along it."""
+    *variables, mask, g = inputs
+    y = attend(*variables, mask)
+    first = gx.vjp([y], variables, [g])
+    return [y, *first, *gx.jvp([y], variables, along), *gx.vjp(first, variables, along)]
+
+
+def whole(q, k, v, mask):
+    """The formula, with all weights; no weights where nothing is seen."""
+    scores = q @ k.T + mask
+    top = gx.stop_gradient(scores.max(-1, keepdims=True))
+    powers = gx.exp(scores - gx.where(gx.isinf(top), 0.0, top))
+    total = powers.sum(-1, keepdims=True)
+    return (powers / gx.where(total == 0, 1.0, total)) @ v
+
+
+HEIGHTS = [
+    ("float32", -1e3), ("float32", -1e5), ("float32", -1e9), ("float32", float(np.finfo("float32").min)),
+    ("float32", -math.inf), ("float64", -1e9), ("float64", -1e20), ("float64", float(np.finfo("float64").min)),
+    ("float16", -65504.0), ("bfloat16", -1e9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_large_scores_leave_exact_weights(backend):
+    """What models hide keys with: a score's size must not cost the weights their digits, to the second derivative."""
+    inputs, results, arrays, wanted = [], [], [], []
+    for dtype, height in HEIGHTS:
+        values, along = steep_arrays(gx.zeros((), dtype).dtype.numpy, height)
+        real = "float64" if dtype == "float64" else "float32"
+        oracle = [gx.constant(value.astype(real)) for value in values]
+        wanted += gx.evaluate(steep_results(oracle, [a.astype(real) for a in along], whole), {})
+        tensors = [gx.input(f"{dtype} {height} {i}", value.shape, dtype) for i, value in enumerate(values)]
+        attend = lambda *qkvm: gx.scaled_dot_product_attention(*qkvm, scale=1.0)  # noqa: E731
+        results += steep_results(tensors, along, attend)
+        inputs, arrays = inputs + tensors, arrays + values
+    got = gx.compile(inputs, results, backend=backend)(*arrays)
+    for result, a, b in zip(results, got, wanted, strict=True):
+        digits = {"float64": 1e-12, "float32": 2e-6, "float16": 2e-3, "bfloat16": 2e-2}[result.dtype.name]
+        np.testing.assert_allclose(a.astype("float64"), b, rtol=0, atol=digits * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_equal_scores_share_equally(backend):
+    """One query masked wholly by -1e9 gives each of eight values an eighth."""
+    q, k, v = gx.constant(np.zeros((1, 4))), gx.constant(np.zeros((8, 4))), gx.input("v", (8, 1))
+    y = gx.scaled_dot_product_attention(q, k, v, np.full((1, 8), -1e9, np.float32))
+    slope = gx.compile([v], gx.grad(y.sum(), v), backend=backend)(np.ones((8, 1), np.float32))
+    np.testing.assert_array_equal(slope, np.full((8, 1), 0.125))

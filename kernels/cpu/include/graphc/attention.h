@@ -2,23 +2,25 @@
  * attention_{f64,f32,bf16,f16}, attention_grad_{f64,f32,bf16,f16}
  *
  * For each batch: q[Tq, d], k[Tk, d], v[Tk, w]; a mask[Tq, Tk] of bools (false hides a key) or of q's type (it is added);
- * if causal, query i sees the keys j <= i alone. A query that sees no key has the output 0 and lse = -inf.
+ * if causal, query i sees the keys j <= i alone. A query that sees no key has the output 0, top = -inf and total = 0.
  *
- * attention       operands  q, k, v, [mask], out (real): the output, then lse[Tq], the logarithm of the sum of exp(score)
+ * attention       operands  q, k, v, [mask], out (real): the output, then top[Tq], the largest score, then total[Tq], the sum
+ *                           of exp(score - top)
  *                 tile      batch * query tiles + query tile
- * attention_grad  operands  q, k, v, g[Tq, w] (real), lse[Tq] (real), delta[Tq] (real: the sum of g times the output, less
- *                           what comes in for lse), [mask], out (real): the gradients of q, then of k, then of v
+ * attention_grad  operands  q, k, v, g[Tq, w] (real), top[Tq], total[Tq] (real), delta[Tq] (real: the sum of g times the
+ *                           output), [mask], out (real): the gradients of q, then of k, then of v
  *                 tile      batch, if params[9] is 0; else batch * (key tiles + query tiles) + tile, the key tiles first:
  *                           a key tile gives the gradients of its k and v, a query tile those of its q
  * params  0 flags (below), 1 Tq, 2 Tk, 3 d, 4 w, 5 batches, 6 inner batches, 7 bits of the scale (double), 8 queries of a
  *         tile, 9 keys of a tile, 10 count of operands N (without out), 11 count of batch dims, 12 row and column stride
  *         of each operand, then for each batch dim: extent, N strides. Strides are in elements and may be zero or negative.
- * out     an array [Tq or Tk, d or w] for each batch lies as [outer batch, T, inner batch, d or w]; lse as [batch, Tq]
+ * out     an array [Tq or Tk, d or w] for each batch lies as [outer batch, T, inner batch, d or w]; top and total as [batch, Tq]
  * scratch see attention_real.h, before gc_attention_forward and gc_attention_backward
  *
  * "real" is float64 for float64, else float32: 16-bit floats are read, and everything is computed and written, in it.
  * Scores are held transposed, keys as rows and queries in the lanes, so that no step of the softmax goes across lanes:
- * a panel of queries (two vectors) meets blocks of keys. The gradient recomputes the weights from lse (Dao 2023). Sums run
+ * a panel of queries (two vectors) meets blocks of keys. The gradient recomputes the weights (Dao 2023), exp(score - top) /
+ * total: scores of both passes have the same bits, and the logarithm of a total would be lost beside a large top. Sums run
  * over blocks in order, whoever computes them: results depend on shapes alone.
  */
 #ifndef GRAPHC_ATTENTION_H

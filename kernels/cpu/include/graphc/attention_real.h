@@ -159,14 +159,15 @@ GC_ATTEND_FUNCTION int GC_ATTEND(at_softmax)(int64_t keys, GC_REAL *restrict s, 
     return changed;
 }
 
-/* s becomes the weights, t (the gradient of the weights) the gradient of the scores. Rows up to a whole register block
+/* s becomes the weights, exp(s - top) share, t (the gradient of the weights) the gradient of the scores. Rows up to a whole register block
  * become 0, so that products over them add nothing. */
 GC_ATTEND_FUNCTION void GC_ATTEND(at_softmax_grad)(int64_t keys, GC_REAL *restrict s, GC_REAL *restrict t,
-                                        const GC_REAL *restrict lse, const GC_REAL *restrict delta) {
+                                        const GC_REAL *restrict top, const GC_REAL *restrict share,
+                                        const GC_REAL *restrict delta) {
     const int64_t beyond = (gc_attention_whole(keys, GC_ATTEND_ROWS) - keys) * GC_ATTEND_PANEL;
     for (int64_t j = 0; j < keys; j++, s += GC_ATTEND_PANEL, t += GC_ATTEND_PANEL)
         for (int i = 0; i < GC_ATTEND_PANEL; i++) {
-            s[i] = GC_ATTEND(weight)(s[i] - lse[i]);
+            s[i] = share[i] * GC_ATTEND(weight)(s[i] - top[i]);
             t[i] = s[i] * (t[i] - delta[i]);
         }
     GC_ATTEND(at_clear)(s, beyond);
@@ -188,7 +189,7 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
     const gc_attention_view mask = gc_attention_operand(call, masked, batch, p[0] & GC_ATTENTION_MASK_BOOL ? 1 : size);
     GC_REAL *keys = (GC_REAL *)(void *)call->scratch, *values = keys + GC_ATTEND_KEYS * dv, *s = values + GC_ATTEND_KEYS * wv;
     GC_REAL *rows = s + GC_ATTEND_KEYS * panel, *decay = rows + panel * dv, *states = decay + panel, *at = states;
-    GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]), *lse = out + p[5] * p[1] * p[4] + batch * p[1];
+    GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]), *tops = out + p[5] * p[1] * p[4] + batch * p[1];
     const gc_attention_view output = GC_ATTEND(at_output)(p, batch, p[1], p[4], out);
     for (int64_t i = first; i < end; i += panel, at += state) {
         reader->pack(gc_attention_from(q, i), end - i, p[3], (GC_REAL)gc_attention_scale(p), rows, panel, dv);
@@ -216,23 +217,21 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
     for (int64_t i = first; i < end; i += panel, at += state) {
         GC_REAL *sums = at + panel * dv, *max = sums + panel * wv, *sum = max + panel;
         const int64_t lanes = gc_smaller(end - i, panel);
-        for (int n = 0; n < GC_ATTEND_PANEL; n++) {
-            decay[n] = sum[n] == 0 ? 0 : 1 / sum[n];
-            max[n] += GC_ATTEND(log)(sum[n]);
-        }
+        for (int n = 0; n < GC_ATTEND_PANEL; n++) decay[n] = sum[n] == 0 ? 0 : 1 / sum[n];
         GC_ATTEND(at_scale)(wv, decay, sums);
         GC_ATTEND(at_write)(gc_attention_from(output, i), lanes, p[4], 1, sums, wv, 0);
-        memcpy(lse + i, max, (size_t)lanes * sizeof *lse);
+        memcpy(tops + i, max, (size_t)lanes * sizeof *tops);
+        memcpy(tops + p[5] * p[1] + i, sum, (size_t)lanes * sizeof *tops);
     }
 }
 
 /* Backward ----------------------------------------------------------------------------------------------------------
  * scratch, in reals: scores and their gradient [GC_ATTENTION_KEYS, panel] each; for a panel Q and its gradient (dv each),
- * G (wv), Qᵀ (dv), Gᵀ (wv), lse, delta; for up to GC_ATTENTION_CHUNK keys K and its gradient (dv each), V and its gradient
+ * G (wv), Qᵀ (dv), Gᵀ (wv), top, 1 / total, delta; for up to GC_ATTENTION_CHUNK keys K and its gradient (dv each), V and its gradient
  * (wv each). */
 GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64_t tile, const GC_ATTEND(at_reader) *reader,
                                                       const GC_ATTEND(at_reader) *real) {
-    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_ATTENTION_MASKED ? 6 : 0, size = reader->size;
+    const int64_t *p = call->params, panel = GC_ATTEND_PANEL, masked = p[0] & GC_ATTENTION_MASKED ? 7 : 0, size = reader->size;
     const int64_t dv = gc_attention_whole(p[3], GC_LANES), wv = gc_attention_whole(p[4], GC_LANES);
     const int64_t key_parts = p[9] ? gc_parts(p[2], p[9]) : 0, parts = p[9] ? key_parts + gc_parts(p[1], p[8]) : 1;
     const int64_t batch = tile / parts, part = tile % parts;
@@ -242,8 +241,9 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64
     const gc_attention_view q = gc_attention_operand(call, 0, batch, size), k = gc_attention_operand(call, 1, batch, size);
     const gc_attention_view v = gc_attention_operand(call, 2, batch, size);
     const gc_attention_view g = gc_attention_operand(call, 3, batch, real->size);
-    const gc_attention_view lse = gc_attention_operand(call, 4, batch, real->size);
-    const gc_attention_view delta = gc_attention_operand(call, 5, batch, real->size);
+    const gc_attention_view top = gc_attention_operand(call, 4, batch, real->size);
+    const gc_attention_view total = gc_attention_operand(call, 5, batch, real->size);
+    const gc_attention_view delta = gc_attention_operand(call, 6, batch, real->size);
     const gc_attention_view mask = gc_attention_operand(call, masked, batch, p[0] & GC_ATTENTION_MASK_BOOL ? 1 : size);
     const GC_REAL scale = (GC_REAL)gc_attention_scale(p);
     GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]);
@@ -252,8 +252,8 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64
     const gc_attention_view value_grad = GC_ATTEND(at_output)(p, batch, p[2], p[4], out + p[5] * (p[1] + p[2]) * p[3]);
     GC_REAL *s = (GC_REAL *)(void *)call->scratch, *t = s + GC_ATTEND_KEYS * panel, *rows = t + GC_ATTEND_KEYS * panel;
     GC_REAL *row_sums = rows + panel * dv, *g_rows = row_sums + panel * dv, *columns = g_rows + panel * wv;
-    GC_REAL *g_columns = columns + panel * dv, *base = g_columns + panel * wv, *shift = base + panel, *keys = shift + panel;
-    GC_REAL *key_sums = keys + GC_ATTEND_CHUNK * dv, *values = key_sums + GC_ATTEND_CHUNK * dv;
+    GC_REAL *g_columns = columns + panel * dv, *base = g_columns + panel * wv, *share = base + panel, *shift = share + panel;
+    GC_REAL *keys = shift + panel, *key_sums = keys + GC_ATTEND_CHUNK * dv, *values = key_sums + GC_ATTEND_CHUNK * dv;
     GC_REAL *value_sums = values + GC_ATTEND_CHUNK * wv;
     int64_t chunk = first_key;
     do { /* once, too, where there are no keys: the gradient of q is 0 then */
@@ -268,18 +268,22 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64
             if (seen <= 0 && !(of_queries && chunk == 0)) continue;
             reader->pack(gc_attention_from(q, i), lanes, p[3], scale, rows, panel, dv);
             real->pack(gc_attention_from(g, i), lanes, p[4], 1, g_rows, panel, wv);
-            real->pack(gc_attention_from(lse, i), lanes, 1, 1, base, panel, 1);
+            real->pack(gc_attention_from(top, i), lanes, 1, 1, base, panel, 1);
+            real->pack(gc_attention_from(total, i), lanes, 1, 1, share, panel, 1);
             real->pack(gc_attention_from(delta, i), lanes, 1, 1, shift, panel, 1);
             GC_ATTEND(at_transpose)(dv, rows, columns);
             GC_ATTEND(at_transpose)(wv, g_rows, g_columns);
-            for (int n = 0; n < GC_ATTEND_PANEL; n++) base[n] = base[n] == GC_ATTEND_NOTHING ? 0 : base[n]; /* sees no key */
+            for (int n = 0; n < GC_ATTEND_PANEL; n++) {
+                base[n] = base[n] == GC_ATTEND_NOTHING ? 0 : base[n]; /* sees no key */
+                share[n] = share[n] == 0 ? 0 : 1 / share[n];
+            }
             GC_ATTEND(at_clear)(row_sums, panel * dv);
             for (int64_t j = 0; j < seen; j += GC_ATTEND_KEYS) {
                 const int64_t block = gc_smaller(seen - j, GC_ATTEND_KEYS), whole = gc_attention_whole(block, GC_ATTEND_ROWS);
                 GC_ATTEND(at_product)(whole, panel, p[3], keys + j * dv, dv, columns, panel, s, panel, 0);
                 GC_ATTEND(at_product)(whole, panel, p[4], values + j * wv, wv, g_columns, panel, t, panel, 0);
                 GC_ATTEND(at_hide)(p, reader, mask, chunk + j, block, i, lanes, s);
-                GC_ATTEND(at_softmax_grad)(block, s, t, base, shift);
+                GC_ATTEND(at_softmax_grad)(block, s, t, base, share, shift);
                 GC_ATTEND(at_product)(of_keys * whole, wv, lanes, s, panel, g_rows, wv, value_sums + j * wv, wv, 1);
                 GC_ATTEND(at_product)(of_keys * whole, dv, lanes, t, panel, rows, dv, key_sums + j * dv, dv, 1);
                 GC_ATTEND(at_product_transposed)(of_queries * panel, dv, block, t, panel, keys + j * dv, dv, row_sums, dv, 1);
