@@ -127,6 +127,12 @@ def _sample(*shapes: Ints, mask: Any = None, **options: Any) -> Sample:
 
 _HIDES = Arg((3, 4), dtype="bool", values=(1, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0))
 _LARGE = Arg((2, 3), values=(0.5, -math.inf, 1.0, -math.inf, -math.inf, -math.inf), grad=False)
+_HEIGHT = -3.3895313892515355e38  # the least of bfloat16, -inf in float16: what models hide keys with
+_STEEP = Sample(
+    (*(Arg((2 + (i > 0), 2), values=(0, 1, 2, 2, 1, 0)[: 4 + 2 * (i > 0)]) for i in range(3)),
+     Arg((2, 3), values=(_HEIGHT, 0.5, _HEIGHT, _HEIGHT, _HEIGHT, _HEIGHT))),
+    grad=False, why="too steep for differences",
+)  # fmt: skip
 
 
 @function(
@@ -144,6 +150,7 @@ _LARGE = Arg((2, 3), values=(0.5, -math.inf, 1.0, -math.inf, -math.inf, -math.in
         _sample((2, 3, 2), (4, 2), (4, 2), mask=Arg((2, 3, 4))),
         _sample((2, 2, 3, 2), (2, 2, 4, 2), (2, 2, 4, 2), mask=Arg((2, 1, 1, 4)), is_causal=True),
         _sample((2, 2), (3, 2), (3, 2), mask=_LARGE),
+        _STEEP,
         _sample((2, 4, 3, 2), (2, 2, 5, 2), (2, 2, 5, 2), enable_gqa=True, is_causal=True),
         _sample((2, 4, 3, 2), (2, 2, 3, 2), (2, 2, 3, 2), mask=Arg((4, 3, 3)), enable_gqa=True),
         _sample((2, 0, 2), (2, 4, 2), (2, 4, 2)),

@@ -1,7 +1,7 @@
 """The primitives of attention: `attention`, softmax(scale q kᵀ + mask) v, and its gradient `attention_grad`.
 
-    attention(q, k, v, [mask]; causal, scale)                             -> output[*batch, Tq, w], top, total[*batch, Tq]
-    attention_grad(q, k, v, g, top, total, delta, [mask]; causal, scale)  -> the gradients of q, k and v
+    attention(q, k, v, [mask]; causal, scale) -> output[*batch, Tq, w], top[*batch, Tq] and total[*batch, Tq]
+    attention_grad(q, k, v, g, top, total, delta, [mask]; causal, scale) -> the gradients of q, k and v
 
 A node has one result, so each gives a vector that holds its parts one after the other; `output_parts` and `grad_parts`
 cut them out, as views. With two batch dims or more an array [b0, b1, ..., T, w] lies as [b0, T, b1, ..., w], the order
@@ -100,7 +100,7 @@ def _packed(parts: Sequence[Tensor]) -> Tensor:
 
 
 def output_parts(flat: Tensor, q: Tensor, v: Tensor) -> list[Any]:
-    """Output [*batch, Tq, w], top and total [*batch, Tq] in what `attention` gives, or in a cotangent of it (or None)."""
+    """Output [*batch, Tq, w], top and total [*batch, Tq] in what `attention` gives; or in its cotangent (or None)."""
     rows = q.shape[:-1]
     output, *of_rows = _parts(flat, ((*rows, v.shape[-1]), (math.prod(rows),), (math.prod(rows),)))
     return [output, *(part if part is None else reshape_to(part, rows) for part in of_rows)]
@@ -208,7 +208,7 @@ class _Whole(NamedTuple):
 
 
 def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
-    """All weights [*batch, Tq, Tk]. Their row maxima are taken anew: large scores differ from a kernel's by rounding."""
+    """All weights [*batch, Tq, Tk]. Maxima are taken anew: large scores differ from a kernel's by rounding."""
     scores = hidden(_product(q, matrix_transpose(k)) * scale, mask, causal)
     top = apply("stop_gradient", apply("max", scores, axes=(scores.ndim - 1,)))
     base = apply("where", apply("equal", top, full_like(top, NOTHING)), zeros_like(top), top)
