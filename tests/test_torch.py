@@ -31,10 +31,10 @@ def _axes(name: str) -> Callable[..., Any]:
 
 
 def _flat(name: str) -> Callable[..., Any]:
-    """A scan of PyTorch with NumPy's arguments."""
+    """A scan of PyTorch with NumPy's arguments, and one element in one axis as NumPy's answer to a 0-d array."""
 
     def scan(x: Any, axis: Any = None, reverse: bool = False) -> Any:
-        x, place = (x.reshape(-1), 0) if axis is None else (x, axis)
+        x, place = (x.reshape(-1), 0) if axis is None or not x.ndim else (x, axis)
         turn = (lambda t: t.flip(place)) if reverse else (lambda t: t)
         return turn(getattr(torch, name)(turn(x), dim=place))
 
@@ -43,7 +43,7 @@ def _flat(name: str) -> Callable[..., Any]:
 
 def _prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    for place in sorted((a % x.ndim for a in axes), reverse=True):
+    for place in sorted((a % max(x.ndim, 1) for a in axes), reverse=True):
         x = x.prod(dim=place, keepdim=keepdims)
     return x
 
