@@ -15,10 +15,9 @@ from graphc.ir.node import Node
 from graphc.ir.types import DTYPES, TensorType
 from graphc.lower.operand import OperandView
 from graphc.ops.record import Kind, op_of
-from graphc.schedule.group import Group
+from graphc.schedule.group import Group, buffer_view, operand_view
 from graphc.schedule.results import result_base
 from graphc.schedule.storage import Value
-from graphc.schedule.views import operand_view, strided_view
 
 __all__ = ["Place", "Values"]
 
@@ -112,9 +111,9 @@ class Values:
             return self.number[node], 0
         if op_of(node).kind is Kind.SOURCE and node.op in ("parameter", "constant"):
             return self._source(node), 0
-        view = strided_view(node, self.number)
-        if view is None or view.base is node or not view.is_contiguous:
-            raise InternalError(f"assembly: {node!r} lies in no buffer")
+        view = buffer_view(node)
+        if view.base is node:
+            raise InternalError(f"assembly: {node!r} was not stored")
         value, offset = self.locate(view.base)
         return value, offset + view.offset * node.dtype.itemsize
 
@@ -122,9 +121,7 @@ class Values:
         """How the inputs of a library op lie in memory, and where. Raises InternalError."""
         views, places = [], []
         for position, source in enumerate(node.inputs):
-            view = operand_view(node, position, self.number)
-            if view is None:
-                raise InternalError(f"assembly: {source!r} was not stored for {node!r}")
+            view = operand_view(node, position)
             value, offset = self.locate(view.base)
             views.append(OperandView(source.dtype, view.shape, view.strides))
             places.append((value, offset + view.offset * source.dtype.itemsize))

@@ -23,6 +23,7 @@ from graphc.ops.checkpoint import ENTER, LEAVE
 __all__ = ["STRIDED", "Access", "Affine", "Domain", "Leaf", "Trace", "linear", "row_major", "trace"]
 
 Terms = tuple[tuple[int, int], ...]
+Guard = tuple[tuple[int, int, int], ...]
 
 
 class Affine(NamedTuple):
@@ -46,6 +47,7 @@ class Affine(NamedTuple):
 
 ZERO = Affine(0)
 _NOWHERE: frozenset[Node] = frozenset()
+_NEVER: Guard = ((-1, 0, 0),)  # of no dim: it lets nothing through
 
 
 def total(parts: Iterable[Affine]) -> Affine:
@@ -88,7 +90,7 @@ class Access(NamedTuple):
     """How a loop nest addresses a node: an affine for each of its axes, and where the access is allowed at all."""
 
     axes: tuple[Affine, ...]
-    guard: tuple[tuple[int, int, int], ...] = ()
+    guard: Guard = ()
 
     @property
     def dims(self) -> frozenset[int]:
@@ -195,7 +197,10 @@ class Leaf(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What stands behind a chain of views: a leaf, or guarded leaves with a fill value where none applies."""
+    """What stands behind a chain of views: a leaf, or guarded leaves with a fill value where none applies.
+
+    A leaf that no point of the domain reaches is left out: of a padding seen from inside it, only the fill is there.
+    """
 
     leaves: tuple[Leaf, ...]
     fill: Scalar | None = None
@@ -238,25 +243,36 @@ def _trace_guarded(node: Node, access: Access, domain: Domain, stops: Container[
         fill = Scalar(node.dtype, 0)
     leaves: list[Leaf] = []
     for source, inside in parts:
+        if _is_nowhere(inside):
+            continue
         below = trace(source, inside, domain, stops)
         if isinstance(below, Node) or below.fill is not None:
             return below if isinstance(below, Node) else source
         leaves += below.leaves
-    everywhere = [leaf for leaf in leaves if not leaf.access.guard]  # one input alone is ever reached
+    everywhere = [leaf for leaf in leaves if leaf.access.guard == access.guard]  # one input alone is ever reached
     return Trace((everywhere[0],)) if everywhere else Trace(tuple(leaves), fill)
 
 
-def _restrict(affine: Affine, extent: int, domain: Domain) -> tuple[tuple[int, int, int], ...] | None:
+def _restrict(affine: Affine, extent: int, domain: Domain) -> Guard | None:
     """The guard under which 0 <= affine < extent; None where it is not an interval of one dim."""
     if not affine.terms:
-        return () if 0 <= affine.offset < extent else None
+        return () if 0 <= affine.offset < extent else _NEVER
     if len(affine.terms) != 1 or affine.terms[0][1] not in (1, -1):
         return None
     ((d, c),) = affine.terms
     low, high = (-affine.offset, extent - affine.offset) if c == 1 else (affine.offset - extent + 1, affine.offset + 1)
     low, high = max(low, 0), min(high, domain.extents[d])
     domain.pinned.add(d)
-    return () if (low, high) == (0, domain.extents[d]) else ((d, low, max(low, high)),)
+    return () if (low, high) == (0, domain.extents[d]) else ((d, low, high),)
+
+
+def _is_nowhere(access: Access) -> bool:
+    """Whether the guard lets no point through."""
+    bounds: dict[int, tuple[int, int]] = {}
+    for d, low, high in access.guard:
+        before = bounds.get(d, (low, high))
+        bounds[d] = max(low, before[0]), min(high, before[1])
+    return any(low >= high for low, high in bounds.values())
 
 
 def _padded(node: Node, access: Access, domain: Domain) -> Access | None:
@@ -273,8 +289,6 @@ def _padded(node: Node, access: Access, domain: Domain) -> Access | None:
 
 def _part(access: Access, axis: int, start: int, extent: int, domain: Domain) -> Access | None:
     moved = access.axes[axis].shifted(-start)
-    if not moved.terms:
-        return None
     guard = _restrict(moved, extent, domain)
     if guard is None:
         return None

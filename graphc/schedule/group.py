@@ -12,14 +12,15 @@ from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.checkpoint import ENTER, LEAVE
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.access import Access, Affine, Domain, Trace, linear, total, trace
-from graphc.schedule.views import operand_view, strided_view
+from graphc.schedule.views import StridedView, strided_view
 
-__all__ = ["Group", "boundaries", "holder", "is_literal", "library_operands"]
+__all__ = ["Group", "boundaries", "buffer_view", "holder", "is_literal", "library_operands", "operand_view"]
 
 
 def is_literal(node: Node) -> bool:
@@ -286,5 +287,25 @@ def holder(node: Node) -> Node:
 
 def library_operands(node: Node) -> tuple[Node, ...]:
     """The nodes that must have a buffer for the library op `node` to read its inputs, one for each."""
-    views = (operand_view(node, position) for position in range(len(node.inputs)))
-    return tuple(view.base if view else holder(source) for view, source in zip(views, node.inputs, strict=True))
+    return tuple(operand_view(node, position).base for position in range(len(node.inputs)))
+
+
+def buffer_view(node: Node) -> StridedView:
+    """`node`, which lies contiguously in a buffer, as a part of it; raises InternalError for another.
+
+    What holds it is told by the graph alone (`holder`), not by what else was stored: the order of launches is settled
+    by what groups read before anything has a place.
+    """
+    base = holder(node)
+    view = strided_view(node, {base})
+    if view is None or view.base is not base or not view.is_contiguous:
+        raise InternalError(f"schedule: {node!r} lies in no buffer")
+    return view
+
+
+def operand_view(node: Node, position: int) -> StridedView:
+    """How the library op `node` reads an input: with strides, if it can, else from where it lies contiguously."""
+    view = strided_view(node.inputs[position])
+    if view is not None and (view.is_contiguous or position in op_of(node).strided_operands):
+        return view
+    return buffer_view(node.inputs[position])

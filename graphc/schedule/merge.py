@@ -2,8 +2,8 @@
 
 Candidates are a group and one that reads a value it stores, and two groups that read the same value. They merge if
 one loop nest serves both (their members are taken in one by one, as when a group grows) and no value would leave the
-new group and come back. What only the two of them read needs no buffer any more. Large values come first: they save
-most.
+new group and come back (see `precedence`). What only the two of them read needs no buffer any more. Large values come
+first: they save most.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.schedule.group import Group, boundaries, library_operands
+from graphc.schedule.precedence import Precedence
 from graphc.schedule.results import result_base
 from graphc.schedule.stacking import Stack
 
 __all__ = ["merge_groups", "reads_of"]
 
-_SEARCHED = 64  # groups looked at before a merge is given up for fear of a cycle
 _CROWD = 8  # a value that more groups than this touch is left alone
 _OUTSIDE = ("input", "parameter", "constant")  # nodes that have a buffer without a launch
 
 
 def merge_groups(groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, Stack], max_nodes: int) -> list[Group]:
-    """`groups`, merged where that saves a pass over memory, in an order in which they can run."""
+    """`groups`, merged where that saves a pass over memory, in an order in which they can run, as they are in before.
+
+    Ends, as every merge leaves one group less, and a value waits to be looked at again only after a merge.
+    """
     merging = _Merging(groups, graph, stacks, max_nodes)
     for value in graph.nodes:
         merging.consider(value)
@@ -35,7 +38,7 @@ def merge_groups(groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, St
         merging.waiting.discard(value)
         for alike in (merging.same_rows, merging.same_elements):
             merging.merge_around(value, alike)
-    return merging.ordered()
+    return merging.precedence.sorted()
 
 
 class _Merging:
@@ -46,12 +49,10 @@ class _Merging:
         self.results |= boundaries(graph)
         self.results.update(piece for stack in stacks.values() for piece in stack.pieces)
         self.max_nodes = max_nodes
-        self.groups: dict[Group, None] = dict.fromkeys(groups)
         self.maker: dict[Node, Group] = {}
         self.touching: dict[Node, dict[Group, None]] = {}  # fused groups that read or store a value
         self.readers: dict[Node, dict[Group, None]] = {}  # all groups that read a value, library operands too
         self.reads: dict[Group, list[Node]] = {}  # what a group reads and does not compute
-        self.span: dict[Group, tuple[int, int]] = {}  # ranks of a group's first store and of its last member
         self.counts: dict[Group, tuple[int, int]] = {}  # elements of a group's full domain and of its rows
         self.refused: set[tuple[Group, Group]] = set()  # pairs that no loop nest serves
         # values to merge around: the largest first, of equal ones those that need no buffer once all is merged
@@ -59,10 +60,9 @@ class _Merging:
         self.waiting: set[Node] = set()
         for group in groups:
             self._enter(group)
+        self.precedence = Precedence(groups, self._makers, self._readers)
 
     def _enter(self, group: Group) -> None:
-        first = min(self.rank[node] for node in group.stores)
-        self.span[group] = first, max(self.rank[node] for node in group.members)
         self.counts[group] = _counts(group)
         for node in group.stores:
             self.maker[node] = group
@@ -84,7 +84,6 @@ class _Merging:
         for node in (*group.stores, *self.reads[group]):
             self.touching.get(node, {}).pop(group, None)
             self.readers.get(node, {}).pop(group, None)
-        del self.groups[group]
 
     def consider(self, value: Node) -> None:
         """Look at the groups around `value`, be it again: what was merged elsewhere may have cleared the way."""
@@ -112,7 +111,8 @@ class _Merging:
             return False
         if self._feeds(first, second) or self._feeds(second, first):
             return False
-        if self._reaches_around(first, second) or self._reaches_around(second, first):
+        between = self.precedence.between(first, second)
+        if between is None:
             return False
         union = self._union(first, second)
         if union is None:
@@ -120,8 +120,8 @@ class _Merging:
             return False
         self._leave(first)
         self._leave(second)
-        self.groups[union] = None
         self._enter(union)
+        self.precedence.merge(first, second, union, between)
         for value in (*union.stores, *self.reads[union]):
             self.consider(value)
         return True
@@ -164,44 +164,11 @@ class _Merging:
         wholes = [node for node in self.reads[second] if node in self.stacks]
         return any(w in first.parts or not self.stacks[w].pieces.keys().isdisjoint(first.stores) for w in wholes)
 
-    def _reaches_around(self, start: Group, goal: Group) -> bool:
-        """Whether a value of `start` comes to `goal` through another group."""
-        limit = self.span[goal][1]
-        pending = [group for group in self._followers(start) if group is not goal]
-        seen = set(pending)
-        while pending:
-            if len(seen) > _SEARCHED:
-                return True
-            for group in self._followers(pending.pop()):
-                if group is goal:
-                    return True
-                if group not in seen and self.span[group][0] < limit and group is not start:
-                    seen.add(group)
-                    pending.append(group)
-        return False
+    def _makers(self, group: Group) -> Iterable[Group]:
+        return (self.maker[node] for node in self.reads[group] if node in self.maker)
 
-    def _followers(self, group: Group) -> Iterable[Group]:
-        for node in group.stores:
-            yield from self.readers.get(node, ())
-
-    def ordered(self) -> list[Group]:
-        """The groups, makers before readers."""
-        order: list[Group] = []
-        done: set[Group] = set()
-        for root in self.groups:
-            stack = [root]
-            while stack:
-                group = stack[-1]
-                makers = [self.maker[node] for node in self.reads[group] if node in self.maker]
-                waiting = [maker for maker in makers if maker not in done]
-                if waiting and group not in done:
-                    stack.extend(waiting)
-                    continue
-                stack.pop()
-                if group not in done:
-                    done.add(group)
-                    order.append(group)
-        return order
+    def _readers(self, group: Group) -> Iterable[Group]:
+        return (reader for node in group.stores for reader in self.readers.get(node, ()))
 
 
 def _counts(group: Group) -> tuple[int, int]:

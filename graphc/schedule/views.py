@@ -7,10 +7,9 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from graphc.ir.node import Node
-from graphc.ops.record import op_of
 from graphc.schedule.access import STRIDED, Domain, linear, row_major, trace
 
-__all__ = ["StridedView", "operand_view", "strided_view"]
+__all__ = ["StridedView", "strided_view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +45,6 @@ def strided_view(node: Node, stops: Container[Node] = frozenset()) -> StridedVie
             return contiguous
     found = _followed(node, stops)
     return _over_reshape(node, found, stops) if isinstance(found, Node) else found
-
-
-def operand_view(node: Node, position: int, stops: Container[Node] = frozenset()) -> StridedView | None:
-    """How the library op `node` can read an input without a copy; None where it cannot."""
-    view = strided_view(node.inputs[position], stops)
-    fits = view is not None and (view.is_contiguous or position in op_of(node).strided_operands)
-    return view if fits else None
 
 
 def _under_reshapes(node: Node, stops: Container[Node]) -> StridedView | None:
