@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc.aot.bundle import random_state, read_bundle, write_bundle
-from graphc.aot.interface import RANDOM, Interface, interface_of
+from graphc.aot.interface import RANDOM, Interface, functions, interface_of
 from graphc.aot.unit import header_text, unit_text
 from graphc.assembly.budgeted import LARGE_ARENA, Budgeted
 from graphc.assembly.plan import Assembled
@@ -37,7 +37,7 @@ from graphc.runtime.compiler import compiler_or_reason, find_compiler, warn_of_f
 from graphc.runtime.executor import Executor, return_freed_memory, table_bytes
 from graphc.runtime.interpreter import Interpreter
 from graphc.runtime.isa import chosen_level, kernels, usable_levels
-from graphc.runtime.library import load_image
+from graphc.runtime.library import load_image, taken
 from graphc.runtime.program import Program
 from graphc.version import __version__
 
@@ -199,6 +199,11 @@ def _identifier(name: str) -> str:
     if not name.isidentifier() or not name.isascii():
         raise BackendError(
             f"the last part of an export's path becomes the prefix of its C functions: {name!r} is no C identifier"
+        )
+    if found := taken(functions(name)):
+        raise BackendError(
+            f"the last part of an export's path becomes the prefix of its C functions: with {name!r}, {found[0]} would "
+            f"take the place of the system's own function in a program that links it; choose another name"
         )
     return name
 

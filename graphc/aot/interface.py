@@ -1,11 +1,11 @@
 """The C interface of a program: what its header declares, and the layout of its state.
 
-    NAME_open(memory, state, threads)    makes a program ready in memory of the caller
+    NAME_open(memory, state, threads)    makes a NAME_program ready in memory of the caller
     NAME_run(program, inputs, outputs)   runs one step
     NAME_close(program)                  leaves the memory to the caller again
 
-The state is one block: parameters, the optimiser's state, constants, the random state, in the layout of the data
-section of the program's safetensors file. Tensors are called by ordinals; the user's names appear in comments only.
+The state is one block in the layout of the data section of the program's safetensors file. NAME may be any identifier:
+nothing else in the C file, its headers and theirs, ends as what is declared here does. Tensors are called by ordinals.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from graphc.codegen.plain import plain
 from graphc.errors import InternalError
 from graphc.runtime.plan import Buffer, Plan
 from graphc.runtime.state import state_keys
 
-__all__ = ["RANDOM", "Interface", "Stored", "comment", "interface_of", "parameters", "prototype"]
+__all__ = ["RANDOM", "Interface", "Stored", "functions", "interface_of", "parameters", "prototype"]
 
 ALIGNMENT = 64
 RANDOM = "(random)"  # the key of seed and step
@@ -35,17 +36,17 @@ _PROTOTYPE = """\
 /* Bytes of working memory for a number of threads. Nothing else is ever allocated. */
 #define {upper}_MEMORY_BYTES(threads) ({memory}u + (size_t)(threads) * {scratch}u)
 
-typedef struct {name} {name};
+typedef struct {name}_program {name}_program;
 
 /* Makes a program ready. `memory` and `state` stay the caller's, start at a multiple of 64 bytes, and are used until
  * {name}_close. The state has been loaded by the caller, and is what a step changes. NULL if an argument cannot be. */
-{name} *{name}_open(void *memory, void *state, int threads);
+{name}_program *{name}_open(void *memory, void *state, int threads);
 
 /* Runs one step. Steps of one program must not run at the same time. */
 void {name}_run(
 {arguments});
 
-void {name}_close({name} *program);"""
+void {name}_close({name}_program *program);"""
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,9 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def comment(text: str) -> str:
-    """`text` for a C comment: printable ASCII, and nothing that could end it."""
-    plain = "".join(c if 32 <= ord(c) < 127 else "?" for c in text)
-    return plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "?")
+def functions(name: str) -> list[str]:
+    """The functions that the header of a program called `name` declares."""
+    return [f"{name}_open", f"{name}_run", f"{name}_close"]
 
 
 def interface_of(plan: Plan, name: str) -> Interface:
@@ -120,13 +120,13 @@ def prototype(interface: Interface) -> str:
     labels = [_described(plan, b, i) for i, b in enumerate((*plan.inputs, *plan.outputs))]
     arguments = [f"    /* {label} */ {text}" for label, text in zip(labels, parameters(plan), strict=True)]
     offsets = [
-        f"#define {upper}_STATE_{i} {s.offset} /* {comment(s.key)}: {_type_text(plan.buffers[s.buffer])} */"
+        f"#define {upper}_STATE_{i} {s.offset} /* {_key_text(plan, s)}: {_type_text(plan.buffers[s.buffer])} */"
         for i, s in enumerate(interface.state)
     ]
     return _PROTOTYPE.format(
         name=interface.name, upper=upper, state_bytes=interface.state_bytes, offsets="\n".join(offsets),
         memory=interface.memory_bytes(0), scratch=interface.scratch_bytes,
-        arguments=",\n".join([f"    {interface.name} *program", *arguments]),
+        arguments=",\n".join([f"    {interface.name}_program *program", *arguments]),
     )  # fmt: skip
 
 
@@ -138,7 +138,13 @@ def parameters(plan: Plan) -> list[str]:
 
 def _described(plan: Plan, buffer: int, position: int) -> str:
     label = plan.names[position] if position < len(plan.names) else plan.buffers[buffer].name
-    return f"{comment(label)}: {_type_text(plan.buffers[buffer])}"
+    return f"{plain(label)}: {_type_text(plan.buffers[buffer])}"
+
+
+def _key_text(plan: Plan, stored: Stored) -> str:
+    """The key of a tensor of the state: the name of a parameter, and what `state_keys` adds to it, or a key of ours."""
+    name = plan.buffers[stored.buffer].name if stored.buffer in plan.parameters else ""
+    return plain(name) + stored.key[len(name) :] if name else stored.key
 
 
 def _type_text(buffer: Buffer) -> str:

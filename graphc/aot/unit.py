@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from graphc.aot.amalgamation import Amalgamation
-from graphc.aot.interface import Interface, comment, parameters, prototype
+from graphc.aot.interface import Interface, parameters, prototype
 from graphc.codegen.c_parts import PARTS
 from graphc.codegen.c_target import CTarget
 from graphc.runtime.plan import Plan, Ref, copied_outputs
@@ -35,7 +35,7 @@ _HEAD = """\
 
 _DRIVER = """\
 /* The program ------------------------------------------------------------------------------------------------ */
-struct {name} {{
+struct {name}_program {{
 #ifdef GRAPHC_SINGLE_THREAD
     gc_step step;
 #else
@@ -45,27 +45,27 @@ struct {name} {{
 #endif
     char *buffers[{buffers}];
 }};
-_Static_assert(sizeof(struct {name}) <= {context_bytes}, "the context has room for the program's records");
+_Static_assert(sizeof(struct {name}_program) <= {context_bytes}, "the context has room for the program's records");
 
-static const gc_ref {name}_arena[] = {{{arena}}};
-static const gc_ref {name}_state[] = {{{state}}};
+static const gc_ref program_arena[] = {{{arena}}};
+static const gc_ref program_state[] = {{{state}}};
 
-{name} *{name}_open(void *memory, void *state, int threads) {{
+{name}_program *{name}_open(void *memory, void *state, int threads) {{
     if (!memory || (!state && {state_bytes}) || (uintptr_t)memory % 64 || (uintptr_t)state % 64 || threads < 1)
         return NULL;
-    {name} *const program = memory;
+    {name}_program *const program = memory;
     memset(program, 0, sizeof *program);
     char *const arena = (char *)memory + {context_bytes};
     for (int i = 0; i < {arena_count}; i++)
-        program->buffers[{name}_arena[i].buffer] = arena + {name}_arena[i].offset;
+        program->buffers[program_arena[i].buffer] = arena + program_arena[i].offset;
     for (int i = 0; i < {state_count}; i++)
-        program->buffers[{name}_state[i].buffer] = (char *)state + {name}_state[i].offset;
-    const gc_step step = {{{name}_launches, {launches}, program->buffers, arena + {arena_bytes}, {scratch_bytes}}};
+        program->buffers[program_state[i].buffer] = (char *)state + program_state[i].offset;
+    const gc_step step = {{program_launches, {launches}, program->buffers, arena + {arena_bytes}, {scratch_bytes}}};
 #ifdef GRAPHC_SINGLE_THREAD
     program->step = step;
 #else
     program->team.step = step;
-    program->team.stages = {name}_stages;
+    program->team.stages = program_stages;
     program->team.stage_count = {stage_count};
     program->team.progress = program->progress;
     program->team.work = {work};
@@ -80,11 +80,11 @@ void {name}_run({parameters}) {{
 #ifdef GRAPHC_SINGLE_THREAD
     gc_step_alone(&program->step);
 #else
-    gc_team_run(&program->team, program->threads);
+    gc_run_team(&program->team, program->threads);
 #endif
 {finish}}}
 
-void {name}_close({name} *program) {{
+void {name}_close({name}_program *program) {{
 #ifdef GRAPHC_SINGLE_THREAD
     (void)program;
 #else
@@ -92,13 +92,14 @@ void {name}_close({name} *program) {{
 #endif
 }}
 
-__attribute__((visibility("default"))) const gc_image {name}_image = {{GC_IMAGE_FORMAT, {launches}, {name}_launches}};
+__attribute__((visibility("default"))) const gc_compiled {name}_image = {{
+    GC_IMAGE_FORMAT, {launches}, program_launches}};
 """
 
 
 def header_text(interface: Interface) -> str:
     """The header of an exported program."""
-    guard = f"{interface.name.upper()}_H"
+    guard = f"GRAPHC_PROGRAM_{interface.name}_H"
     return "\n".join(
         [
             f"/* {interface.name}.h: how the program in {interface.name}.c is called. */",
@@ -144,25 +145,25 @@ def _refs(refs: Sequence[Ref]) -> list[str]:
 
 
 def _launch_tables(interface: Interface) -> str:
-    name, lines, entries = interface.name, list[str](), list[str]()
+    lines, entries = list[str](), list[str]()
     for position, launch in enumerate(interface.plan.launches):
         fields = [launch.kernel, str(launch.tiles)]
         for kind, refs in (("operands", launch.operands), ("fused", launch.program_operands)):
             if refs:
-                lines.append(_array("gc_ref", f"{name}_{kind}_{position}", _refs(refs)))
-            fields.append(f"{name}_{kind}_{position}" if refs else "0")
-        entries.append(f"{{{fields[0]}, {fields[1]}, {fields[2]}, 0, 0, {fields[3]}}} /* {comment(launch.label)} */")
-    return "\n".join(["", *lines, _array("gc_launch", f"{name}_launches", entries or ["{0}"], wide=True), ""])
+                lines.append(_array("gc_ref", f"launch_{kind}_{position}", _refs(refs)))
+            fields.append(f"launch_{kind}_{position}" if refs else "0")
+        entries.append(f"{{{fields[0]}, {fields[1]}, {fields[2]}, 0, 0, {fields[3]}}} /* {launch.label} */")
+    return "\n".join(["", *lines, _array("gc_launch", "program_launches", entries or ["{0}"], wide=True), ""])
 
 
 def _stage_tables(interface: Interface) -> str:
-    name, lines, entries = interface.name, list[str](), list[str]()
+    lines, entries = list[str](), list[str]()
     for position, stage in enumerate(group(interface.plan.launches)):
-        needed = f"{name}_depends_{position}" if stage.depends else "0"
+        needed = f"stage_depends_{position}" if stage.depends else "0"
         if stage.depends:
             lines.append(_array("int64_t", needed, map(str, stage.depends)))
         entries.append(f"{{{stage.first}, {stage.last}, {stage.tiles}, {stage.grain}, {needed}, {len(stage.depends)}}}")
-    return "\n".join([*lines, _array("gc_stage", f"{name}_stages", entries or ["{0}"], wide=True)])
+    return "\n".join([*lines, _array("gc_stage", "program_stages", entries or ["{0}"], wide=True)])
 
 
 def _driver(interface: Interface) -> str:
@@ -178,7 +179,7 @@ def _driver(interface: Interface) -> str:
         arena_bytes=interface.memory_bytes(0) - interface.context_bytes, scratch_bytes=interface.scratch_bytes,
         arena=", ".join(_refs(arena)) or "{0, 0}", arena_count=len(arena),
         state=", ".join(_refs(state)) or "{0, 0}", state_count=len(state), state_bytes=interface.state_bytes,
-        parameters=", ".join([f"{name} *program", *parameters(plan)]),
+        parameters=", ".join([f"{name}_program *program", *parameters(plan)]),
         bind="\n".join(_bind(plan, inputs, outputs)), finish="".join(_finish(plan, outputs)),
     )  # fmt: skip
 

@@ -51,7 +51,8 @@ class Functions:
             to, stride = plus(buffer.name, self.places.slot(dims, rows)), place.strides[vector]
             key = f"r{statement.operand}_{statement.stream}"
             self.writer.line(
-                f"gc_random_run({key}, {self.places.index(place, rows)}, {stride}, {self.places.count(vector)}, {to});"
+                f"gc_random_run_u32({key}, {self.places.index(place, rows)}, {stride}, "
+                f"{self.places.count(vector)}, {to});"
             )
         else:
             assert isinstance(statement, Load)

@@ -5,9 +5,9 @@
     static void NAME_region(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1)
     static void NAME(const gc_call *call, int64_t tile)
 
-which compute a part of the outer and inner positions (what gc_tile_run of launch.h means), and one of `tiles` units of
-all. What is computed and how it is cut depends on the kernel alone. An operand that is written may be the memory of one
-that is read with the same index.
+which compute a part of the outer and inner positions (gc_run_region of launch.h), and one of `tiles` units of all. What
+is computed and how it is cut depends on the kernel alone. An operand that is written may be the memory of one that is
+read with the same index.
 
     kernel -> Domain and Walk (c_space) -> Plan (c_facts, c_plan) -> text (c_text, c_functions, c_values, c_scalar)
 """
@@ -39,7 +39,7 @@ LANES = 64  # rows that are taken side by side where they are short
 WIDEST = 2048  # columns of a strip
 BLOCK = 64  # positions of a block that is transposed
 _HEADERS = (
-    (r"\bgc_(random_run|random_word|\w+_run_f\d\d|random_key)", "runs.h"),
+    (r"\bgc_(\w+_run_[fu]\d\d|random_word|random_key)", "runs.h"),
     (r"\bgc_transpose_", "blocks.h"),
     (r"\bgc_(row|column|columns|add_kept|kept|sums|maximums|minimums)_", "rows.h"),
     (r"\bgc_(from|to|round)_b?f16|\bgc_(f\d\d_to|narrow)_", "convert.h"),

@@ -73,3 +73,8 @@ def state(name: str, value: Any, *, dtype: Any = None) -> Parameter:
 def _check_name(name: Any, role: str) -> None:
     if not isinstance(name, str) or not name:
         raise with_location(GraphError(f"the name of a {role} is a non-empty string, not {name!r}"), capture())
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        error = (
+            f"the name of a {role} is text that files can hold, not {name!r}, which has half a character (a surrogate)"
+        )
+        raise with_location(GraphError(error), capture())

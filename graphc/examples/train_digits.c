@@ -54,7 +54,7 @@ int main(int count, char **words) {
     const size_t loaded = fread(state, 1, STEP_STATE_BYTES, file);
 
     const int threads = atoi(words[4]);
-    step *const program = step_open(memory(STEP_MEMORY_BYTES(threads)), state, threads);
+    step_program *const program = step_open(memory(STEP_MEMORY_BYTES(threads)), state, threads);
     if (!program) {
         fprintf(stderr, "train_digits: %s threads cannot be\n", words[4]);
         return 1;

@@ -68,7 +68,7 @@ cdef extern from "graphc/execute.h" nogil:
         const int64_t *params
         const void *program
         const gc_ref *program_operands
-    ctypedef struct gc_image:
+    ctypedef struct gc_compiled:
         int64_t format, launch_count
         const gc_launch *launches
     ctypedef struct gc_step:
@@ -90,10 +90,10 @@ cdef extern from "graphc/execute.h" nogil:
         gc_progress *progress
         int64_t work
     int GC_MAX_THREADS
-    void gc_launch_run(const gc_launch *launch, char **buffers, char *scratch, int64_t first, int64_t last)
+    void gc_run_launch(const gc_launch *launch, char **buffers, char *scratch, int64_t first, int64_t last)
     void gc_team_prepare(gc_team *team)
     void gc_team_dispose(gc_team *team)
-    void gc_team_run(gc_team *team, int threads)
+    void gc_run_team(gc_team *team, int threads)
     void gc_team_together(gc_team *team, int threads)
     void gc_step_profile(const gc_step *step, int64_t *elapsed)
 
@@ -273,7 +273,7 @@ cdef class Executor:
 
     cdef const gc_launch *_image(self, code) except NULL:
         """The launches of a compiled program."""
-        cdef const gc_image *image = <const gc_image *> PyCapsule_GetPointer(code, GC_IMAGE_CAPSULE)
+        cdef const gc_compiled *image = <const gc_compiled *> PyCapsule_GetPointer(code, GC_IMAGE_CAPSULE)
         if image.format != GC_IMAGE_FORMAT:
             raise InternalError(f"executor: the library has format {image.format}, this graphc runs {GC_IMAGE_FORMAT}")
         if image.launch_count != len(self.plan.launches) or any(
@@ -393,7 +393,7 @@ cdef class Executor:
         with nogil:
             if self.before != NULL:
                 self.before()
-            gc_team_run(self.team, self.threads)
+            gc_run_team(self.team, self.threads)
             if self.after != NULL:
                 self.after()
         self._finish(outputs)
@@ -415,7 +415,7 @@ cdef class Executor:
         self._bind(inputs, outputs)
         self.poison()
         for i in range(len(self.plan.launches)):
-            gc_launch_run(&self.team.step.launches[i], self.buffers, self.team.step.scratch, 0,
+            gc_run_launch(&self.team.step.launches[i], self.buffers, self.team.step.scratch, 0,
                           self.team.step.launches[i].tiles)
             for offset, nbytes in dead[i]:
                 if not 0 <= offset <= offset + nbytes <= self.arena.nbytes:

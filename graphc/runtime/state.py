@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 from graphc.runtime.plan import Plan
 
 __all__ = ["state_keys"]
 
+_OURS = re.compile(
+    r"\(random\)|\(constant \d+\)"
+)  # what else the state of an exported program holds (aot/interface.py)
+
 
 def state_keys(plan: Plan) -> dict[str, int]:
-    """The buffers of parameters by their names, in the plan's order. A name met again gets a number: `w`, `w (2)`."""
+    """The buffers of parameters by name, in the plan's order. A name that is taken gets a number: `w`, `w (2)`."""
     keys: dict[str, int] = {}
     for position in plan.parameters:
         name = key = plan.buffers[position].name
         number = 1
-        while key in keys:
+        while key in keys or _OURS.fullmatch(key):
             number += 1
             key = f"{name} ({number})"
         keys[key] = position

@@ -49,7 +49,7 @@ int main(int count, char **words) {{
     void *const state = block(STEP_STATE_BYTES + 1), *const memory = block(STEP_MEMORY_BYTES(threads));
     if (count != 5 || !in || !out || fread(state, 1, {state}, in) != {state})
         return 2;
-    step *const program = step_open(memory, state, threads);
+    step_program *const program = step_open(memory, state, threads);
 {declare}
     for (int i = 0; i < steps; i++) {{
         step_run({call});

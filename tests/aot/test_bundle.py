@@ -15,7 +15,6 @@ import pytest
 import safetensors.numpy
 
 import graphc as gx
-from graphc.aot.interface import comment
 from graphc.errors import BackendError, FormatError, InputError
 from tests.aot.programs import arrays_for, compiled
 
@@ -113,17 +112,6 @@ def test_the_state_is_plain_safetensors(exported: Any) -> None:
     assert "(random)" in tensors
     data = (folder / "step.safetensors").read_bytes()
     assert (8 + int.from_bytes(data[:8], "little")) % 64 == 0
-
-
-def test_user_names_stay_in_comments(exported: Any) -> None:
-    header = (exported["inference"][0] / "step.h").read_text()
-    assert "int main" not in re.sub(r"/\*.*?\*/", "", header, flags=re.S)
-
-
-@pytest.mark.parametrize("text", ["a */ b", "a /* b", "new\nline", "back\\", "??/", "ümlaut", "*" * 3 + "/"])
-def test_comments_end_where_they_should(text: str) -> None:
-    assert re.fullmatch(r"[ -~]*", comment(text))
-    assert not re.search(r"\*/|/\*|\\|\?\?", comment(text))
 
 
 def test_state_can_be_read_and_set(exported: Any) -> None:

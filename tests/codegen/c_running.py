@@ -35,7 +35,7 @@ def unit_text(printed: Sequence[CKernel], *, regions: bool = False) -> str:
     headers = dict.fromkeys(header for kernel in printed for header in kernel.headers)
     parts = [f'#include "graphc/{header}"' for header in headers]
     unused = "(void)call, (void)a0, (void)a1, (void)c0, (void)c1;"
-    parts.append(f"static __attribute__((unused)) void gc_tile_run(const gc_call *call, {RANGES}) {{ {unused} }}")
+    parts.append(f"static __attribute__((unused)) void gc_run_region(const gc_call *call, {RANGES}) {{ {unused} }}")
     for number, kernel in enumerate(printed):
         name = f"k{number}"
         parts += [kernel.text, f"void run_{name}(const gc_call *call, int64_t tile) {{ {name}(call, tile); }}"]

@@ -23,6 +23,7 @@ def test_inputs():
     [
         (("", (2,)), GraphError, "non-empty string"),
         ((3, (2,)), GraphError, "non-empty string, not 3"),
+        (("evil\udcff", (2,)), GraphError, "half a character"),
         (("x", (2, -1)), ShapeError, "integers >= 0"),
         (("x", "ab"), ShapeError, "integers >= 0"),
         (("x", None), ShapeError, "tuple of integers"),

@@ -7,7 +7,7 @@
 
 #include "graphc/execute.h"
 
-static void gc_tile_run(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {
+static void gc_run_region(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {
     (void)call, (void)a0, (void)a1, (void)c0, (void)c1;
 }
 
@@ -64,7 +64,7 @@ static int try_graph(unsigned seed) {
         agree = agree && memcmp(alone, values, sizeof alone) == 0;
     }
     for (int run = 0; run < RUNS; run++)
-        gc_team_run(&team, THREADS);
+        gc_run_team(&team, THREADS);
     gc_team_dispose(&team);
     return agree;
 }

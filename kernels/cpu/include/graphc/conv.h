@@ -186,7 +186,7 @@ static inline void gc_conv_finish(const gc_call *call, const gc_conv_part *part,
     const gc_conv *g = (const gc_conv *)call->params;
     if (!call->program) return;
     const int64_t plane = ((part->image + image) * g->groups + part->group) * g->outputs + part->plane;
-    gc_tile_run(call, plane, plane + part->planes, part->row * g->out_width, (part->row + part->rows) * g->out_width);
+    gc_run_region(call, plane, plane + part->planes, part->row * g->out_width, (part->row + part->rows) * g->out_width);
 }
 
 #define GC_TAG f32
@@ -224,7 +224,7 @@ GC_ALWAYS_INLINE void gc_conv_do_f32(const gc_conv *g, const int even, gc_sweep 
         gc_conv_run_f32(even, s, job);
         return;
     }
-    gc_winograd_run(even, s, job);
+    gc_winograd_run_f32(even, s, job);
 }
 GC_ALWAYS_INLINE void gc_conv_do_f64(const gc_conv *g, const int even, gc_sweep *s, const gc_conv_job_f64 job) {
     (void)g;

@@ -89,10 +89,10 @@ static int gc_stage_step(gc_team *team, int64_t position, char *scratch) {
         return 0;
     const int64_t last = first + stage->grain < stage->tiles ? first + stage->grain : stage->tiles;
     if (stage->last - stage->first == 1)
-        gc_launch_run(&step->launches[stage->first], step->buffers, scratch, first, last);
+        gc_run_launch(&step->launches[stage->first], step->buffers, scratch, first, last);
     else
         for (int64_t i = stage->first; i < stage->last; i++)
-            gc_launch_run(&step->launches[i], step->buffers, scratch, 0, step->launches[i].tiles);
+            gc_run_launch(&step->launches[i], step->buffers, scratch, 0, step->launches[i].tiles);
     if (atomic_fetch_add(&progress->done, last - first) + last - first >= stage->tiles)
         gc_team_wake(team);
     return 1;
@@ -112,7 +112,7 @@ static int gc_stage_ahead(gc_team *team, int64_t stage, char *scratch) {
 
 /* Help with a stage until all of it is taken. No tile of it is claimed while waiting, so that the thread which finishes
  * the last dependency can go straight on. */
-static void gc_stage_run(gc_team *team, int64_t stage, char *scratch) {
+static void gc_run_stage(gc_team *team, int64_t stage, char *scratch) {
     for (int round = 0; !gc_stage_taken(team, stage);) {
         const int64_t needed = gc_stage_waits_for(team, stage);
         if (needed < 0) {
@@ -131,7 +131,7 @@ static void gc_team_walk(void *context, int thread) {
     gc_team *team = context;
     char *scratch = team->step.scratch + thread * team->step.scratch_stride;
     for (int64_t i = atomic_load(&team->head); i < team->stage_count; i++) {
-        gc_stage_run(team, i, scratch);
+        gc_run_stage(team, i, scratch);
         atomic_store_explicit(&team->head, i + 1, memory_order_release); /* a hint; going back does no harm */
     }
 }
@@ -159,7 +159,7 @@ static void gc_team_together(gc_team *team, int threads) {
         atomic_store_explicit(&team->progress[i].done, 0, memory_order_relaxed);
     }
     atomic_store(&team->head, 0);
-    gc_crew_run(gc_team_walk, team, threads);
+    gc_run_crew(gc_team_walk, team, threads);
 }
 
 /* The choice between the two ---------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ static int gc_team_shares(gc_team *team) {
 }
 
 /* Run the step on the calling thread and, where that is faster, on up to `threads` - 1 others. */
-static void gc_team_run(gc_team *team, int threads) {
+static void gc_run_team(gc_team *team, int threads) {
     if (threads <= 1 || team->work < GC_LITTLE_WORK) {
         gc_step_alone(&team->step);
         return;

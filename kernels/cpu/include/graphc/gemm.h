@@ -109,7 +109,7 @@ GC_ALWAYS_INLINE void gc_gemm_epilogue(const gc_call *call, const gc_gemm_tile *
     if (!call->program) return;
     const int64_t first = t->batch * call->params[0] + t->row;
     const int64_t rows = t->batches == 1 ? t->rows : t->batches * call->params[0];
-    gc_tile_run(call, first, first + rows, t->column, t->column + t->columns);
+    gc_run_region(call, first, first + rows, t->column, t->column + t->columns);
 }
 
 #define GC_GEMM_REAL(TAG, REAL)                                                                                   \

@@ -4,10 +4,11 @@
 
 #include "launch.h"
 
-/* A fused kernel over a region of its space; see gc_tile_run. `gc_call.program` points to one. */
+/* A fused kernel over a region of its space; see gc_run_region. `gc_call.program` points to one. */
 typedef void (*gc_region)(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1);
 
-static inline __attribute__((unused)) void gc_tile_run(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {
+static inline __attribute__((unused)) void gc_run_region(const gc_call *call, int64_t a0, int64_t a1, int64_t c0,
+                                                          int64_t c1) {
     (*(const gc_region *)call->program)(call, a0, a1, c0, c1);
 }
 

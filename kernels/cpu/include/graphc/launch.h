@@ -62,6 +62,6 @@ static inline void *gc_program_operand(const gc_call *call, int position) {
 /* Runs the launch's tile program over outer positions [a0, a1) and inner positions [c0, c1), each counted over the
  * flattened outer and inner dims of its space, with all of the reduce dims. Defined in tile.h; a library kernel calls it on
  * each part of its output that is final. */
-static void gc_tile_run(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1);
+static void gc_run_region(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1);
 
 #endif

@@ -337,7 +337,7 @@ GC_EACH_FLOAT(GC_POOL_PLANE)
             gc_pool_##KIND##_##OF(g, gc_pool_plane_##TAG(x, plane, wide), room, values, (int32_t *)(void *)out);       \
             for (int64_t k = 0; k < out_plane && widened; k++) out[k] = (OUT)TO(values[k]);                            \
         }                                                                                                              \
-        if (VALUES && call->program) gc_tile_run(call, start, end, 0, out_plane);                                      \
+        if (VALUES && call->program) gc_run_region(call, start, end, 0, out_plane);                                      \
     }
 
 #define GC_POOL_FORWARDS(TAG, TYPE, OF, REAL, TO)                                             \

@@ -8,7 +8,7 @@
 #include "simd.h"
 
 /* Elements first, first + stride, ... of a stream. */
-GC_ALWAYS_INLINE void gc_random_run(gc_random_key key, int64_t first, int64_t stride, int64_t n, uint32_t *out) {
+GC_ALWAYS_INLINE void gc_random_run_u32(gc_random_key key, int64_t first, int64_t stride, int64_t n, uint32_t *out) {
     if (stride == 1)
         gc_random_fill(key, first, n, out);
     else

@@ -22,15 +22,15 @@ typedef struct gc_launch {
     const gc_ref *program_operands;
 } gc_launch;
 
-/* What a program compiled to machine code shows of itself: the symbol `graphc_image` of its library, in a capsule. */
+/* What a program compiled to machine code shows of itself: the symbol NAME_image of its library, in a capsule. */
 #define GC_IMAGE_CAPSULE "graphc.image"
 #define GC_IMAGE_FORMAT 1
 
-typedef struct gc_image {
+typedef struct gc_compiled {
     int64_t format;
     int64_t launch_count;
     const gc_launch *launches;
-} gc_image;
+} gc_compiled;
 
 typedef struct gc_step {
     const gc_launch *launches;
@@ -47,7 +47,8 @@ static inline int64_t gc_nanoseconds(void) {
 }
 
 /* Tiles [first, last) of a launch. */
-static inline void gc_launch_run(const gc_launch *launch, char *const *buffers, char *scratch, int64_t first, int64_t last) {
+static inline void gc_run_launch(const gc_launch *launch, char *const *buffers, char *scratch, int64_t first,
+                                 int64_t last) {
     char *local = NULL;
     const gc_call call = {buffers, launch->operands, launch->params, launch->program, launch->program_operands, scratch,
                           &local};
@@ -57,14 +58,14 @@ static inline void gc_launch_run(const gc_launch *launch, char *const *buffers, 
 
 static inline void gc_step_alone(const gc_step *step) {
     for (int64_t i = 0; i < step->launch_count; i++)
-        gc_launch_run(&step->launches[i], step->buffers, step->scratch, 0, step->launches[i].tiles);
+        gc_run_launch(&step->launches[i], step->buffers, step->scratch, 0, step->launches[i].tiles);
 }
 
 /* Run on one thread, adding each launch's nanoseconds to `elapsed`. */
 static inline void gc_step_profile(const gc_step *step, int64_t *elapsed) {
     int64_t before = gc_nanoseconds();
     for (int64_t i = 0; i < step->launch_count; i++) {
-        gc_launch_run(&step->launches[i], step->buffers, step->scratch, 0, step->launches[i].tiles);
+        gc_run_launch(&step->launches[i], step->buffers, step->scratch, 0, step->launches[i].tiles);
         const int64_t now = gc_nanoseconds();
         elapsed[i] += now - before;
         before = now;

@@ -113,7 +113,7 @@ static void gc_crew_grow(gc_crew *crew, int count) {
 
 /* Run `task(context, thread)` on up to `threads` threads; the caller is thread 0. Every call of `task` must return once
  * no work is left, whether or not others run it too. */
-static void gc_crew_run(gc_task task, void *context, int threads) {
+static void gc_run_crew(gc_task task, void *context, int threads) {
     gc_crew *crew = &gc_the_crew;
     if (threads <= 1 || atomic_exchange(&crew->taken, 1)) {
         task(context, 0);

@@ -1,9 +1,9 @@
 /* The tile machine: runs a kernel-IR loop nest, assembled into words by `graphc/codegen/tile.py`, over cache-sized tiles.
  *
  * gc_program_size and gc_program_decode turn the words into a program, once; gc_tile_kernel runs one unit of its
- * parallel work and gc_tile_run any region. Values lie in `scratch` from its start on: a library kernel with an epilogue
- * keeps nothing there across gc_tile_run. What a program computes does not depend on how its space is cut into regions
- * of whole rows or columns. An operand that is written may be the memory of one that is read with the same index.
+ * parallel work and gc_run_region any region. Values lie in `scratch` from its start on: a library kernel with an
+ * epilogue keeps nothing there across gc_run_region. What a program computes does not depend on how its space is cut into
+ * regions of whole rows or columns. An operand that is written may be the memory of one that is read with the same index.
  */
 #ifndef GRAPHC_TILE_H
 #define GRAPHC_TILE_H
@@ -121,7 +121,7 @@ static void gc_tile_region(const gc_call *call, int64_t a0, int64_t a1, int64_t 
         }
 }
 
-static void gc_tile_run(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {
+static void gc_run_region(const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {
     const gc_program *const p = (const gc_program *)call->program;
     const int64_t columns = p->extent[GC_INNER];
     if (p->flat && !p->block && c0 == 0 && c1 == columns)

@@ -323,7 +323,7 @@ GC_ALWAYS_INLINE void gc_winograd_work(const int even, const gc_sweep *s, const 
 GC_FUNCTION void gc_winograd_run_even(const gc_sweep *s, const gc_conv_job_f32 *job) { gc_winograd_work(1, s, job); }
 GC_FUNCTION void gc_winograd_run_any(const gc_sweep *s, const gc_conv_job_f32 *job) { gc_winograd_work(0, s, job); }
 
-GC_ALWAYS_INLINE void gc_winograd_run(const int even, const gc_sweep *s, const gc_conv_job_f32 job) {
+GC_ALWAYS_INLINE void gc_winograd_run_f32(const int even, const gc_sweep *s, const gc_conv_job_f32 job) {
     if (even)
         gc_winograd_run_even(s, &job);
     else
