@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphc.engines import BACKENDS, ENGINES, Settings
-from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, with_location
+from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, shown, with_location
 from graphc.ir.collection import collection_paused
 from graphc.ir.graph import Graph
 from graphc.ir.location import capture
@@ -92,11 +92,11 @@ def build_graph(
 
 def _checked_inputs(inputs: Any) -> tuple[Node, ...]:
     if isinstance(inputs, (str, Mapping)) or not isinstance(inputs, Sequence):
-        raise located(GraphError(f"inputs is a sequence of tensors made by gx.input, not {inputs!r}"))
+        raise located(GraphError(f"inputs is a sequence of tensors made by gx.input, not {shown(inputs)}"))
     seen: dict[str, Node] = {}
     for node in inputs:
         if not isinstance(node, Tensor) or node.op != "input":
-            raise located(GraphError(f"inputs are tensors made by gx.input; {node!r} is not one"))
+            raise located(GraphError(f"inputs are tensors made by gx.input; {shown(node)} is not one"))
         if node.attrs["name"] in seen:
             raise with_location(
                 GraphError(f"two inputs are called {node.attrs['name']!r}; names must differ"), node.location
@@ -113,21 +113,21 @@ def _checked_outputs(outputs: Any) -> tuple[tuple[str, ...], tuple[Node, ...], s
     elif isinstance(outputs, Sequence) and not isinstance(outputs, str):
         names, results, structure = tuple(f"output{i}" for i in range(len(outputs))), tuple(outputs), "list"
     else:
-        raise located(GraphError(f"outputs is a tensor, a sequence or a dict of tensors, not {outputs!r}"))
+        raise located(GraphError(f"outputs is a tensor, a sequence or a dict of tensors, not {shown(outputs)}"))
     for name, result in zip(names, results, strict=True):
         if not isinstance(name, str) or not isinstance(result, Tensor):
-            raise located(GraphError(f"output {name!r} is {result!r}; outputs are tensors, named by strings"))
+            raise located(GraphError(f"output {shown(name)} is {shown(result)}; outputs are tensors, named by strings"))
     return names, results, structure
 
 
 def _checked_updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
     if not isinstance(updates, Mapping):
-        raise located(GraphError(f"updates maps parameters to tensors; {updates!r} does not"))
+        raise located(GraphError(f"updates maps parameters to tensors; {shown(updates)} does not"))
     for target, value in updates.items():
         if not isinstance(target, Parameter):
-            raise located(GraphError(f"updates are for parameters and states; {target!r} is neither"))
+            raise located(GraphError(f"updates are for parameters and states; {shown(target)} is neither"))
         if not isinstance(value, Tensor):
-            raise located(GraphError(f"the next value of {target!r} is a tensor, not {value!r}"))
+            raise located(GraphError(f"the next value of {target!r} is a tensor, not {shown(value)}"))
         if value.shape != target.shape:
             raise with_location(
                 ShapeError(f"{target!r} has shape {target.shape}; its next value has {value.shape}"), value.location

@@ -22,12 +22,13 @@ from graphc.assembly.budgeted import LARGE_ARENA, Budgeted
 from graphc.assembly.plan import Assembled
 from graphc.codegen.c_target import CTarget
 from graphc.codegen.tile_target import TileTarget
+from graphc.dsl.naming import parameters_of
+from graphc.dsl.state_dict import storages
 from graphc.errors import BackendError
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES, TensorType
-from graphc.ops.build import aligned_copy
 from graphc.ops.reference import evaluate
-from graphc.ops.tensor import Parameter
+from graphc.ops.tensor import Parameter, aligned_copy
 from graphc.passes import resolve_marks
 from graphc.pipeline import compile_plan, ways_of
 from graphc.reuse import program_key, recall_program, remember_program
@@ -39,6 +40,7 @@ from graphc.runtime.interpreter import Interpreter
 from graphc.runtime.isa import chosen_level, kernels, usable_levels
 from graphc.runtime.library import load_image, taken
 from graphc.runtime.program import Program
+from graphc.runtime.state import state_keys
 from graphc.version import __version__
 
 __all__ = ["BACKENDS", "ENGINES", "VARIABLE", "Settings", "c_code", "cython_code", "load", "plans"]
@@ -137,12 +139,13 @@ def _program(
     graph: Graph, structure: str, assembled: Assembled, code: Any, backend: str, settings: Settings
 ) -> Program:
     storage = [parameter.storage for parameter in assembled.parameters]
+    named = dict(zip(state_keys(assembled.plan), storage, strict=True))
     if assembled.plan.arena_bytes >= LARGE_ARENA:
         return_freed_memory()  # of planning, lest it stand beside the arena
     program = Program(
         Executor(assembled.plan, storage, assembled.constants, code, settings.threads, settings.seed),
         *_arguments(graph), structure,
-        backend=backend, plan=assembled.plan, parameters=storage, source=assembled.source,
+        backend=backend, plan=assembled.plan, parameters=named, source=assembled.source,
         exporter=lambda path, level: _export(graph, program, settings.budget, path, level),
     )  # fmt: skip
     return program
@@ -160,7 +163,7 @@ def interpreted(graph: Graph, structure: str, settings: Settings) -> Program:
 
     program = Program(
         Interpreter(run, targets, settings.seed), *_arguments(graph), structure, backend="numpy",
-        parameters=[node.storage for node in plain.nodes if isinstance(node, Parameter)],
+        parameters=storages(parameters_of(plain)),
         exporter=lambda path, level: _export(graph, program, None, path, level),
     )  # fmt: skip
     return program
@@ -247,5 +250,6 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program
     ]
     count = len(plan.inputs)
     return Program(
-        engine, arguments[:count], arguments[count:], bundle.structure, backend="c", plan=plan, parameters=storage
-    )
+        engine, arguments[:count], arguments[count:], bundle.structure, backend="c", plan=plan,
+        parameters=dict(zip(state_keys(plan), storage, strict=True)),
+    )  # fmt: skip

@@ -7,7 +7,8 @@ what to do; `with_location` adds the user's line. An `InternalError` is always a
 
 from __future__ import annotations
 
-from typing import TypeVar
+import reprlib
+from typing import Any, TypeVar
 
 __all__ = [
     "BackendError",
@@ -21,6 +22,7 @@ __all__ = [
     "InternalError",
     "MemoryBudgetError",
     "ShapeError",
+    "shown",
     "with_location",
 ]
 
@@ -83,3 +85,12 @@ def with_location(error: E, location: object) -> E:
     if not error.location and location is not None:
         error.location = str(location)
     return error
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 4, 120, 200
+
+
+def shown(value: Any) -> str:
+    """`repr` of whatever a user gave, for a message: short, however long, deep or strange it is."""
+    return _SHORT.repr(value)

@@ -1,9 +1,9 @@
 """Programs compiled before: a graph met again finds its plan, and through it its library, in the compile cache.
 
-What a graph is compiled to follows from its text (ir/text.py, with the user's lines, which plans name), the files of
-graphc, NumPy's version (which folds constants), threads and memory budget, the compiler and its flags: the key holds
-all of these. A plan that was read is data like any other, and verified before it runs. Which parameters are trained is
-no part of a graph's text: it is asked of the parameters themselves.
+What a graph is compiled to follows from its text (ir/text.py, with the user's lines and the names of parameters), the
+files of graphc, NumPy's version (which folds constants), threads and memory budget, the compiler and its flags: the key
+holds all of these. A plan that was read is data like any other, and verified before it runs. Which parameters are
+trained is no part of a graph's text: it is asked of the parameters themselves.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from graphc.assembly.plan import Assembled
+from graphc.dsl.naming import named_text
 from graphc.errors import FormatError, InternalError
 from graphc.ir.graph import Graph
-from graphc.ir.text import graph_text, ordered_nodes
+from graphc.ir.text import ordered_nodes
 from graphc.ir.types import DTYPES
 from graphc.kernels import cpu
 from graphc.ops.tensor import Parameter
@@ -42,7 +43,7 @@ MOST_DATA = 1 << 20  # bytes of constants that are kept beside a plan
 def program_key(graph: Graph, threads: int, budget: int | float | None, level: str, compiler: Compiler) -> str:
     """The hash of what the plan and the library of `graph` depend on."""
     settings = (str(threads), repr(budget))
-    parts = ("program", FORMAT, own_digest(), np.__version__, *settings, graph_text(graph, locations=True))
+    parts = ("program", FORMAT, own_digest(), np.__version__, *settings, named_text(graph))
     return library_key(digest(*parts), level, compiler)
 
 

@@ -77,7 +77,7 @@ class Assembly:
     ) -> Assembled:
         plan = _plan(self.graph, drafts, arrangement, home, values, self.target)
         owners = values.owners
-        parameters = tuple(o for o in owners if isinstance(o, Parameter))
+        parameters = tuple(p for p in values.parameters.values() if p in values.number)
         constants = tuple(o.attrs["value"].array for o in owners if o is not None and o.op == "constant")
         return Assembled(plan, parameters, constants, self.target.source)
 
@@ -140,7 +140,7 @@ def _plan(
         ),
         tuple(target.programs[number] for number in programs),
         tuple(range(len(graph.inputs))), tuple(buffer[values.locate(result_base(r))[0]] for r in graph.outputs),
-        tuple(b for b, op in enumerate(ops) if op == "parameter"),
+        tuple(number[values.number[p]] for p in values.parameters.values() if p in values.number),
         tuple(b for b, op in enumerate(ops) if op == "constant"),
         buffer[values.rng] if values.rng >= 0 else -1, arrangement.arena_bytes,
         max((draft.code.scratch for draft in drafts), default=0), arrangement.lower_bound,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
+from graphc.dsl.naming import parameters_of
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
@@ -26,7 +27,10 @@ Place = tuple[int, int]  # a value, and the byte of it where something starts
 
 
 class Values:
-    """The values of `graph`, whose work is cut into `groups`; by number: `values`, `names`, `types` and `owners`."""
+    """The values of `graph`, whose work is cut into `groups`; by number: `values`, `names`, `types` and `owners`.
+
+    `parameters` are those of the graph by their names in the program, in the order of definition.
+    """
 
     def __init__(self, graph: Graph, groups: Sequence[Group]) -> None:
         self.values: list[Value] = []
@@ -35,6 +39,8 @@ class Values:
         self.owners: list[Node | None] = []
         self.number: dict[Node, int] = {}
         self.pieces: dict[int, list[int]] = {}  # the values inside a value
+        self.parameters = parameters_of(graph)
+        self._called: dict[Node, str] = {parameter: name for name, parameter in self.parameters.items()}
         self.rng = -1
         self._add_graph(graph, groups)
 
@@ -98,8 +104,7 @@ class Values:
     def _source(self, node: Node) -> int:
         if node not in self.number:
             kind = node.op
-            name = node.attrs["name"] if kind == "parameter" else kind
-            self.add(node, name, node.type, f"{kind} {len(self.values)}")
+            self.add(node, self._called.get(node, kind), node.type, f"{kind} {len(self.values)}")
         return self.number[node]
 
     def locate(self, node: Node | None) -> Place:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import GradientError, GraphcError, InternalError, with_location
+from graphc.errors import GradientError, GraphcError, InternalError, shown, with_location
 from graphc.ir.collection import collection_paused
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
@@ -186,7 +186,7 @@ def _checked_floats(value: Any, role: str) -> list[Tensor]:
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise with_location(
-                GradientError(f"{role} must be a tensor of the graph, not {tensor!r} ({type(tensor).__name__})"),
+                GradientError(f"{role} must be a tensor of the graph, not {shown(tensor)} ({type(tensor).__name__})"),
                 capture(),
             )
         if not tensor.dtype.is_float:

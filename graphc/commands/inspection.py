@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from graphc.api import build_graph, compile
 from graphc.commands.target import Target
+from graphc.dsl.naming import named_text
 from graphc.ir.graph import Graph
-from graphc.ir.text import graph_text
 from graphc.pipeline import optimise
 from graphc.runtime.plan_format import plan_text, to_json
 from graphc.runtime.program import Program
@@ -41,4 +41,4 @@ def inspect(target: Target, sections: Sequence[str], write: Callable[[str], None
 
 def _readable(graph: Graph) -> str:
     """The graph's text with the user's lines, without the data of large constants."""
-    return graph_text(graph, locations=True, data=False)
+    return named_text(graph, data=False)

@@ -1,7 +1,7 @@
 """Reading, writing, saving and loading named parameters, as modules and optimisers share it.
 
-A state is a mapping from dotted names to `Parameter`s; its values are a mapping from the same names to NumPy arrays.
-Writing is all or nothing: names, shapes and dtypes are checked before the first value is changed. Files are
+A state is a mapping from dotted names to `Parameter`s, or to the arrays where their values lie. Writing is all or
+nothing: everything that is to be written is checked before the first value is changed. Files are
 safetensors: data alone, nothing in them is ever executed. They are replaced in one step, never half written.
 """
 
@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from graphc.errors import DTypeError, FormatError, InputError, ShapeError
+from graphc.errors import DTypeError, FormatError, GraphcError, InputError, ShapeError
 from graphc.ir.types import DTYPES
-from graphc.ops.tensor import Parameter, checked_value
+from graphc.ops.tensor import Parameter, checked_array
 
-__all__ = ["SAFETENSORS_NAMES", "load_arrays", "read_state", "save_arrays", "write_state"]
+__all__ = [
+    "SAFETENSORS_NAMES", "Mismatch", "load_arrays", "read_state", "save_arrays", "storages", "write_state",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
+MOST_LISTED = 8  # names in an error
 
 _DTYPES = {
     "F64": "float64",
@@ -40,36 +43,66 @@ _DTYPES = {
 SAFETENSORS_NAMES = {name: theirs for theirs, name in _DTYPES.items()}  # by the names of our dtypes
 
 
-def read_state(state: Mapping[str, Parameter]) -> dict[str, Array]:
-    """The value of each parameter, copied."""
-    return {name: parameter.value for name, parameter in state.items()}
+class Mismatch(NamedTuple):
+    """What `load_state_dict` did not find, and what it did not use. Both are empty unless it was not strict."""
+
+    missing_keys: tuple[str, ...]
+    unexpected_keys: tuple[str, ...]
 
 
-def write_state(state: Mapping[str, Parameter], values: Mapping[str, Any], owner: str) -> None:
-    """Set each parameter to the value of its name; `owner` is what the errors call the whole.
+def storages(state: Mapping[str, Parameter]) -> dict[str, Array]:
+    """Where the values of a state lie."""
+    return {name: parameter.storage for name, parameter in state.items()}
 
-    Raises InputError for missing and unexpected names, ShapeError and DTypeError for values that do not fit. After
-    an error every parameter is as it was.
+
+def read_state(held: Mapping[str, Array]) -> dict[str, Array]:
+    """The values, copied."""
+    return {name: array.copy() for name, array in held.items()}
+
+
+def write_state(held: Mapping[str, Array], values: Mapping[str, Any], owner: str, strict: bool = True) -> Mismatch:
+    """Set each array of `held` to the value of its name; `owner` is what the errors call the whole.
+
+    Raises InputError for missing and unexpected names (those are passed over and answered with unless `strict`),
+    ShapeError and DTypeError for values that do not fit: one error for all that is wrong. Everything is checked, and
+    what may lie in another's storage is copied, before the first value is written; after an error none is.
     """
-    missing = [name for name in state if name not in values]
-    unexpected = [name for name in values if name not in state]
-    if missing or unexpected:
-        faults = (("missing", missing), ("unexpected", unexpected))
-        parts = [f"{kind}: {_listed(names)}" for kind, names in faults if names]
-        raise InputError(f"the state does not fit {owner}; {'; '.join(parts)}. It has {_listed(state)}")
-    checked: list[tuple[Parameter, Array]] = []
-    for name, parameter in state.items():
+    if not isinstance(values, Mapping):
+        raise InputError(f"the state of {owner} is a mapping from names to arrays, not {type(values).__name__}")
+    missing = tuple(name for name in held if name not in values)
+    unexpected = tuple(name for name in values if name not in held)
+    checked: dict[str, Array] = {}
+    wrong: list[ShapeError | DTypeError] = []
+    for name in (name for name in held if name in values):
         try:
-            checked.append((parameter, checked_value(parameter, values[name])))
+            array = checked_array(repr(name), held[name], values[name])
+            checked[name] = array if array.flags.owndata else array.copy()
         except (ShapeError, DTypeError) as error:
-            raise type(error)(f"{name!r} of {owner}: {error}") from None
-    for parameter, array in checked:
-        parameter.value = array
+            wrong.append(error)
+    if wrong or (strict and (missing or unexpected)):
+        raise _misfit(held, owner, missing if strict else (), unexpected if strict else (), wrong)
+    for name, array in checked.items():
+        held[name][...] = array
+    return Mismatch(missing, unexpected)
 
 
-def _listed(names: Iterable[str], limit: int = 8) -> str:
+def _misfit(
+    held: Iterable[str], owner: str, missing: Sequence[str], unexpected: Sequence[Any], wrong: Sequence[GraphcError]
+) -> GraphcError:
+    """One error for all that is wrong: of the kind that all share, else an InputError."""
+    parts = [f"{kind}: {_listed(names)}" for kind, names in (("missing", missing), ("unexpected", unexpected)) if names]
+    parts += [str(error) for error in wrong[:MOST_LISTED]]
+    parts += [f"and {len(wrong) - MOST_LISTED} more that do not fit"] if len(wrong) > MOST_LISTED else []
+    kinds = {type(error) for error in wrong} | ({InputError} if missing or unexpected else set())
+    kind = kinds.pop() if len(kinds) == 1 else InputError
+    names = f". It has {_listed(held)}; strict=False passes over names" if missing or unexpected else ""
+    return kind(f"the state does not fit {owner}, which stays as it is; {'; '.join(parts)}{names}")
+
+
+def _listed(names: Iterable[Any]) -> str:
     every = [repr(name) for name in names]
-    return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
+    more = len(every) - MOST_LISTED
+    return (", ".join(every[:MOST_LISTED]) or "nothing") + (f" and {more} more" if more > 0 else "")
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:

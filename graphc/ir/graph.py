@@ -72,6 +72,12 @@ class Graph:
     def __hash__(self) -> int:
         return hash(self._key)
 
+    def __copy__(self) -> Graph:
+        return self  # of immutable nodes, parameters among them: a copy of these would be another graph's
+
+    def __deepcopy__(self, memo: object) -> Graph:
+        return self
+
     @cached_property
     def _key(self) -> tuple[object, ...]:
         updates = tuple((id(target), id(value)) for target, value in self.updates)

@@ -1,11 +1,12 @@
 """Where in the user's code a node was written.
 
-`capture()` finds the innermost frame outside graphc (the examples count as user code). A location is kept beside a
-node, outside its identity; nodes that graphc derives inherit the location of the node they were derived from.
+`capture()` finds the innermost frame outside graphc, its examples excepted, and Python's `copy`. A location is kept
+beside a node, outside its identity; nodes that graphc derives inherit the location of the node they were derived from.
 """
 
 from __future__ import annotations
 
+import copy
 import linecache
 import os
 import sys
@@ -38,7 +39,7 @@ class Location(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _is_ours(filename: str) -> bool:
-    return filename.startswith(_PACKAGE) and not filename.startswith(_EXAMPLES)
+    return (filename.startswith(_PACKAGE) and not filename.startswith(_EXAMPLES)) or filename == copy.__file__
 
 
 def capture() -> Location | None:

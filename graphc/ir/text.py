@@ -25,7 +25,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,16 +39,20 @@ from graphc.ir.types import DTYPES, DType, TensorType
 __all__ = ["INLINE_ELEMENTS", "MAX_DEPTH", "graph_text", "node_text", "ordered_nodes", "parse_graph", "uids"]
 
 INLINE_ELEMENTS = 16
+_NO_NAMES: Mapping[Node, str] = {}
 MAX_DEPTH = 32  # of tuples in tuples, so that reading a hostile text cannot exhaust the stack
 
 
-def graph_text(graph: Graph, *, locations: bool = False, data: bool = True) -> str:
+def graph_text(
+    graph: Graph, *, locations: bool = False, data: bool = True, names: Mapping[Node, str] = _NO_NAMES
+) -> str:
     """`graph` as text. `locations` adds the user's lines as comments. `data=False` leaves out the elements of large
-    constants, for reading by eye: such a text cannot be read back."""
+    constants, and `names` calls parameters other than they were called when they were made: texts for reading by eye
+    and for comparison, which cannot be read back."""
     nodes = ordered_nodes(graph)
     numbers = {node: number for number, node in enumerate(nodes)}
     tables = _Tables()
-    lines = ["graph 1", *(node_text(node, numbers, tables, locations) for node in nodes)]
+    lines = ["graph 1", *(node_text(node, numbers, tables, locations, names.get(node)) for node in nodes)]
     lines.append(f"inputs {_refs(graph.inputs, numbers)}".rstrip())
     lines.append(f"outputs {_refs(graph.outputs, numbers)}".rstrip())
     if graph.names:
@@ -79,10 +83,13 @@ class _Tables:
         self.uids: dict[int, int] = {}
 
 
-def node_text(node: Node, numbers: dict[Node, int], tables: Any = None, locations: bool = False) -> str:
+def node_text(
+    node: Node, numbers: dict[Node, int], tables: Any = None, locations: bool = False, called: str | None = None
+) -> str:
     """The line of one node, with refs from `numbers` ("?" for a node that is not among them)."""
     tables = _Tables() if tables is None else tables
-    attrs = ", ".join(f"{name}={_attribute(name, value, tables)}" for name, value in node.attrs.items())
+    items = node.attrs.items() if called is None else {**node.attrs, "name": called}.items()
+    attrs = ", ".join(f"{name}={_attribute(name, value, tables)}" for name, value in items)
     line = f"%{numbers.get(node, '?')} = {node.op}({_refs(node.inputs, numbers)})"
     line += (f" {{{attrs}}}" if attrs else "") + f" : {node.type}"
     if locations and node.location is not None:

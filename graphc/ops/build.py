@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, FormatError, GraphcError, GraphError, ShapeError, with_location
+from graphc.errors import DTypeError, FormatError, GraphcError, GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.node import Literal, intern, next_serial
 from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, promote
 from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, primitive
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.tensor import Parameter, Tensor, aligned_copy
 
 __all__ = [
-    "aligned_copy", "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes",
+    "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes",
     "broadcast_to", "build_node", "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke",
     "normalize_axes", "normalize_axis", "ones_like", "operands", "scalar_like", "with_an_axis", "zeros", "zeros_like",
 ]  # fmt: skip
@@ -47,16 +47,8 @@ def apply_parameter(name: str, value: Any, *, trainable: bool) -> Parameter:
     """A new parameter whose storage is a 64-byte aligned copy of the array `value`. No two calls give the same."""
     attrs = {"name": name, "uid": next_serial(), "shape": value.shape, "dtype": dtype_of(value.dtype)}
     node = intern(Parameter, "parameter", (), attrs, OPS["parameter"].infer(**attrs))
-    node.storage, node.trainable, node.location = aligned_copy(value), trainable, capture()
+    node.storage, node.trainable, node.home, node.location = aligned_copy(value), trainable, None, capture()
     return node
-
-
-def aligned_copy(value: Any) -> Any:
-    """A copy of the array `value` that starts at a multiple of 64 bytes."""
-    block = np.empty(value.nbytes + 64, np.uint8)
-    storage: Any = np.ndarray(value.shape, value.dtype, buffer=block, offset=-block.ctypes.data % 64)
-    storage[...] = value
-    return storage
 
 
 def build_node(op: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
@@ -119,7 +111,7 @@ def as_array(value: Any, dtype: Any, role: str) -> Any:
             target = DTYPES["float32"] if array.dtype == np.float64 and not explicit else dtype_of(array.dtype)
         return array.astype(target.numpy, order="C")
     except (DTypeError, TypeError, ValueError, OverflowError) as error:
-        raise with_location(DTypeError(f"cannot make a {role} of {value!r}: {error}"), capture()) from None
+        raise with_location(DTypeError(f"cannot make a {role} of {shown(value)}: {error}"), capture()) from None
 
 
 primitive(

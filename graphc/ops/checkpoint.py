@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from graphc.errors import GraphError, with_location
+from graphc.errors import GraphError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import TensorType
 from graphc.ops.build import apply
@@ -59,9 +60,16 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         region = next(_regions)
-        if not _holds_tensor((args, kwargs)):
-            raise with_location(GraphError("a checkpointed function takes tensors; none came"), capture())
-        return _left(function(*_entered(args, region), **_entered(kwargs, region)), region)
+        try:
+            if not _holds_tensor((args, kwargs)):
+                raise with_location(GraphError("a checkpointed function takes tensors; none came"), capture())
+            return _left(function(*_entered(args, region), **_entered(kwargs, region)), region)
+        except RecursionError:
+            error = (
+                "checkpointed calls, or the structures that they take, nest too deep for Python's stack of "
+                f"{sys.getrecursionlimit()} frames; checkpoint fewer, larger parts"
+            )
+            raise GraphError(error) from None
 
     return checkpointed
 
@@ -89,7 +97,9 @@ def _left(result: Any, region: int) -> Any:
         return _marked(LEAVE, result, region)
     parts = list(result.values()) if isinstance(result, Mapping) else result
     if not isinstance(parts, (list, tuple)) or not all(isinstance(part, Tensor) for part in parts):
-        message = f"a checkpointed function answers with a tensor, or a sequence or a dict of tensors, not {result!r}"
+        message = (
+            f"a checkpointed function answers with a tensor, or a sequence or a dict of tensors, not {shown(result)}"
+        )
         raise with_location(GraphError(message), capture())
     marked = [_marked(LEAVE, part, region) for part in parts]
     if isinstance(result, Mapping):

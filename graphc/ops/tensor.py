@@ -8,16 +8,16 @@ over its first axis, and `==` compares element by element. Hashing is by identit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphc.errors import DTypeError, GraphError, ShapeError, with_location
 from graphc.ir.location import capture
-from graphc.ir.node import Node
+from graphc.ir.node import Node, intern, next_serial
 from graphc.ops.record import call
 
-__all__ = ["Parameter", "Tensor"]
+__all__ = ["Home", "Parameter", "Tensor", "aligned_copy", "checked_array"]
 
 
 class Tensor(Node):
@@ -30,7 +30,7 @@ class Tensor(Node):
     inputs: tuple[Tensor, ...]
 
     def __repr__(self) -> str:
-        name = self.attrs.get("name")
+        name = self.name if isinstance(self, Parameter) else self.attrs.get("name")
         return f"<{self.op}{f' {name!r}' if name is not None else ''}: {self.type}>"
 
     __hash__ = object.__hash__  # by identity, though == compares element by element
@@ -244,37 +244,95 @@ class Tensor(Node):
     def squeeze(self, axis: Any = None) -> Tensor:
         return call("squeeze", self, axis)  # type: ignore[no-any-return]
 
+    def backward(self, *_: Any, **__: Any) -> Any:
+        """Always an error: gradients are tensors here, made by `gx.grad` or by an optimiser's `minimize`."""
+        raise with_location(
+            GraphError(
+                f"{self!r} has no backward(): gradients are tensors like any other. gx.grad(loss, parameters) builds "
+                "them; updates=optimizer.minimize(loss, parameters), given to gx.compile, makes a training step"
+            ),
+            capture(),
+        )
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise with_location(
+            GraphError(
+                f"{self!r} is symbolic and cannot be pickled: build the graph where it is needed, or "
+                "export the program, program.export(path), and read it by gx.load(path)"
+            ),
+            capture(),
+        )
+
+
+class Home(Protocol):
+    """What a parameter has its name from: the module that holds it, or what it is kept for (dsl/naming.py)."""
+
+    def name_of(self, parameter: Parameter) -> str | None: ...
+
 
 class Parameter(Tensor):
     """A tensor with a value that programs read and update: a weight, or other state (an optimiser's moments).
 
-    `value` reads a copy and writes in place; every program that uses the parameter sees the same storage.
-    `trainable` tells weights from other state. Made by `gx.parameter` and `gx.state`.
+    `value` reads a copy, which is read-only, and writes: `p.value = p.value + 1`. Every program that uses the parameter
+    sees the same storage. `trainable` tells weights from other state: optimisers refuse to train what is not. Copies
+    (`copy.copy`, `copy.deepcopy`) are parameters of their own. Made by `gx.parameter` and `gx.state`.
     """
 
-    __slots__ = ("storage", "trainable")
+    __slots__ = ("home", "storage", "trainable")
 
+    home: Home | None
     storage: Any  # a C-contiguous, 64-byte aligned array that never moves
     trainable: bool
 
     @property
     def name(self) -> str:
-        return self.attrs["name"]  # type: ignore[no-any-return]
+        """The path from the outermost module that holds it, "encoder.0.weight"; else the name that it was given."""
+        found = None if self.home is None else self.home.name_of(self)
+        return self.attrs["name"] if found is None else found
 
     @property
     def value(self) -> Any:
-        return self.storage.copy()
+        array = self.storage.copy()
+        array.flags.writeable = False  # what is written to a copy would be lost without a word
+        return array
 
     @value.setter
     def value(self, new: Any) -> None:
-        self.storage[...] = checked_value(self, new)
+        self.storage[...] = checked_array(repr(self), self.storage, new)
+
+    def __copy__(self) -> Parameter:
+        attrs = {**self.attrs, "uid": next_serial()}
+        new = intern(Parameter, self.op, (), attrs, self.type)
+        new.storage, new.trainable, new.home = aligned_copy(self.storage), self.trainable, None
+        new.location = self.location
+        return new
+
+    def __deepcopy__(self, memo: Any) -> Parameter:
+        return self.__copy__()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise with_location(
+            GraphError(
+                f"{self!r} cannot be pickled: keep its value, an array; a module's values go to a safetensors file by "
+                "model.save(path) and come back by model.load(path)"
+            ),
+            capture(),
+        )
 
 
-def checked_value(parameter: Parameter, new: Any) -> Any:
-    """`new` as an array of the parameter's shape and dtype. Raises ShapeError, DTypeError (no lossy casts)."""
+def aligned_copy(value: Any) -> Any:
+    """A copy of the array `value` that starts at a multiple of 64 bytes."""
+    block = np.empty(value.nbytes + 64, np.uint8)
+    storage: Any = np.ndarray(value.shape, value.dtype, buffer=block, offset=-block.ctypes.data % 64)
+    storage[...] = value
+    return storage
+
+
+def checked_array(label: str, storage: Any, new: Any) -> Any:
+    """`new` as an array that fits into `storage`. Raises ShapeError, DTypeError (no lossy casts), with the label."""
     array = np.asarray(new)
-    if array.shape != parameter.shape:
-        raise ShapeError(f"{parameter!r} takes values of shape {parameter.shape}, got {array.shape}")
-    if array.dtype != parameter.dtype.numpy and not np.can_cast(array.dtype, parameter.dtype.numpy, "same_kind"):
-        raise DTypeError(f"{parameter!r} takes {parameter.dtype} values, got {array.dtype}")
+    if array.shape != storage.shape:
+        raise ShapeError(f"{label} takes values of shape {storage.shape}, got {array.shape}")
+    if array.dtype != storage.dtype and not np.can_cast(array.dtype, storage.dtype, "same_kind"):
+        raise DTypeError(f"{label} takes {storage.dtype} values, got {array.dtype}")
     return array

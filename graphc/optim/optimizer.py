@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from graphc.autodiff.reverse import grad
-from graphc.dsl.state_dict import read_state, write_state
+from graphc.dsl.naming import Serving
+from graphc.dsl.state_dict import Mismatch, read_state, storages, write_state
 from graphc.dsl.variables import state
 from graphc.errors import GraphError, ShapeError, with_location
 from graphc.ir.location import capture
@@ -62,6 +63,7 @@ class Optimizer:
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.counts_steps = self.counts_steps or callable(lr)
         self.step = state("step", np.zeros((), np.int64))
+        self.step.home = Serving(None, "step")
         self._moments: dict[Parameter, dict[str, Parameter]] = {}
 
     # What subclasses define --------------------------------------------------------------------------------------
@@ -107,16 +109,35 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """A copy of every value of `state()`."""
-        return read_state(self.state())
+        return read_state(storages(self.state()))
 
-    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> Mismatch:
         """Set every value of `state()`, or none: raises InputError (names), ShapeError, DTypeError.
 
-        State is made by `minimize` or `apply`; before either, there is nothing to set, which is a GraphError.
+        With `strict=False` names that are missing or unexpected are passed over; what they were is the answer. State is
+        made by `minimize` or `apply`; before either, there is nothing to set, which is a GraphError.
         """
         if not self._moments:
             raise GraphError(f"{self!r} has no state yet: call minimize or apply before load_state_dict")
-        write_state(self.state(), values, type(self).__name__)
+        return write_state(storages(self.state()), values, type(self).__name__, strict)
+
+    # A copy could tell neither which parameters it is for nor whose state it holds.
+    def __copy__(self) -> Any:
+        raise self._uncopied("copied")
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise self._uncopied("copied")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise self._uncopied("pickled")
+
+    def _uncopied(self, what: str) -> GraphError:
+        name = type(self).__name__
+        message = (
+            f"{self!r} cannot be {what}: it keeps state for certain parameters. Make another {name} for the others, "
+            "and give it the values: other.load_state_dict(this.state_dict())"
+        )
+        return with_location(GraphError(message), capture())
 
     def __repr__(self) -> str:
         hidden = ("step", "counts_steps", "slots")
@@ -142,9 +163,10 @@ class Optimizer:
     def _update(self, parameter: Parameter, gradient: Tensor, scalars: Scalars) -> dict[Parameter, Tensor]:
         dtype = _wide(parameter)
         if parameter not in self._moments:
-            self._moments[parameter] = {
-                slot: state(f"{parameter.name}.{slot}", np.zeros(parameter.shape, dtype.numpy)) for slot in self.slots
-            }
+            made = {slot: state(slot, np.zeros(parameter.shape, dtype.numpy)) for slot in self.slots}
+            for slot, moment in made.items():
+                moment.home = Serving(parameter, slot)
+            self._moments[parameter] = made
         stored = self._moments[parameter]
         p, g = cast(parameter, dtype), cast(gradient, dtype)
         value, moments = self.rule(p, -g if self.maximize else g, dict(stored), scalars)
@@ -165,6 +187,12 @@ def _checked_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
     for item in chosen:
         if not isinstance(item, Parameter) or not item.dtype.is_float:
             error = f"an optimiser trains float parameters, not {item!r}; pass model.parameters()"
+            raise with_location(GraphError(error), capture())
+        if not item.trainable:
+            error = (
+                f"{item!r} is not to be trained (trainable=False: a state, or frozen): leave it out, as "
+                "model.parameters() does, or set its `trainable`"
+            )
             raise with_location(GraphError(error), capture())
     if len({id(item) for item in chosen}) != len(chosen):
         raise with_location(GraphError("a parameter is given to the optimiser twice"), capture())

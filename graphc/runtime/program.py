@@ -14,18 +14,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
-import numpy as np
-
-from graphc.errors import BackendError, InputError
+from graphc.dsl.state_dict import Mismatch, read_state, write_state
+from graphc.errors import BackendError, GraphError, InputError, with_location
+from graphc.ir.location import capture
 from graphc.runtime.argument import Argument
 from graphc.runtime.binding import Binding
 from graphc.runtime.executor import Executor
 from graphc.runtime.memory_report import MemoryReport, memory_report
 from graphc.runtime.plan import Plan
 from graphc.runtime.profile import Profile, profile_of
-from graphc.runtime.state import state_keys
 
 __all__ = ["Engine", "Program"]
+
+_NONE: Mapping[str, Any] = {}
 
 
 class Engine(Protocol):
@@ -43,9 +44,10 @@ class Program:
     """A compiled graph. Made by `gx.compile` and `gx.load`.
 
     `engine` runs it; `plan` is what the engine was made from, or None where there is none. `structure` ("array",
-    "list" or "dict") says how results are handed back. `parameters` are the arrays that outlive the calls, which are
-    protected from being used as `out=`. `source` is the text of the kernels, for people to read. `exporter` writes the
-    program to files.
+    "list" or "dict") says how results are handed back. `parameters` are the arrays that outlive the calls, by name;
+    they are protected from being used as `out=`. `source` is the text of the kernels, for people to read. `exporter`
+    writes the program to files. What a program computes is settled when it is compiled: neither `model.eval()` nor a
+    parameter's `trainable` changes it. Programs of one model share its parameters.
 
     >>> step(x_batch, y_batch)                     # by position, in the order of `inputs`
     >>> step(x=x_batch, y=y_batch)                 # by name
@@ -61,7 +63,7 @@ class Program:
         *,
         backend: str,
         plan: Plan | None = None,
-        parameters: Sequence[Any] = (),
+        parameters: Mapping[str, Any] = _NONE,
         source: str = "",
         exporter: Callable[[Path, str | None], None] | None = None,
     ) -> None:
@@ -73,7 +75,8 @@ class Program:
         self.structure = structure
         self._exporter = exporter
         self._engine = engine
-        self._parameters = tuple(parameters)
+        self._state = dict(parameters)
+        self._parameters = tuple(self._state.values())
         self._binding = Binding(self.inputs, self.outputs, structure, self._parameters)
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -141,31 +144,40 @@ class Program:
         return MemoryReport(parameter, 0, 0, given, results, 0, 0, 0, 0)
 
     def state_dict(self) -> dict[str, Any]:
-        """The values of the program's parameters and states by name, copied. A name met again has a number: `w (2)`."""
-        with self._turn():
-            return {name: array.copy() for name, array in self._named().items()}
+        """The values of the program's parameters and states by name, copied: of weights in the order in which they were
+        defined, then of the optimiser's state.
 
-    def load_state_dict(self, values: Mapping[str, Any]) -> None:
-        """Set the program's parameters and states, all or none. Raises InputError, which names what does not fit."""
-        held = self._named()
-        if set(values) != set(held):
-            wrong = ", ".join(sorted(repr(name) for name in set(values) ^ set(held)))
-            raise InputError(
-                f"these names are missing or unexpected: {wrong}; the state has {', '.join(held) or 'none'}"
-            )
-        arrays = {name: np.asarray(value) for name, value in values.items()}
-        for name, array in arrays.items():
-            if array.shape != held[name].shape or array.dtype != held[name].dtype:
-                expected, came = (f"{a.dtype}{list(a.shape)}" for a in (held[name], array))
-                raise InputError(f"{name!r} should be {expected}, got {came}")
+        Names are those of the model's `state_dict`. Where two would be the same, one has a number, as in `w (2)`.
+        """
         with self._turn():
-            for name, array in arrays.items():
-                held[name][...] = array
+            return read_state(self._state)
 
-    def _named(self) -> dict[str, Any]:
-        if self.plan is None:
-            raise InputError(f"the {self.backend} backend has no named state; read the parameters' own values")
-        return dict(zip(state_keys(self.plan), self._parameters, strict=True))
+    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> Mismatch:
+        """Set the program's parameters and states, all or none.
+
+        With `strict=False` names that are missing or unexpected are passed over; what they were is the answer, as
+        `missing_keys` and `unexpected_keys`. Raises InputError, ShapeError and DTypeError, which tell all that does not
+        fit.
+        """
+        with self._turn():
+            return write_state(self._state, values, "the program", strict)
+
+    # A copy would share its arrays with this program and the model, or lose them.
+    def __copy__(self) -> Any:
+        raise self._uncopied("copied")
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise self._uncopied("copied")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise self._uncopied("pickled")
+
+    def _uncopied(self, what: str) -> GraphError:
+        message = (
+            f"a Program cannot be {what}: gx.compile makes another one over the same parameters; program.export(path) "
+            "writes it to files, and gx.load(path) makes a program with a state of its own of them"
+        )
+        return with_location(GraphError(message), capture())
 
     def export(self, path: str | os.PathLike[str], *, isa: str | None = None) -> None:
         """Write the program as a C library that needs neither Python nor graphc, with its present state.

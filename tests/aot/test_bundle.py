@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 
 import graphc as gx
-from graphc.errors import BackendError, FormatError, InputError
+from graphc.errors import BackendError, FormatError, InputError, ShapeError
 from tests.aot.programs import arrays_for, compiled
 
 CC = shutil.which("cc")
@@ -122,9 +122,9 @@ def test_state_can_be_read_and_set(exported: Any) -> None:
     other.load_state_dict(loaded.state_dict())
     other.step = loaded.step
     assert steps(other) == steps(loaded)
-    with pytest.raises(InputError, match="missing or unexpected"):
+    with pytest.raises(InputError, match="missing: "):
         other.load_state_dict({})
-    with pytest.raises(InputError, match="should be"):
+    with pytest.raises(ShapeError, match="takes values of shape"):
         other.load_state_dict({name: np.zeros(1) for name in other.state_dict()})
     with pytest.raises(BackendError, match="loaded from files"):
         other.export("again")

@@ -20,6 +20,7 @@ INCLUDE = Path(cpu.__file__).parent / "include"
 COMPILER = shutil.which("cc")
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
+BACKENDS = ("numpy", "cython", pytest.param("c", marks=needs_compiler))
 
 
 def compile_c(source: Path, target: Path, *flags: str) -> Path:

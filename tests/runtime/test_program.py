@@ -42,7 +42,7 @@ def adder(table: object) -> Program:
     calls = np.zeros(1, np.float32)
     results = [Argument("sum", tensor_type((2, 3)))]
     engine = Executor(plan, [calls], [], table)
-    return Program(engine, ARGUMENTS, results, "dict", backend="cython", plan=plan, parameters=[calls])
+    return Program(engine, ARGUMENTS, results, "dict", backend="cython", plan=plan, parameters={"calls": calls})
 
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -205,7 +205,9 @@ def test_a_failing_interpreter_changes_nothing() -> None:
         return [inputs[0], weight + inputs[0]]
 
     scalar = [Argument("x", tensor_type(()))]
-    program = Program(Interpreter(evaluate, [weight]), scalar, scalar, "array", backend="numpy", parameters=[weight])
+    program = Program(
+        Interpreter(evaluate, [weight]), scalar, scalar, "array", backend="numpy", parameters={"w": weight}
+    )
     program(2.0)
     with pytest.raises(ValueError, match="negative"):
         program(-1.0)
@@ -216,7 +218,9 @@ def test_a_failing_interpreter_changes_nothing() -> None:
 
 def test_parameters_can_be_exchanged() -> None:
     a, b = np.array([1.0]), np.array([2.0])
-    program = Program(Interpreter(lambda *_: [b, a], [a, b]), [], [], "list", backend="numpy", parameters=[a, b])
+    program = Program(
+        Interpreter(lambda *_: [b, a], [a, b]), [], [], "list", backend="numpy", parameters={"a": a, "b": b}
+    )
     assert program() == []
     assert (a[0], b[0]) == (2, 1)
 
