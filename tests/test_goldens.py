@@ -21,8 +21,8 @@ import pytest
 import graphc as gx
 from graphc import nn, optim
 from graphc.api import build_graph
+from graphc.dsl.naming import named_text
 from graphc.ir.graph import Graph
-from graphc.ir.text import graph_text
 from graphc.pipeline import compile_plan, optimise
 from graphc.runtime.plan_format import plan_text
 
@@ -65,7 +65,7 @@ PROGRAMS: dict[str, Callable[[], Graph]] = {
 def described(graph: Graph) -> str:
     assembled = compile_plan(graph)
     plan = re.sub(r", scratch .* a thread", "", plan_text(assembled.plan))  # changes whenever a kernel is tuned
-    return "\n".join([graph_text(optimise(graph)), plan, "", assembled.source, ""])
+    return "\n".join([named_text(optimise(graph), locations=False), plan, "", assembled.source, ""])
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

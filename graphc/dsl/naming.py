@@ -157,10 +157,10 @@ def parameters_of(graph: Graph) -> dict[str, Parameter]:
     return named(node for node in ordered_nodes(graph) if isinstance(node, Parameter))
 
 
-def named_text(graph: Graph, *, data: bool = True) -> str:
-    """The graph as text with the user's lines, its parameters called as in its program."""
+def named_text(graph: Graph, *, data: bool = True, locations: bool = True) -> str:
+    """The graph as text with the user's lines, its parameters called as in its program; see `graph_text`."""
     names: dict[Node, str] = {parameter: name for name, parameter in parameters_of(graph).items()}
-    return graph_text(graph, locations=True, data=data, names=names)
+    return graph_text(graph, locations=locations, data=data, names=names)
 
 
 def _members(owner: Owner | None, held: list[Parameter]) -> dict[Parameter, _Wanted]:
