@@ -80,7 +80,7 @@ setup(
     ],
     package_dir={"graphc": "graphc", "graphc.kernels": "kernels"},
     package_data={
-        "graphc": ["py.typed"],
+        "graphc": ["py.typed", "docs/*.md"],
         "graphc.examples": ["*.c"],
         "graphc.runtime": ["*.pyi", "*.pyx"],
         "graphc.schedule": ["*.h", "*.pyi", "*.pyx"],

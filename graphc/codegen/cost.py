@@ -21,7 +21,7 @@ _DEAR = {
     **dict.fromkeys(("divide", "sqrt", "floor", "ceil", "round", "trunc", "to_i64", "random"), 4),
     **dict.fromkeys(names("exp exp2 log tanh sigmoid erf sin cos"), 12),
     **dict.fromkeys(names("expm1 log2 log10 log1p tan asin acos atan sinh cosh asinh acosh atanh erfc softplus"), 30),
-    **dict.fromkeys(("power", "atan2", "floor_divide", "remainder"), 60),
+    **dict.fromkeys(("power", "atan2", "floor_divide", "remainder", "fmod"), 60),
 }
 
 

@@ -28,7 +28,7 @@ OPS = {
             "negative abs sign relu floor ceil round trunc sqrt isnan isinf isfinite "
             "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan "
             "sinh cosh tanh asinh acosh atanh erf erfc sigmoid softplus bitwise_invert logical_not "
-            "add subtract multiply divide floor_divide remainder power maximum minimum atan2 "
+            "add subtract multiply divide floor_divide remainder fmod power maximum minimum atan2 "
             "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift "
             "equal not_equal less less_equal greater greater_equal where "
             "to_u8 to_bool to_i8 to_i32 to_u32 to_i64 to_f32 to_f64 to_bf16 to_f16 "

@@ -43,7 +43,7 @@ COMPARISONS = frozenset(names("equal not_equal less less_equal greater greater_e
 LOGICAL = frozenset(("logical_and", "logical_or", "logical_xor"))
 BITWISE = frozenset(names("bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift"))
 BINARY = COMPARISONS | LOGICAL | BITWISE | frozenset(
-    names("add subtract multiply divide floor_divide remainder power maximum minimum atan2")
+    names("add subtract multiply divide floor_divide remainder fmod power maximum minimum atan2")
 )  # fmt: skip
 REDUCTIONS = ("sum", "max", "min")
 
@@ -151,6 +151,6 @@ def _is_defined(op: str, dtype: DType) -> bool:
         return dtype.kind == "bool"
     if op in BITWISE or op == "bitwise_invert":
         return not dtype.is_float and (dtype.kind != "bool" or not op.endswith("shift"))
-    if op in ("subtract", "negative", "sign", "floor_divide", "remainder", "power", "relu"):
+    if op in ("subtract", "negative", "sign", "floor_divide", "remainder", "fmod", "power", "relu"):
         return dtype.kind != "bool"
     return True

@@ -48,8 +48,8 @@ def huber_loss(prediction: Tensor, target: Any, delta: float = 1.0, reduction: s
         raise with_location(GraphError(f"huber_loss needs a positive delta, not {delta!r}"), capture())
     difference = _difference("huber_loss", prediction, target)
     size = abs(difference)
-    inner, outer = 0.5 * difference * difference, delta * (size - 0.5 * delta)
-    return _reduced(where(size <= delta, inner, outer), reduction)
+    near = size <= delta
+    return _reduced(where(near, 0.5 * _square_where(near, difference), delta * (size - 0.5 * delta)), reduction)
 
 
 def smooth_l1_loss(prediction: Tensor, target: Any, beta: float = 1.0, reduction: str = "mean") -> Tensor:
@@ -60,7 +60,14 @@ def smooth_l1_loss(prediction: Tensor, target: Any, beta: float = 1.0, reduction
         return l1_loss(prediction, target, reduction)
     difference = _difference("smooth_l1_loss", prediction, target)
     size = abs(difference)
-    return _reduced(where(size < beta, (0.5 / beta) * difference * difference, size - 0.5 * beta), reduction)
+    near = size < beta
+    return _reduced(where(near, (0.5 / beta) * _square_where(near, difference), size - 0.5 * beta), reduction)
+
+
+def _square_where(near: Tensor, difference: Tensor) -> Tensor:
+    """The square of differences that are near, else 0: of an infinite one the derivative would be 0 times infinity."""
+    inner = where(near, difference, 0.0)
+    return inner * inner
 
 
 def bce_loss(probability: Tensor, target: Any, reduction: str = "mean") -> Tensor:

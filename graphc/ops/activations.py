@@ -16,6 +16,7 @@ from graphc.errors import DTypeError, GraphError, ShapeError, with_location
 from graphc.ir.location import capture
 from graphc.ops.build import apply, as_float, as_tensor, invoke, operands
 from graphc.ops.elementwise import elementwise_rule, floats, over, samples, unary
+from graphc.ops.extremes import larger
 from graphc.ops.record import FLOAT, Arg, Jvp, Kind, Sample, function, primitive
 from graphc.ops.special import special
 from graphc.ops.tensor import Tensor
@@ -61,9 +62,14 @@ def _where(condition: Tensor, x1: Any, x2: Any) -> Tensor:
 
 
 # Primitives ---------------------------------------------------------------------------------------
+def _sigmoid_reference(x: Any) -> Any:
+    """SciPy's, in float64: in float32 it is 0 below -88, where there are still numbers."""
+    return special.expit(x.astype(np.float64)).astype(x.dtype)
+
+
 sigmoid = unary(
     "sigmoid", "The logistic function 1 / (1 + exp(-x)), without overflow.",
-    derivative="y (1 - y)", vjp=lambda g, y, x: g * y * (1 - y), reference=special.expit,
+    derivative="y (1 - y)", vjp=lambda g, y, x: g * y * (1 - y), reference=_sigmoid_reference,
     formula=floats(special.expit), template=over(-4, 4), cost=20,
     example="sigmoid([0.0, 1.0])  # array([0.5       , 0.73105854], dtype=float32)",
 )  # fmt: skip
@@ -74,7 +80,7 @@ primitive(
 )  # fmt: skip
 primitive(
     "relu", kind=Kind.ELEMENTWISE, infer=elementwise_rule("relu", FLOAT), jvp=Jvp.POINTWISE,
-    vjp=(lambda g, y, x: _where(y > 0, g, 0),), reference=lambda x: np.maximum(x, x.dtype.type(0)),
+    vjp=(lambda g, y, x: _where(y > 0, g, 0),), reference=lambda x: larger(x, x.dtype.type(0)),
 )  # fmt: skip
 
 
@@ -102,9 +108,9 @@ def softplus(x: Any, beta: float = 1.0) -> Tensor:
     errors=[(DTypeError, ("text",), {})],
 )
 def relu(x: Any) -> Tensor:
-    """max(x, 0) in the dtype of x; nan stays nan. Derivative: 1 for positive x, else 0 (also at 0).
+    """maximum(x, 0) in the dtype of x: nan stays nan, -0.0 becomes 0.0.
 
-    x: any shape. Raises DTypeError.
+    x: any shape. Derivative: 1 for positive x, else 0 (also at 0). Raises DTypeError.
 
     >>> evaluate(relu([-1.0, 2.0]))
     array([0., 2.], dtype=float32)
@@ -177,7 +183,11 @@ def prelu(x: Any, weight: Any) -> Tensor:
     return _where(a > 0, a, a * b)
 
 
-@_activation(lambda x: np.clip(x, 0, 6), over(-4, 9, 0.0, 6.0), "the derivative at 0 and 6 is 0")
+@_activation(
+    lambda x: np.where(x <= 0, x.dtype.type(0), np.minimum(x, 6)),
+    over(-4, 9, 0.0, 6.0),
+    "the derivative at 0 and 6 is 0",
+)
 def relu6(x: Any) -> Tensor:
     """min(max(x, 0), 6). Raises DTypeError.
 
@@ -190,7 +200,7 @@ def relu6(x: Any) -> Tensor:
 
 
 @_activation(
-    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))).astype(x.dtype),
+    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x))).astype(x.dtype),
     over(-4, 4, 0.0),
     "the derivative at 0 is alpha",
     [Sample((Arg((2, 3), -4, 4, away_from=(0.0,)), 0.5)), Sample((Arg((2,), values=(1000.0, -1000.0)),))],
@@ -213,7 +223,7 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # fixed point
 
 
 @_activation(
-    lambda x: (_SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0)))).astype(x.dtype),
+    lambda x: (_SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.where(x > 0, 0, x)))).astype(x.dtype),
     over(-4, 4, 0.0),
     "the derivative at 0 is that of the exponential branch",
 )
@@ -229,7 +239,7 @@ def selu(x: Any) -> Tensor:
 
 
 @_activation(
-    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)).astype(x.dtype),
+    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x) / alpha)).astype(x.dtype),
     over(-4, 4, 0.0),
     "the derivative at 0 is 1",
     [Sample((Arg((2, 3), -4, 4), 0.5))],
@@ -275,7 +285,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     raise with_location(GraphError(f'gelu is approximated by "none" or "tanh", not by {approximate!r}'), capture())
 
 
-@_activation(lambda x: x * special.expit(x))
+@_activation(lambda x: x * _sigmoid_reference(x))
 def silu(x: Any) -> Tensor:
     """x sigmoid(x), also called swish (Elfwing et al. 2017). Raises DTypeError.
 
@@ -334,7 +344,7 @@ def softsign(x: Any) -> Tensor:
     over(-4, 4, -1.0, 1.0),
     "the derivative at both ends is 0",
     [Sample((Arg((2, 3), -4, 4, away_from=(-2.0, 0.5)), -2.0, 0.5)), Sample((Arg((2, 3)), 1.0, 1.0))],
-    refused=[(1.0, -1.0)],
+    refused=[(1.0, -1.0), (math.nan, 1.0)],
 )
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """x between min_val and max_val, the nearer of these outside. Raises DTypeError, GraphError if min_val > max_val.
@@ -344,7 +354,7 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     >>> evaluate(hardtanh([-3.0, 0.5]))
     array([-1. ,  0.5], dtype=float32)
     """
-    _check(not min_val > max_val, f"hardtanh from {min_val!r} to {max_val!r}: the lower end lies above the upper one")
+    _check(min_val <= max_val, f"hardtanh from {min_val!r} to {max_val!r}: the lower end is not below the upper one")
     tensor = as_float(x)
     return _where(tensor <= min_val, min_val, _where(tensor >= max_val, max_val, tensor))
 
@@ -395,7 +405,7 @@ def tanhshrink(x: Any) -> Tensor:
 
 
 @_activation(
-    lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - x.dtype.type(lambd), 0),
+    lambda x, lambd=0.5: np.where(np.abs(x) <= lambd, x.dtype.type(0), x - np.copysign(x.dtype.type(lambd), x)),
     over(-4, 4, -0.5, 0.5),
     "the derivative at -lambd and lambd is 0",
     [Sample((Arg((2, 3), -4, 4, away_from=(-1.0, 1.0)), 1.0)), Sample((Arg((2, 3), away_from=(0.0,)), 0.0))],
@@ -411,7 +421,7 @@ def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
     """
     _check(lambd >= 0, f"softshrink moves by a lambd of at least 0, not {lambd!r}")
     tensor = as_float(x)
-    return _where(tensor > lambd, tensor - lambd, _where(tensor < -lambd, tensor + lambd, tensor * 0))
+    return _where(tensor > lambd, tensor - lambd, _where(tensor < -lambd, tensor + lambd, invoke("abs", tensor) * 0))
 
 
 @_activation(
@@ -433,14 +443,14 @@ def hardshrink(x: Any, lambd: float = 0.5) -> Tensor:
 
 
 @function(
-    formula=floats(lambda x, threshold, value: np.where(x > threshold, x, x.dtype.type(value))),
+    formula=floats(lambda x, threshold, value: np.where(x <= threshold, x.dtype.type(value), x)),
     samples=[Sample((*sample.args, 0.5, -1.0)) for sample in samples(over(-4, 4, 0.5))],
     dtypes=(*FLOAT, "int32"),
     convention="the derivative at the threshold is 0",
     errors=[(DTypeError, ("text", 0.0, 0.0), {})],
 )
 def threshold(x: Any, threshold: float, value: float) -> Tensor:
-    """x where it exceeds the threshold, `value` elsewhere (nan is such an elsewhere). Raises DTypeError.
+    """x where it exceeds the threshold, `value` elsewhere; nan stays nan. Raises DTypeError.
 
     x: any shape; integers and bools become float64.
 
@@ -448,4 +458,4 @@ def threshold(x: Any, threshold: float, value: float) -> Tensor:
     array([7., 2.], dtype=float32)
     """
     tensor = as_float(x)
-    return _where(tensor > threshold, tensor, value)
+    return _where(tensor <= threshold, value, tensor)

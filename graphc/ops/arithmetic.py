@@ -18,7 +18,7 @@ from graphc.ops.record import ALL, FLOAT, NUMERIC, SIGNED, ZERO, Arg, Jvp, Kind,
 from graphc.ops.tensor import Tensor
 
 __all__ = [
-    "abs", "add", "ceil", "constant_scalar", "divide", "floor", "floor_divide", "multiply", "negative", "power",
+    "abs", "add", "ceil", "constant_scalar", "divide", "floor", "floor_divide", "fmod", "multiply", "negative", "power",
     "remainder", "round", "sign", "subtract", "trunc",
 ]  # fmt: skip
 
@@ -160,6 +160,20 @@ remainder = binary(
         Sample((Arg((2,), values=(-7, 7)), Arg((2,), values=(0, 0))), grad=False, why="division by zero"),
     ],
     example="remainder([7.0, -7.0], 3)  # array([1., 2.], dtype=float32)",
+)  # fmt: skip
+
+fmod = binary(
+    "fmod", "What x1 / x2 rounded towards zero leaves over, with the sign of x1; an integer by 0 leaves 0.",
+    derivative="1 and -trunc(x1/x2)",
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g * invoke("round", (a - y) / b)),
+    reference=np.fmod, accepts=NUMERIC, cost=6, templates=(over(0.4, 0.9), over(1.1, 1.9)), scalar=None,
+    errors=_BOOL_OPERANDS, convention="at the jumps the derivative is that of the branch away from 0",
+    more=[
+        Sample((Arg((4,), values=(-7.5, 7.5, -8.5, 8.5)), Arg((4,), values=(3.0, -3.0, -2.5, 2.5)))),
+        Sample((Arg((3,), values=(-7, 7, 0)), 3), grad=False, why="at the jumps"),
+        Sample((Arg((2,), values=(-7, 7)), Arg((2,), values=(0, 0))), grad=False, why="division by zero"),
+    ],
+    example="fmod([7.0, -7.0], 3)  # array([ 1., -1.], dtype=float32)",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, DType, TensorType, dtype_of
 from graphc.ops.build import apply, as_float, as_tensor, broadcast_to, cast, constant, full, normalize_axes
 from graphc.ops.elementwise import Errors
+from graphc.ops.extremes import largest, smallest
 from graphc.ops.record import ALL, Arg, Jvp, Kind, Sample, call, function, primitive
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import pad_view, permute, reshape_to, slice_view
@@ -140,8 +141,8 @@ def _declare_extreme(name: str, reference: Callable[..., Any]) -> None:
     )
 
 
-_declare_extreme("max", np.max)
-_declare_extreme("min", np.min)
+_declare_extreme("max", largest)
+_declare_extreme("min", smallest)
 
 
 # Sums ---------------------------------------------------------------------------------------------

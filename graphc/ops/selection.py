@@ -14,6 +14,7 @@ import numpy as np
 
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir.types import DTYPES
+from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, as_tensor, cast, full_like, invoke, operands
 from graphc.ops.elementwise import PAIRS, TRIPLES, Errors, float_operands, floats, given, over, samples
 from graphc.ops.record import FLOAT, Arg, Sample, function
@@ -39,13 +40,15 @@ def _where(condition: Tensor, x1: Any, x2: Any) -> Tensor:
         *samples(over(-3, 3), over(-2, -1), over(1, 2), shapes=TRIPLES),
         Sample((Arg((3,), values=(-1, 0, 1)), -1, 1), grad=False, why="at the bounds"),
         Sample((Arg((3,), values=(-2, 0, 2)), 1, -1), why="bounds the wrong way round: the upper one wins"),
+        Sample((given(-2.0, 0.0, math.nan), given(-1.0, math.nan, 0.0), given(math.nan, 1.0, 1.0)), grad=False),
+        *(Sample((given(-2.0, 0.0, 2.0), *bounds), grad=False) for bounds in ((math.nan,), (None, math.nan))),
     ],
     dtypes=(*FLOAT, "int64", "int32", "int8"),
     convention="the derivative at both bounds is 1 for x and 0 for the bound",
     errors=[(ShapeError, (Arg((2, 3)), Arg((4,)), 1.0), {})],
 )
 def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
-    """x between min and max, the nearer bound outside; None is no bound. nan stays nan.
+    """x between min and max, the nearer bound outside; None is no bound. nan stays nan, and a bound nan gives nan.
 
     Bounds are scalars, arrays or tensors; shapes broadcast and dtypes are promoted. Derivatives: 1 for whichever is
     taken. Raises DTypeError, ShapeError.
@@ -56,10 +59,17 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
     bounds = [bound for bound in (min, max) if bound is not None]
     tensor, *limits = operands(as_tensor(x), *bounds)
     if min is not None:
-        tensor = _where(tensor < limits[0], limits[0], tensor)
+        tensor = _where(_or_nan(tensor < limits[0], limits[0]), limits[0], tensor)
     if max is not None:
-        tensor = _where(tensor > limits[-1], limits[-1], tensor)
+        tensor = _where(_or_nan(tensor > limits[-1], limits[-1]), limits[-1], tensor)
     return tensor
+
+
+def _or_nan(beyond: Tensor, bound: Tensor) -> Tensor:
+    """Whether an element lies beyond its bound, or the bound is nan: a constant seldom is, and integers are not."""
+    known = constant_scalar(bound)
+    possible = bound.dtype.is_float if known is None else known != known
+    return invoke("logical_or", beyond, invoke("isnan", bound)) if possible else beyond
 
 
 _ONE_NAN = Sample((given(1.0, math.nan, 2.0, math.nan), given(3.0, 1.0, math.nan, math.nan)), grad=False)

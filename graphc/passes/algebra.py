@@ -7,10 +7,10 @@ Exact, NaN, infinities and signed zeros included:
     |-x| = ||x|| = |x|
     x / c = x * (1/c) = x * c'                      c a power of two      where(T, a, b) = where(c, a, a) = a
     where(not m, a, b) = where(m, b, a)             not not m = m         maximum(x, x) = minimum(x, x) = x
+    maximum(x, 0) = relu(x)
     cast(cast(x, wide), d) = cast(x, d)             wide holds every value of x's dtype
     f(broadcast(x), broadcast(y)) = broadcast(f(x, y))
 Integers only (floats differ for NaN, infinities or -0.0):  x + 0 = x,  x * 0 = 0
-Up to the sign of a zero, which NumPy leaves open too:      maximum(x, 0) = relu(x)
 Rounded once instead of twice:                              (x * c) * d = x * (c * d)
 Products and roots, a few ulp from pow (NumPy's operator `**` does the same for 2, 0.5 and -1; -0.0**0.5 is -0.0 here):
     x**0, x**1, x**2, x**3, x**4, x**-1, x**-2, x**0.5, x**-0.5, x**1.5
@@ -185,7 +185,7 @@ def _maximum(node: Tensor) -> Tensor | None:
     if a is b:
         return a
     for x, y in ((a, b), (b, a)):
-        if node.dtype.is_float and constant_scalar(y) == 0:
+        if node.dtype.is_float and is_constant(y, 0.0):
             return apply("relu", x)
     return None
 

@@ -1,15 +1,15 @@
 """Rules for reductions. n is the number of elements that a reduction combines along the axes in question.
 
-    reduce(x) over axes of extent 1     = reshape(x)             reduce(x) over no axes = x
+    reduce(x) over axes of extent 1     = reshape(x)             reduce(x) over no axes = x; a sum of floats adds 0.0
     reduce(reduce(x))                   = reduce(x)              over all axes of both, one and the same op
     max(broadcast(x)) over its copies   = x                      also min
-    sum(broadcast(x)) over its copies   = n * x                  rounded once instead of n times
-    sum(-x) = -sum(x)
+    sum(broadcast(x)) over its copies   = n * x (+ 0.0)          rounded once instead of n times
+    sum(-x) = -sum(x)                                            up to the sign of a sum that is 0
     reduce(transpose(x))                = transpose(reduce(x))   a smaller transpose, mostly none
     reduce(reshape(x)) over all axes    = reduce(x) over all axes
 
-max and min keep every bit. Sums over extents of 1 do so but for NumPy's sum of a single -0.0, which is 0.0. Other sums
-are those of the same numbers, in another order where axes merge or are permuted.
+max and min keep every bit, and so do sums over extents of 1: as in NumPy and PyTorch a sum starts at 0.0, so that it
+is 0.0 of a single -0.0. Other sums are those of the same numbers, in another order where axes merge or are permuted.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ def _reduce(op: str, x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return apply(op, x, axes=tuple(sorted(axes))) if axes else x
 
 
+def _started(op: str, x: Tensor) -> Tensor:
+    """What the reduction `op` of one element is: a sum of floats starts at 0.0, and is never -0.0."""
+    return apply("add", x, full_like(x, 0)) if op == "sum" and x.dtype.is_float else x
+
+
 def _ones(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     axes = node.attrs["axes"]
@@ -36,6 +41,8 @@ def _ones(node: Tensor) -> Tensor | None:
         return x if not axes else None
     dropped = [axis for axis in axes if x.shape[axis] == 1]
     squeezed = reshape_to(x, tuple(size for axis, size in enumerate(x.shape) if axis not in dropped))
+    if not kept:
+        return _started(node.op, squeezed)
     return _reduce(node.op, squeezed, tuple(axis - sum(d < axis for d in dropped) for axis in kept))
 
 
@@ -59,7 +66,7 @@ def _of_broadcast(node: Tensor) -> Tensor | None:
     one = reshape_to(source, tuple(size for axis, size in enumerate(shape) if axis not in copies))
     spread = broadcast_to(one, tuple(size for axis, size in enumerate(x.shape) if axis not in copies))
     rest = tuple(axis - sum(c < axis for c in copies) for axis in node.attrs["axes"] if axis not in copies)
-    result = _reduce(node.op, spread, rest)
+    result = _reduce(node.op, spread, rest) if rest else _started(node.op, spread)
     count = math.prod(x.shape[axis] for axis in copies)
     if node.op != "sum":
         return result

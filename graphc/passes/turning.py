@@ -32,7 +32,7 @@ _COMMUTES = {"add", "multiply", "maximum", "minimum", "equal", "not_equal", "log
 _ODD = {"negative", "sin", "tan", "tanh", "asin", "atan", "sinh", "asinh", "erf", "sign"}
 _EVEN = {"abs", "cos", "cosh"}
 _SAME_OF_ZEROS = {"abs", "cos", "cosh", "exp", "exp2", "sigmoid", "softplus"}
-_TELLS_ZEROS = {"divide", "atan2", "power", "floor_divide", "remainder"}
+_TELLS_ZEROS = {"divide", "atan2", "power", "floor_divide", "remainder", "fmod"}
 
 
 class Turned(NamedTuple):

@@ -209,32 +209,19 @@ def first_gradients(built: Built) -> list[Tensor]:
     return vjp(outputs, variables, [w.astype(o.dtype.numpy) for w, o in zip(weights, outputs, strict=True)])
 
 
-# Special values -----------------------------------------------------------------------------------
-SPECIALS = {
-    "float64": (np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -2e-310, 1.7e308, -1.7e308, 1.0, -1.0, 0.5, -2.5, 3.0),
-    "float32": (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 3e38, -3e38, 1.0, -1.0, 0.5, -2.5, 3.0),
-}
-
-
-def elementwise_arity(name: str) -> int:
-    """The number of array arguments of a function that works element by element on floats alone, or 0."""
+def elementwise_arity(name: str, dtype: str = "float32") -> int:
+    """The number of array arguments of a function that works element by element on `dtype` alone, or 0."""
     item = FUNCTIONS[name]
     args = item.samples[0].args
-    if "float32" not in item.dtypes or not args or not all(isinstance(a, Arg) and a.dtype is None for a in args):
+    if dtype not in item.dtypes or not args or not all(isinstance(a, Arg) and a.dtype is None for a in args):
         return 0
-    tensors = [input_tensor(f"a{i}", np.zeros(3, np.float32)) for i in range(len(args))]
+    tensors = [input_tensor(f"a{i}", np.zeros(3, dtype)) for i in range(len(args))]
     try:
         nodes = topological([item.build(*tensors)])
     except (GraphcError, AttributeError):
         return 0
     passed = {"input", "constant", "broadcast_to", "stop_gradient"}
     return len(args) if all(n.op in passed or OPS[n.op].kind is Kind.ELEMENTWISE for n in nodes) else 0
-
-
-def special_arrays(arity: int, dtype: str) -> list[Array]:
-    """All pairs (or single ones) of special values, flat."""
-    line = np.array(SPECIALS[dtype], dtype)
-    return [grid.ravel().copy() for grid in np.meshgrid(*[line] * arity)]
 
 
 # Derivatives --------------------------------------------------------------------------------------

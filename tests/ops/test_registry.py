@@ -26,12 +26,10 @@ from tests.ops.helpers import (
     cases,
     derivative_faults,
     difference,
-    elementwise_arity,
     input_tensor,
     precision,
     random_array,
     report,
-    special_arrays,
 )  # fmt: skip
 
 NAMES = sorted(FUNCTIONS)
@@ -128,27 +126,6 @@ def test_every_primitive_is_reached() -> None:
                 results += first + vjp(first, variables, ones) + jvp(floats, variables, ones)
             reached.update(node.op for node in topological(results))
     assert sorted(set(OPS) - reached) == []
-
-
-# Special values -----------------------------------------------------------------------------------
-ELEMENTWISE = [name for name in NAMES if elementwise_arity(name) in (1, 2)]
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ELEMENTWISE)
-def test_special_values(name: str, dtype: str) -> None:
-    arrays = special_arrays(elementwise_arity(name), dtype)
-    tensors = [input_tensor(f"a{i}", array) for i, array in enumerate(arrays)]
-    (got,) = evaluate([FUNCTIONS[name].build(*tensors)], dict(zip(tensors, arrays, strict=True)))
-    with np.errstate(all="ignore"):
-        expected = np.asarray(FUNCTIONS[name].formula(*arrays))
-    excused = np.zeros(got.shape, bool) if name not in DEVIATIONS else DEVIATIONS[name](*arrays)
-    got, expected = np.where(excused, 0, got), np.where(excused, 0, expected)
-    same = np.isclose(got, expected, 1e-5, 1e-30, equal_nan=True)
-    assert same.all(), [(*(a[i] for a in arrays), got[i], expected[i]) for i in np.flatnonzero(~same)[:6]]
-
-
-DEVIATIONS: dict[str, Any] = {}
 
 
 # The tests can fail -------------------------------------------------------------------------------

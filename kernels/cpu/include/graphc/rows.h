@@ -89,17 +89,20 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
     return gc_kept_sum(sum, lost);
 }
 
-/* best = the better of best and other, NaN above all; vectors have no ?: in C. */
-#define GC_BEST(V, M, beats, best, other)                                                                              \
+/* best = the larger or the smaller of best and other, as gc_op_maximum and gc_op_minimum have them; vectors have no ?: in C. */
+#define GC_BEST_maximum(V, M, best, other)                                                                             \
     {                                                                                                                  \
         const V candidate = other;                                                                                     \
-        const M takes = (M)(candidate beats best) | (M)(candidate != candidate);                                       \
-        best = (V)(((M)candidate & takes) | ((M)best & ~takes));                                                       \
+        best = (V)(((M)candidate | ~(candidate >= best)) & ((M)best | ~(best >= candidate)));                          \
+    }
+#define GC_BEST_minimum(V, M, best, other)                                                                             \
+    {                                                                                                                  \
+        const V candidate = other;                                                                                     \
+        best = (V)(((M)candidate & ~(best < candidate)) | ((M)best & ~(candidate < best)));                            \
     }
 
-/* The same for the best of all in 64 lanes. `beats` is > or <, `worst` what loses to everything, I an integer of C's size, LANES
- * those of a vector. */
-#define GC_BESTS(op, T, C, I, LANES, beats, worst)                                                                     \
+/* The same for the best of all in 64 lanes. `worst` is what loses to everything, I an integer of C's size, LANES those of a vector. */
+#define GC_BESTS(op, T, C, I, LANES, worst)                                                                            \
     typedef C gc_best_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES)));                                        \
     typedef C gc_any_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES), aligned(sizeof(C)), may_alias));          \
     typedef I gc_mask_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES)));                                        \
@@ -111,7 +114,7 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
         const int64_t rest = n % GC_BEST_LANES, whole = n - rest;                                                      \
         for (int64_t i = 0; i < whole; i += GC_BEST_LANES)                                                             \
             _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
-                GC_BEST(gc_best_##op##_##T, gc_mask_##op##_##T, beats, best->lanes[k],                                 \
+                GC_BEST_##op(gc_best_##op##_##T, gc_mask_##op##_##T, best->lanes[k],                                 \
                         *(const gc_any_##op##_##T *)(x + i + k * (LANES)))                                             \
         if (rest) {                                                                                                    \
             C tail[GC_BEST_LANES];                                                                                     \
@@ -119,7 +122,7 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
                 tail[k] = worst;                                                                                       \
             memcpy(tail, x + whole, (size_t)rest * sizeof *x);                                                         \
             _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
-                GC_BEST(gc_best_##op##_##T, gc_mask_##op##_##T, beats, best->lanes[k],                                 \
+                GC_BEST_##op(gc_best_##op##_##T, gc_mask_##op##_##T, best->lanes[k],                                 \
                         *(const gc_any_##op##_##T *)(tail + k * (LANES)))                                              \
         }                                                                                                              \
     }                                                                                                                  \
@@ -131,7 +134,7 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
     }                                                                                                                  \
     GC_ALWAYS_INLINE C gc_##op##s_taken_##T(gc_##op##s_##T *best) {                                                    \
         C lanes[LANES];                                                                                                \
-        GC_HALVES(GC_BEST(gc_best_##op##_##T, gc_mask_##op##_##T, beats, best->lanes[k], best->lanes[k + half]),       \
+        GC_HALVES(GC_BEST_##op(gc_best_##op##_##T, gc_mask_##op##_##T, best->lanes[k], best->lanes[k + half]),       \
                   GC_BEST_LANES / (LANES))                                                                             \
         memcpy(lanes, best->lanes, sizeof lanes);                                                                      \
         GC_HALVES(lanes[k] = gc_op_##op##_##T(lanes[k], lanes[k + half]);, LANES)                                      \
@@ -142,10 +145,10 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
         gc_##op##s_take_##T(&best, x, n);                                                                              \
         return gc_##op##s_taken_##T(&best);                                                                            \
     }
-GC_BESTS(maximum, f32, float, int32_t, GC_F32_LANES, >, -INFINITY)
-GC_BESTS(minimum, f32, float, int32_t, GC_F32_LANES, <, INFINITY)
-GC_BESTS(maximum, f64, double, int64_t, GC_F64_LANES, >, -INFINITY)
-GC_BESTS(minimum, f64, double, int64_t, GC_F64_LANES, <, INFINITY)
+GC_BESTS(maximum, f32, float, int32_t, GC_F32_LANES, -INFINITY)
+GC_BESTS(minimum, f32, float, int32_t, GC_F32_LANES, INFINITY)
+GC_BESTS(maximum, f64, double, int64_t, GC_F64_LANES, -INFINITY)
+GC_BESTS(minimum, f64, double, int64_t, GC_F64_LANES, INFINITY)
 
 /* For integers the order of the steps does not matter, and compilers vectorise the plain loop. */
 #define GC_ROW_PLAIN(op, T, C, first)                                                                                  \

@@ -51,14 +51,16 @@
             return 0;                                                                                               \
         const T r = a % b;                                                                                          \
         return r && (r < 0) != (b < 0) ? r + b : r;                                                                 \
-    }
+    }                                                                                                               \
+    static inline T gc_op_fmod_##name(T a, T b) { return b == 0 || b == -1 ? 0 : a % b; }
 
 #define GC_UNSIGNED(T, U, name)                                                                                     \
     GC_WRAPPING(T, U, name)                                                                                         \
     static inline T gc_op_abs_##name(T a) { return a; }                                                                \
     static inline T gc_op_sign_##name(T a) { return a > 0; }                                                           \
     static inline T gc_op_floor_divide_##name(T a, T b) { return b ? a / b : 0; }                                      \
-    static inline T gc_op_remainder_##name(T a, T b) { return b ? a % b : 0; }
+    static inline T gc_op_remainder_##name(T a, T b) { return b ? a % b : 0; }                                      \
+    static inline T gc_op_fmod_##name(T a, T b) { return b ? a % b : 0; }
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wtype-limits"
@@ -68,14 +70,21 @@ GC_UNSIGNED(uint32_t, uint32_t, u32)
 GC_UNSIGNED(uint8_t, unsigned, u8)
 #pragma GCC diagnostic pop
 
-/* F is the suffix of libm's functions */
-#define GC_FLOATING(T, F, name)                                                                                     \
+/* U is the unsigned type of T's bits, F the suffix of libm's functions */
+#define GC_FLOATING(T, U, F, name)                                                                                     \
     static inline T gc_op_add_##name(T a, T b) { return a + b; }                                                       \
     static inline T gc_op_subtract_##name(T a, T b) { return a - b; }                                                  \
     static inline T gc_op_multiply_##name(T a, T b) { return a * b; }                                                  \
     static inline T gc_op_divide_##name(T a, T b) { return a / b; }                                                    \
-    static inline T gc_op_maximum_##name(T a, T b) { const T best = a > b ? a : b; return a != a ? a : best; }         \
-    static inline T gc_op_minimum_##name(T a, T b) { const T best = a < b ? a : b; return a != a ? a : best; }         \
+    /* Of what does not lose to the other, the bits that both have, or either has: NaN, or 0.0 above -0.0 (IEEE 754-2019). */\
+    static inline T gc_op_maximum_##name(T a, T b) {                                                                   \
+        const U first = a >= b ? gc_bits_##name(a) : (U)-1, second = b >= a ? gc_bits_##name(b) : (U)-1;               \
+        return gc_float_##name(first & second);                                                                        \
+    }                                                                                                                  \
+    static inline T gc_op_minimum_##name(T a, T b) {                                                                   \
+        const U first = b < a ? 0 : gc_bits_##name(a), second = a < b ? 0 : gc_bits_##name(b);                         \
+        return gc_float_##name(first | second);                                                                        \
+    }                                                                                                                  \
     static inline T gc_op_negative_##name(T a) { return -a; }                                                          \
     static inline T gc_op_abs_##name(T a) { return fabs##F(a); }                                                       \
     static inline T gc_op_sign_##name(T a) { return a != a ? a : (T)(a > 0) - (T)(a < 0); }                            \
@@ -84,10 +93,11 @@ GC_UNSIGNED(uint8_t, unsigned, u8)
     static inline T gc_op_round_##name(T a) { return rint##F(a); }                                                     \
     static inline T gc_op_trunc_##name(T a) { return trunc##F(a); }                                                    \
     static inline T gc_op_sqrt_##name(T a) { return sqrt##F(a); }                                                      \
-    static inline T gc_op_relu_##name(T a) { return a < 0 ? 0 : a; }                                                   \
+    static inline T gc_op_relu_##name(T a) { return a <= 0 ? 0 : a; } /* 0.0 of -0.0 */                                \
     static inline uint8_t gc_op_isnan_##name(T a) { return a != a; }                                                   \
     static inline uint8_t gc_op_isinf_##name(T a) { return fabs##F(a) == INFINITY; }                                   \
     static inline uint8_t gc_op_isfinite_##name(T a) { return fabs##F(a) < INFINITY; }                                 \
+    static inline T gc_op_fmod_##name(T a, T b) { return fmod##F(a, b); }                                              \
     static inline T gc_op_remainder_##name(T a, T b) {                                                                 \
         const T r = fmod##F(a, b);                                                                                  \
         return r == 0 ? copysign##F(0, b) : (r < 0) != (b < 0) ? r + b : r;                                         \
@@ -101,8 +111,8 @@ GC_UNSIGNED(uint8_t, unsigned, u8)
         return q == 0 ? copysign##F(0, a / b) : whole + (q - whole > (T)0.5);                                       \
     }
 
-GC_FLOATING(float, f, f32)
-GC_FLOATING(double, , f64)
+GC_FLOATING(float, uint32_t, f, f32)
+GC_FLOATING(double, uint64_t, , f64)
 
 #define GC_COMPARING(T, name)                                                                                       \
     static inline uint8_t gc_op_equal_##name(T a, T b) { return a == b; }                                              \

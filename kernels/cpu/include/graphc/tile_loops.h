@@ -186,7 +186,7 @@ GC_UNARY_ELEMENTARY(tan, f64)
 
 #define GC_RING_OPS(F, T) F(add, T) F(multiply, T) F(maximum, T) F(minimum, T)
 #define GC_COMPARE_OPS(F, T) F(equal, T) F(not_equal, T) F(less, T) F(less_equal, T) F(greater, T) F(greater_equal, T)
-#define GC_FLOOR_OPS(F, T) F(floor_divide, T) F(remainder, T) F(power, T)
+#define GC_FLOOR_OPS(F, T) F(floor_divide, T) F(remainder, T) F(fmod, T) F(power, T)
 #define GC_BIT_OPS(F, T)                                                                                               \
     F(bitwise_and, T) F(bitwise_or, T) F(bitwise_xor, T) F(bitwise_left_shift, T) F(bitwise_right_shift, T)
 

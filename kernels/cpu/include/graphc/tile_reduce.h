@@ -62,8 +62,8 @@ GC_LOOP(sum_step_f64) {
             gc_column_sums_f64(v, reduce, inner, inner, sum + o * inner, lost + o * inner);
 }
 
-/* I is an integer of T's size, `beats` is > or <. */
-#define GC_SHORT_BEST(op, T, I, beats)                                                                                 \
+/* I is an integer of T's size. */
+#define GC_SHORT_BEST(op, T, I)                                                                                        \
     /* the bests of as many rows of n elements as are a multiple of 4; how many that is */                             \
     static inline int64_t gc_short_##op##_##T(const gc_##T *x, int64_t rows, int64_t n, gc_##T *bests) {               \
         typedef gc_##T four __attribute__((vector_size(4 * sizeof(gc_##T))));                                          \
@@ -72,15 +72,15 @@ GC_LOOP(sum_step_f64) {
         for (; o + 4 <= rows; o += 4, x += 4 * n) {                                                                    \
             four best = {bests[o], bests[o + 1], bests[o + 2], bests[o + 3]};                                          \
             for (int64_t i = 0; i < n; i++)                                                                            \
-                GC_BEST(four, mask, beats, best, ((four){x[i], x[n + i], x[2 * n + i], x[3 * n + i]}))                 \
+                GC_BEST_##op(four, mask, best, ((four){x[i], x[n + i], x[2 * n + i], x[3 * n + i]}))                 \
             memcpy(bests + o, &best, sizeof best);                                                                     \
         }                                                                                                              \
         return o;                                                                                                      \
     }
-GC_SHORT_BEST(maximum, f32, int32_t, >)
-GC_SHORT_BEST(minimum, f32, int32_t, <)
-GC_SHORT_BEST(maximum, f64, int64_t, >)
-GC_SHORT_BEST(minimum, f64, int64_t, <)
+GC_SHORT_BEST(maximum, f32, int32_t)
+GC_SHORT_BEST(minimum, f32, int32_t)
+GC_SHORT_BEST(maximum, f64, int64_t)
+GC_SHORT_BEST(minimum, f64, int64_t)
 
 /* Integers are taken row by row. */
 #define GC_NO_SHORT(op, T)                                                                                             \

@@ -15,7 +15,7 @@
     F(exp) F(exp2) F(expm1) F(log) F(log2) F(log10) F(log1p) F(sin) F(cos) F(tan) F(asin) F(acos) F(atan)              \
     F(sinh) F(cosh) F(tanh) F(asinh) F(acosh) F(atanh) F(erf) F(erfc) F(sigmoid) F(softplus)                           \
     F(bitwise_invert) F(logical_not)                                                                                   \
-    F(add) F(subtract) F(multiply) F(divide) F(floor_divide) F(remainder) F(power) F(maximum) F(minimum) F(atan2)      \
+    F(add) F(subtract) F(multiply) F(divide) F(floor_divide) F(remainder) F(fmod) F(power) F(maximum) F(minimum) F(atan2) \
     F(bitwise_and) F(bitwise_or) F(bitwise_xor) F(bitwise_left_shift) F(bitwise_right_shift)                           \
     F(equal) F(not_equal) F(less) F(less_equal) F(greater) F(greater_equal) F(where)                                   \
     F(to_u8) F(to_bool) F(to_i8) F(to_i32) F(to_u32) F(to_i64) F(to_f32) F(to_f64) F(to_bf16) F(to_f16)                \
