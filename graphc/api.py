@@ -15,7 +15,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ops.tensor import Parameter, Tensor
-from graphc.runtime.build import processors
+from graphc.runtime.build import checked_threads
 from graphc.runtime.program import Program
 from graphc.runtime.quantity import checked_budget
 
@@ -57,7 +57,7 @@ def compile(
     """
     checked_request(backend, threads)
     try:
-        settings = Settings(threads or processors(), seed, checked_budget(memory_budget))
+        settings = Settings(checked_threads(threads), seed, checked_budget(memory_budget))
         graph, structure = build_graph(inputs, outputs, updates)
         with collection_paused():
             return ENGINES[backend](graph, structure, settings)
@@ -69,8 +69,10 @@ def checked_request(backend: str, threads: int | None) -> None:
     """Raise BackendError unless there is such a backend, and so many threads can be asked for."""
     if backend not in BACKENDS:
         raise located(BackendError(f"backend {backend!r} is unknown here; choose from {', '.join(BACKENDS)}"))
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise located(BackendError(f"threads must be an integer of at least 1, not {threads!r}"))
+    try:
+        checked_threads(threads)
+    except BackendError as error:
+        raise located(error) from None
 
 
 def build_graph(

@@ -6,17 +6,19 @@ variable GRAPHC_BACKEND says what "auto" is instead.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 import numpy as np
 
 from graphc.aot.bundle import random_state, read_bundle, write_bundle
-from graphc.aot.interface import RANDOM, Interface, functions, interface_of
+from graphc.aot.interface import Interface, functions, interface_of
 from graphc.aot.unit import header_text, unit_text
 from graphc.assembly.budgeted import LARGE_ARENA, Budgeted
 from graphc.assembly.plan import Assembled
@@ -24,7 +26,7 @@ from graphc.codegen.c_target import CTarget
 from graphc.codegen.tile_target import TileTarget
 from graphc.dsl.naming import parameters_of
 from graphc.dsl.state_dict import storages
-from graphc.errors import BackendError
+from graphc.errors import BackendError, FormatError
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops.reference import evaluate
@@ -33,7 +35,7 @@ from graphc.passes import resolve_marks
 from graphc.pipeline import compile_plan, ways_of
 from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
-from graphc.runtime.build import build, library_key
+from graphc.runtime.build import build, checked_threads, library_key
 from graphc.runtime.compiler import compiler_or_reason, find_compiler, warn_of_fallback
 from graphc.runtime.executor import Executor, return_freed_memory, table_bytes
 from graphc.runtime.interpreter import Interpreter
@@ -99,15 +101,21 @@ def c_code(graph: Graph, threads: int, budget: int | float | None = None) -> tup
     """
     compiler, level = find_compiler(), chosen_level()
     key = program_key(graph, threads, budget, level, compiler)
-    found = recall_program(key, graph)
-    if found is None:
-        target = CTarget(threads)
-        assembled = compile_plan(graph, target, budget)
-        unit = unit_text(interface_of(assembled.plan, IN_PROCESS), target)
-        library = build(unit, level=level, compiler=compiler, parts=target.weights)
-        remember_program(key, graph, assembled, library_key(unit, level, compiler))
-        found = assembled, library
-    return found[0], load_image(found[1], IN_PROCESS)
+    if found := recall_program(key, graph):
+        assembled, library = found
+        with contextlib.suppress(BackendError, FormatError):  # it is passed over then
+            return assembled, load_image(library, IN_PROCESS, interface_of(assembled.plan, IN_PROCESS).digest)
+    target = CTarget(threads)
+    assembled = compile_plan(graph, target, budget)
+    interface = interface_of(assembled.plan, IN_PROCESS)
+    unit = unit_text(interface, target)
+    built = partial(build, unit, level=level, compiler=compiler, parts=target.weights)
+    try:
+        image = load_image(built(), IN_PROCESS, interface.digest)
+    except (BackendError, FormatError):
+        image = load_image(built(anew=True), IN_PROCESS, interface.digest)
+    remember_program(key, graph, assembled, library_key(unit, level, compiler))
+    return assembled, image
 
 
 def cython_code(graph: Graph, threads: int, budget: int | float | None = None) -> tuple[Assembled, Any]:
@@ -187,15 +195,13 @@ def _export(graph: Graph, program: Program, budget: int | float | None, path: Pa
     compiler, target = find_compiler(), CTarget(program.threads)
     level = _LEVELS.get(level or "", level) or chosen_level()
     assembled = compile_plan(graph, target, budget)
-    interface = interface_of(assembled.plan, _identifier(path.name))
+    facts: dict[str, str | int] = {"level": level, "threads": program.threads, "structure": program.structure}
+    interface = interface_of(assembled.plan, _identifier(path.name), facts)
     unit = unit_text(interface, target)
     files = {"c": unit.encode(), "h": header_text(interface).encode()}
     files["so"] = build(unit, level=level, compiler=compiler, parts=target.weights).read_bytes()
-    description = {
-        "graphc": __version__, "compiler": compiler.version, "flags": list(compiler.flags(level)),
-        "level": level, "threads": program.threads, "structure": program.structure,
-    }  # fmt: skip
-    write_bundle(path.parent, interface, files, _state_arrays(interface, assembled, program), description)
+    about = {"graphc": __version__, "compiler": compiler.version, "flags": list(compiler.flags(level))}
+    write_bundle(path.parent, interface, files, _state_arrays(interface, assembled, program), about)
 
 
 def _identifier(name: str) -> str:
@@ -226,23 +232,27 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program
     when it was compiled, by default). The library is a program that runs in this process: only load what you trust.
     Its parameters are its own: `state_dict` reads them, `load_state_dict` sets them.
 
-    Raises FormatError (a damaged or foreign file), BackendError (instructions that this processor lacks), OSError.
+    Raises FormatError (a damaged or foreign file, a manifest that is not that of its library), BackendError
+    (instructions that this processor lacks, threads that cannot be), OSError.
 
     >>> step.export("build/step")
     >>> again = gx.load("build/step")
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"gx.load takes the path of an exported program, not {type(path).__name__}: {shown(path)}")
+    wanted = None if threads is None else checked_threads(threads)
     bundle = read_bundle(Path(path))
     if bundle.level not in usable_levels():
         raise BackendError(
             f"{os.fspath(path)} was compiled for instruction set level {bundle.level!r}; usable here: "
             f"{', '.join(usable_levels())}; export it for one of these, or compile its C file here"
         )
-    arrays = {bundle.keys[key]: aligned_copy(array) for key, array in bundle.state.items() if key != RANDOM}
+    image = load_image(bundle.library, bundle.interface.name, bundle.interface.digest)
     plan, (seed, step) = bundle.plan, random_state(bundle)
+    arrays = {stored.buffer: aligned_copy(bundle.state[stored.key]) for stored in bundle.interface.state}
     storage = [arrays[position] for position in plan.parameters]
     constants = [arrays[position] for position in plan.constants]
-    image = load_image(bundle.library, bundle.name)
-    engine = Executor(plan, storage, constants, image, threads or bundle.threads, seed)
+    engine = Executor(plan, storage, constants, image, wanted or bundle.threads, seed)
     engine.step = step
     arguments = [
         Argument(name, TensorType(DTYPES[plan.buffers[position].dtype], plan.buffers[position].shape))

@@ -18,7 +18,7 @@ from graphc.errors import BackendError, GraphError, MemoryBudgetError
 from graphc.ir.collection import collection_paused
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.picture import check_picture, mark_bytes, new_panel, save_picture
-from graphc.runtime.build import processors
+from graphc.runtime.build import checked_threads
 from graphc.runtime.memory_report import bytes_text
 from graphc.runtime.quantity import bytes_of, checked_budget
 from graphc.runtime.repetition import repetition_of
@@ -116,7 +116,7 @@ def memory_frontier(
         graph, _ = build_graph(inputs, outputs, updates)
         with collection_paused():
             tell("cutting the work into launches")
-            return frontier_of(plans(graph, backend, threads or processors()), tell)
+            return frontier_of(plans(graph, backend, checked_threads(threads)), tell)
     except (BackendError, GraphError) as error:
         raise located(error) from None
 

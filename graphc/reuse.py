@@ -11,18 +11,19 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from graphc.assembly.plan import Assembled
 from graphc.dsl.naming import named_text
-from graphc.errors import FormatError, InternalError
+from graphc.errors import InternalError
 from graphc.ir.graph import Graph
+from graphc.ir.node import Node
 from graphc.ir.text import ordered_nodes
 from graphc.ir.types import DTYPES
 from graphc.kernels import cpu
@@ -31,12 +32,12 @@ from graphc.runtime.build import library_key
 from graphc.runtime.cache import digest, open_cache, use_cache
 from graphc.runtime.compiler import Compiler
 from graphc.runtime.plan import Plan
-from graphc.runtime.plan_format import from_json, to_json
-from graphc.runtime.verify import verify
+from graphc.runtime.plan_format import from_json, to_json, verified
 
 __all__ = ["program_key", "recall_program", "remember_program"]
 
-FORMAT = "1"
+FORMAT = "2"
+T = TypeVar("T")
 MOST_DATA = 1 << 20  # bytes of constants that are kept beside a plan
 
 
@@ -81,38 +82,48 @@ def remember_program(key: str, graph: Graph, assembled: Assembled, library: str)
         "parameters": [numbers[parameter] for parameter in assembled.parameters],
         "constants": [base64.b64encode(np.ascontiguousarray(a).tobytes()).decode() for a in assembled.constants],
     }
-    use_cache(lambda cache: cache.remember(key, {**facts, "sum": _sum(facts)}))
+    use_cache(lambda cache: cache.remember(key, facts))
 
 
 def recall_program(key: str, graph: Graph) -> tuple[Assembled, Path] | None:
     """The plan and the library that were kept for `graph`; None where anything of them is missing or damaged."""
     cache = open_cache()
+    entry = cache.recall(key)
     try:
-        facts = dict(cache.recall(key) or {})
-        if facts.pop("sum", "") != _sum(facts):
-            return None
-        plan = from_json(facts["plan"])
-        verify(plan)
-        nodes = ordered_nodes(graph)
-        parameters = tuple(nodes[number] for number in facts["parameters"])
-        constants = tuple(map(functools.partial(_constant, plan), plan.constants, facts["constants"]))
-        library = cache.lookup(facts["library"])
-    except (KeyError, IndexError, TypeError, ValueError, FormatError, InternalError):
+        library, text, source = (_of_type(str, entry[name]) for name in ("library", "plan", "source"))
+        plan = verified(from_json(text))
+        parameters = _parameters(plan, dict(enumerate(ordered_nodes(graph))), entry["parameters"])
+        pairs = zip(plan.constants, entry["constants"], strict=True)
+        constants = tuple(_constant(plan, position, data) for position, data in pairs)
+    except (LookupError, TypeError, ValueError):
         return None
-    if library is None or not all(isinstance(parameter, Parameter) for parameter in parameters):
+    path = cache.lookup(library)
+    if path is None:
         return None
     trained = zip(plan.parameters, (parameter.trainable for parameter in parameters), strict=True)
     plan = replace(plan, states=tuple(position for position, is_trained in trained if not is_trained))
-    return Assembled(plan, parameters, constants, facts["source"]), library
+    return Assembled(plan, parameters, constants, source), path
 
 
-def _constant(plan: Plan, position: int, data: str) -> np.ndarray:
-    """The contents of a buffer. Raises ValueError."""
+def _of_type(kind: type[T], value: Any) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"{type(value).__name__} is not {kind.__name__}")
+    return value
+
+
+def _parameters(plan: Plan, nodes: Mapping[int, Node], numbers: Any) -> tuple[Parameter, ...]:
+    """The nodes that the plan's parameters are. Raises LookupError, TypeError, ValueError where they do not fit."""
+    found = []
+    for position, number in zip(plan.parameters, numbers, strict=True):
+        node, buffer = nodes[_of_type(int, number)], plan.buffers[position]
+        if not isinstance(node, Parameter) or (node.dtype.name, node.shape) != (buffer.dtype, buffer.shape):
+            raise ValueError(f"node {number} is not the parameter in buffer {position}")
+        found.append(node)
+    return tuple(found)
+
+
+def _constant(plan: Plan, position: int, data: Any) -> np.ndarray:
+    """The contents of a buffer. Raises TypeError, ValueError."""
     buffer = plan.buffers[position]
-    return np.frombuffer(base64.b64decode(data), DTYPES[buffer.dtype].numpy).reshape(buffer.shape)
-
-
-def _sum(facts: dict[str, Any]) -> str:
-    """The hash of what is kept."""
-    texts = (facts[name] for name in ("library", "plan", "source"))
-    return digest(*texts, json.dumps([facts["parameters"], facts["constants"]])) if facts else "nothing"
+    contents = base64.b64decode(_of_type(str, data), validate=True)
+    return np.frombuffer(contents, DTYPES[buffer.dtype].numpy).reshape(buffer.shape)

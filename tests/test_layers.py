@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "graphc"
 
 # Rooms on one line are siblings: none imports another. The package's own __init__ shows the house from outside.
 ROOMS = (
-    ("errors", "version"), ("kernels",), ("ir",), ("ops",), ("dsl", "autodiff", "passes"), ("nn", "optim"),
+    ("errors", "files", "version"), ("kernels",), ("ir",), ("ops",), ("dsl", "autodiff", "passes"), ("nn", "optim"),
     ("schedule",), ("lower",), ("codegen",), ("runtime",), ("aot", "assembly"), ("pipeline", "reuse"),
     ("engines",), ("api", "picture"), ("frontier",), ("cli",), ("examples",),
 )  # fmt: skip

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,17 @@ import pytest
 
 import graphc as gx
 from graphc import engines, nn, optim, reuse
+from graphc.aot.interface import interface_of
 from graphc.api import build_graph
+from graphc.errors import FormatError
 from graphc.ir.graph import Graph
-from graphc.runtime.cache import FOLDER, open_cache
+from graphc.runtime import build as building
+from graphc.runtime.cache import FOLDER, Cache, digest, open_cache
 from graphc.runtime.compiler import find_compiler
 from graphc.runtime.isa import chosen_level
-from graphc.runtime.plan_format import from_json, to_json
+from graphc.runtime.library import load_image
+from graphc.runtime.plan_format import plan_digest
+from tests.mutations import mutants
 from tests.runtime.support import needs_compiler
 
 pytestmark = needs_compiler
@@ -91,8 +97,8 @@ def graph_of(build: Callable[[gx.Tensor], Any]) -> Graph:
     return build_graph([x := gx.input("x", (6,))], build(x), None)[0]
 
 
-def key(build: Callable[[gx.Tensor], Any], threads: int = 2, level: str = "") -> str:
-    return reuse.program_key(graph_of(build), threads, None, level or chosen_level(), find_compiler())
+def key(build: Callable[[gx.Tensor], Any], threads: int = 2, level: str = "", budget: int | float | None = None) -> str:
+    return reuse.program_key(graph_of(build), threads, budget, level or chosen_level(), find_compiler())
 
 
 def scaled(x: gx.Tensor) -> gx.Tensor:
@@ -109,7 +115,7 @@ def test_equal_graphs_have_equal_keys() -> None:
     assert key(lambda x: two_parameters(x, 2)) == key(lambda x: two_parameters(x, 2))
 
 
-def test_different_programs_have_different_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_programs_have_different_keys() -> None:
     def below(x: gx.Tensor) -> gx.Tensor:
         return x * 2  # the same on another line, which the plan names
 
@@ -120,11 +126,61 @@ def test_different_programs_have_different_keys(monkeypatch: pytest.MonkeyPatch)
     keys += [key(at(value)) for value in (0.0, -0.0, 1.5, TABLE[:6], TABLE[1:7], np.ones(6))]
     keys += [key(lambda x, n=n: two_parameters(x, n)) for n in (1, 2)]
     keys.append(key(lambda x: [x * 2, x * 2]))
-    monkeypatch.setattr(reuse, "own_digest", lambda: "another graphc")
-    keys.append(key(scaled))
-    monkeypatch.setattr(np, "__version__", "another NumPy")
-    keys.append(key(scaled))
+    for budget in (1, 1.0, 0.5, 1 << 20):
+        keys.append(key(scaled, budget=budget))
     assert len(set(keys)) == len(keys)
+
+
+SURROUNDINGS: dict[str, Callable[[pytest.MonkeyPatch], Any]] = {
+    "graphc itself": lambda patch: patch.setattr(reuse, "own_digest", lambda: "another graphc"),
+    "NumPy": lambda patch: patch.setattr(np, "__version__", "another NumPy"),
+    "the format": lambda patch: patch.setattr(reuse, "FORMAT", "another format"),
+    "the system": lambda patch: patch.setattr(building, "system_identity", lambda: "another system"),
+    "the format of libraries": lambda patch: patch.setattr(building, "FORMAT", "another format"),
+}
+
+
+@pytest.mark.parametrize("what", SURROUNDINGS)
+def test_what_a_program_is_made_with_is_part_of_its_key(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    before = key(scaled)
+    SURROUNDINGS[what](monkeypatch)
+    assert key(scaled) != before
+
+
+COMPILERS: dict[str, dict[str, Any]] = {
+    "command": {"command": ("another", "compiler")}, "stamp": {"stamp": "another"}, "version": {"version": "another"},
+    "target": {"target": "x86_64-another"}, "flags": {"refused": ("-fno-math-errno",)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", COMPILERS)
+def test_every_fact_of_the_compiler_is_part_of_a_key(what: str) -> None:
+    compiler, graph = find_compiler(), graph_of(scaled)
+    other = replace(compiler, **COMPILERS[what])
+    one, another = (reuse.program_key(graph, 1, None, chosen_level(), which) for which in (compiler, other))
+    assert one != another
+    assert {field.name for field in fields(compiler)} == {name for facts in COMPILERS.values() for name in facts}
+
+
+def test_the_processor_is_part_of_a_native_key_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [key(scaled, level=level) for level in ("native", chosen_level())]
+    monkeypatch.setattr(building, "_processor", lambda: "another processor")
+    after = [key(scaled, level=level) for level in ("native", chosen_level())]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_a_budget_is_kept_by_a_program_met_with_another() -> None:
+    x = gx.input("x", (256, 16))
+    layers = nn.Sequential(*(nn.Residual(nn.Sequential(nn.Linear(16, 16), nn.GELU())) for _ in range(6)))
+    results = gx.grad(gx.mean(layers(x) ** 2), layers.parameters())
+    peaks = {}
+    for _ in range(2):
+        for budget in (1.0, 0.8):
+            program = gx.compile([x], results, backend="c", memory_budget=budget)
+            peaks.setdefault(budget, set()).add(program.memory.peak_bytes)
+    assert [len(found) for found in peaks.values()] == [1, 1]
+    assert max(peaks[0.8]) <= 0.8 * min(peaks[1.0])
 
 
 def test_every_module_and_header_counts(tmp_path: Path) -> None:
@@ -151,48 +207,46 @@ def remembered(folder: Path) -> Path:
     """The file that holds a plan, made now."""
     x = gx.input("x", (6,))
     assert (gx.compile([x], x * 3 + TABLE[:6], backend="c")(RESULT) == RESULT * 3 + TABLE[:6]).all()
-    return next(path for path in folder.glob("*.json") if "plan" in json.loads(path.read_text()))
+    return next(path for path in folder.glob("*.json") if "plan" in open_cache().recall(path.stem))
 
 
-def broken_plan(facts: dict[str, Any]) -> None:
-    plan = from_json(facts["plan"])
-    launch = replace(plan.launches[0], depends=(7,))
-    facts["plan"] = to_json(replace(plan, launches=(launch, *plan.launches[1:])))
-
-
-def renamed(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    return lambda facts: facts.update({name: value})
-
-
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize(
-    "damage",
-    [broken_plan, renamed("plan", "{}"), renamed("constants", ["AAAA"]), renamed("parameters", [0]),
-     renamed("parameters", [99]), renamed("parameters", ["0"]), renamed("library", "0" * 64),
-     lambda facts: facts.pop("plan"), lambda facts: facts.pop("sum")],
-)  # fmt: skip
-def test_what_was_damaged_is_compiled_anew(
-    folder: Path, damage: Callable[[dict[str, Any]], Any], *, signed: bool
-) -> None:
+def test_an_entry_damaged_in_any_way_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where its hash is right: it was written by something else."""
     path = remembered(folder)
-    assert reuse.recall_program(path.stem, graph_of(scaled)) is not None
-    facts = json.loads(path.read_text())
-    damage(facts)
-    if signed and "sum" in facts and "plan" in facts:
-        del facts["sum"]
-        facts["sum"] = reuse._sum(facts)
-    path.write_text(json.dumps(facts))
-    recalled = reuse.recall_program(path.stem, graph_of(scaled))
-    assert recalled is None
+    facts = open_cache().recall(path.stem)
+    facts["plan"] = json.loads(facts["plan"])
+    graph = graph_of(scaled)
+    whole = reuse.recall_program(path.stem, graph)
+    assert whole is not None
+    with monkeypatch.context() as patch:
+        for what in mutants(facts):
+            text = json.dumps({**facts, "plan": json.dumps(facts["plan"])} if "plan" in facts else facts)
+            patch.setattr(Cache, "recall", lambda cache, key, text=text: json.loads(text))
+            found = reuse.recall_program(path.stem, graph)
+            if found is None:
+                continue
+            with contextlib.suppress(FormatError):
+                load_image(found[1], engines.IN_PROCESS, interface_of(found[0].plan, engines.IN_PROCESS).digest)
+                assert plan_digest(found[0].plan) == plan_digest(whole[0].plan), what
+                assert found[0].parameters == whole[0].parameters, what
     remembered(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "7", "{", '{"sum": "nothing"}'])
-def test_what_is_no_entry_is_passed_over(folder: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "[]", "null", "7", "{", '{"sum": "nothing"}', "[" * 100_000])
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_is_no_entry_is_passed_over(folder: Path, text: str, *, signed: bool) -> None:
     path = remembered(folder)
-    path.write_text(text)
+    path.write_text(f"{digest(path.stem, text)}\n{text}" if signed else text)
     assert reuse.recall_program(path.stem, graph_of(scaled)) is None
     remembered(folder)
+
+
+def test_an_entry_is_that_of_its_key(folder: Path) -> None:
+    path = remembered(folder)
+    other = path.with_name(f"{'0' * 64}.json")
+    other.write_bytes(path.read_bytes())
+    assert open_cache().recall(path.stem) is not None
+    assert open_cache().recall(other.stem) is None
 
 
 def test_a_library_that_is_gone_is_built_again(folder: Path) -> None:

@@ -5,49 +5,55 @@
     NAME.safetensors     the initial state: parameters, the optimiser's state, constants, random state
     NAME.json            the manifest: tensors, types, shapes, memory, instruction set, and the hashes of the files
 
-A manifest is data and is checked; the library is a program: load only what you would run.
+A manifest is data and is checked, against itself and against the digest in the library; the library is a program: load
+only what you would run. Writing replaces all files or, if anything goes wrong, none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 import numpy as np
 
-from graphc.aot.interface import RANDOM, Interface
+from graphc.aot.interface import RANDOM, Interface, interface_of
 from graphc.dsl.state_dict import SAFETENSORS_NAMES, load_arrays
 from graphc.errors import FormatError
+from graphc.files import folder_lock, replace_files
 from graphc.ir.types import DTYPES, TensorType
+from graphc.runtime.elf import is_cut
+from graphc.runtime.executor import MOST_THREADS
 from graphc.runtime.plan import Plan
-from graphc.runtime.plan_format import from_json, to_json
-from graphc.runtime.verify import verify
+from graphc.runtime.plan_format import parsed, plan_of, to_json, verified
 
 __all__ = ["Bundle", "random_state", "read_bundle", "write_bundle"]
 
 Array = np.ndarray[Any, Any]
-FORMAT, VERSION = "graphc-program", 1
+FORMAT, VERSION = "graphc-program", 2
 FILES = ("c", "h", "so", "safetensors")
+FACTS = {"level": str, "threads": int, "structure": str}  # of the manifest, beside the plan
+STRUCTURES = ("array", "list", "dict")
 
 
 @dataclass(frozen=True)
 class Bundle:
     """A program in files. `state` holds its arrays by key; `structure`, `level` and `threads` are as compiled."""
 
-    name: str
-    plan: Plan
+    interface: Interface
     library: Path
     state: Mapping[str, Array]
-    keys: Mapping[str, int]  # of the state: the buffers in the plan
-    structure: str
     level: str
     threads: int
+    structure: str
+
+    @property
+    def plan(self) -> Plan:
+        return self.interface.plan
 
 
 # Writing -------------------------------------------------------------------------------------------------------------
@@ -56,31 +62,38 @@ def write_bundle(
     interface: Interface,
     files: Mapping[str, bytes],
     arrays: Sequence[Array],
-    description: Mapping[str, Any],
+    about: Mapping[str, Any],
 ) -> None:
-    """Write a program: `files` by suffix (c, h, so), `arrays` of the interface's state, `description` for the manifest.
+    """Write a program: `files` by suffix (c, h, so), `arrays` of the interface's state. `about` is for people to read.
 
-    Every file is replaced in one step, the manifest last. Raises OSError.
+    All files are replaced or, if the disk refuses one or the writer is interrupted, none. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contents = {**files, "safetensors": _state_file(interface, arrays)}
-    for suffix in FILES:
-        _replace(folder / f"{interface.name}.{suffix}", contents[suffix], 0o777 if suffix == "so" else 0o666)
     manifest = {
         "format": FORMAT,
         "version": VERSION,
         "name": interface.name,
-        **description,
+        **about,
+        **dict(interface.facts),
+        **_layout(interface),
+        "files": {suffix: hashlib.sha256(contents[suffix]).hexdigest() for suffix in FILES},
+        "plan": json.loads(to_json(interface.plan)),
+    }
+    contents["json"] = (json.dumps(manifest, indent=1) + "\n").encode()
+    replace_files({folder / f"{interface.name}.{suffix}": data for suffix, data in contents.items()}, runnable=(".so",))
+
+
+def _layout(interface: Interface) -> dict[str, Any]:
+    """What a manifest says of memory, all of which follows from the plan."""
+    return {
         "memory": {
             "state": interface.state_bytes,
             "working": interface.memory_bytes(0),
             "each_thread": interface.scratch_bytes,
         },
         "state": [{"key": stored.key, "buffer": stored.buffer, "offset": stored.offset} for stored in interface.state],
-        "files": {suffix: hashlib.sha256(contents[suffix]).hexdigest() for suffix in FILES},
-        "plan": json.loads(to_json(interface.plan)),
     }
-    _replace(folder / f"{interface.name}.json", (json.dumps(manifest, indent=1) + "\n").encode(), 0o666)
 
 
 def _state_file(interface: Interface, arrays: Sequence[Array]) -> bytes:
@@ -98,52 +111,24 @@ def _state_file(interface: Interface, arrays: Sequence[Array]) -> bytes:
     return len(text).to_bytes(8, "little") + text + data
 
 
-def _replace(path: Path, content: bytes, mode: int) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0o022)
-        os.umask(mask)
-        os.chmod(temporary, mode & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 # Reading -------------------------------------------------------------------------------------------------------------
 def read_bundle(path: Path) -> Bundle:
     """Read and check what `write_bundle` wrote. `path` is a manifest, with or without .json, or a folder with just one.
 
-    Raises FormatError (what the manifest lacks, files that are not those it was written for), OSError.
+    Whether the library is that of the manifest is asked when it is loaded: it holds the interface's digest. Raises
+    FormatError (what the manifest lacks, files that are not those it was written for), OSError.
     """
-    manifest_path = _manifest(path)
-    try:
-        manifest = json.loads(manifest_path.read_bytes())
-    except ValueError as error:
-        raise FormatError(f"{manifest_path} is no manifest of a program: {error}") from None
+    with folder_lock(path if path.is_dir() else path.parent):
+        manifest_path = _manifest(path)
+        manifest = _header(manifest_path)
+        files = {suffix: _file(manifest_path, manifest, suffix) for suffix in ("so", "safetensors")}
+        state = load_arrays(files["safetensors"])
     where = str(manifest_path)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise FormatError(f"{where} is not the manifest of a program: it has no field format = {FORMAT}")
-    if manifest.get("version") != VERSION:
-        raise FormatError(f"{where} has version {manifest.get('version')!r}; this graphc reads version {VERSION}")
-    name = _field(manifest, "name", str, where)
-    if not name.isidentifier():
-        raise FormatError(f"{where}: the name {name!r} is no identifier")
-    hashes = _field(manifest, "files", dict, where)
-    for suffix in ("so", "safetensors"):
-        file = manifest_path.with_name(f"{name}.{suffix}")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != hashes.get(suffix):
-            raise FormatError(f"{file} is not the file that {where} was written for; export the program again")
-    plan = from_json(json.dumps(_field(manifest, "plan", dict, where)))
-    verify(plan)
-    keys = _keys(_field(manifest, "state", list, where), plan, where)
-    state = load_arrays(manifest_path.with_name(f"{name}.safetensors"))
-    _check_state(state, keys, plan, where)
-    structure, level = (_field(manifest, field, str, where) for field in ("structure", "level"))
-    library, threads = manifest_path.with_name(f"{name}.so").resolve(), _field(manifest, "threads", int, where)
-    return Bundle(name, plan, library, state, keys, structure, level, threads)
+    if is_cut(files["so"].read_bytes()):
+        raise FormatError(f"{files['so']} is not whole: it ends before what its own tables name")
+    interface = _interface(manifest, where)
+    _check_state(state, interface, where)
+    return Bundle(interface, files["so"].resolve(), state, **dict(interface.facts))  # type: ignore[arg-type]
 
 
 def _manifest(path: Path) -> Path:
@@ -156,6 +141,34 @@ def _manifest(path: Path) -> Path:
     return path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
 
 
+def _header(path: Path) -> dict[str, Any]:
+    """The manifest in the file at `path`, whose format, version and name are right."""
+    manifest = parsed(path.read_bytes(), f"{path}, the manifest of a program,")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise FormatError(f"{path} is not the manifest of a program: it has no field format = {FORMAT}")
+    if manifest.get("version") != VERSION:
+        version = shown(manifest.get("version"))
+        raise FormatError(
+            f"{path} has version {version}; this graphc reads version {VERSION}: export the program again"
+        )
+    name = _field(manifest, "name", str, str(path))
+    if not name.isidentifier() or not name.isascii():
+        raise FormatError(f"{path}: the name {shown(name)} is no identifier")
+    return manifest
+
+
+def _file(path: Path, manifest: Mapping[str, Any], suffix: str) -> Path:
+    """The file beside the manifest at `path`, if it is there and the one that the manifest was written for."""
+    file = path.with_name(f"{manifest['name'][:200]}.{suffix}")
+    try:
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise FormatError(f"{file}, which belongs to the program of {path}, is missing") from None
+    if found != _field(manifest, "files", dict, str(path)).get(suffix):
+        raise FormatError(f"{file} is not the file that {path} was written for; export the program again")
+    return file
+
+
 def _field(manifest: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     value = manifest.get(name)
     if type(value) is not kind:
@@ -163,23 +176,27 @@ def _field(manifest: Mapping[str, Any], name: str, kind: type, where: str) -> An
     return value
 
 
-def _keys(entries: list[Any], plan: Plan, where: str) -> dict[str, int]:
-    keys = {}
-    for entry in entries:
-        if not isinstance(entry, dict):
-            raise FormatError(f"{where}: an entry of state is no object")
-        keys[_field(entry, "key", str, where)] = _field(entry, "buffer", int, where)
-    bound = [*plan.parameters, *plan.constants, *([plan.rng] if plan.rng >= 0 else [])]
-    if sorted(keys.values()) != sorted(bound):
-        raise FormatError(f"{where}: the state is not that of the plan")
-    return keys
+def _interface(manifest: Mapping[str, Any], where: str) -> Interface:
+    """What the manifest says of the program, if it agrees with itself."""
+    facts = {name: _field(manifest, name, kind, where) for name, kind in FACTS.items()}
+    if facts["structure"] not in STRUCTURES or not 1 <= facts["threads"] <= MOST_THREADS:
+        raise FormatError(f"{where}: structure is one of {', '.join(STRUCTURES)}, threads are 1 to {MOST_THREADS}")
+    try:
+        plan = verified(plan_of(_field(manifest, "plan", dict, where)))
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}") from None
+    interface = interface_of(plan, manifest["name"], facts)
+    for name, layout in _layout(interface).items():
+        if manifest.get(name) != layout:
+            raise FormatError(f"{where}: the field {name} is not what follows from the plan")
+    return interface
 
 
-def _check_state(state: Mapping[str, Array], keys: Mapping[str, int], plan: Plan, where: str) -> None:
-    if set(state) != set(keys):
+def _check_state(state: Mapping[str, Array], interface: Interface, where: str) -> None:
+    buffers = {stored.key: interface.plan.buffers[stored.buffer] for stored in interface.state}
+    if set(state) != set(buffers):
         raise FormatError(f"{where}: the state's file holds other tensors than the manifest says")
-    for key, position in keys.items():
-        buffer = plan.buffers[position]
+    for key, buffer in buffers.items():
         expected = TensorType(DTYPES[buffer.dtype], buffer.shape)
         if state[key].shape != buffer.shape or state[key].dtype != expected.dtype.numpy:
             raise FormatError(f"{where}: {key!r} is {state[key].dtype}{list(state[key].shape)}, not {expected}")

@@ -6,16 +6,21 @@
 
 The state is one block in the layout of the data section of the program's safetensors file. NAME may be any identifier:
 nothing else in the C file, its headers and theirs, ends as what is declared here does. Tensors are called by ordinals.
+All of a manifest that could change what a program computes is hashed into its library: `Interface.digest`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from graphc.codegen.plain import plain
 from graphc.errors import InternalError
 from graphc.runtime.plan import Buffer, Plan
+from graphc.runtime.plan_format import plan_digest
 from graphc.runtime.state import state_keys
 
 __all__ = ["RANDOM", "Interface", "Stored", "functions", "interface_of", "parameters", "prototype"]
@@ -60,12 +65,20 @@ class Stored:
 
 @dataclass(frozen=True)
 class Interface:
-    """`name` prefixes what the header declares. All sizes in bytes."""
+    """`name` prefixes what the header declares; `facts` stand in the manifest beside the plan. All sizes in bytes."""
 
     name: str
     plan: Plan
     state: tuple[Stored, ...]
     state_bytes: int
+    facts: tuple[tuple[str, str | int], ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """The hash of the interface: a library holds it, and whoever loads it compares."""
+        state = [(stored.key, stored.buffer, stored.offset) for stored in self.state]
+        described = repr((self.name, state, self.state_bytes, self.memory_bytes(1), self.facts))
+        return hashlib.blake2b((plan_digest(self.plan) + described).encode(), digest_size=32).hexdigest()
 
     @property
     def context_bytes(self) -> int:
@@ -89,8 +102,8 @@ def functions(name: str) -> list[str]:
     return [f"{name}_open", f"{name}_run", f"{name}_close"]
 
 
-def interface_of(plan: Plan, name: str) -> Interface:
-    """The interface of a plan; `name` is an identifier."""
+def interface_of(plan: Plan, name: str, facts: Mapping[str, str | int] | None = None) -> Interface:
+    """The interface of a plan; `name` is an identifier, `facts` is what the manifest says beside the plan."""
     if not name.isidentifier() or not name.isascii():
         raise InternalError(f"interface: {name!r} is no C identifier")
     stored = _stored(plan)
@@ -100,7 +113,7 @@ def interface_of(plan: Plan, name: str) -> Interface:
     for key, position in stored:
         state.append(Stored(key, position, offset))
         offset += plan.buffers[position].nbytes
-    return Interface(name, plan, tuple(state), _aligned(offset))
+    return Interface(name, plan, tuple(state), _aligned(offset), tuple((facts or {}).items()))
 
 
 def _stored(plan: Plan) -> list[tuple[str, int]]:

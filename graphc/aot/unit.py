@@ -93,7 +93,8 @@ void {name}_close({name}_program *program) {{
 }}
 
 __attribute__((visibility("default"))) const gc_compiled {name}_image = {{
-    GC_IMAGE_FORMAT, {launches}, program_launches}};
+    GC_IMAGE_FORMAT, {launches}, program_launches,
+    "{digest}"}};
 """
 
 
@@ -180,7 +181,7 @@ def _driver(interface: Interface) -> str:
         arena=", ".join(_refs(arena)) or "{0, 0}", arena_count=len(arena),
         state=", ".join(_refs(state)) or "{0, 0}", state_count=len(state), state_bytes=interface.state_bytes,
         parameters=", ".join([f"{name}_program *program", *parameters(plan)]),
-        bind="\n".join(_bind(plan, inputs, outputs)), finish="".join(_finish(plan, outputs)),
+        digest=interface.digest, bind="\n".join(_bind(plan, inputs, outputs)), finish="".join(_finish(plan, outputs)),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from graphc.engines import plans
 from graphc.frontier import frontier_of
 from graphc.ir.collection import collection_paused
 from graphc.picture import check_picture
-from graphc.runtime.build import processors
+from graphc.runtime.build import checked_threads
 from graphc.runtime.liveness import arena_spans
 from graphc.runtime.memory_report import bytes_text, memory_report
 from graphc.runtime.plan import Buffer, Plan
@@ -49,7 +49,7 @@ def memory(target: Target, wish: Wish, write: Callable[[str], None]) -> int:
     if wish.picture is not None:
         check_picture(wish.picture)
     budget = checked_budget(target.options.get("memory_budget") if wish.budget is None else wish.budget)
-    threads = wish.threads or target.options.get("threads") or processors()
+    threads = checked_threads(wish.threads or target.options.get("threads"))
     graph, _ = build_graph(target.inputs, target.outputs, target.updates)
     with _progress() as tell, collection_paused():
         tell("cutting the work into launches")

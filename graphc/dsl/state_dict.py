@@ -8,7 +8,6 @@ safetensors: data alone, nothing in them is ever executed. They are replaced in 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from graphc.errors import DTypeError, FormatError, GraphcError, InputError, ShapeError
+from graphc.files import replace_file
 from graphc.ir.types import DTYPES
 from graphc.ops.tensor import Parameter, checked_array
 
@@ -107,23 +107,7 @@ def _listed(names: Iterable[Any]) -> str:
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
     """Write arrays to a safetensors file, which is replaced in one step. Raises OSError where that cannot be."""
-    target = Path(path)
-    data = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+    replace_file(Path(path), safetensors.numpy.save({name: np.asarray(a, order="C") for name, a in arrays.items()}))
 
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:

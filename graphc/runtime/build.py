@@ -13,6 +13,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from reprlib import repr as shown
 
 from graphc.codegen.c_parts import share_out
 from graphc.errors import BackendError
@@ -26,26 +27,31 @@ from graphc.runtime.compiler import (
     run_compilers,
     system_identity,
 )
+from graphc.runtime.executor import MOST_THREADS
 
-__all__ = ["build", "library_key", "processors"]
+__all__ = ["build", "checked_threads", "library_key", "processors"]
 
 FORMAT = "1"  # changes with what the hash does not cover
 BUILD_SECONDS = 600.0
 
 
-def build(source: str, *, level: str, compiler: Compiler | None = None, parts: Sequence[int] = ()) -> Path:
+def build(
+    source: str, *, level: str, compiler: Compiler | None = None, parts: Sequence[int] = (), anew: bool = False
+) -> Path:
     """The shared library of a program in C, for an instruction set level: from the cache, or compiled now.
 
     `level` is one of `graphc.kernels.cpu.LEVELS`, or "native", which is for processors like this one alone. The library
     shows only what its source declares with default visibility. A source in parts (codegen/c_parts.py) comes with what
-    they weigh; as many compilers as there are processors share them. Raises BackendError with the compiler's first
-    lines.
+    they weigh; as many compilers as there are processors share them. `anew` compiles it whatever the cache holds: for a
+    library that turned out to be none. Raises BackendError with the compiler's first lines.
 
     >>> library = ctypes.CDLL(str(build(source, level=isa.chosen_level())))
     """
     compiler = compiler or find_compiler()
     key = library_key(source, level, compiler)
-    return use_cache(lambda cache: cache.lookup(key) or _compile(source, level, compiler, parts, cache, key))
+    return use_cache(
+        lambda cache: (None if anew else cache.lookup(key)) or _compile(source, level, compiler, parts, cache, key)
+    )
 
 
 def library_key(source: str, level: str, compiler: Compiler) -> str:
@@ -73,6 +79,15 @@ def _compile(source: str, level: str, compiler: Compiler, parts: Sequence[int], 
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def checked_threads(threads: int | None) -> int:
+    """How many threads a step may use if `threads` are asked for: all processors if None. Raises BackendError."""
+    if threads is None:
+        return min(processors(), MOST_THREADS)
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+        raise BackendError(f"threads must be an integer from 1 to {MOST_THREADS}, not {shown(threads)}")
+    return threads
 
 
 @functools.cache

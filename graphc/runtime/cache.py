@@ -2,8 +2,9 @@
 
 GRAPHC_CACHE names the folder; else it is `graphc` in XDG_CACHE_HOME or in ~/.cache. A folder that others could write
 to, or that cannot be used, is not used: a fresh private one serves the process instead, and one warning says so.
-Entries appear whole, by a rename; a library is checked against its hash whenever it is looked up; the least recently
-used entries go first when there is more than GRAPHC_CACHE_LIMIT. Everything in the folder can be deleted at any time.
+Entries appear whole, by a rename, and are checked against their hashes whenever they are looked up: what is damaged is
+no entry. The least recently used entries go first when there is more than GRAPHC_CACHE_LIMIT. Everything in the folder
+can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from graphc.errors import BackendError
+from graphc.runtime.elf import is_cut
 from graphc.runtime.notice import warn_once
 
 __all__ = ["FOLDER", "LIMIT", "Cache", "Statistics", "digest", "is_full", "open_cache", "use_cache"]
@@ -36,7 +38,8 @@ YOUNG = 300  # seconds in which an entry may be on its way from a lookup to the 
 ROOM = 4 << 20  # bytes that a compiler needs to be able to do anything
 STALE = 3600  # seconds after which a workspace was left behind by a process that was killed
 
-_NAME = re.compile(r"([0-9a-f]{64})\.(so|sum|c|json)")
+_KEY = "[0-9a-f]{64}"
+_NAME = re.compile(rf"({_KEY})\.(so|sum|c|json)")
 _WORKSPACE = "building-"
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -72,14 +75,16 @@ class Cache:
     limit: int = DEFAULT_LIMIT
 
     def lookup(self, key: str) -> Path | None:
-        """The library stored for `key`, or None if there is none or it is not what was stored.
+        """The library stored for `key`, or None if there is none, or it is not what was stored, or not whole.
 
         It then stays for five minutes at least, unless the user clears the cache: load it before.
         """
         library = self._file(key, "so")
+        if not re.fullmatch(_KEY, key):
+            return None
         try:
-            expected = self._file(key, "sum").read_bytes()
-            if _file_digest(library).encode() != expected:
+            expected, data = self._file(key, "sum").read_bytes(), library.read_bytes()
+            if _digest(data).encode() != expected or is_cut(data):
                 return None
         except OSError:
             return None
@@ -90,7 +95,7 @@ class Cache:
         """Take over the library `built`, made in a `workspace` of this cache; where it is now."""
         library, total = self._file(key, "so"), built.with_suffix(".sum")
         built.chmod(0o600)
-        _write(total, _file_digest(built))
+        _write(total, _digest(built.read_bytes()))
         built.replace(library)
         total.replace(self._file(key, "sum"))
         self._make_room()
@@ -105,19 +110,23 @@ class Cache:
         return path
 
     def recall(self, key: str) -> Any:
-        """The facts remembered under `key`, as JSON gives them back, or None."""
+        """The facts remembered under `key`, as JSON gives them back, or None where they are not what was remembered."""
         path = self._file(key, "json")
         try:
-            facts = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+            total, _, text = path.read_text().partition("\n")
+            if total != digest(key, text):
+                return None
+            facts = json.loads(text)
+        except (OSError, ValueError, RecursionError):
             return None
         _touch(path)
         return facts
 
     def remember(self, key: str, facts: Any) -> None:
-        """Keep small facts under `key`."""
+        """Keep small facts under `key`, behind a line with their hash."""
+        text = json.dumps(facts)
         with self.workspace() as folder:
-            _write(folder / "facts.json", json.dumps(facts))
+            _write(folder / "facts.json", f"{digest(key, text)}\n{text}")
             (folder / "facts.json").replace(self._file(key, "json"))
 
     def forget(self, key: str) -> None:
@@ -197,8 +206,8 @@ def digest(*parts: str) -> str:
     return total.hexdigest()
 
 
-def _file_digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
 def _write(path: Path, text: str) -> None:
@@ -279,7 +288,10 @@ def _wanted_folder() -> Path:
 
 
 def _private(folder: Path) -> Path:
-    """`folder` without symbolic links, made if it was missing. Raises PermissionError if others could write there."""
+    """`folder` without symbolic links, made if it was missing. Raises PermissionError if others could write there.
+
+    Who can write to a folder can replace what is in it, unless its sticky bit says that only owners do that.
+    """
     for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     folder = folder.resolve(strict=True)
@@ -293,9 +305,11 @@ def _private(folder: Path) -> Path:
     if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
         raise PermissionError("is on a disk from which no programs may be run")
     for parent in folder.parents:
-        mode = parent.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise PermissionError(f"can be replaced by others, who can write to {parent}")
+        facts = parent.stat()
+        if facts.st_uid not in (os.geteuid(), 0):
+            raise PermissionError(f"can be replaced by another user, to whom {parent} belongs")
+        if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not facts.st_mode & stat.S_ISVTX:
+            raise PermissionError(f"can be replaced by others, who can write to {parent} (chmod go-w ends that)")
     return folder
 
 

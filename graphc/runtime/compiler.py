@@ -181,7 +181,7 @@ def _remembered(command: tuple[str, ...], level: str) -> Compiler | str:
     key = _trial_key(command, stamp, level)
     match cache.recall(key):
         case {"version": str(version), "target": str(target), "refused": [*refused]}:
-            return Compiler(command, stamp, version, target, tuple(map(str, refused)))
+            return Compiler(command, stamp, version, target, tuple(refused))
     found = _tried(command, level)
     if isinstance(found, Compiler):
         facts = {"version": found.version, "target": found.target, "refused": found.refused}

@@ -4,6 +4,9 @@ from typing import Any
 from graphc.runtime.plan import Plan
 from graphc.runtime.stages import Stage
 
+IMAGE_FORMAT: int
+MOST_THREADS: int
+
 def return_freed_memory() -> None: ...
 def table_bytes(plan: Plan, code: object = None) -> int: ...
 

@@ -99,6 +99,9 @@ cdef extern from "graphc/execute.h" nogil:
 
 ctypedef void (*Watcher)() noexcept nogil
 
+IMAGE_FORMAT = GC_IMAGE_FORMAT  # of the libraries that are run here
+MOST_THREADS = GC_MAX_THREADS  # of a step
+
 
 cdef class Block:
     """64-byte aligned memory that lives as long as the object. `cleared` memory starts as zeros."""

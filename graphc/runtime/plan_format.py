@@ -1,22 +1,28 @@
 """Plans outside the process: `to_json` and `from_json`, which lose nothing, and `plan_text` for people.
 
 Reading is strict: an unknown version, a missing, extra or wrongly typed field is a FormatError that names it. A plan
-that was read is data, not trusted to be right: `verify` decides that.
+that was read is data, not trusted to be right: `verified` decides whether it keeps its own rules, and `plan_digest`,
+which is compiled into a program's library, whether it is the plan of that library.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from operator import attrgetter
+from reprlib import repr as shown
 from typing import Any, TypeVar, get_type_hints
 
-from graphc.errors import FormatError
+from graphc.errors import FormatError, InternalError
 from graphc.runtime.memory_report import bytes_text
 from graphc.runtime.plan import Buffer, Launch, Plan, Ref
+from graphc.runtime.verify import verify
 
-__all__ = ["VERSION", "from_json", "plan_text", "to_json"]
+__all__ = ["VERSION", "from_json", "parsed", "plan_digest", "plan_of", "plan_text", "to_json", "verified"]
 
 VERSION = 3
+_LARGEST = 1 << 63  # beyond what an int64 holds
 _INTEGERS = frozenset((int,))
 _HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, Launch, Plan, Ref)}
 Record = TypeVar("Record", Buffer, Launch, Plan, Ref)
@@ -29,16 +35,56 @@ def to_json(plan: Plan) -> str:
 
 def from_json(text: str) -> Plan:
     """The plan that `to_json` wrote. Raises FormatError."""
+    return plan_of(parsed(text, "a plan"))
+
+
+def parsed(text: str | bytes, what: str) -> Any:
+    """What a JSON text says. Raises FormatError, in which `what` it should have been."""
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(f"a plan is JSON; this text is not: {error}") from None
-    if not isinstance(data, dict) or data.pop("format", None) != "graphc-plan":
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{what} is JSON; this text is not: {error}") from None
+
+
+def plan_of(data: Any) -> Plan:
+    """The plan that JSON holds as an object. Raises FormatError."""
+    if not isinstance(data, dict) or data.get("format") != "graphc-plan":
         raise FormatError("this JSON is not a plan: it has no field format = graphc-plan")
-    version = data.pop("version", None)
-    if version != VERSION:
-        raise FormatError(f"the plan has version {version!r}; this graphc reads version {VERSION}")
-    return _record(Plan, data, "plan")
+    if data.get("version") != VERSION:
+        raise FormatError(f"the plan has version {shown(data.get('version'))}; this graphc reads version {VERSION}")
+    return _record(Plan, {name: data[name] for name in data if name not in ("format", "version")}, "plan")
+
+
+def verified(plan: Plan) -> Plan:
+    """`plan`, which was read from somewhere, if it keeps the rules of plans. Raises FormatError."""
+    try:
+        return verify(plan)
+    except InternalError as error:
+        raise FormatError(f"this plan was not made by graphc, or was changed since\n{error}") from None
+
+
+def plan_digest(plan: Plan) -> str:
+    """The hash of all that code, callers and files rely on, as 64 hexadecimal digits.
+
+    That is everything but the user's lines and which parameters are trained: what is said of those changes no result.
+    """
+    rest = [getattr(plan, field.name) for field in fields(Plan) if field.name not in ("buffers", "launches", "states")]
+    buffers = [_BUFFER_FACTS(buffer) for buffer in plan.buffers]
+    launches = [
+        (_LAUNCH_FACTS(launch), _ref_facts(launch.operands), _ref_facts(launch.program_operands))
+        for launch in plan.launches
+    ]
+    return hashlib.blake2b(repr((VERSION, buffers, launches, rest)).encode(), digest_size=32).hexdigest()
+
+
+def _ref_facts(refs: tuple[Ref, ...]) -> list[tuple[int, int]]:
+    return [(ref.buffer, ref.offset) for ref in refs]
+
+
+_BUFFER_FACTS = attrgetter(*(field.name for field in fields(Buffer) if field.name != "location"))
+_LAUNCH_FACTS = attrgetter(
+    *(field.name for field in fields(Launch) if field.name not in ("location", "operands", "program_operands"))
+)
 
 
 def _record(kind: type[Record], data: Any, where: str) -> Record:
@@ -46,7 +92,7 @@ def _record(kind: type[Record], data: Any, where: str) -> Record:
         raise FormatError(f"{where} must be an object, not {type(data).__name__}")
     hints = _HINTS[kind]
     if data.keys() != hints.keys():
-        raise FormatError(f"{where} has the wrong fields: {', '.join(sorted(data.keys() ^ hints.keys()))}")
+        raise FormatError(f"{where} has the wrong fields: {', '.join(sorted(data.keys() ^ hints.keys()))[:200]}")
     return kind(**{name: _value(hint, data[name], where, name) for name, hint in hints.items()})
 
 
@@ -55,6 +101,8 @@ def _value(hint: Any, data: Any, where: str, name: Any) -> Any:
     if hint is int or hint is str:
         if type(data) is not hint:
             raise FormatError(f"{_within(where, name)} must be of type {hint.__name__}, not {type(data).__name__}")
+        if type(data) is int and not _is_small([data]):
+            raise FormatError(f"{_within(where, name)} is a number of more than 64 bits")
         return data
     if hint in (Buffer, Launch, Ref):
         return _record(hint, data, _within(where, name))
@@ -63,12 +111,17 @@ def _value(hint: Any, data: Any, where: str, name: Any) -> Any:
         raise FormatError(f"{where} must be a list, not {type(data).__name__}")
     kinds = hint.__args__
     if kinds[-1] is Ellipsis:
-        if kinds[0] is int and _INTEGERS.issuperset(map(type, data)):
+        if kinds[0] is int and _INTEGERS.issuperset(map(type, data)) and _is_small(data):
             return tuple(data)
         kinds = (kinds[0],) * len(data)
     if len(kinds) != len(data):
         raise FormatError(f"{where} must have {len(kinds)} entries, not {len(data)}")
     return tuple([_value(kind, item, where, i) for i, (kind, item) in enumerate(zip(kinds, data, strict=True))])
+
+
+def _is_small(numbers: list[int]) -> bool:
+    """Whether all are numbers of 64 bits."""
+    return not numbers or (min(numbers) >= -_LARGEST and max(numbers) < _LARGEST)
 
 
 def _within(where: str, name: Any) -> str:

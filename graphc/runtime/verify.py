@@ -1,5 +1,6 @@
 """Checks a plan against the rules that executors rely on. Shares no code with the planner.
 
+* Every number of a buffer, launch or program names one that is there; every buffer has a dtype and a shape.
 * Every operand lies in its buffer, every arena buffer in the arena; operands, `reads` and `writes` agree.
 * A buffer is touched only between its `first` and `last` launch. Two arena buffers with common bytes have disjoint
   lifetimes, or the one dies in the launch in which the other is born, and that launch declares the pair `in_place`.
@@ -18,21 +19,21 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-import ml_dtypes  # noqa: F401 - registers bfloat16 with NumPy
-import numpy as np
-
 from graphc.errors import InternalError
+from graphc.ir.types import DTYPES
 from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 
 __all__ = ["SPACES", "verify"]
 
 SPACES = ("input", "output", "parameter", "constant", "rng", "arena")
 _READ_ONLY = ("input", "constant", "rng")
+MOST_AXES = 64
 
 
 def verify(plan: Plan) -> Plan:
     """`plan` itself, if it keeps all the rules above. Raises InternalError."""
     _check_buffers(plan)
+    _check_lists(plan)
     for position, launch in enumerate(plan.launches):
         _check_launch(plan, position, launch)
     _check_call(plan)
@@ -45,15 +46,35 @@ def verify(plan: Plan) -> Plan:
 # Records one by one ----------------------------------------------------------------------------------------------
 def _check_buffers(plan: Plan) -> None:
     for position, buffer in enumerate(plan.buffers):
-        needed = math.prod(buffer.shape) * np.dtype(buffer.dtype).itemsize
-        if buffer.space not in SPACES:
-            raise _fault(plan, f"buffer {position} is in an unknown space", [], [position])
-        if buffer.nbytes < needed:
-            raise _fault(plan, f"buffer {position} holds {buffer.nbytes} bytes but needs {needed}", [], [position])
-        if buffer.space == "arena" and not 0 <= buffer.offset <= buffer.offset + buffer.nbytes <= plan.arena_bytes:
-            raise _fault(plan, f"buffer {position} leaves the arena of {plan.arena_bytes} bytes", [], [position])
-        if buffer.last < buffer.first:
-            raise _fault(plan, f"buffer {position} dies before it is born", [], [position])
+        if what := _buffer_fault(plan, buffer):
+            raise _fault(plan, f"buffer {position} {what}", [], [position])
+
+
+def _buffer_fault(plan: Plan, buffer: Buffer) -> str:
+    """What is wrong with a buffer by itself, or nothing."""
+    if buffer.space not in SPACES:
+        return "is in an unknown space"
+    if buffer.dtype not in DTYPES:
+        return f"has an unknown dtype {buffer.dtype!r}"
+    if len(buffer.shape) > MOST_AXES or any(extent < 0 for extent in buffer.shape):
+        return f"has a shape that no array has: at most {MOST_AXES} axes, none negative"
+    needed = math.prod(buffer.shape) * DTYPES[buffer.dtype].itemsize
+    if buffer.nbytes < needed:
+        return f"holds {buffer.nbytes} bytes but needs {needed}"
+    if buffer.space == "arena" and not 0 <= buffer.offset <= buffer.offset + buffer.nbytes <= plan.arena_bytes:
+        return f"leaves the arena of {plan.arena_bytes} bytes"
+    return "dies before it is born" if buffer.last < buffer.first else ""
+
+
+def _check_lists(plan: Plan) -> None:
+    """The plan's lists of buffers hold buffers."""
+    rng = () if plan.rng == -1 else (plan.rng,)
+    for name in ("inputs", "outputs", "parameters", "constants", "states"):
+        for index in getattr(plan, name):
+            if not 0 <= index < len(plan.buffers):
+                raise _fault(plan, f"the list of {name} has a buffer {index}, which is not there", [], [])
+    if any(not 0 <= index < len(plan.buffers) for index in rng):
+        raise _fault(plan, f"the random state is buffer {plan.rng}, which is not there", [], [])
 
 
 def _check_launch(plan: Plan, position: int, launch: Launch) -> None:
@@ -108,6 +129,8 @@ def _check_call(plan: Plan) -> None:
     unbound = {i for i, b in enumerate(plan.buffers) if b.space == "output"} - {*plan.outputs}
     if unbound:
         raise _fault(plan, "an output buffer belongs to no output", [], sorted(unbound))
+    if plan.names and len(plan.names) != len(plan.inputs) + len(plan.outputs):
+        raise _fault(plan, "the plan has not as many names as inputs and outputs", [], [])
 
 
 # The arena over time ---------------------------------------------------------------------------------------------
@@ -161,7 +184,7 @@ def _is_declared(plan: Plan, step: int, old: int, new: int) -> bool:
     Of two that live in it alone, either may be the one that is written over.
     """
     a, b = plan.buffers[old], plan.buffers[new]
-    same_elements = a.offset == b.offset and np.dtype(a.dtype).itemsize == np.dtype(b.dtype).itemsize
+    same_elements = a.offset == b.offset and DTYPES[a.dtype].itemsize == DTYPES[b.dtype].itemsize
     pairs = plan.launches[step].in_place if step < len(plan.launches) else ()
     declared = (old, new) in pairs or (a.first == b.last and (new, old) in pairs)
     return a.last == b.first == step and same_elements and declared

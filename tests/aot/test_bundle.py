@@ -148,7 +148,8 @@ def changed(folder: Path, target: Path, change: Any) -> Path:
         (lambda m: m.pop("structure"), "structure"),
         (lambda m: m["plan"].update(arena_bytes="many"), "arena_bytes"),
         (lambda m: m["state"].pop(), "state"),
-        (lambda m: m["state"][0].update(key="other"), "other tensors"),
+        (lambda m: m["state"][0].update(key="other"), "not what follows from the plan"),
+        (lambda m: m["memory"].update(state=0), "not what follows from the plan"),
         (lambda m: m["files"].update(so="0" * 64), "is not the file"),
         (lambda m: m["files"].pop("safetensors"), "is not the file"),
     ],
@@ -162,7 +163,7 @@ def test_a_wrong_manifest_is_refused(exported: Any, tmp_path: Path, change: Any,
 def test_a_truncated_manifest_is_refused(exported: Any, tmp_path: Path) -> None:
     folder = changed(exported["training"][0], tmp_path / "changed", lambda m: None)
     (folder / "step.json").write_text((folder / "step.json").read_text()[:-40])
-    with pytest.raises(FormatError, match="no manifest"):
+    with pytest.raises(FormatError, match="the manifest of a program, is JSON; this text is not"):
         gx.load(folder)
 
 

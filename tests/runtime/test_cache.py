@@ -197,9 +197,38 @@ def test_a_folder_that_others_can_write_to_is_not_used(
     refused(cache.folder, monkeypatch, "can be written to by others")
 
 
-def test_a_folder_that_others_can_replace_is_not_used(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.folder.parent.chmod(0o777)
-    refused(cache.folder, monkeypatch, "can be replaced by others")
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o707, 0o2775])
+@pytest.mark.parametrize("above", [0, 1])
+def test_a_folder_that_others_can_replace_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, above: int
+) -> None:
+    folder = tmp_path / "one/two/cache"
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    folder.parents[above].chmod(mode)
+    refused(folder, monkeypatch, f"can be replaced by others, who can write to {folder.parents[above]} ")
+
+
+def test_a_folder_below_one_where_only_owners_replace_is_used(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.folder.parent.chmod(0o1777)
+    monkeypatch.setenv(module.FOLDER, str(cache.folder))
+    assert open_cache().folder == cache.folder
+
+
+@as_root
+def test_a_folder_below_that_of_another_user_is_not_used(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(cache.folder.parent, 12345, -1)
+    refused(cache.folder, monkeypatch, "can be replaced by another user")
+
+
+def test_facts_that_are_not_what_was_remembered_are_none(cache: Cache) -> None:
+    cache.remember(KEY, {"version": "12"})
+    path = cache.folder / f"{KEY}.json"
+    text = path.read_text()
+    for damaged in (text.replace("12", "13"), text[1:], text[:-1], text + " ", "", "\n", "[" * 100_000):
+        path.write_text(damaged)
+        assert cache.recall(KEY) is None
+    assert cache.lookup("\ud800") is cache.lookup("../" + KEY) is None
 
 
 def test_symbolic_links_are_followed_and_what_they_lead_to_is_looked_at(

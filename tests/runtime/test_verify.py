@@ -115,6 +115,16 @@ FAULTS: dict[str, tuple[Callable[[], Plan], str]] = {
     "state that is no parameter": (lambda: replace(diamond(), states=(3,)), "none of its parameters"),
     "unknown space": (lambda: edit_buffer(diamond(), 0, space="attic"), "unknown space"),
     "too much scratch": (lambda: edit(diamond(), 0, scratch=1), "scratch"),
+    "output that is not there": (lambda: replace(diamond(), outputs=(1, 7)), "a buffer 7, which is not there"),
+    "output before the first": (
+        lambda: replace(diamond(), outputs=(1, 2, -1)),
+        "a buffer -1, which is not there",
+    ),
+    "random state that is not there": (lambda: replace(diamond(), rng=7), "random state is buffer 7"),
+    "more names than tensors": (lambda: replace(diamond(), names=("x", "y", "z", "more")), "as many names"),
+    "unknown dtype": (lambda: edit_buffer(diamond(), 0, dtype="float37"), "unknown dtype 'float37'"),
+    "negative extents": (lambda: edit_buffer(diamond(), 0, shape=(-4, -4)), "a shape that no array has"),
+    "too many axes": (lambda: edit_buffer(diamond(), 0, shape=(1,) * 65), "a shape that no array has"),
     "no such program": (lambda: edit(diamond(), 0, kernel="tile"), "has no program"),
 }
 

@@ -22,14 +22,16 @@ typedef struct gc_launch {
     const gc_ref *program_operands;
 } gc_launch;
 
-/* What a program compiled to machine code shows of itself: the symbol NAME_image of its library, in a capsule. */
+/* What a program compiled to machine code shows of itself: the symbol NAME_image of its library, in a capsule. Plan and
+ * interface of a program are data beside its library: `digest` is the hash of those that it was compiled for. */
 #define GC_IMAGE_CAPSULE "graphc.image"
-#define GC_IMAGE_FORMAT 1
+#define GC_IMAGE_FORMAT 2
 
 typedef struct gc_compiled {
     int64_t format;
     int64_t launch_count;
     const gc_launch *launches;
+    const char *digest; /* 64 hexadecimal digits */
 } gc_compiled;
 
 typedef struct gc_step {
