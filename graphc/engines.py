@@ -29,6 +29,7 @@ from graphc.dsl.state_dict import storages
 from graphc.errors import BackendError, FormatError
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES, TensorType
+from graphc.ops.guard import Guard, Storage
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, aligned_copy
 from graphc.passes import resolve_marks
@@ -147,13 +148,14 @@ def _program(
     graph: Graph, structure: str, assembled: Assembled, code: Any, backend: str, settings: Settings
 ) -> Program:
     storage = [parameter.storage for parameter in assembled.parameters]
-    named = dict(zip(state_keys(assembled.plan), storage, strict=True))
+    held = [Storage(parameter.storage, parameter.guard) for parameter in assembled.parameters]
     if assembled.plan.arena_bytes >= LARGE_ARENA:
         return_freed_memory()  # of planning, lest it stand beside the arena
     program = Program(
         Executor(assembled.plan, storage, assembled.constants, code, settings.threads, settings.seed),
         *_arguments(graph), structure,
-        backend=backend, plan=assembled.plan, parameters=named, source=assembled.source,
+        backend=backend, plan=assembled.plan, source=assembled.source,
+        parameters=dict(zip(state_keys(assembled.plan), held, strict=True)),
         exporter=lambda path, level: _export(graph, program, settings.budget, path, level),
     )  # fmt: skip
     return program
@@ -218,11 +220,16 @@ def _identifier(name: str) -> str:
 
 
 def _state_arrays(interface: Interface, assembled: Assembled, program: Program) -> list[Any]:
-    plan = interface.plan
-    held: dict[int, Any] = dict(zip(plan.parameters, (p.storage for p in assembled.parameters), strict=True))
-    held.update(zip(plan.constants, assembled.constants, strict=True))
-    held[plan.rng] = np.array([program.seed, program.step], np.uint64)
-    return [held[stored.buffer] for stored in interface.state]
+    """What the program holds now: one moment of it."""
+    plan, storage = interface.plan, [parameter.storage for parameter in assembled.parameters]
+
+    def copied() -> list[Any]:
+        held: dict[int, Any] = dict(zip(plan.parameters, storage, strict=True))
+        held.update(zip(plan.constants, assembled.constants, strict=True))
+        held[plan.rng] = np.array([program.seed, program.step], np.uint64)
+        return [np.array(held[stored.buffer]) for stored in interface.state]
+
+    return program.guard.hold(copied)
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program:
@@ -258,8 +265,8 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program
         Argument(name, TensorType(DTYPES[plan.buffers[position].dtype], plan.buffers[position].shape))
         for name, position in zip(plan.names, (*plan.inputs, *plan.outputs), strict=True)
     ]
-    count = len(plan.inputs)
+    count, guard = len(plan.inputs), Guard()
     return Program(
         engine, arguments[:count], arguments[count:], bundle.structure, backend="c", plan=plan,
-        parameters=dict(zip(state_keys(plan), storage, strict=True)),
+        parameters={name: Storage(array, guard) for name, array in zip(state_keys(plan), storage, strict=True)},
     )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 __all__ = [
     "BackendError",
+    "BusyError",
     "DTypeError",
     "FormatError",
     "GradientError",
@@ -59,6 +60,10 @@ class InputError(GraphcError, ValueError):
 
 class BackendError(GraphcError, RuntimeError):
     """A backend was asked for that cannot run here."""
+
+
+class BusyError(GraphcError, RuntimeError):
+    """What was asked for would wait for what the same thread is in the middle of. Nothing has changed."""
 
 
 class FormatError(GraphcError, ValueError):

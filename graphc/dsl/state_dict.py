@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import safetensors.numpy
 from graphc.errors import DTypeError, FormatError, GraphcError, InputError, ShapeError
 from graphc.files import replace_file
 from graphc.ir.types import DTYPES
+from graphc.ops.guard import Storage, copies, sets
 from graphc.ops.tensor import Parameter, checked_array
 
 __all__ = [
@@ -50,17 +52,17 @@ class Mismatch(NamedTuple):
     unexpected_keys: tuple[str, ...]
 
 
-def storages(state: Mapping[str, Parameter]) -> dict[str, Array]:
+def storages(state: Mapping[str, Parameter]) -> dict[str, Storage]:
     """Where the values of a state lie."""
-    return {name: parameter.storage for name, parameter in state.items()}
+    return {name: Storage(parameter.storage, parameter.guard) for name, parameter in state.items()}
 
 
-def read_state(held: Mapping[str, Array]) -> dict[str, Array]:
-    """The values, copied."""
-    return {name: array.copy() for name, array in held.items()}
+def read_state(held: Mapping[str, Storage]) -> dict[str, Array]:
+    """The values, copied: of what programs share, all from before an update or all from after it."""
+    return copies(held)
 
 
-def write_state(held: Mapping[str, Array], values: Mapping[str, Any], owner: str, strict: bool = True) -> Mismatch:
+def write_state(held: Mapping[str, Storage], values: Mapping[str, Any], owner: str, strict: bool = True) -> Mismatch:
     """Set each array of `held` to the value of its name; `owner` is what the errors call the whole.
 
     Raises InputError for missing and unexpected names (those are passed over and answered with unless `strict`),
@@ -75,15 +77,20 @@ def write_state(held: Mapping[str, Array], values: Mapping[str, Any], owner: str
     wrong: list[ShapeError | DTypeError] = []
     for name in (name for name in held if name in values):
         try:
-            array = checked_array(repr(name), held[name], values[name])
+            array = checked_array(repr(name), held[name].array, values[name])
             checked[name] = array if array.flags.owndata else array.copy()
         except (ShapeError, DTypeError) as error:
             wrong.append(error)
     if wrong or (strict and (missing or unexpected)):
         raise _misfit(held, owner, missing if strict else (), unexpected if strict else (), wrong)
-    for name, array in checked.items():
-        held[name][...] = array
+    for names in sets({name: held[name] for name in checked}):
+        held[names[0]].guard.hold(partial(_write, held, checked, names), f"setting the state of {owner}")
     return Mismatch(missing, unexpected)
+
+
+def _write(held: Mapping[str, Storage], values: Mapping[str, Array], names: Iterable[str]) -> None:
+    for name in names:
+        held[name].array[...] = values[name]
 
 
 def _misfit(

@@ -16,6 +16,7 @@ from graphc.errors import DTypeError, FormatError, GraphcError, GraphError, Shap
 from graphc.ir.location import capture
 from graphc.ir.node import Literal, intern, next_serial
 from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, promote
+from graphc.ops.guard import Guard
 from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, primitive
 from graphc.ops.tensor import Parameter, Tensor, aligned_copy
 
@@ -48,6 +49,7 @@ def apply_parameter(name: str, value: Any, *, trainable: bool) -> Parameter:
     attrs = {"name": name, "uid": next_serial(), "shape": value.shape, "dtype": dtype_of(value.dtype)}
     node = intern(Parameter, "parameter", (), attrs, OPS["parameter"].infer(**attrs))
     node.storage, node.trainable, node.home, node.location = aligned_copy(value), trainable, None, capture()
+    node.guard = Guard()
     return node
 
 

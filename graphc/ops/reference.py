@@ -14,6 +14,7 @@ import numpy as np
 from graphc.errors import GraphError, InputError, InternalError, with_location
 from graphc.ir.graph import topological
 from graphc.ir.node import Node
+from graphc.ops.guard import Storage, copies
 from graphc.ops.random import random_bits_reference
 from graphc.ops.record import Array, op_of
 from graphc.ops.tensor import Parameter
@@ -35,6 +36,8 @@ def evaluate(results: Iterable[Node], values: Mapping[Any, Any], *, seed: int = 
     wanted = list(results)
     given = {node: _checked(node, value) for node, value in values.items()}
     order = _needed(wanted, given)
+    held = [node for node in order if isinstance(node, Parameter) and node not in given]
+    given |= copies({parameter: Storage(parameter.storage, parameter.guard) for parameter in held})
     reads = _read_counts(order, wanted, given)
     arrays: dict[Node, Array] = {}
     with np.errstate(all="ignore"):
@@ -85,8 +88,6 @@ def _read_counts(order: list[Node], wanted: list[Node], given: Mapping[Node, Arr
 def _compute(node: Node, arrays: Mapping[Node, Array], seed: int, step: int) -> Array:
     """The value of one node."""
     match node.op:
-        case "parameter" if isinstance(node, Parameter):
-            return np.asarray(node.storage)
         case "input" | "parameter":
             raise with_location(GraphError(f"{node!r} has no value: give one for it in `values`"), node.location)
         case "random_bits":

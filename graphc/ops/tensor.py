@@ -15,6 +15,7 @@ import numpy as np
 from graphc.errors import DTypeError, GraphError, ShapeError, with_location
 from graphc.ir.location import capture
 from graphc.ir.node import Node, intern, next_serial
+from graphc.ops.guard import Guard
 from graphc.ops.record import call
 
 __all__ = ["Home", "Parameter", "Tensor", "aligned_copy", "checked_array"]
@@ -278,8 +279,9 @@ class Parameter(Tensor):
     (`copy.copy`, `copy.deepcopy`) are parameters of their own. Made by `gx.parameter` and `gx.state`.
     """
 
-    __slots__ = ("home", "storage", "trainable")
+    __slots__ = ("guard", "home", "storage", "trainable")
 
+    guard: Guard  # whose turn it is with the storage
     home: Home | None
     storage: Any  # a C-contiguous, 64-byte aligned array that never moves
     trainable: bool
@@ -292,18 +294,20 @@ class Parameter(Tensor):
 
     @property
     def value(self) -> Any:
-        array = self.storage.copy()
+        array = self.guard.hold(self.storage.copy)
         array.flags.writeable = False  # what is written to a copy would be lost without a word
         return array
 
     @value.setter
     def value(self, new: Any) -> None:
-        self.storage[...] = checked_array(repr(self), self.storage, new)
+        array = checked_array(repr(self), self.storage, new)
+        self.guard.hold(lambda: np.copyto(self.storage, array, casting="same_kind"))
 
     def __copy__(self) -> Parameter:
         attrs = {**self.attrs, "uid": next_serial()}
         new = intern(Parameter, self.op, (), attrs, self.type)
-        new.storage, new.trainable, new.home = aligned_copy(self.storage), self.trainable, None
+        new.storage, new.trainable, new.home = aligned_copy(self.value), self.trainable, None
+        new.guard = Guard()
         new.location = self.location
         return new
 

@@ -83,13 +83,11 @@ cdef class Slot:
         return f"; convert it first with .astype({self.dtype.name!r})" if value.dtype != self.dtype else ""
 
     cdef cnp.ndarray accept(self, value):
-        """The array to read for `value`: `value` itself, or its copy in the staging place."""
+        """The array for `value`, of the input's shape and dtype."""
         cdef cnp.ndarray array = value if isinstance(value, cnp.ndarray) else self.convert(value)
         if not self.fits(array):
             raise self.fault("input", value)
-        if cnp.PyArray_ISCARRAY_RO(array):
-            return array
-        return self.stage(array)
+        return array
 
     cdef cnp.ndarray stage(self, cnp.ndarray array):
         """A copy of `array` in the staging place."""
@@ -134,7 +132,7 @@ cdef class Binding:
         self.bounds = np.array(list(zip(starts, ends)), np.int64)
 
     def inputs(self, tuple arrays not None, dict named not None):
-        """The arrays of a call in the inputs' order, ready to be read in place."""
+        """The arrays of a call in the inputs' order, checked. What is no array becomes one here, by its own code."""
         cdef Py_ssize_t position, given = len(arrays), count = len(self.input_slots)
         cdef list bound = []
         cdef Slot slot
@@ -149,8 +147,18 @@ cdef class Binding:
                 array = slot.accept(named[slot.name])
             else:
                 raise self.miscounted(arrays, named)
-            bound.append(slot.stage(array) if self.is_protected(array) else array)
+            bound.append(array)
         return bound
+
+    def placed(self, list arrays not None):
+        """`arrays` where a step can read them: where they are, or copied to the staging places, which calls share."""
+        cdef Py_ssize_t position
+        cdef cnp.ndarray array
+        for position in range(len(arrays)):
+            array = arrays[position]
+            if not cnp.PyArray_ISCARRAY_RO(array) or self.is_protected(array):
+                arrays[position] = (<Slot> self.input_slots[position]).stage(array)
+        return arrays
 
     cdef bint is_protected(self, cnp.ndarray array):
         """Whether a contiguous array shares memory with a parameter, which a step may overwrite before it has read all."""

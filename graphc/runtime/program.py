@@ -1,14 +1,14 @@
 """`Program`: a compiled graph that is called with arrays.
 
 Calls are strict and atomic: what does not fit is an InputError before anything has changed, and parameters, optimiser
-state and the random step change only in a call that ran. Calls of one Program take turns; calls of several Programs
-run at the same time. After a fork the child can go on calling.
+state and the random step change only in a call that ran. Calls of one Program, and of Programs that share parameters,
+take turns, also with whoever reads or writes the parameters; others run at the same time. A call from within a call, as
+a signal handler may make it, is an error. After a fork the child can go on calling.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -17,8 +17,9 @@ from typing import Any, Protocol
 from graphc.dsl.state_dict import Mismatch, read_state, write_state
 from graphc.errors import BackendError, GraphError, InputError, with_location
 from graphc.ir.location import capture
+from graphc.ops.guard import CALL, Storage, joined, nested
 from graphc.runtime.argument import Argument
-from graphc.runtime.binding import Binding
+from graphc.runtime.binding import Binding, commit
 from graphc.runtime.executor import Executor
 from graphc.runtime.memory_report import MemoryReport, memory_report
 from graphc.runtime.plan import Plan
@@ -26,7 +27,7 @@ from graphc.runtime.profile import Profile, profile_of
 
 __all__ = ["Engine", "Program"]
 
-_NONE: Mapping[str, Any] = {}
+_NONE: Mapping[str, Storage] = {}
 
 
 class Engine(Protocol):
@@ -63,7 +64,7 @@ class Program:
         *,
         backend: str,
         plan: Plan | None = None,
-        parameters: Mapping[str, Any] = _NONE,
+        parameters: Mapping[str, Storage] = _NONE,
         source: str = "",
         exporter: Callable[[Path, str | None], None] | None = None,
     ) -> None:
@@ -76,10 +77,9 @@ class Program:
         self._exporter = exporter
         self._engine = engine
         self._state = dict(parameters)
-        self._parameters = tuple(self._state.values())
+        self._parameters = tuple(storage.array for storage in self._state.values())
+        self.guard = joined(storage.guard for storage in self._state.values())
         self._binding = Binding(self.inputs, self.outputs, structure, self._parameters)
-        self._lock = threading.Lock()
-        self._process = os.getpid()
 
     def __call__(self, /, *arrays: Any, out: Any = None, **named: Any) -> Any:
         """Run one step. Answers with the outputs, or with `out` filled.
@@ -87,18 +87,24 @@ class Program:
         An array has exactly the input's shape and dtype; Python scalars and lists take its dtype where that loses
         nothing of their kind. Raises InputError, which names the input, what was expected and what came.
         """
-        binding = self._binding
-        with self._turn():
-            inputs = binding.inputs(arrays, named)
-            outputs = binding.outputs(out, inputs)
-            self._engine.run(inputs, outputs)
-        return binding.pack(outputs) if out is None else out
-
-    def _turn(self) -> threading.Lock:
-        """The lock that calls take turns by. A forked child gets its own: who held it does not exist there."""
-        if self._process != os.getpid():
-            self._lock, self._process = threading.Lock(), os.getpid()
-        return self._lock
+        binding, guard = self._binding, self.guard
+        inputs = binding.inputs(arrays, named)
+        while True:  # what Guard.hold does, written out: it is most of what a small program takes
+            turn = guard.turn
+            with turn.lock:
+                if turn.next is not None:
+                    guard.turn = turn.next
+                    continue
+                if turn.busy:
+                    raise nested(turn, CALL)
+                turn.busy = CALL
+                try:
+                    inputs = binding.placed(inputs)
+                    outputs = binding.outputs(out, inputs)
+                    self._engine.run(inputs, outputs)
+                finally:
+                    turn.busy = ""
+            return binding.pack(outputs) if out is None else out
 
     def __repr__(self) -> str:
         takes = ", ".join(map(str, self.inputs))
@@ -117,8 +123,10 @@ class Program:
 
     @seed.setter
     def seed(self, value: int) -> None:
-        with self._turn():
+        def set_both() -> None:
             self._engine.seed, self._engine.step = value, 0
+
+        self.guard.hold(set_both, "setting the seed")
 
     @property
     def step(self) -> int:
@@ -127,8 +135,7 @@ class Program:
 
     @step.setter
     def step(self, value: int) -> None:
-        with self._turn():
-            self._engine.step = value
+        self.guard.hold(lambda: setattr(self._engine, "step", value), "setting the step")
 
     @property
     def memory(self) -> MemoryReport:
@@ -149,8 +156,7 @@ class Program:
 
         Names are those of the model's `state_dict`. Where two would be the same, one has a number, as in `w (2)`.
         """
-        with self._turn():
-            return read_state(self._state)
+        return read_state(self._state)
 
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> Mismatch:
         """Set the program's parameters and states, all or none.
@@ -159,8 +165,7 @@ class Program:
         `missing_keys` and `unexpected_keys`. Raises InputError, ShapeError and DTypeError, which tell all that does not
         fit.
         """
-        with self._turn():
-            return write_state(self._state, values, "the program", strict)
+        return write_state(self._state, values, "the program", strict)
 
     # A copy would share its arrays with this program and the model, or lose them.
     def __copy__(self) -> Any:
@@ -201,14 +206,17 @@ class Program:
         engine, plan = self._engine, self.plan
         if plan is None or not isinstance(engine, Executor):
             raise InputError(f"the {self.backend} backend has no launches to profile; compile with another backend")
-        with self._turn():
-            inputs = self._binding.inputs(arrays, named)
+        given = self._binding.inputs(arrays, named)
+
+        def measure() -> list[list[int]]:
+            inputs = self._binding.placed(given)
             outputs = self._binding.outputs(None, inputs)
             saved, step = [array.copy() for array in self._parameters], engine.step
             try:
-                samples = [engine.run_profiled(inputs, outputs) for _ in range(max(runs, 1) + 1)][1:]
+                return [engine.run_profiled(inputs, outputs) for _ in range(max(runs, 1) + 1)][1:]
             finally:
-                for array, value in zip(self._parameters, saved, strict=True):
-                    array[...] = value
+                commit(list(self._parameters), saved)
                 engine.step = step
+
+        samples = self.guard.hold(measure, "a profile")
         return profile_of(plan, [median(times) for times in zip(*samples, strict=True)], len(samples))

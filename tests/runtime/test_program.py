@@ -11,6 +11,7 @@ import pytest
 
 from graphc.errors import InputError
 from graphc.ir.types import tensor_type
+from graphc.ops.guard import Guard, Storage
 from graphc.runtime.argument import Argument
 from graphc.runtime.executor import Executor
 from graphc.runtime.interpreter import Interpreter
@@ -42,7 +43,9 @@ def adder(table: object) -> Program:
     calls = np.zeros(1, np.float32)
     results = [Argument("sum", tensor_type((2, 3)))]
     engine = Executor(plan, [calls], [], table)
-    return Program(engine, ARGUMENTS, results, "dict", backend="cython", plan=plan, parameters={"calls": calls})
+    return Program(
+        engine, ARGUMENTS, results, "dict", backend="cython", plan=plan, parameters={"calls": Storage(calls, Guard())}
+    )
 
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -206,7 +209,12 @@ def test_a_failing_interpreter_changes_nothing() -> None:
 
     scalar = [Argument("x", tensor_type(()))]
     program = Program(
-        Interpreter(evaluate, [weight]), scalar, scalar, "array", backend="numpy", parameters={"w": weight}
+        Interpreter(evaluate, [weight]),
+        scalar,
+        scalar,
+        "array",
+        backend="numpy",
+        parameters={"w": Storage(weight, Guard())},
     )
     program(2.0)
     with pytest.raises(ValueError, match="negative"):
@@ -219,7 +227,12 @@ def test_a_failing_interpreter_changes_nothing() -> None:
 def test_parameters_can_be_exchanged() -> None:
     a, b = np.array([1.0]), np.array([2.0])
     program = Program(
-        Interpreter(lambda *_: [b, a], [a, b]), [], [], "list", backend="numpy", parameters={"a": a, "b": b}
+        Interpreter(lambda *_: [b, a], [a, b]),
+        [],
+        [],
+        "list",
+        backend="numpy",
+        parameters={"a": Storage(a, Guard()), "b": Storage(b, Guard())},
     )
     assert program() == []
     assert (a[0], b[0]) == (2, 1)
