@@ -203,10 +203,16 @@ def _power_by_exponent(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def _power_reference(a: Any, b: Any) -> Any:
     """NumPy's power, with an answer for negative integer exponents: 1/a**|b| without its fraction, 0 for a = 0."""
     if a.dtype.kind not in "iu":
-        return np.power(a, b)
+        return _pow(a, b)
     positive = np.power(a, np.maximum(b, 0))
     inverse = np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0)).astype(positive.dtype)
     return np.where(b < 0, inverse, positive)
+
+
+def _pow(a: Any, b: Any) -> Any:
+    """C's pow, element by element: where an exponent of 0.5 is repeated, NumPy's power would be sqrt, nan at -inf."""
+    a, b = np.broadcast_arrays(a, b)
+    return np.power(a.flatten(), b.flatten()).reshape(a.shape)
 
 
 def _power_formula(a: Any, b: Any) -> Any:

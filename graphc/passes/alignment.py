@@ -1,9 +1,5 @@
 """Reductions of pairs: what is made of vectors, pair by pair, is reduced along the same axes wherever it is reduced.
 
-    sum(f(x, y), over i) = sum(f(y, x), over j)        f made of broadcasts alone, axes of one extent; max and min too
-    f(y, x) = f(x, y) or -f(x, y)                      where f shows it: of x * y, of x - y, and of what they make up
-    sum(f * c) = sum(f) * c                            c a power of two, in such sums, f * c of no other use
-
 The gradient of a potential of bodies sums the forces of all pairs over rows and over columns. One loop nest cannot go
 through both, so the forces would be kept in memory. Along the same axis they run in one nest, which computes each pair
 from the vectors; where f is symmetric the two are one sum.
@@ -18,15 +14,40 @@ import math
 
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
-from graphc.ops.build import apply, full_like
-from graphc.ops.record import Kind, op_of
+from graphc.ops.build import apply, broadcast_to, full_like
+from graphc.ops.record import WIDE_FLOAT, Kind, op_of
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import permute
+from graphc.ops.views import permute, reshape_to
 from graphc.passes.algebra import product_constant
-from graphc.passes.rewriting import rebuilt
+from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 from graphc.passes.turning import Order, Turned, Turning, pair_leaves, plain_leaf
 
-__all__ = ["align_reductions"]
+__all__ = ["REWRITES", "align_reductions"]
+
+
+def _pairs(x: Tensor, y: Tensor, scale: float = 1) -> Tensor:
+    """Sums over rows and over columns of a value of all pairs."""
+    shape = (x.size, x.size)
+    difference = broadcast_to(reshape_to(x, (x.size, 1)), shape) - broadcast_to(y, shape)
+    rows = apply("sum", difference * scale, axes=(0,))
+    return apply("divide", full_like(rows, 1), rows) + apply("sum", apply("exp", difference), axes=(1,))
+
+
+REWRITES = (
+    Rewrite(
+        "sum(f(x, y), over i)", "sum(f(y, x), over j)", Keeps.ROUNDING, _pairs,
+        "f made of broadcasts alone, axes of one extent; max and min too", dtypes=WIDE_FLOAT,
+    ),
+    Rewrite(
+        "sum(f(x, x), over i)", "sum(f(x, x), over j), or -sum(f(x, x), over j)", Keeps.ZEROS,
+        lambda x: _pairs(x, x), "where f shows that f(y, x) = f(x, y) or -f(x, y)", dtypes=WIDE_FLOAT,
+    ),
+    Rewrite(
+        "sum(f * c)", "sum(f) * c", Keeps.REAL, lambda x, y: _pairs(x, y, 2),
+        "in such sums, c a power of two that nothing else reads f * c of", dtypes=WIDE_FLOAT,
+        differs={"x": (3e38, -3e38), "y": (0.0,)},
+    ),
+)  # fmt: skip
 
 Axes = tuple[int, ...]
 

@@ -1,26 +1,43 @@
-"""Arrays without elements: after this pass no loop nest and no library kernel runs over nothing.
-
-f(...) of size 0                    = broadcast_to(0)
-pad of nothing                      = broadcast_to(the padding)
-concatenate                         = concatenate of the parts that have elements
-scatter_add of nothing to x         = x
-sum, any, all over nothing          = broadcast_to(0), broadcast_to(False), broadcast_to(True)
-contraction of empty operands       = broadcast_to(0)
-"""
+"""Arrays without elements: after this pass no loop nest and no library kernel runs over nothing."""
 
 from __future__ import annotations
 
 from graphc.ir.graph import Graph, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
-from graphc.ops.build import full
-from graphc.ops.record import Kind, op_of
+from graphc.ops.build import apply, constant, full
+from graphc.ops.record import ALL, NUMERIC, Kind, op_of
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join
-from graphc.passes.rewriting import rebuilt
+from graphc.ops.views import join, narrow, pad_view
+from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 
-__all__ = ["fill_empty"]
+__all__ = ["REWRITES", "fill_empty"]
 
-_OF_NOTHING = {"sum": 0, "max": False, "min": True}  # max and min over nothing exist for bool alone
+
+def _nothing(x: Tensor) -> Tensor:
+    return narrow(x, 0, 0, 0)
+
+
+REWRITES = (
+    Rewrite(
+        "f(...) of no elements, in a larger one", "nothing", Keeps.BITS,
+        lambda x: join([_nothing(apply("maximum", x, x)), x], 0), dtypes=ALL,
+    ),
+    Rewrite(
+        "pad of nothing", "broadcast(the padding)", Keeps.BITS, lambda x: pad_view(_nothing(x), (2,), (1,), 1),
+        dtypes=ALL,
+    ),
+    Rewrite(
+        "scatter_add of nothing to x", "x", Keeps.BITS,
+        lambda x: apply("scatter_add", x, constant([], "int32"), _nothing(x), axis=0), dtypes=NUMERIC,
+    ),
+    Rewrite(
+        "sum over nothing", "broadcast(0)", Keeps.BITS, lambda x: apply("sum", _nothing(x), axes=(0,)), dtypes=NUMERIC
+    ),
+    Rewrite(
+        "contraction of nothing", "broadcast(0)", Keeps.BITS,
+        lambda a, d: apply("matmul", narrow(a, 1, 0, 0), _nothing(d)), dtypes=NUMERIC,
+    ),
+)  # fmt: skip
 
 
 def fill_empty(graph: Graph) -> Graph:
@@ -34,10 +51,8 @@ def fill_empty(graph: Graph) -> Graph:
         empty = any(source.size == 0 for source in inputs)
         if kind is Kind.SOURCE or not (node.size == 0 or empty):
             return rebuilt(node, inputs)
-        if node.size == 0 or kind is Kind.CONTRACTION:
+        if node.size == 0 or kind is Kind.CONTRACTION or node.op == "sum":
             new: Node = full(node.shape, 0, node.dtype)
-        elif kind is Kind.REDUCTION:
-            new = full(node.shape, _OF_NOTHING[node.op], node.dtype)
         elif node.op == "pad":
             new = full(node.shape, node.attrs["value"], node.dtype)
         elif node.op == "concatenate":

@@ -1,10 +1,7 @@
 """Constant folding: what depends on constants alone is computed now, by the references of the ops.
 
-    op(constants)            = constant      when the answer is small, or no larger than what it is made of
-    constant of equal bits   = broadcast_to(scalar constant)
-    broadcast_to(constant)   is left as it is: it takes no memory
-
-Values are those of the reference, bit for bit. Random bits, inputs and parameters are never folded.
+`broadcast_to(constant)` is left as it is: it takes no memory. Values are those of the reference, bit for bit. Random
+bits, inputs and parameters are never folded.
 """
 
 from __future__ import annotations
@@ -12,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.ir.graph import Graph
-from graphc.ops.build import broadcast_to, constant
-from graphc.ops.record import OPS, Kind
+from graphc.ops.build import apply, broadcast_to, constant, full_like
+from graphc.ops.record import ALL, OPS, Kind
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
-from graphc.passes.rewriting import Rules, rewrite
+from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, rewrite
 
 __all__ = ["FOLDING", "fold_constants"]
 
@@ -24,13 +21,21 @@ _SMALL = 1024  # elements of an answer that is always worth its memory
 _LARGE = 1 << 16  # elements of a broadcast constant up to which it is written out to be computed with
 
 _FOLDED_KINDS = (Kind.ELEMENTWISE, Kind.VIEW, Kind.REDUCTION, Kind.CONTRACTION, Kind.LIBRARY)
+FOLDING = Rulebook()
 
 
 def fold_constants(graph: Graph) -> Graph:
     """`graph` with everything computed that depends on constants alone and stays small."""
-    return rewrite(graph, FOLDING)
+    return rewrite(graph, FOLDING.rules)
 
 
+@FOLDING.rule(
+    [name for name, op in OPS.items() if op.kind in _FOLDED_KINDS and name != "broadcast_to"],
+    Rewrite(
+        "f(constants)", "a constant", Keeps.BITS, lambda x: apply("where", x == x, x, full_like(x, 2) / 3),
+        "it is small, or no larger than what it is made of",
+    ),
+)  # fmt: skip
 def _fold(node: Tensor) -> Tensor | None:
     if not node.inputs or not all(_is_known(source) for source in node.inputs):
         return None
@@ -44,6 +49,13 @@ def _is_known(x: Tensor) -> bool:
     return x.op == "constant" or (x.op == "broadcast_to" and x.inputs[0].op == "constant")
 
 
+@FOLDING.rule(
+    "constant",
+    Rewrite(
+        "constant of equal bits", "broadcast(scalar)", Keeps.BITS,
+        lambda x: apply("maximum", x, constant(np.ones(9), x.dtype)), dtypes=ALL,
+    ),
+)  # fmt: skip
 def _shrink(node: Tensor) -> Tensor | None:
     array = node.attrs["value"].array
     if array.size <= 1:
@@ -52,11 +64,3 @@ def _shrink(node: Tensor) -> Tensor | None:
     if not (bits == bits[0]).all():
         return None
     return broadcast_to(constant(np.array(array.reshape(-1)[0])), node.shape)
-
-
-def _table() -> Rules:
-    names = [name for name, op in OPS.items() if op.kind in _FOLDED_KINDS and name != "broadcast_to"]
-    return {**dict.fromkeys(names, (_fold,)), "constant": (_shrink,)}
-
-
-FOLDING: Rules = _table()

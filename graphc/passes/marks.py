@@ -1,19 +1,33 @@
-"""Marks: what was only a message to the compiler leaves the graph.
-
-    stop_gradient(x)                 = x                                 gradients were taken before
-    with_update(y, parameter, value) = y, and parameter := value joins the graph's updates
-
-Values are kept to the bit.
-"""
+"""Marks: what was only a message to the compiler leaves the graph."""
 
 from __future__ import annotations
 
 from graphc.errors import GraphError, with_location
 from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Node
-from graphc.passes.rewriting import rebuilt
+from graphc.ops.build import apply
+from graphc.ops.record import ALL
+from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 
-__all__ = ["resolve_marks"]
+__all__ = ["REWRITES", "resolve_marks"]
+
+REWRITES = (
+    Rewrite(
+        "stop_gradient(x)",
+        "x",
+        Keeps.BITS,
+        lambda x: apply("stop_gradient", x),
+        "gradients were taken before",
+        dtypes=ALL,
+    ),
+    Rewrite(
+        "with_update(y, p, v)",
+        "y",
+        Keeps.BITS,
+        lambda x, v: apply("with_update", x, v, v * 2),
+        "p := v joins the graph's updates",
+    ),
+)
 
 _MARKS = ("stop_gradient", "with_update")
 

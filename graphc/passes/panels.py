@@ -1,8 +1,6 @@
 """Panels: a matrix by which many products of few rows are multiplied is brought into the kernels' layout once.
 
-    x1 @ w, x2 @ w, ... = matmul_panels(x1, panels of w), matmul_panels(x2, panels of w), ...
-
-as in the steps of a recurrent net, which wait for one another and so cannot become one product. Few rows cannot hide
+As in the steps of a recurrent net, which wait for one another and so cannot become one product. Few rows cannot hide
 what it costs to read a large matrix across its rows; in panels it is read from the first to the last element. Values
 do not change.
 """
@@ -15,10 +13,26 @@ from graphc.ops.build import apply
 from graphc.ops.contraction import PANEL_COLUMNS, panels_of
 from graphc.ops.record import WIDE_FLOAT
 from graphc.ops.tensor import Tensor
-from graphc.passes.rewriting import rebuilt, rewrite
+from graphc.ops.views import narrow
+from graphc.passes.rewriting import Keeps, Rewrite, rebuilt, rewrite
 from graphc.passes.simplify import SIMPLIFICATION
 
-__all__ = ["share_panels"]
+__all__ = ["REWRITES", "share_panels"]
+
+
+def _steps(w: Tensor) -> Tensor:
+    state = narrow(w, 0, 0, 2)
+    for _ in range(4):
+        state = apply("tanh", apply("matmul", state, w))
+    return state
+
+
+REWRITES = (
+    Rewrite(
+        "x1 @ w, x2 @ w, ...", "x1 @ panels(w), x2 @ panels(w), ...", Keeps.BITS, _steps,
+        "many that wait for one another, by a large w; the sums are the same", dtypes=WIDE_FLOAT,
+    ),
+)  # fmt: skip
 
 _MANY = 4  # products that make up for the copy
 _ROWS = 128  # a product of more rows reads its matrix often enough to pack it by itself

@@ -1,12 +1,7 @@
 """Pooling in a training step: rectified after pooling, and summed without being spread.
 
-With r = relu(z), whose gradient reads r only to ask where it is positive, p = max_pool2d and a = max_pool2d_argmax:
-
-    p(r)                                      = relu(p(z))
-    where(r > 0, scatter(g, a(r)), 0)         = scatter(where(relu(p(z)) > 0, g, 0), a(z))
-    sum(scatter(g, a)) over whole planes      = sum(g)
-
-The first two leave relu and its gradient a part of the elements, and r need not be kept. They are exact: relu is
+With r = relu(z), whose gradient reads r only to ask where it is positive, p = max_pool2d and a = max_pool2d_argmax, the
+first two rewrites leave relu and its gradient a part of the elements, and r need not be kept. They are exact: relu is
 monotone and passes NaN on. A window whose maximum is positive (or NaN) has it in the same place, the first of its ties,
 in r and in z. Any other window may find another place, but whatever it sends there is a place of r that is not
 positive, so `where` drops it on the left, and the window is dropped as a whole on the right. The sign of a zero may
@@ -17,16 +12,53 @@ still taken by `max_pool2d` for the value: that reads as much and goes by vector
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, full_like
 from graphc.ops.tensor import Tensor
-from graphc.passes.rewriting import rebuilt
+from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 
-__all__ = ["pool_before_relu", "sum_before_scatter"]
+__all__ = ["EARLY_SUMS", "LATE_RELU", "pool_before_relu", "sum_before_scatter"]
+
+_WINDOW: dict[str, Any] = {"window": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0)), "dilation": (1, 1)}
+
+
+def _pooled(p: Tensor) -> Tensor:
+    """Maxima of rectified planes, each in the place where it was found by what the gradient of the maxima does."""
+    r = apply("relu", p)
+    found = apply("max_pool2d_argmax", r, **_WINDOW)
+    spread = apply("max_pool2d_scatter", apply("max_pool2d", r, **_WINDOW), found, size=p.shape[2:])
+    return apply("where", apply("greater", r, full_like(r, 0)), spread, full_like(r, 0))
+
+
+LATE_RELU = (
+    Rewrite("p(r)", "relu(p(z))", Keeps.ZEROS, _pooled, "r = relu(z) is read by nothing else but the next"),
+    Rewrite(
+        "where(r > 0, scatter(g, a(r)), 0)",
+        "scatter(where(relu(p(z)) > 0, g, 0), a(z))",
+        Keeps.ZEROS,
+        _pooled,
+        "a tells where a pooling p has found its maxima",
+    ),
+)
+EARLY_SUMS = (
+    Rewrite(
+        "sum(scatter(g, a))",
+        "sum(g)",
+        Keeps.ROUNDING,
+        lambda p: apply("sum", _spread(p), axes=(0, 2, 3)),
+        "over whole planes",
+    ),
+)
+
+
+def _spread(p: Tensor) -> Tensor:
+    places = apply("max_pool2d_argmax", p, **_WINDOW)
+    return apply("max_pool2d_scatter", apply("max_pool2d", p, **_WINDOW), places, size=p.shape[2:])
+
 
 Inputs = tuple[Tensor, ...]
 

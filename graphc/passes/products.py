@@ -1,8 +1,6 @@
 """Products of many small matrices by one large one become a single product.
 
-    x1 @ w, x2 @ w, ...  =  slices of concatenate(x1, x2, ...) @ w
-
-as in the input projections of an unrolled recurrent net, whose x1, x2, ... are slices of one tensor: then the stack is
+As in the input projections of an unrolled recurrent net, whose x1, x2, ... are slices of one tensor: then the stack is
 that tensor and nothing is copied. Products that wait for one another stay apart. Each element is the sum of the same
 products, in an order that may depend on the number of rows.
 """
@@ -15,12 +13,20 @@ from graphc.ir.graph import Graph, replace
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import apply
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import narrow, reshape_to
-from graphc.passes.rewriting import rebuilt, rewrite
+from graphc.ops.views import join, narrow, reshape_to
+from graphc.passes.rewriting import Keeps, Rewrite, rebuilt, rewrite
 from graphc.passes.simplify import SIMPLIFICATION
 from graphc.passes.stacks import copied_elements, stacked
 
-__all__ = ["merge_products"]
+__all__ = ["REWRITES", "merge_products"]
+
+REWRITES = (
+    Rewrite(
+        "x1 @ w, x2 @ w, ...", "slices of concatenate(x1, x2, ...) @ w", Keeps.ROUNDING,
+        lambda a, d: join([apply("matmul", narrow(a, 0, row, 1), d) for row in (4, 0, 2, 6, 1)], 0),
+        "many small ones, where stacking copies less than it saves",
+    ),
+)  # fmt: skip
 
 _FEW = 4  # as many products stay as they are: each may lose elementwise work that it could finish
 _ROWS = 128  # a product of more rows makes good use of what it reads of the large matrix

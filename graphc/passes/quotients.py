@@ -1,11 +1,5 @@
 """Quotients that autodiff leaves behind: equal factors cancel, also across sums and broadcasts.
 
-    (a / p) * p = a                          p positive by construction: exp, sigmoid, their sums, products, ...
-    p * (a / p + b / q) = a + p * (b / q)    whenever fewer divisions remain
-    u * (1 - v) - (1 - u) * v = u - v        so the gradient of sigmoid + binary cross-entropy is p - y
-    sum(x / broadcast(s)) = sum(x) / s       s no constant, the same along the axes of the sum; also for products
-    exp(x) / broadcast(sum(exp(x))) = exp(x - m) / broadcast(sum(exp(x - m)))        m as in `stability`
-
 A positive factor can be 0 in floating point by underflow alone; the left sides then give nan, the right sides the exact
 value. Other results change by rounding only. A product is looked at as a constant times powers of factors, no
 deeper than a fixed number of nodes, so the pass takes linear time. Division by a constant stays as it is (unless other
@@ -22,15 +16,55 @@ from typing import Any
 
 from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, broadcast_to, full_like, zeros_like
+from graphc.ops.record import WIDE_FLOAT
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import reshape_to
-from graphc.passes.rewriting import Rules
+from graphc.passes.rewriting import Keeps, Rewrite, Rules
 
-__all__ = ["Quotients", "highest_taken_out", "row_shift"]
+__all__ = ["REWRITES", "Quotients", "highest_taken_out", "row_shift"]
 
 _DEPTH = 12  # how far above a division a product or sum is still looked at
 _MOST_PARTS = 24  # nodes of a product that are looked at
 _MOST_TERMS = 4
+
+
+def _of_rows(x: Tensor, op: str, s: Tensor) -> Tensor:
+    return apply("sum", apply(op, x, broadcast_to(s, x.shape)), axes=(1,))
+
+
+def _over_row_sum(powers: Tensor) -> Tensor:
+    total = reshape_to(apply("sum", powers, axes=(1,)), (powers.shape[0], 1))
+    return apply("divide", powers, broadcast_to(total, powers.shape))
+
+
+REWRITES = (
+    Rewrite(
+        "(x / p) * p", "x", Keeps.REAL, lambda x, y: x / apply("exp", y) * apply("exp", y),
+        "p is positive by construction: exp, sigmoid, their sums, products, ...",
+        differs={"x": (1.0,), "y": (-1000.0,)},
+    ),
+    Rewrite(
+        "p * (x / p + y)", "x + p * y", Keeps.REAL, lambda x, y: apply("exp", y) * (x / apply("exp", y) + y),
+        "whenever fewer divisions remain", differs={"x": (1.0,), "y": (-1000.0,)},
+    ),
+    Rewrite(
+        "u * (1 - v) - (1 - u) * v", "u - v", Keeps.REAL, lambda x, y: x * (1 - y) - (1 - x) * y,
+        "so the gradient of sigmoid and binary cross-entropy is p - y", differs={"x": (3e38, 6e4), "y": (3e38, 6e4)},
+    ),
+    Rewrite(
+        "sum(x * broadcast(s))", "sum(x) * s", Keeps.REAL, lambda a, s: _of_rows(a, "multiply", s),
+        "s no constant, the same along the axes of the sum", dtypes=WIDE_FLOAT,
+        differs={"a": (1.0, 0.0), "s": (math.inf,)},
+    ),
+    Rewrite(
+        "sum(x / broadcast(s))", "sum(x) / s", Keeps.REAL, lambda a, s: _of_rows(a, "divide", s), "the same",
+        dtypes=WIDE_FLOAT, differs={"a": (1.0, 0.0), "s": (0.0,)},
+    ),
+    Rewrite(
+        "exp(x) / broadcast(sum(exp(x)))", "exp(x - m) / broadcast(sum(exp(x - m)))", Keeps.REAL,
+        lambda a: _over_row_sum(apply("exp", a)), "m is max(x), or 0 where that is infinite", differs={"a": (1000.0,)},
+    ),
+)  # fmt: skip
 
 _POSITIVE = {"exp", "exp2", "sigmoid", "softplus", "cosh"}
 _KEEPS_SIGN = {
@@ -235,7 +269,8 @@ def _difference(node: Tensor) -> Tensor | None:
         return None
     first, second = (_read(source) for source in node.inputs)
     sign = 1 if node.op == "add" else -1
-    if first.below or second.below or first.constant + sign * second.constant != 0:
+    opposite = first.constant + sign * second.constant == 0
+    if first.below or second.below or not opposite or not _is_held(first.constant, node):
         return None
     common = [factor for factor in first.above if any(factor is other for other in second.above)]
     u, v = (_without(product.above, common) for product in (first, second))
@@ -256,7 +291,7 @@ def _without(factors: list[Tensor], common: list[Tensor]) -> list[Tensor]:
 def _hoist(node: Tensor) -> Tensor | None:
     """sum(x * broadcast(s)) = sum(x) * s, and for quotients, where s is the same along the axes of the sum."""
     (x,) = node.inputs
-    if x.op not in ("multiply", "divide") or node.dtype.name not in ("float32", "float64"):
+    if x.op not in ("multiply", "divide") or node.dtype.name not in WIDE_FLOAT:
         return None
     axes = node.attrs["axes"]
     for place in (1, 0) if x.op == "multiply" else (1,):

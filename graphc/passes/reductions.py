@@ -1,15 +1,7 @@
-"""Rules for reductions. n is the number of elements that a reduction combines along the axes in question.
+"""Rules for reductions, each under the equations that it carries out.
 
-    reduce(x) over axes of extent 1     = reshape(x)             reduce(x) over no axes = x; a sum of floats adds 0.0
-    reduce(reduce(x))                   = reduce(x)              over all axes of both, one and the same op
-    max(broadcast(x)) over its copies   = x                      also min
-    sum(broadcast(x)) over its copies   = n * x (+ 0.0)          rounded once instead of n times
-    sum(-x) = -sum(x)                                            up to the sign of a sum that is 0
-    reduce(transpose(x))                = transpose(reduce(x))   a smaller transpose, mostly none
-    reduce(reshape(x)) over all axes    = reduce(x) over all axes
-
-max and min keep every bit, and so do sums over extents of 1: as in NumPy and PyTorch a sum starts at 0.0, so that it
-is 0.0 of a single -0.0. Other sums are those of the same numbers, in another order where axes merge or are permuted.
+max and min keep every bit. Sums are those of the same numbers, in another order where axes merge or are permuted; two
+sums become one in wide dtypes alone, since 16-bit floats are rounded in between.
 """
 
 from __future__ import annotations
@@ -17,11 +9,16 @@ from __future__ import annotations
 import math
 
 from graphc.ops.build import apply, broadcast_to, full_like
+from graphc.ops.record import INTEGER, NUMERIC, SIGNED, WIDE_FLOAT
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import permute, reshape_to
-from graphc.passes.rewriting import Rules
+from graphc.passes.rewriting import Keeps, Rewrite, Rulebook
 
-__all__ = ["REDUCTION_RULES"]
+__all__ = ["REDUCTIONS"]
+
+REDUCTIONS = Rulebook()
+BITS, ROUNDING, ZEROS = Keeps.BITS, Keeps.ROUNDING, Keeps.ZEROS
+_OPS = ("sum", "max", "min")
 
 
 def _reduce(op: str, x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -33,6 +30,22 @@ def _started(op: str, x: Tensor) -> Tensor:
     return apply("add", x, full_like(x, 0)) if op == "sum" and x.dtype.is_float else x
 
 
+@REDUCTIONS.rule(
+    _OPS,
+    Rewrite("reduce(x) over no axes", "x", BITS, lambda x: apply("max", x, axes=()), dtypes=NUMERIC),
+    Rewrite(
+        "max(x), min(x) over extents of 1", "reshape(x)", BITS,
+        lambda x: apply("min", reshape_to(x, (1, 9)), axes=(0,)), dtypes=NUMERIC,
+    ),
+    Rewrite(
+        "sum(x) over extents of 1", "reshape(x) + 0.0", BITS,
+        lambda x: apply("sum", reshape_to(x, (1, 9)), axes=(0,)), "a sum starts at 0.0, and is 0.0 of a single -0.0",
+    ),
+    Rewrite(
+        "sum(x) over extents of 1", "reshape(x)", BITS,
+        lambda x: apply("sum", reshape_to(x, (1, 9)), axes=(0,)), dtypes=INTEGER,
+    ),
+)  # fmt: skip
 def _ones(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     axes = node.attrs["axes"]
@@ -46,14 +59,44 @@ def _ones(node: Tensor) -> Tensor | None:
     return _reduce(node.op, squeezed, tuple(axis - sum(d < axis for d in dropped) for axis in kept))
 
 
+@REDUCTIONS.rule(
+    _OPS,
+    Rewrite(
+        "max(max(x)), min(min(x))", "max(x), min(x)", BITS,
+        lambda a: apply("max", apply("max", a, axes=(0,)), axes=(0,)), dtypes=NUMERIC,
+    ),
+    Rewrite(
+        "sum(sum(x))", "sum(x)", ROUNDING, lambda a: apply("sum", apply("sum", a, axes=(0,)), axes=(0,)),
+        "16-bit floats are rounded in between", dtypes=WIDE_FLOAT,
+    ),
+    Rewrite(
+        "sum(sum(x))", "sum(x)", BITS, lambda a: apply("sum", apply("sum", a, axes=(1,)), axes=(0,)), dtypes=INTEGER,
+    ),
+)  # fmt: skip
 def _of_reduction(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
-    if x.op != node.op:
+    if x.op != node.op or (node.op == "sum" and node.dtype.is_low_precision):
         return None
     kept = [axis for axis in range(x.inputs[0].ndim) if axis not in x.attrs["axes"]]
     return _reduce(node.op, x.inputs[0], (*x.attrs["axes"], *(kept[axis] for axis in node.attrs["axes"])))
 
 
+@REDUCTIONS.rule(
+    _OPS,
+    Rewrite(
+        "max(broadcast(s)), min(broadcast(s)) over its copies", "s", BITS,
+        lambda s: apply("max", broadcast_to(s, (8, 9)), axes=(1,)), dtypes=NUMERIC,
+    ),
+    Rewrite(
+        "sum(broadcast(s)) over its n copies", "(s + 0.0) * n", ROUNDING,
+        lambda s: apply("sum", broadcast_to(s, (8, 9)), axes=(1,)),
+        "n is a number of the dtype, which has 32 bits or more", dtypes=WIDE_FLOAT,
+    ),
+    Rewrite(
+        "sum(broadcast(s)) over its n copies", "s * n", BITS,
+        lambda s: apply("sum", broadcast_to(s, (8, 9)), axes=(0, 1)), "the same", dtypes=("int64", "int32"),
+    ),
+)  # fmt: skip
 def _of_broadcast(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     if x.op != "broadcast_to" or not x.size:
@@ -78,11 +121,24 @@ def _counts(node: Tensor, count: int) -> bool:
     return count <= {"float64": 2**53, "float32": 2**24, "int64": 2**63 - 1, "int32": 2**31 - 1}.get(node.dtype.name, 0)
 
 
-def _of_negative(node: Tensor) -> Tensor | None:
-    (x,) = node.inputs
-    return apply("negative", _reduce("sum", x.inputs[0], node.attrs["axes"])) if x.op == "negative" else None
-
-
+@REDUCTIONS.rule(
+    _OPS,
+    Rewrite(
+        "max(transpose(x)), min(transpose(x))", "transpose(max(x)), transpose(min(x))", BITS,
+        lambda c: apply("max", permute(c, (2, 0, 1)), axes=(0,)), dtypes=NUMERIC,
+    ),
+    Rewrite(
+        "sum(transpose(x))", "transpose(sum(x))", ROUNDING, lambda c: apply("sum", permute(c, (2, 0, 1)), axes=(0,))
+    ),
+    Rewrite(
+        "max(reshape(x)), min(reshape(x)) over all axes", "max(x), min(x) over all axes", BITS,
+        lambda a: apply("max", reshape_to(a, (72,)), axes=(0,)), dtypes=NUMERIC,
+    ),
+    Rewrite(
+        "sum(reshape(x)) over all axes", "sum(x) over all axes", ROUNDING,
+        lambda a: apply("sum", reshape_to(a, (72,)), axes=(0,)),
+    ),
+)  # fmt: skip
 def _of_view(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     axes = node.attrs["axes"]
@@ -96,5 +152,7 @@ def _of_view(node: Tensor) -> Tensor | None:
     return permute(_reduce(node.op, x.inputs[0], reduced), tuple(sorted(kept).index(source) for source in kept))
 
 
-_ALL = (_ones, _of_reduction, _of_broadcast, _of_view)
-REDUCTION_RULES: Rules = {"sum": (*_ALL, _of_negative), "max": _ALL, "min": _ALL}
+@REDUCTIONS.rule("sum", Rewrite("sum(-x)", "-sum(x)", ZEROS, lambda a: apply("sum", -a, axes=(0,)), dtypes=SIGNED))
+def _of_negative(node: Tensor) -> Tensor | None:
+    (x,) = node.inputs
+    return apply("negative", _reduce("sum", x.inputs[0], node.attrs["axes"])) if x.op == "negative" else None

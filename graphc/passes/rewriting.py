@@ -5,25 +5,77 @@ visits each node once, inputs first, and applies the rules of its op until none 
 rule builds under its answer is visited in the next sweep; where nothing changed in a node or under it, no sweep comes
 again. Dead code needs no pass: what no result needs is not in `Graph.nodes`; nor do common subexpressions, which
 interning merges.
+
+What rules and passes do is stated in `Rewrite` records beside them: docs/rewrites.md is made of these (`table.py`), and
+each is a case of the tests.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import is_
 
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Node, inherit_location, intern, next_serial
+from graphc.ops.record import FLOAT
 from graphc.ops.tensor import Tensor
 
-__all__ = ["Rule", "Rules", "merged", "rebuilt", "rewrite", "same_results"]
+__all__ = ["Keeps", "Rewrite", "Rule", "Rulebook", "Rules", "merged", "rebuilt", "rewrite", "same_results"]
 
 Rule = Callable[[Tensor], Tensor | None]
 Rules = Mapping[str, Sequence[Rule]]
 
 _MOST_SWEEPS = 12
 _MOST_STEPS = 16  # rules applied in a row at one node
+
+
+class Keeps(enum.Enum):
+    """What a rewrite leaves as it was. The sign and payload of a NaN are always left open, as in IEEE 754."""
+
+    BITS = "every bit"
+    ZEROS = "every bit but the sign of a zero"
+    ROUNDING = "all but rounding: numbers are combined in another order, or rounded less often"
+    REAL = "the real number: where one side overflows, cancels or divides by 0 on the way, the other may not"
+
+
+@dataclass(frozen=True, eq=False)
+class Rewrite:
+    """An equation that a rule or a pass carries out from left to right.
+
+    `example` builds the left side of inputs that it asks for by name (`table.INPUTS`), of each of `dtypes`; `where`
+    says what more must hold. `differs` gives elements of its inputs, repeated, for which the two sides
+    differ by more than rounding; a rewrite that keeps no more than the real number has some.
+    """
+
+    left: str
+    right: str
+    keeps: Keeps
+    example: Callable[..., Tensor]
+    where: str = ""
+    dtypes: tuple[str, ...] = FLOAT
+    differs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+class Rulebook:
+    """The rules of a module by op, and what they do: `@BOOK.rule("add", Rewrite(...), ...)` stands above each."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, tuple[Rule, ...]] = {}
+        self.rewrites: dict[Rewrite, Rules] = {}  # each with the rule that carries it out
+
+    def rule(self, ops: str | Iterable[str], first: Rewrite, *others: Rewrite) -> Callable[[Rule], Rule]:
+        """Put the decorated function behind the rules for `ops`."""
+
+        def declare(rule: Rule) -> Rule:
+            names = (ops,) if isinstance(ops, str) else tuple(ops)
+            self.rules.update({op: (*self.rules.get(op, ()), rule) for op in names})
+            self.rewrites.update({rewrite: dict.fromkeys(names, (rule,)) for rewrite in (first, *others)})
+            return rule
+
+        return declare
 
 
 def merged(*tables: Rules) -> dict[str, tuple[Rule, ...]]:

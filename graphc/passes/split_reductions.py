@@ -1,7 +1,6 @@
 """Large reductions in two levels, so that their parts run at the same time and each reads memory in its order.
 
-    sum(x) over an axis of n = sum over B of (sum over n / B of x reshaped to (..., B, n / B, ...))    also max and min
-    with n = B * k + r the last r are reduced apart and combined with the rest
+An axis of n is cut into B of n / B; with n = B * k + r the last r are reduced apart and combined with the rest.
 
 With few results, there would be few tiles. Where the inner axes make long rows, each row is a part: other reductions of
 the rows run in the same loops. Wide sums of columns would be cut along the columns, and every tile would read short
@@ -16,12 +15,15 @@ from __future__ import annotations
 
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
-from graphc.ops.build import apply, cast
+from graphc.ops.build import apply, broadcast_to, cast
+from graphc.ops.record import NUMERIC
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import narrow, reshape_to
-from graphc.passes.rewriting import Rules, rewrite
+from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, rewrite
 
-__all__ = ["split_reductions"]
+__all__ = ["SPLITTING", "split_reductions"]
+
+SPLITTING = Rulebook()
 
 _FEW = 64  # a reduction with as many results has enough parts already
 _LARGE = 1 << 17  # elements of one result from which on it is split
@@ -36,9 +38,20 @@ _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 def split_reductions(graph: Graph) -> Graph:
     """`graph` with every large reduction to few results done in two levels."""
-    return rewrite(graph, _RULES)
+    return rewrite(graph, SPLITTING.rules)
 
 
+@SPLITTING.rule(
+    _COMBINE,
+    Rewrite(
+        "max(x), min(x)", "max(max(x)), min(min(x))", Keeps.BITS,
+        lambda x: apply("max", broadcast_to(x, (1 << 14, 9)), axes=(0, 1)), "large ones, in parts", dtypes=NUMERIC,
+    ),
+    Rewrite(
+        "sum(x)", "sum(sum(x))", Keeps.ROUNDING, lambda x: apply("sum", broadcast_to(x, (1 << 14, 9)), axes=(0, 1)),
+        "large ones, in parts; 16-bit floats in float32",
+    ),
+)  # fmt: skip
 def _split(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     is_wide = node.size >= _WIDE and node.attrs["axes"] == tuple(range(len(node.attrs["axes"])))
@@ -85,6 +98,3 @@ def _twice(op: str, x: Tensor, inner: tuple[int, ...], outer: tuple[int, ...]) -
     """Reduce `x` over `inner`, and what is left over `outer` (both counted in `x`)."""
     left = [axis for axis in range(x.ndim) if axis not in inner]
     return apply(op, apply(op, x, axes=inner), axes=tuple(left.index(axis) for axis in outer))
-
-
-_RULES: Rules = dict.fromkeys(_COMBINE, (_split,))

@@ -1,14 +1,8 @@
 """Numerical stability: forms that overflow, cancel or lose digits become forms that do not.
 
-    log(exp(x)) = x                              log(exp(x) / s) = x - log(s)        as in log(softmax(x))
-    log(1 + x) = log1p(x)                        log(1 - x) = log1p(-x)              exp(x) - 1 = expm1(x)
-    log1p(exp(x)) = softplus(x)                  log(sigmoid(x)) = -softplus(-x)     log(1 - sigmoid(x)) = -softplus(x)
-    1 / (1 + exp(-x)) = sigmoid(x)               exp(x) / (1 + exp(x)) = sigmoid(x)
-    log(sum(exp(x))) = m + log(sum(exp(x - m)))  m = max(x), 0 where that is infinite
-
-and, for what autodiff makes of them, the rules of `quotients`. All are identities of real numbers, so finite results
-change by rounding only, mostly towards the exact value; where the left side overflows or takes log(0), the right side
-is finite.
+For what autodiff makes of them there are the rules of `quotients`. All are identities of real numbers, so finite
+results change by rounding only, mostly towards the exact value; where the left side overflows or takes log(0), the
+right side is finite. m is max(x), or 0 where that is infinite.
 """
 
 from __future__ import annotations
@@ -20,21 +14,36 @@ from graphc.ops.build import apply, broadcast_to
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import reshape_to
 from graphc.passes.quotients import Quotients, row_shift
-from graphc.passes.rewriting import Rules, merged, rewrite
+from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, merged, rewrite
 from graphc.passes.simplify import SIMPLIFICATION
 
-__all__ = ["stabilise"]
+__all__ = ["STABILITY", "stabilise"]
+
+STABILITY = Rulebook()
+REAL, ROUNDING = Keeps.REAL, Keeps.ROUNDING
 
 
 def stabilise(graph: Graph) -> Graph:
     """`graph` in numerically stable form, simplified."""
     settled: set[Node] = set()
-    graph = rewrite(graph, merged(SIMPLIFICATION, _FORWARD, Quotients(shift=False).rules), settled)
+    graph = rewrite(graph, merged(SIMPLIFICATION, STABILITY.rules, Quotients(shift=False).rules), settled)
     if not any(node.op == "divide" for node in graph.nodes):
         return graph  # no quotient that could be shifted
     again = Quotients(shift=True).rules
     settled = {node for node in settled if node.op not in again}
-    return rewrite(graph, merged(SIMPLIFICATION, _FORWARD, again), settled)
+    return rewrite(graph, merged(SIMPLIFICATION, STABILITY.rules, again), settled)
+
+
+def exp(x: Tensor) -> Tensor:
+    return apply("exp", x)
+
+
+def log(x: Tensor) -> Tensor:
+    return apply("log", x)
+
+
+def _column(x: Tensor) -> Tensor:
+    return reshape_to(x, (*x.shape, 1))
 
 
 def _is_one(x: Tensor) -> bool:
@@ -60,6 +69,28 @@ def _minus(op: str, x: Tensor) -> Tensor:
 
 
 # log ---------------------------------------------------------------------------------------------------------------
+@STABILITY.rule(
+    "log",
+    Rewrite("log(exp(x))", "x", REAL, lambda x: log(exp(x)), differs={"x": (1000.0, -1000.0)}),
+    Rewrite("log(sigmoid(x))", "-softplus(-x)", REAL, lambda x: log(apply("sigmoid", x)), differs={"x": (-1000.0,)}),
+    Rewrite(
+        "log(exp(x) / y)", "x - log(y)", REAL, lambda x, y: log(exp(x) / y), "as in log(softmax(x))",
+        differs={"x": (1000.0,), "y": (2.0,)},
+    ),
+    Rewrite(
+        "log(reshape(sum(x)))", "reshape(log(sum(x)))", Keeps.BITS,
+        lambda a: log(_column(apply("sum", a, axes=(1,)))),
+    ),
+    Rewrite(
+        "log(sum(exp(x)))", "m + log(sum(exp(x - m)))", REAL, lambda a: log(apply("sum", exp(a), axes=(1,))),
+        differs={"a": (1000.0, -1000.0)},
+    ),
+    Rewrite("log(1 + x)", "log1p(x)", REAL, lambda x: log(1 + x), differs={"x": (1e-30,)}),
+    Rewrite("log(1 - x)", "log1p(-x)", REAL, lambda x: log(1 - x), differs={"x": (1e-30,)}),
+    Rewrite(
+        "log(1 - sigmoid(x))", "-softplus(x)", REAL, lambda x: log(1 - apply("sigmoid", x)), differs={"x": (1000.0,)},
+    ),
+)  # fmt: skip
 def _log(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     if x.op == "exp":
@@ -82,6 +113,14 @@ def _log_near_one(x: Tensor) -> Tensor | None:
     return None if less is None else apply("log1p", apply("negative", less))
 
 
+@STABILITY.rule(
+    "log1p",
+    Rewrite("log1p(exp(x))", "softplus(x)", REAL, lambda x: apply("log1p", exp(x)), differs={"x": (1000.0,)}),
+    Rewrite(
+        "log1p(-sigmoid(x))", "-softplus(x)", REAL, lambda x: apply("log1p", -apply("sigmoid", x)),
+        differs={"x": (1000.0,)},
+    ),
+)  # fmt: skip
 def _log1p(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     if x.op == "exp":
@@ -105,11 +144,13 @@ def _log_of_sum(total: Tensor) -> Tensor | None:
 
 
 # exp ---------------------------------------------------------------------------------------------------------------
+@STABILITY.rule("subtract", Rewrite("exp(x) - 1", "expm1(x)", REAL, lambda x: exp(x) - 1, differs={"x": (1e-30,)}))
 def _subtract(node: Tensor) -> Tensor | None:
     x, y = node.inputs
     return apply("expm1", x.inputs[0]) if x.op == "exp" and _is_one(y) else None
 
 
+@STABILITY.rule("add", Rewrite("exp(x) + -1", "expm1(x)", REAL, lambda x: -1 + exp(x), differs={"x": (1e-30,)}))
 def _add(node: Tensor) -> Tensor | None:
     for x, y in (node.inputs, node.inputs[::-1]):
         if x.op == "exp" and constant_scalar(y) == -1:
@@ -117,6 +158,14 @@ def _add(node: Tensor) -> Tensor | None:
     return None
 
 
+@STABILITY.rule(
+    "divide",
+    Rewrite("exp(x) / (1 + exp(x))", "sigmoid(x)", REAL, lambda x: exp(x) / (1 + exp(x)), differs={"x": (1000.0,)}),
+    Rewrite(
+        "1 / (1 + exp(x))", "sigmoid(-x)", Keeps.ROUNDING, lambda x: 1 / (1 + exp(x)),
+        "also of exp(-x); a little above 0 where exp(x) overflows",
+    ),
+)  # fmt: skip
 def _divide(node: Tensor) -> Tensor | None:
     """The logistic function, written out."""
     x, y = node.inputs
@@ -127,12 +176,3 @@ def _divide(node: Tensor) -> Tensor | None:
     if x is power:
         return apply("sigmoid", exponent)
     return apply("sigmoid", apply("negative", exponent)) if _is_one(x) else None
-
-
-_FORWARD: Rules = {
-    "log": (_log,),
-    "log1p": (_log1p,),
-    "subtract": (_subtract,),
-    "add": (_add,),
-    "divide": (_divide,),
-}

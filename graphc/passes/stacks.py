@@ -2,7 +2,6 @@
 
     stacked(a, b, ...)       = reshape(concatenate(reshape(a, (1, *shape)), ...))       so equal stacks are one node
     stacked(x[0], x[1], ...) = x                                                        parts that lie side by side
-    concatenate(z, a, b), concatenate(a, b, c) = slices of concatenate(z, a, b, c)      `share_stacks`
 
 A part that a launch computes can be written right into the stack (graphc/schedule/stacking.py); others are copied.
 """
@@ -13,13 +12,27 @@ from collections.abc import Sequence
 
 from graphc.ir.graph import Graph, identical, replace, topological
 from graphc.ir.node import Node, inherit_location, next_serial
-from graphc.ops.record import Kind, op_of
+from graphc.ops.build import apply
+from graphc.ops.record import ALL, Kind, op_of
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import join, narrow, reshape_to
-from graphc.passes.rewriting import rebuilt
+from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 from graphc.passes.views import run_of_slices
 
-__all__ = ["copied_elements", "share_stacks", "stacked"]
+__all__ = ["REWRITES", "copied_elements", "share_stacks", "stacked"]
+
+
+def _overlapping(a: Tensor) -> Tensor:
+    rows = [narrow(a, 0, row, 1) for row in (3, 5, 0, 4, 2, 6)]
+    return apply("maximum", join(rows[:5], 0), join(rows[1:], 0))
+
+
+REWRITES = (
+    Rewrite(
+        "concatenate(z, a, b), concatenate(a, b, c)", "slices of concatenate(z, a, b, c)", Keeps.BITS, _overlapping,
+        "of many parts", dtypes=ALL,
+    ),
+)  # fmt: skip
 
 _LONG = 4  # parts from which on a stack is worth sharing
 _MOST_UNIONS = 32  # each takes time linear in the graph

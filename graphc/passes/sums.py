@@ -1,13 +1,8 @@
 """Sums of many terms: what a gradient adds up term by term is computed at once.
 
-    pad(x) + pad(y) + ...       = concatenate(x, y, ...)                     paddings of zeros that overlap nowhere
-    a1 @ b1 + a2 @ b2 + ...     = concatenate(a) @ concatenate(b)            along the axis that they contract
-    sum(x1) + sum(x2) + ...     = sum(concatenate(x))                        of arrays that a product reads too
-
-The first keeps values up to the sign of zeros; the others add the same products in another order, and round once
-where a sum of rounded terms rounds often. They are done where they move less memory: a stack that its parts can be
+Terms are gathered where they move less memory: a stack that its parts can be
 written into, or that is one piece already, costs nothing; a copy must be smaller than what it saves. A sum's terms are
-looked at once, so the pass takes linear time.
+looked at once, so the pass takes linear time. Products and sums of 16-bit floats are left apart: each is rounded.
 """
 
 from __future__ import annotations
@@ -17,19 +12,49 @@ from dataclasses import dataclass
 from functools import reduce
 
 from graphc.ir.graph import Graph, consumers, rebuild
-from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ir.node import Node, attribute_key, inherit_location, next_serial
 from graphc.ops.build import apply, zeros
+from graphc.ops.record import NUMERIC, WIDE_FLOAT
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join, pad_view, permute
-from graphc.passes.rewriting import rebuilt, rewrite
+from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, scalar_of
+from graphc.passes.rewriting import Keeps, Rewrite, rebuilt, rewrite
 from graphc.passes.simplify import SIMPLIFICATION
 from graphc.passes.stacks import copied_elements, stacked
 
-__all__ = ["gather_terms"]
+__all__ = ["REWRITES", "gather_terms"]
 
 _FEW = 4  # as many sums are computed one by one
 _OPS = ("pad", "matmul", "sum")
 _VIEWS = ("transpose", "reshape", "slice", "broadcast_to")
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    pairs = [(narrow(a, 0, row, 2), narrow(b, 0, row, 2)) for row in (0, 2, 4, 6)]
+    return reduce(lambda x, y: x + y, [apply("matmul", permute(x, (1, 0)), y) for x, y in pairs])
+
+
+def _sums(a: Tensor) -> Tensor:
+    rows = [apply("sin", narrow(a, 0, row, 1)) for row in range(5)]
+    products = reduce(lambda x, y: x + y, [apply("matmul", permute(x, (1, 0)), x) for x in rows])
+    sums = reduce(lambda x, y: x + y, [apply("sum", x, axes=(0,)) for x in rows])
+    return join([products, reshape_to(sums, (1, 9))], 0)
+
+
+REWRITES = (
+    Rewrite(
+        "pad(x) + pad(y) + ...", "pad(concatenate(x, y, ...))", Keeps.ZEROS,
+        lambda x, y: pad_view(x, (0,), (9,)) + pad_view(y, (9,), (0,)), "paddings of zeros that overlap nowhere",
+        dtypes=NUMERIC,
+    ),
+    Rewrite(
+        "a1 @ b1 + a2 @ b2 + ...", "concatenate(a) @ concatenate(b)", Keeps.ROUNDING, _products,
+        "along the axis that they contract; 16-bit floats are rounded in between", dtypes=WIDE_FLOAT,
+    ),
+    Rewrite(
+        "sum(x1) + sum(x2) + ...", "sum(concatenate(x))", Keeps.ROUNDING, _sums,
+        "of arrays that a product reads too; 16-bit floats are rounded in between", dtypes=WIDE_FLOAT,
+    ),
+)  # fmt: skip
 
 
 def gather_terms(graph: Graph) -> Graph:
@@ -106,8 +131,10 @@ class _Sums:
 
     def _class(self, term: Tensor, number: int) -> Hashable:
         """What a term has in common with those that it may be gathered with."""
-        if term.op == "pad" and term.attrs["value"] == 0:
+        if term.op == "pad" and attribute_key(term.attrs["value"]) == attribute_key(scalar_of(term.dtype, 0)):
             return "pad"
+        if term.dtype.is_low_precision:
+            return number
         if term.op == "matmul" and term.ndim == 2 and self._is_read_once(term):
             return "matmul"
         if term.op == "sum" and self._is_read_once(term) and 0 in term.attrs["axes"]:

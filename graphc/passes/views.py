@@ -1,17 +1,7 @@
-"""Rules for views: two in a row become one, and those that change nothing go.
+"""Rules for views: two in a row become one, and those that change nothing go. All keep every element to the bit.
 
-    broadcast(broadcast(x)) = broadcast(x)                 broadcast(reshape(x)) = broadcast(x)   it adds leading 1s
-    reshape(reshape(x))     = reshape(x)                   reshape(x) = transpose(x) = x          same shape, same order
-    transpose(transpose(x)) = transpose(x)                 transpose(x) = reshape(x)              only extents of 1 move
-    slice(slice(x))         = slice(x)                     slice(pad(x)) = slice(x)               within x
-    slice(concatenate(...)) = slice(part)                  within a part
-    pad(pad(x))             = pad(x)                       equal values
-    concatenate(x)          = x                            concatenate(concatenate(...)) = concatenate   same axis
-    concatenate(x[:a], x[a:b]) = x[:b]                     slices that lie side by side
-    view(broadcast(scalar)) = broadcast(scalar)            reshape, transpose, slice
-    transpose(a @ b)        = transpose(b) @ transpose(a)  last two axes, no other reader (products read any strides)
-
-All keep every element to the bit; the last sums the same products in the same order.
+`transpose_products` computes transposed matrix products transposed: products read any strides, so that their operands
+are transposed for nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +11,15 @@ from collections.abc import Sequence
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, attribute_key, inherit_location, next_serial
 from graphc.ops.build import apply, broadcast_to
+from graphc.ops.record import ALL
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import pad_view, permute, reshape_to, slice_view
-from graphc.passes.rewriting import Rules, rebuilt, rewrite
+from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, scalar_of, slice_view
+from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, rebuilt, rewrite
 
-__all__ = ["VIEW_RULES", "transpose_products"]
+__all__ = ["REWRITES", "VIEWS", "run_of_slices", "transpose_products"]
+
+VIEWS = Rulebook()
+BITS = Keeps.BITS
 
 
 def _repeats_scalar(x: Tensor) -> Tensor | None:
@@ -33,11 +27,29 @@ def _repeats_scalar(x: Tensor) -> Tensor | None:
     return x.inputs[0] if x.op == "broadcast_to" and x.inputs[0].shape == () else None
 
 
+@VIEWS.rule(
+    ("transpose", "slice", "reshape"),
+    Rewrite(
+        "view(broadcast(scalar))", "broadcast(scalar)", BITS, lambda k: permute(broadcast_to(k, (3, 4)), (1, 0)),
+        "transpose, slice or reshape", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _view_of_scalar(node: Tensor) -> Tensor | None:
     scalar = _repeats_scalar(node.inputs[0])
     return None if scalar is None else broadcast_to(scalar, node.shape)
 
 
+@VIEWS.rule(
+    "broadcast_to",
+    Rewrite(
+        "broadcast(broadcast(x))", "broadcast(x)", BITS, lambda x: broadcast_to(broadcast_to(x, (1, 9)), (4, 9)),
+        dtypes=ALL,
+    ),
+    Rewrite(
+        "broadcast(reshape(x))", "broadcast(x)", BITS, lambda x: broadcast_to(reshape_to(x, (1, 9)), (4, 9)),
+        "the reshape adds leading extents of 1", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _broadcast(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     if x.shape == node.shape:
@@ -52,11 +64,31 @@ def _broadcast(node: Tensor) -> Tensor | None:
     return None
 
 
+@VIEWS.rule(
+    "reshape",
+    Rewrite(
+        "reshape(reshape(x))", "reshape(x)", BITS, lambda x: reshape_to(reshape_to(x, (3, 3)), (9, 1)), dtypes=ALL,
+    ),
+    Rewrite(
+        "reshape(x)", "x", BITS, lambda x: apply("reshape", x, shape=(9,)), "the shape is its own", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _reshape(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     return reshape_to(x.inputs[0], node.shape) if x.op == "reshape" else reshape_to(x, node.shape)
 
 
+@VIEWS.rule(
+    "transpose",
+    Rewrite(
+        "transpose(transpose(x))", "transpose(x)", BITS, lambda c: permute(permute(c, (1, 2, 0)), (1, 0, 2)),
+        dtypes=ALL,
+    ),
+    Rewrite(
+        "transpose(x)", "reshape(x)", BITS, lambda x: permute(reshape_to(x, (1, 9)), (1, 0)),
+        "only extents of 1 move", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _transpose(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     axes = node.attrs["axes"]
@@ -66,6 +98,16 @@ def _transpose(node: Tensor) -> Tensor | None:
     return reshape_to(x, node.shape) if moved == sorted(moved) else None
 
 
+@VIEWS.rule(
+    "slice",
+    Rewrite(
+        "slice(slice(x))", "slice(x)", BITS, lambda x: slice_view(narrow(x, 0, 2, 6), (5,), (3,), (-2,)), dtypes=ALL,
+    ),
+    Rewrite(
+        "slice(x)", "x", BITS, lambda x: apply("slice", x, starts=(0,), sizes=(9,), steps=(1,)), "it is all of x",
+        dtypes=ALL,
+    ),
+)  # fmt: skip
 def _slice_of_slice(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     if x.op != "slice":
@@ -84,6 +126,12 @@ def _is_whole(node: Tensor) -> bool:
     return node.shape == node.inputs[0].shape and all(step == 1 for step in node.attrs["steps"])
 
 
+@VIEWS.rule(
+    "slice",
+    Rewrite(
+        "slice(pad(x))", "slice(x)", BITS, lambda x: narrow(pad_view(x, (2,), (3,)), 0, 4, 3), "within x", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _slice_of_pad(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     if x.op != "pad" or not node.size:
@@ -97,6 +145,13 @@ def _slice_of_pad(node: Tensor) -> Tensor | None:
     return slice_view(source, starts, sizes, steps)
 
 
+@VIEWS.rule(
+    "slice",
+    Rewrite(
+        "slice(concatenate(x, ...))", "slice(x)", BITS, lambda x, y: narrow(join([x, y], 0), 0, 10, 4),
+        "within one part", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _slice_of_concatenate(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     if x.op != "concatenate" or not node.size:
@@ -112,6 +167,17 @@ def _slice_of_concatenate(node: Tensor) -> Tensor | None:
     return None
 
 
+@VIEWS.rule(
+    "pad",
+    Rewrite(
+        "pad(pad(x))", "pad(x)", BITS, lambda x: pad_view(pad_view(x, (1,), (0,)), (1,), (2,)),
+        "by one and the same value", dtypes=ALL,
+    ),
+    Rewrite(
+        "pad(x)", "x", BITS, lambda x: apply("pad", x, low=(0,), high=(0,), value=scalar_of(x.dtype, 0)),
+        "by nothing", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _pad(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
     low, high, value = node.attrs["low"], node.attrs["high"], node.attrs["value"]
@@ -122,6 +188,16 @@ def _pad(node: Tensor) -> Tensor | None:
     return pad_view(x, low, high, value)
 
 
+@VIEWS.rule(
+    "concatenate",
+    Rewrite(
+        "concatenate(x)", "x", BITS, lambda x: apply("concatenate", x, axis=0), dtypes=ALL,
+    ),
+    Rewrite(
+        "concatenate(concatenate(x, ...), ...)", "concatenate(x, ...)", BITS,
+        lambda x, y: join([join([x, y], 0), x], 0), "along one axis", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _concatenate(node: Tensor) -> Tensor | None:
     axis = node.attrs["axis"]
     parts: list[Tensor] = []
@@ -153,18 +229,23 @@ def run_of_slices(parts: Sequence[Tensor], axis: int) -> Tensor | None:
     return slice_view(first.inputs[0], starts, whole, (*steps[:axis], step, *steps[axis + 1 :]))
 
 
+@VIEWS.rule(
+    "concatenate",
+    Rewrite(
+        "concatenate(x[:a], x[a:b])", "x[:b]", BITS, lambda x: join([narrow(x, 0, 1, 3), narrow(x, 0, 4, 2)], 0),
+        "slices that lie side by side, of any step", dtypes=ALL,
+    ),
+)  # fmt: skip
 def _concatenate_run(node: Tensor) -> Tensor | None:
     return run_of_slices(node.inputs, node.attrs["axis"]) if len(node.inputs) > 1 else None
 
 
-VIEW_RULES: Rules = {
-    "broadcast_to": (_broadcast,),
-    "reshape": (_reshape, _view_of_scalar),
-    "transpose": (_view_of_scalar, _transpose),
-    "slice": (_view_of_scalar, _slice_of_slice, _slice_of_pad, _slice_of_concatenate),
-    "pad": (_pad,),
-    "concatenate": (_concatenate, _concatenate_run),
-}
+REWRITES = (
+    Rewrite(
+        "transpose(a @ b)", "transpose(b) @ transpose(a)", Keeps.ROUNDING,
+        lambda a, d: permute(apply("matmul", a, d), (1, 0)), "of the last two axes, where nobody else reads a @ b",
+    ),
+)  # fmt: skip
 
 
 def transpose_products(graph: Graph) -> Graph:
@@ -186,7 +267,7 @@ def transpose_products(graph: Graph) -> Graph:
         inherit_location([new], since, node.location)
         return new
 
-    return rewrite(rebuild(graph, turn), VIEW_RULES)
+    return rewrite(rebuild(graph, turn), VIEWS.rules)
 
 
 def _swaps_last_two(axes: tuple[int, ...]) -> bool:

@@ -2,10 +2,12 @@
 
 import random
 
+import ml_dtypes
 import numpy as np
 
 from graphc.dsl.variables import input as graph_input
 from graphc.ir.graph import Graph
+from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, broadcast_to, constant, full
 from graphc.ops.reference import evaluate
 from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, slice_view
@@ -24,6 +26,36 @@ def arrays_for(graph, seed=0, low=0.3, high=1.7):
     """Random values for the inputs."""
     generator = np.random.default_rng(seed)
     return {x: generator.uniform(low, high, x.shape).astype(x.dtype.numpy) for x in graph.inputs}
+
+
+def special_numbers(dtype, limits=True):
+    """Numbers of a dtype that algebra stumbles on: zeros, infinities, NaN, some plain ones, and `limits`."""
+    if dtype.kind == "bool":
+        return np.array([False, True])
+    if dtype.is_integer:
+        info = np.iinfo(dtype.numpy)
+        return np.array([0, 1, 2, 3, 7, info.min, info.min + 1, info.max, info.max // 2 + 1], dtype.numpy)
+    info = ml_dtypes.finfo(dtype.numpy)
+    plain = [0.0, 1.0, 1.5, 3.0, 0.1, np.inf, 100.0]
+    far = [info.smallest_subnormal, 3 * info.smallest_subnormal, info.smallest_normal, info.max, info.max / 2]
+    numbers = np.array([*plain, *map(float, far if limits else ())], dtype.numpy)
+    return np.concatenate([numbers, -numbers, np.array([np.nan], dtype.numpy)])
+
+
+def special_arrays(graph, seed=0, limits=True):
+    """Special numbers for the inputs, in another order for each."""
+    rng = np.random.default_rng(seed)
+    return {x: np.resize(rng.permutation(special_numbers(x.dtype, limits)), x.shape) for x in graph.inputs}
+
+
+def assert_bits(a, b, *, zeros=True):
+    """The same bits, but for what a NaN holds; and for the signs of zeros unless `zeros`."""
+    assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    if DTYPES[a.dtype.name].is_float:
+        a, b = (np.where(np.isnan(x), np.array(np.nan, x.dtype), x) for x in (a, b))
+        a, b = (a, b) if zeros else (np.where(x == 0, np.array(0, x.dtype), x) for x in (a, b))
+    different = np.asarray(a).view(f"u{a.dtype.itemsize}") != np.asarray(b).view(f"u{b.dtype.itemsize}")
+    assert not different.any(), f"{a[different]} became {b[different]}"
 
 
 def values_of(graph, values):

@@ -18,13 +18,13 @@ from graphc.passes import (
     transpose_products,
 )
 from graphc.passes.rewriting import rewrite
-from graphc.passes.views import VIEW_RULES
+from graphc.passes.views import VIEWS
 
 from .support import arrays_for, assert_same_values, random_graph, same
 
 
 def simplify_views(graph):
-    return rewrite(graph, VIEW_RULES)
+    return rewrite(graph, VIEWS.rules)
 
 
 EXACT = (fold_constants, resolve_marks, simplify_views, transpose_products, split_reductions)
