@@ -165,7 +165,7 @@ remainder = binary(
 fmod = binary(
     "fmod", "What x1 / x2 rounded towards zero leaves over, with the sign of x1; an integer by 0 leaves 0.",
     derivative="1 and -trunc(x1/x2)",
-    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g * invoke("round", (a - y) / b)),
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g * invoke("trunc", a / b)),
     reference=np.fmod, accepts=NUMERIC, cost=6, templates=(over(0.4, 0.9), over(1.1, 1.9)), scalar=None,
     errors=_BOOL_OPERANDS, convention="at the jumps the derivative is that of the branch away from 0",
     more=[

@@ -40,11 +40,11 @@ def _where(condition: Tensor, x1: Any, x2: Any) -> Tensor:
         *samples(over(-3, 3), over(-2, -1), over(1, 2), shapes=TRIPLES),
         Sample((Arg((3,), values=(-1, 0, 1)), -1, 1), grad=False, why="at the bounds"),
         Sample((Arg((3,), values=(-2, 0, 2)), 1, -1), why="bounds the wrong way round: the upper one wins"),
-        Sample((given(-2.0, 0.0, math.nan), given(-1.0, math.nan, 0.0), given(math.nan, 1.0, 1.0)), grad=False),
+        Sample((given(-2.0, 0.0, 0.5), given(-1.0, math.nan, 0.0), given(math.nan, 1.0, 1.0)), grad=False),
         *(Sample((given(-2.0, 0.0, 2.0), *bounds), grad=False) for bounds in ((math.nan,), (None, math.nan))),
     ],
     dtypes=(*FLOAT, "int64", "int32", "int8"),
-    convention="the derivative at both bounds is 1 for x and 0 for the bound",
+    convention="the derivative at both bounds is 1 for x and 0 for the bound, and 0 for all of them beside a bound nan",
     errors=[(ShapeError, (Arg((2, 3)), Arg((4,)), 1.0), {})],
 )
 def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
@@ -59,17 +59,17 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
     bounds = [bound for bound in (min, max) if bound is not None]
     tensor, *limits = operands(as_tensor(x), *bounds)
     if min is not None:
-        tensor = _where(_or_nan(tensor < limits[0], limits[0]), limits[0], tensor)
+        tensor = _unless_nan(limits[0], _where(tensor < limits[0], limits[0], tensor))
     if max is not None:
-        tensor = _where(_or_nan(tensor > limits[-1], limits[-1]), limits[-1], tensor)
+        tensor = _unless_nan(limits[-1], _where(tensor > limits[-1], limits[-1], tensor))
     return tensor
 
 
-def _or_nan(beyond: Tensor, bound: Tensor) -> Tensor:
-    """Whether an element lies beyond its bound, or the bound is nan: a constant seldom is, and integers are not."""
+def _unless_nan(bound: Tensor, clipped: Tensor) -> Tensor:
+    """nan, with derivative 0, where the bound is: a constant seldom is, and integers are not."""
     known = constant_scalar(bound)
     possible = bound.dtype.is_float if known is None else known != known
-    return invoke("logical_or", beyond, invoke("isnan", bound)) if possible else beyond
+    return _where(invoke("isnan", bound), math.nan, clipped) if possible else clipped
 
 
 _ONE_NAN = Sample((given(1.0, math.nan, 2.0, math.nan), given(3.0, 1.0, math.nan, math.nan)), grad=False)
