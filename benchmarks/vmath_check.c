@@ -72,7 +72,7 @@ static inline long double wide_atan2l(long double x, long double y) { return ata
     static inline T wide_round##S(T x) { return nearbyint##S(x); }                                                  \
     static inline T wide_trunc##S(T x) { return trunc##S(x); }                                                      \
     static inline T wide_sqrt##S(T x) { return sqrt##S(x); }                                                        \
-    static inline T wide_relu##S(T x) { return x < 0 ? 0 : x; }
+    static inline T wide_relu##S(T x) { return x <= 0 ? 0 : x; }
 REFERENCES(double, )
 REFERENCES(long double, l)
 static inline long double wide_softplusl(long double x) { return log1pl(expl(-fabsl(x))) + (x < 0 ? 0 : x); }
