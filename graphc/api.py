@@ -15,6 +15,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ops.tensor import Parameter, Tensor
+from graphc.passes import chain_updates
 from graphc.runtime.build import checked_threads
 from graphc.runtime.program import Program
 from graphc.runtime.quantity import checked_budget
@@ -81,7 +82,7 @@ def build_graph(
     """The checked graph of a program, and the structure of its outputs: "array", "list" or "dict"."""
     given = _checked_inputs([inputs] if isinstance(inputs, Tensor) else inputs)
     names, results, structure = _checked_outputs(outputs)
-    graph = Graph(given, results, _checked_updates(updates or {}), names)
+    graph = chain_updates(Graph(given, results, _checked_updates(updates or {}), names))
     known = set(given)
     for node in graph.nodes:
         if node.op == "input" and node not in known:

@@ -87,7 +87,8 @@ class Dropout(Module):
     """In a training graph an element is 0 with probability `p`, else multiplied by 1/(1 - p) (Srivastava et al. 2014).
 
     The choice is a function of the program's seed, this call's place in the graph and the step number, so runs
-    repeat and a recomputed dropout is the same one. In an evaluation graph it is the identity.
+    repeat and a recomputed dropout is the same one. In an evaluation graph it is the identity: `model.eval()` before
+    that graph is built; a program that is compiled stays what it was (see `Module.train`).
     """
 
     def __init__(self, p: float = 0.5) -> None:

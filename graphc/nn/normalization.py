@@ -46,6 +46,11 @@ class _BatchNorm(Module):
     A training graph normalises with the batch's own statistics and asks the compiled step to move the running ones:
     `r ← (1 - momentum)·r + momentum·s`, with the unbiased variance; `momentum=None` keeps the plain average of all
     batches. An evaluation graph, and one without running statistics, normalises with what there is.
+
+    `model.eval()` chooses for graphs that are built from then on; a program that is compiled stays what it was (see
+    `Module.train`). A layer used several times in a training program moves its statistics each time, in the order in
+    which the uses were built, each from where the one before left them. Used on one tensor again it is the same node,
+    and one use.
     """
 
     layouts: Mapping[int, str]

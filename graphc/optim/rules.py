@@ -13,7 +13,8 @@ from graphc.ops.comparison import where
 from graphc.ops.exponential import sqrt
 from graphc.ops.extremes import maximum
 from graphc.ops.tensor import Tensor
-from graphc.optim.optimizer import LearningRate, Moments, Optimizer, Scalars, check_at_least_zero, check_decay
+from graphc.optim.hyperparameter import Hyperparameter, check_at_least_zero, check_decay
+from graphc.optim.optimizer import LearningRate, Moments, Optimizer, Scalars, Trained
 
 __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
@@ -24,8 +25,11 @@ class SGD(Optimizer):
     Nesterov's variant steps along `g + μ·b`. Weight decay is added to the gradient.
     """
 
+    momentum = Hyperparameter()
+
     def __init__(
         self,
+        parameters: Trained = None,
         lr: LearningRate = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
@@ -36,24 +40,30 @@ class SGD(Optimizer):
         check_at_least_zero("momentum", momentum)
         if nesterov and (momentum == 0 or dampening != 0):
             raise GraphError(f"nesterov needs momentum and no dampening; got {momentum=}, {dampening=}")
-        self.slots = ("momentum_buffer",) if momentum else ()
-        self.counts_steps = bool(momentum and dampening)
-        super().__init__(lr, weight_decay=weight_decay, **options)
+        super().__init__(parameters, lr, weight_decay=weight_decay, **options)
         self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum_buffer",) if self.momentum else ()
+
+    @property
+    def counts_steps(self) -> bool:
+        return bool(self.momentum and self.dampening)
+
     def scalars(self, step: Tensor, lr: Tensor) -> Scalars:
-        if not self.counts_steps or not self.dampening:
-            return {"lr": lr}
-        return {"lr": lr, "fresh": where(step > 1.0, scalar_like(step, 1.0 - self.dampening), 1.0)}
+        if not self.counts_steps:
+            return {}
+        return {"fresh": where(step > 1.0, scalar_like(step, 1.0 - self.dampening), 1.0)}
 
     def rule(self, p: Tensor, g: Tensor, moments: Moments, scalars: Scalars) -> tuple[Tensor, Moments]:
-        if self.weight_decay:
-            g = g + self.weight_decay * p
-        if not self.momentum:
+        if "weight_decay" in scalars:
+            g = g + scalars["weight_decay"] * p
+        if "momentum" not in scalars:
             return p - scalars["lr"] * g, {}
         fresh = scalars["fresh"] * g if "fresh" in scalars else g
-        buffer = self.momentum * moments["momentum_buffer"] + fresh
-        direction = g + self.momentum * buffer if self.nesterov else buffer
+        buffer = scalars["momentum"] * moments["momentum_buffer"] + fresh
+        direction = g + scalars["momentum"] * buffer if self.nesterov else buffer
         return p - scalars["lr"] * direction, {"momentum_buffer": buffer}
 
 
@@ -63,8 +73,11 @@ class RMSprop(Optimizer):
     `centered` subtracts the square of the mean gradient from `v`; `momentum` accumulates the quotient.
     """
 
+    momentum = Hyperparameter()
+
     def __init__(
         self,
+        parameters: Trained = None,
         lr: LearningRate = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -76,22 +89,25 @@ class RMSprop(Optimizer):
         check_decay("alpha", alpha)
         check_at_least_zero("eps", eps)
         check_at_least_zero("momentum", momentum)
-        extra = (("grad_avg",) if centered else ()) + (("momentum_buffer",) if momentum else ())
-        self.slots = ("square_avg", *extra)
-        super().__init__(lr, weight_decay=weight_decay, **options)
+        super().__init__(parameters, lr, weight_decay=weight_decay, **options)
         self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        extra = (("grad_avg",) if self.centered else ()) + (("momentum_buffer",) if self.momentum else ())
+        return ("square_avg", *extra)
+
     def rule(self, p: Tensor, g: Tensor, moments: Moments, scalars: Scalars) -> tuple[Tensor, Moments]:
-        if self.weight_decay:
-            g = g + self.weight_decay * p
+        if "weight_decay" in scalars:
+            g = g + scalars["weight_decay"] * p
         square = self.alpha * moments["square_avg"] + (1.0 - self.alpha) * (g * g)
         following, variance = {"square_avg": square}, square
         if self.centered:
             mean = moments["grad_avg"] + (1.0 - self.alpha) * (g - moments["grad_avg"])
             following["grad_avg"], variance = mean, square - mean * mean
         direction = g / (sqrt(variance) + self.eps)
-        if self.momentum:
-            direction = self.momentum * moments["momentum_buffer"] + direction
+        if "momentum" in scalars:
+            direction = scalars["momentum"] * moments["momentum_buffer"] + direction
             following["momentum_buffer"] = direction
         return p - scalars["lr"] * direction, following
 
@@ -108,6 +124,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
+        parameters: Trained = None,
         lr: LearningRate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -118,24 +135,25 @@ class Adam(Optimizer):
         check_decay("betas[0]", betas[0])
         check_decay("betas[1]", betas[1])
         check_at_least_zero("eps", eps)
-        self.slots = ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if amsgrad else ()))
-        super().__init__(lr, weight_decay=weight_decay, **options)
+        super().__init__(parameters, lr, weight_decay=weight_decay, **options)
         self.betas, self.eps, self.amsgrad = betas, eps, amsgrad
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if self.amsgrad else ()))
 
     def scalars(self, step: Tensor, lr: Tensor) -> Scalars:
         first, second = self.betas
-        return {
-            "size": lr / (1.0 - first**step),
-            "spread": 1.0 / sqrt(1.0 - second**step),
-            "keep": 1.0 - self.weight_decay * lr,
-        }
+        shared = {"size": lr / (1.0 - first**step), "spread": 1.0 / sqrt(1.0 - second**step)}
+        decays = self.decoupled and self.weight_decay
+        return {**shared, "keep": 1.0 - self.tensor("weight_decay") * lr} if decays else shared
 
     def rule(self, p: Tensor, g: Tensor, moments: Moments, scalars: Scalars) -> tuple[Tensor, Moments]:
         first, second = self.betas
-        if self.weight_decay and self.decoupled:
+        if "keep" in scalars:
             p = p * scalars["keep"]
-        elif self.weight_decay:
-            g = g + self.weight_decay * p
+        elif "weight_decay" in scalars:
+            g = g + scalars["weight_decay"] * p
         mean = moments["exp_avg"] + (1.0 - first) * (g - moments["exp_avg"])
         square = second * moments["exp_avg_sq"] + (1.0 - second) * (g * g)
         following, variance = {"exp_avg": mean, "exp_avg_sq": square}, square
@@ -152,6 +170,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
+        parameters: Trained = None,
         lr: LearningRate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -159,4 +178,4 @@ class AdamW(Adam):
         amsgrad: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(lr, betas, eps, weight_decay, amsgrad, **options)
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, **options)

@@ -6,6 +6,7 @@ subexpressions need no pass (see `rewriting`).
 """
 
 from graphc.passes.alignment import align_reductions
+from graphc.passes.chained import chain_updates
 from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import resolve_marks
@@ -22,6 +23,7 @@ from graphc.passes.views import transpose_products
 
 __all__ = [
     "align_reductions",
+    "chain_updates",
     "fill_empty",
     "fold_constants",
     "gather_terms",

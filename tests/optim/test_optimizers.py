@@ -122,7 +122,7 @@ def test_low_precision_parameters_are_updated_in_float32():
     steps = [[g.astype(ml_dtypes.bfloat16) for g in step] for step in gradients]
     optimizer = optim.Adam(lr=0.1)
     got = run_optimizer(optimizer, low, steps)
-    assert {str(value.dtype) for name, value in optimizer.state_dict().items() if name != "step"} == {"float32"}
+    assert {str(value.dtype) for name, value in optimizer.state_dict().items() if "exp" in name} == {"float32"}
     expected = in_numpy("Adam", low, steps, lr=0.1)
     for ours, formula in zip(got, expected, strict=True):
         np.testing.assert_allclose(ours.astype(np.float32), formula, atol=0.05)
@@ -144,7 +144,7 @@ def test_state_goes_there_and_back():
     first, second = optim.Adam(lr=0.1), optim.Adam(lr=0.1)
     middle = run_optimizer(first, start, gradients[:10])
     saved = first.state_dict()
-    assert sorted(saved) == ["0.exp_avg", "0.exp_avg_sq", "1.exp_avg", "1.exp_avg_sq", "step"]
+    assert sorted(saved) == ["0.exp_avg", "0.exp_avg_sq", "1.exp_avg", "1.exp_avg_sq", "lr", "step"]
     assert saved["step"] == 10
     parameters = [gx.parameter(f"p{i}", value) for i, value in enumerate(middle)]
     inputs = [gx.input(f"g{i}", value.shape) for i, value in enumerate(middle)]
