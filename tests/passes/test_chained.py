@@ -27,7 +27,7 @@ USES: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("use", "momentum"), zip(USES.values(), (0.1, None, 0.1, None), strict=True), ids=USES)
+@pytest.mark.parametrize(("use", "momentum"), list(zip(USES.values(), (0.1, None, 0.1, None), strict=True)), ids=USES)
 def test_agrees_with_pytorch(use: Callable[[Any, Any, Any], Any], momentum: float | None, backend: str) -> None:
     torch = pytest.importorskip("torch")
     model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, momentum=momentum), nn.ReLU(), nn.BatchNorm1d(3))
