@@ -38,6 +38,7 @@ _ELEMENTARY = frozenset(
         "erf erfc sigmoid softplus power atan2"
     )
 )
+_ONE_OR_NONE = {"f32": "1.0f : 0.0f", "f64": "1.0 : 0.0"}
 _TO_INTEGER = {
     ("f32", "u8"): "(uint8_t)gc_f32_to_i32", ("f64", "u8"): "(uint8_t)gc_f64_to_i32",
     ("f32", "i32"): "gc_f32_to_i32", ("f64", "i32"): "gc_f64_to_i32",
@@ -112,6 +113,8 @@ def cast(source: DType, target: DType, value: str, *, skip_rounding: bool) -> st
             value = f"gc_narrow_to_odd({value})"
         elif step.startswith(("round_", "wrap_")):
             value = _step(step, value)
+        elif source.kind == "bool" and to in _ONE_OR_NONE:  # a select of constants, which compilers keep in vectors
+            value = f"({value} ? {_ONE_OR_NONE[to]})"
         elif (kind, to) in _TO_INTEGER:
             value = f"{_TO_INTEGER[kind, to]}({value})"
         else:
