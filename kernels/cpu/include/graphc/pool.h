@@ -57,6 +57,7 @@ static inline gc_columns gc_pool_span(const gc_pool *g, int64_t offset) {
 
 #define GC_POOL_PASTE_(a, b) a##b
 #define GC_POOL_PASTE(a, b) GC_POOL_PASTE_(a, b)
+enum { GC_POOL_ROW = 512 }; /* taps that are summed one by one */
 #define GC_POOL_JOIN_(a, b) a##_##b
 #define GC_POOL_JOIN(a, b) GC_POOL_JOIN_(a, b)
 
@@ -158,6 +159,7 @@ static inline gc_columns gc_pool_span(const gc_pool *g, int64_t offset) {
     GC_FUNCTION void gc_pool_window_##TAG(const gc_pool *g, int means, int64_t row, int64_t k, const REAL *x, REAL *out, \
                                           int32_t *positions) {                                                        \
         REAL best = 0;                                                                                                 \
+        double sum = 0;                                                                                                \
         int64_t found = -1, count = 0;                                                                                 \
         for (int64_t i = 0; i < g->window_height; i++) {                                                               \
             const int64_t y = row * g->stride_height - g->top + i * g->dilation_height;                                \
@@ -166,13 +168,14 @@ static inline gc_columns gc_pool_span(const gc_pool *g, int64_t offset) {
                 if (column < 0 || column >= g->width) continue;                                                        \
                 const REAL value = x[y * g->width + column];                                                           \
                 const int better = (value > best) | ((value != value) & (best == best)) | (count == 0);                \
-                best = means ? best + value : better ? value : best;                                                   \
+                sum += means ? (double)value : 0;                                                                      \
+                best = better ? value : best;                                                                          \
                 found = better ? y * g->width + column : found;                                                        \
                 count++;                                                                                               \
             }                                                                                                          \
         }                                                                                                              \
         if (g->count_padding) count = g->window_height * g->window_width;                                              \
-        if (out) out[k] = means ? best / (REAL)count : best;                                                           \
+        if (out) out[k] = means ? (REAL)(sum / (double)count) : best;                                                  \
         if (positions) positions[k] = (int32_t)found;                                                                  \
     }                                                                                                                  \
     GC_ALWAYS_INLINE void gc_pool_walk_##TAG(const gc_pool *g, const int means, const REAL *x, int64_t available,      \

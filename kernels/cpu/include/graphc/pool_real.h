@@ -64,14 +64,19 @@ GC_ALWAYS_INLINE void GC_P(max)(const gc_pool *g, const int64_t stride, int64_t 
     if (where) *(GC_P(places) *)where = __builtin_convertvector(found, GC_P(places));
 }
 
-/* The mean of the taps in rows [top, bottom) of the windows. */
+/* The mean of the taps in rows [top, bottom) of the windows: rows are summed apart, GC_POOL_ROW taps at a time, so that no
+ * sum of a large window is one of many small numbers to a large one. */
 GC_ALWAYS_INLINE void GC_P(mean)(const gc_pool *g, const int64_t stride, int64_t top, int64_t bottom, const GC_REAL *from,
                                  GC_REAL count, GC_REAL *out) {
-    GC_P(vector) sum = {0};
+    GC_P(vector) total = {0};
     for (int64_t i = top; i < bottom; i++)
-        for (int64_t j = 0; j < g->window_width; j++)
-            sum += GC_P(tap)(from + (i - top) * g->width + j, stride, (int)(j % 2));
-    *(GC_P(anywhere) *)out = sum / count;
+        for (int64_t first = 0; first < g->window_width; first += GC_POOL_ROW) {
+            const int64_t last = gc_smaller(first + GC_POOL_ROW, g->window_width);
+            GC_P(vector) sum = {0};
+            for (int64_t j = first; j < last; j++) sum += GC_P(tap)(from + (i - top) * g->width + j, stride, (int)(j % 2));
+            total += sum;
+        }
+    *(GC_P(anywhere) *)out = total / count;
 }
 
 /* Outputs [first, last) of a row, whose windows lie inside the plane: `from` is the first tap of the first of them and
