@@ -35,6 +35,8 @@ LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorTyp
     "argmax": library_indexing.argmax,
     "argmin": library_indexing.argmin,
     "cumsum": library_indexing.cumsum,
+    "cumprod": library_indexing.cumprod,
+    "recurrence": library_indexing.recurrence,
 }
 PRODUCTS: dict[str, Callable[[Sequence[OperandView], TensorType, int], LibraryCall]] = {
     "matmul": library_matmul.matmul,

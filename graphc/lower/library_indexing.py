@@ -1,4 +1,4 @@
-"""Gather, scatter, positions of extremes and running sums as library calls over x[outer, extent, inner].
+"""Gather, scatter, positions of extremes, running sums and products as library calls over x[outer, extent, inner].
 
 `kernels/cpu/include/graphc/index.h` and `scan.h` document the kernels. Tiles are cut over outer and inner, never over
 the extent or the indices, so that everything is combined in one order.
@@ -15,9 +15,11 @@ from graphc.ir.types import TensorType
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView, ceil_div, type_tag
 
-__all__ = ["argmax", "argmin", "cumsum", "scatter_add", "take"]
+__all__ = ["argmax", "argmin", "cumprod", "cumsum", "recurrence", "scatter_add", "take"]
 
 TILE_ELEMENTS = 1 << 15  # elements that a tile reads and writes
+SCAN_LINES = 8  # GC_SCAN_LINES
+MANY_UPDATES = 16  # of each element, on average: their sums are formed in float64
 LEAST_INNER = 64  # inner elements of a tile, where there are as many: some whole cache lines
 
 _UNSIGNED = {"u32": "i32", "u8": "i8"}  # additions of either sign have the same bits
@@ -59,9 +61,10 @@ def scatter_add(attrs: Mapping[str, Any], operands: Sequence[OperandView], resul
     a, count, tag = _around(x.shape, attrs["axis"]), math.prod(indices.shape), type_tag(x.dtype)
     outer, inner, tiles = a.cut(a.extent + 2 * count)
     params = (a.outer, a.extent, a.inner, count, indices.dtype.itemsize, outer, inner)
-    scratch = 4 * a.extent * inner if x.dtype.is_low_precision else 0
+    wide = tag == "f32" and count >= MANY_UPDATES * a.extent
+    scratch = 8 * a.extent * inner if wide or x.dtype.is_low_precision else 0
     work = a.outer * a.inner * (a.extent + 2 * count)
-    return LibraryCall(f"scatter_add_{_UNSIGNED.get(tag, tag)}", params, tiles, scratch, work)
+    return LibraryCall(f"scatter_add_{_UNSIGNED.get(tag, tag)}" + "_wide" * wide, params, tiles, scratch, work)
 
 
 def _extreme(name: str, attrs: Mapping[str, Any], operands: Sequence[OperandView]) -> LibraryCall:
@@ -82,10 +85,26 @@ def argmin(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: Te
     return _extreme("argmin", attrs, operands)
 
 
+def _scan(name: str, x: OperandView, axis: int, reverse: bool) -> LibraryCall:
+    a, tag = _around(x.shape, axis), type_tag(x.dtype)
+    outer, inner, tiles = a.cut(2 * a.extent)
+    if a.inner == 1:  # lines are walked some at a time
+        outer = ceil_div(outer, SCAN_LINES) * SCAN_LINES
+        tiles = ceil_div(a.outer, outer)
+    params = (a.outer, a.extent, a.inner, int(reverse), outer, inner)
+    return LibraryCall(f"{name}_{_UNSIGNED.get(tag, tag)}", params, tiles, 8 * inner, 2 * math.prod(x.shape))
+
+
 def cumsum(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """x -> its running sums along attrs["axis"], from the end with attrs["reverse"]."""
-    a, tag = _around(result.shape, attrs["axis"]), type_tag(result.dtype)
-    outer, inner, tiles = a.cut(2 * a.extent)
-    params = (a.outer, a.extent, a.inner, int(attrs["reverse"]), outer, inner)
-    scratch, work = max(result.dtype.itemsize, 4) * inner, 2 * result.size
-    return LibraryCall(f"cumsum_{_UNSIGNED.get(tag, tag)}", params, tiles, scratch, work)
+    return _scan("cumsum", operands[0], attrs["axis"], attrs["reverse"])
+
+
+def cumprod(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
+    """x -> its running products along attrs["axis"]."""
+    return _scan("cumprod", operands[0], attrs["axis"], reverse=False)
+
+
+def recurrence(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
+    """a, b -> b plus a times what came before, along attrs["axis"], from the end with attrs["reverse"]."""
+    return _scan("recurrence", operands[0], attrs["axis"], attrs["reverse"])

@@ -22,10 +22,10 @@ from graphc.ops.elementwise import Errors
 from graphc.ops.extremes import largest, smallest
 from graphc.ops.record import ALL, Arg, Jvp, Kind, Sample, call, function, primitive
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import pad_view, permute, reshape_to, slice_view
+from graphc.ops.views import narrow, permute, reshape_to
 
 __all__ = [
-    "BAD_AXES", "EMPTY_ERRORS", "all", "any", "count_nonzero", "finish", "max", "mean", "mean_over", "min",
+    "BAD_AXES", "EMPTY_ERRORS", "FAR_APART", "all", "any", "count_nonzero", "finish", "max", "mean", "mean_over", "min",
     "named_axes", "prod", "reduced", "reduction_samples", "restore", "sum", "widened",
 ]  # fmt: skip
 
@@ -119,17 +119,21 @@ def _declare_extreme(name: str, reference: Callable[..., Any]) -> None:
         return x.with_shape(reduced(x.shape, axes))
 
     def attained(y: Tensor, x: Tensor, axes: Ints) -> tuple[Tensor, Tensor]:
+        """Where, and how often, counted in float32 at least: no 16-bit float can count to 65,536."""
         mask = x == restore(y, x.shape, axes)
-        return mask, apply("sum", cast(mask, x.dtype), axes=axes)
+        return mask, apply("sum", cast(mask, widened(x).dtype), axes=axes)
 
     def vjp(g: Tensor, y: Tensor, x: Tensor, *, axes: Ints) -> Tensor:
         mask, count = attained(y, x, axes)
-        return call("where", mask, restore(g / count, x.shape, axes), 0)  # type: ignore[no-any-return]
+        share = cast(widened(g) / count, x.dtype)
+        return call("where", mask, restore(share, x.shape, axes), 0)  # type: ignore[no-any-return]
 
     def jvp(tangents: tuple[Tensor | None, ...], y: Tensor, x: Tensor, *, axes: Ints) -> Tensor | None:
         mask, count = attained(y, x, axes)
         (tangent,) = tangents
-        return None if tangent is None else apply("sum", call("where", mask, tangent, 0), axes=axes) / count
+        if tangent is None:
+            return None
+        return cast(apply("sum", widened(call("where", mask, tangent, 0)), axes=axes) / count, x.dtype)
 
     primitive(
         name,
@@ -222,7 +226,16 @@ def mean_over(x: Tensor, axes: Ints) -> Tensor:
 
 # Products -----------------------------------------------------------------------------------------
 def _prod_formula(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
-    return np.prod(x, axis=axis, keepdims=keepdims, dtype=np.int64 if x.dtype.kind in "uib" else x.dtype)
+    if x.dtype.kind in "uib":
+        return np.prod(x, axis=axis, keepdims=keepdims, dtype=np.int64)
+    return np.asarray(np.prod(x, axis=axis, keepdims=keepdims, dtype=np.float64)).astype(x.dtype)
+
+
+# The products of these numbers leave the range of float32, and in any order but one after the other that of float64.
+FAR_APART = Sample(
+    (Arg((40,), values=(*(1e-30, 1e30) * 9, 1e30, 1e-30, *(1e30, 1e-30) * 9, 0.5, 3.0)),),
+    grad=False, why="too steep for differences",
+)  # fmt: skip
 
 
 @function(
@@ -231,6 +244,7 @@ def _prod_formula(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
         *reduction_samples(0.5, 1.5),
         Sample((Arg((7,)),)),
         Sample((Arg((2, 4), values=(0, 2, 3, 1, 0, 2, 0, 1)), 1), why="one and two zeros in a product"),
+        FAR_APART,
     ],
     dtypes=ALL,
     errors=BAD_AXES,
@@ -238,8 +252,8 @@ def _prod_formula(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
 def prod(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The product over `axis` (all axes by default); 1 over no elements.
 
-    x: any shape. Floats keep their dtype, integers and bools become int64. The factors are multiplied in halves, the
-    first with the second, so no derivative of any order divides: all are exact where factors are 0.
+    x: any shape. Floats keep their dtype, integers and bools become int64. Factors are multiplied one after the other,
+    floats in float64. No derivative of any order divides: all are exact where factors are 0.
     Raises ShapeError, DTypeError.
 
     >>> evaluate(prod([[1.0, 2.0], [3.0, 4.0]], axis=0))
@@ -247,8 +261,8 @@ def prod(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """
     tensor = as_tensor(x)
     axes = normalize_axes(axis, tensor.ndim)
-    factors = widened(cast(tensor, sum_dtype(tensor.dtype)))
-    return finish(cast(_prod(factors, axes), sum_dtype(tensor.dtype)), tensor.shape, axes, keepdims)
+    factors = cast(tensor, sum_dtype(tensor.dtype))
+    return finish(cast(_prod(factors, axes), factors.dtype), tensor.shape, axes, keepdims)
 
 
 def _prod(x: Tensor, axes: Ints) -> Tensor:
@@ -257,15 +271,9 @@ def _prod(x: Tensor, axes: Ints) -> Tensor:
     count = math.prod(x.shape[axis] for axis in axes)
     if count == 0:
         return full(shape, 1, x.dtype)
-    size = 1 << (count - 1).bit_length()
     x = reshape_to(permute(x, (*kept, *axes)), (*shape, count))
-    zeros = (0,) * len(shape)
-    x = pad_view(x, (*zeros, 0), (*zeros, size - count), 1)
-    while size > 1:
-        size //= 2
-        halves = [slice_view(x, (*zeros, start), (*shape, size)) for start in (0, size)]
-        x = halves[0] * halves[1]
-    return reshape_to(x, shape)
+    runs = apply("cumprod", x, axis=len(shape)) if count > 1 else x
+    return reshape_to(narrow(runs, len(shape), count - 1, 1), shape)
 
 
 # Extremes and truth -------------------------------------------------------------------------------

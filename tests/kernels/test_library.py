@@ -10,6 +10,7 @@ from graphc.errors import InternalError
 from graphc.ir.types import DTYPES, TensorType
 from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Space, Store
 from graphc.lower.library import library_call
+from graphc.ops.record import OPS
 from tests.kernels.checking import LEVELS, check, every_level, numbers, run, view_of, wide
 from tests.kernels.launching import Epilogue, launch, names
 
@@ -237,9 +238,33 @@ def test_running_sums(level: str, dtype: str) -> None:
         x = numbers(rng, shape, dtype)
         for reverse in (False, True):
             turned = np.flip(wide(x), axis) if reverse else wide(x)
-            want = np.cumsum(turned, axis, dtype=turned.dtype)
+            want = np.cumsum(turned, axis, dtype="float64" if DTYPES[dtype].is_float else turned.dtype)
             want = (np.flip(want, axis) if reverse else want).astype(x.dtype)
             check(run(level, "cumsum", [x], shape, dtype, axis=axis, reverse=reverse), want)
+
+
+@every_level
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16", "int64"])
+def test_running_products_and_recurrences(level: str, dtype: str) -> None:
+    rng = np.random.default_rng(11)
+    for shape, axis in [*AXES, ((0, 3), 0), ((3, 0), 0), ((21, 5), 1)]:
+        x, result = numbers(rng, shape, dtype), dtype if dtype == "int64" else "float64"
+        want = OPS["cumprod"].reference(wide(x), axis=axis)
+        check(run(level, "cumprod", [x], shape, result, axis=axis), want)
+        for reverse in (False, True) if result == "float64" else ():
+            b = numbers(rng, shape, "float64")
+            want = OPS["recurrence"].reference(wide(x), b, axis=axis, reverse=reverse)
+            check(run(level, "recurrence", [x, b], shape, "float64", axis=axis, reverse=reverse), want)
+
+
+@every_level
+def test_many_updates_of_few_elements(level: str) -> None:
+    """Sums are formed in float64: a float32 that a million numbers are added to is wrong in the third digit."""
+    indices = np.random.default_rng(12).integers(0, 3, 10**6, "int32")
+    x, updates = np.zeros((3, 2), np.float32), np.full((10**6, 2), 0.1, np.float32)
+    want = np.bincount(indices)[:, None] * np.float64(np.float32(0.1)) * np.ones((3, 2))
+    got = run(level, "scatter_add", [x, indices, updates], x.shape, "float32", axis=0)
+    np.testing.assert_allclose(got, want, rtol=1e-7)
 
 
 # The table -------------------------------------------------------------------------------------------------------

@@ -3,11 +3,11 @@
  * take_1, take_2, take_4, take_8 (by bytes of an element)
  *   operands  x[outer, extent, inner], indices[count], out[outer, count, inner]
  *   params    0 outer, 1 extent, 2 inner, 3 count, 4 bytes of an index (4 or 8), 5 rows of a tile (of outer * count)
- * scatter_add_{f64,f32,bf16,f16,i64,i32,i8}
+ * scatter_add_{f64,f32,bf16,f16,i64,i32,i8} and scatter_add_f32_wide, for many updates of few elements
  *   operands  x[outer, extent, inner], indices[count], updates[outer, count, inner], out like x
  *   params    0 to 4 as above, 5 outer of a tile, 6 inner of a tile
  *   tile      (outer block) * inner blocks + inner block
- *   scratch   16-bit floats: extent * tile inner floats, in which sums are formed before they are rounded once
+ *   scratch   16-bit floats, f32_wide: extent * tile inner doubles, in which sums are formed before they are rounded once
  * argmax_ and argmin_{f64,f32,bf16,f16,i64,i32,i8,u32,u8,bool}
  *   operands  x[outer, extent, inner], out[outer, inner] (int64)
  *   params    0 outer, 1 extent, 2 inner, 3 outer of a tile, 4 inner of a tile
@@ -90,7 +90,19 @@ static inline gc_index_tile gc_index_tile_of(int64_t outer, int64_t inner, int64
         }                                                                                                          \
     }
 
-GC_EACH_NUMBER(GC_SCATTER_ADD)
+#define GC_ROUNDED_BF16(x) gc_to_bf16((float)(x))
+#define GC_ROUNDED_F16(x) gc_to_f16((float)(x))
+
+GC_SCATTER_ADD(f64, double, double, GC_AS_IS, GC_AS_IS)
+GC_SCATTER_ADD(f32, float, float, GC_AS_IS, GC_AS_IS)
+GC_SCATTER_ADD(f32_wide, float, double, GC_AS_IS, (float))
+GC_SCATTER_ADD(bf16, uint16_t, double, gc_from_bf16, GC_ROUNDED_BF16)
+GC_SCATTER_ADD(f16, uint16_t, double, gc_from_f16, GC_ROUNDED_F16)
+GC_SCATTER_ADD(i64, uint64_t, uint64_t, GC_AS_IS, GC_AS_IS)
+GC_SCATTER_ADD(i32, uint32_t, uint32_t, GC_AS_IS, GC_AS_IS)
+GC_SCATTER_ADD(i8, uint8_t, uint8_t, GC_AS_IS, GC_AS_IS)
+#undef GC_ROUNDED_F16
+#undef GC_ROUNDED_BF16
 #undef GC_SCATTER_ADD
 
 /* Whether `value` takes the place of `best`: more extreme, or the first NaN. */

@@ -40,9 +40,13 @@ static const struct gc_library_entry gc_library[] = {
     GC_ENTRY(take_4),
     GC_ENTRY(take_8),
     GC_ENTRIES_NUMBER(scatter_add),
+    GC_ENTRY(scatter_add_f32_wide),
     GC_ENTRIES_VALUE(argmax),
     GC_ENTRIES_VALUE(argmin),
     GC_ENTRIES_NUMBER(cumsum),
+    GC_ENTRIES_FLOAT(cumprod),
+    GC_ENTRY(cumprod_i64),
+    GC_ENTRIES_FLOAT(recurrence),
 };
 
 #undef GC_ENTRY
