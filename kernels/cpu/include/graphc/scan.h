@@ -20,6 +20,7 @@
 #include "index.h"
 #include "launch.h"
 #include "simd.h"
+#include "vmath.h"
 
 #define GC_SCAN_LINES 8
 
@@ -67,7 +68,8 @@
 #define GC_SCANS(TAG, TYPE, WIDE, FROM, TO)                                                                                \
     GC_SCAN(cumsum, TAG, 1, TYPE, double, TYPE, FROM(x[i]), s[l] + FROM(x[i]), TO((WIDE)s[l]))                             \
     GC_SCAN(cumprod, TAG, 1, TYPE, double, double, FROM(x[i]), s[l] * FROM(x[i]), s[l])                                    \
-    GC_SCAN(recurrence, TAG, 2, TYPE, double, double, b[i], FROM(x[i + link]) == 0 ? b[i] : b[i] + FROM(x[i + link]) * s[l], s[l])
+    GC_SCAN(recurrence, TAG, 2, TYPE, double, double, b[i],                                                                \
+            FROM(x[i + link]) == 0 ? b[i] : gc_muladd_f64(FROM(x[i + link]), s[l], b[i]), s[l])
 #define GC_INTEGER_SUM(TAG, TYPE) GC_SCAN(cumsum, TAG, 1, TYPE, TYPE, TYPE, x[i], s[l] + x[i], s[l])
 
 GC_EACH_FLOAT(GC_SCANS)
