@@ -16,14 +16,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as shown
 from typing import Any
 
 import numpy as np
 
-from graphc.aot.interface import RANDOM, Interface, interface_of
-from graphc.dsl.state_dict import SAFETENSORS_NAMES, load_arrays
-from graphc.errors import FormatError
+from graphc.aot.interface import PADDING, RANDOM, Interface, interface_of
+from graphc.dsl.state_dict import load_arrays
+from graphc.errors import FormatError, shown
 from graphc.files import folder_lock, replace_files
 from graphc.ir.types import DTYPES, TensorType
 from graphc.runtime.elf import is_cut
@@ -34,7 +33,7 @@ from graphc.runtime.plan_format import parsed, plan_of, to_json, verified
 __all__ = ["Bundle", "random_state", "read_bundle", "write_bundle"]
 
 Array = np.ndarray[Any, Any]
-FORMAT, VERSION = "graphc-program", 2
+FORMAT, VERSION = "graphc-program", 3
 FILES = ("c", "h", "so", "safetensors")
 FACTS = {"level": str, "threads": int, "structure": str}  # of the manifest, beside the plan
 STRUCTURES = ("array", "list", "dict")
@@ -97,18 +96,11 @@ def _layout(interface: Interface) -> dict[str, Any]:
 
 
 def _state_file(interface: Interface, arrays: Sequence[Array]) -> bytes:
-    """The state as safetensors, its tensors in the interface's order and its data at a multiple of 64 bytes."""
-    header, data = {}, b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-    for stored in interface.state:
-        buffer = interface.plan.buffers[stored.buffer]
-        header[stored.key] = {
-            "dtype": SAFETENSORS_NAMES[buffer.dtype],
-            "shape": list(buffer.shape),
-            "data_offsets": [stored.offset, stored.offset + buffer.nbytes],
-        }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(len(text) + 8) % 64)
-    return len(text).to_bytes(8, "little") + text + data
+    """The state as safetensors: a header, then the block that a program in C keeps."""
+    data = bytearray(interface.state_bytes)
+    for stored, array in zip(interface.state, arrays, strict=True):
+        data[stored.offset : stored.offset + array.nbytes] = np.ascontiguousarray(array).tobytes()
+    return interface.file_header + bytes(data)
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
@@ -194,7 +186,7 @@ def _interface(manifest: Mapping[str, Any], where: str) -> Interface:
 
 def _check_state(state: Mapping[str, Array], interface: Interface, where: str) -> None:
     buffers = {stored.key: interface.plan.buffers[stored.buffer] for stored in interface.state}
-    if set(state) != set(buffers):
+    if {key for key in state if not key.startswith(PADDING)} != set(buffers):
         raise FormatError(f"{where}: the state's file holds other tensors than the manifest says")
     for key, buffer in buffers.items():
         expected = TensorType(DTYPES[buffer.dtype], buffer.shape)

@@ -12,29 +12,35 @@ All of a manifest that could change what a program computes is hashed into its l
 from __future__ import annotations
 
 import hashlib
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from graphc.codegen.plain import plain
+from graphc.dsl.state_dict import SAFETENSORS_NAMES
 from graphc.errors import InternalError
 from graphc.runtime.plan import Buffer, Plan
 from graphc.runtime.plan_format import plan_digest
 from graphc.runtime.state import state_keys
 
-__all__ = ["RANDOM", "Interface", "Stored", "functions", "interface_of", "parameters", "prototype"]
+__all__ = ["PADDING", "RANDOM", "Interface", "Stored", "functions", "interface_of", "parameters", "prototype"]
 
 ALIGNMENT = 64
 RANDOM = "(random)"  # the key of seed and step
+PADDING = "(padding at "  # how keys start of what lies between the parts of a state
 _C_TYPES = {
     "float64": "double", "float32": "float", "bfloat16": "uint16_t", "float16": "uint16_t", "int64": "int64_t",
     "int32": "int32_t", "int8": "int8_t", "uint32": "uint32_t", "uint8": "uint8_t", "bool": "uint8_t",
 }  # fmt: skip
 
 _PROTOTYPE = """\
-/* Bytes of the state: parameters, the optimiser's state, constants, random state; and where each part starts. In the
- * file {name}.safetensors it lies behind the header, whose length the first 8 bytes tell (little-endian). */
+/* The state, in one block: weights and what else the model keeps, in the order in which it defines them, which is the
+ * same in every program of that model; then the optimiser's state, constants, random state. Each part starts at the
+ * multiple of 64 bytes that is told here. The file {name}.safetensors is a header and the state, and nothing else: it
+ * can be read as a whole, or from {upper}_HEADER_BYTES on into the state, and be written again in the same way. */
+#define {upper}_HEADER_BYTES {header_bytes}
 #define {upper}_STATE_BYTES {state_bytes}
 {offsets}
 
@@ -80,6 +86,21 @@ class Interface:
         described = repr((self.name, state, self.state_bytes, self.memory_bytes(1), self.facts))
         return hashlib.blake2b((plan_digest(self.plan) + described).encode(), digest_size=32).hexdigest()
 
+    @cached_property
+    def file_header(self) -> bytes:
+        """The header of the state's file: its length, then JSON. Gaps are tensors of their own: files have no holes."""
+        entries: dict[str, Any] = {}
+        end = 0
+        for stored in self.state:
+            buffer = self.plan.buffers[stored.buffer]
+            entries.update(_gap(end, stored.offset))
+            end = stored.offset + buffer.nbytes
+            entries[stored.key] = _entry(SAFETENSORS_NAMES[buffer.dtype], buffer.shape, stored.offset, end)
+        entries.update(_gap(end, self.state_bytes))
+        text = json.dumps(entries, separators=(",", ":")).encode()
+        text += b" " * (-(len(text) + 8) % ALIGNMENT)
+        return len(text).to_bytes(8, "little") + text
+
     @property
     def context_bytes(self) -> int:
         """Room for the program's own records: a bound that the C code checks when it is compiled."""
@@ -97,6 +118,14 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
+def _gap(start: int, end: int) -> dict[str, Any]:
+    return {f"{PADDING}{start})": _entry("U8", (end - start,), start, end)} if end > start else {}
+
+
+def _entry(dtype: str, shape: tuple[int, ...], start: int, end: int) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+
+
 def functions(name: str) -> list[str]:
     """The functions that the header of a program called `name` declares."""
     return [f"{name}_open", f"{name}_run", f"{name}_close"]
@@ -106,14 +135,11 @@ def interface_of(plan: Plan, name: str, facts: Mapping[str, str | int] | None = 
     """The interface of a plan; `name` is an identifier, `facts` is what the manifest says beside the plan."""
     if not name.isidentifier() or not name.isascii():
         raise InternalError(f"interface: {name!r} is no C identifier")
-    stored = _stored(plan)
-    # Tensors whose size keeps the next one aligned come first, the rest by element size: no gaps, all aligned.
-    stored.sort(key=lambda entry: (plan.buffers[entry[1]].nbytes % ALIGNMENT != 0, -_itemsize(plan.buffers[entry[1]])))
     state, offset = [], 0
-    for key, position in stored:
+    for key, position in _stored(plan):
         state.append(Stored(key, position, offset))
-        offset += plan.buffers[position].nbytes
-    return Interface(name, plan, tuple(state), _aligned(offset), tuple((facts or {}).items()))
+        offset += _aligned(plan.buffers[position].nbytes)
+    return Interface(name, plan, tuple(state), offset, tuple((facts or {}).items()))
 
 
 def _stored(plan: Plan) -> list[tuple[str, int]]:
@@ -121,10 +147,6 @@ def _stored(plan: Plan) -> list[tuple[str, int]]:
     stored = list(state_keys(plan).items())
     stored += [(f"(constant {number})", position) for number, position in enumerate(plan.constants)]
     return stored + ([(RANDOM, plan.rng)] if plan.rng >= 0 else [])
-
-
-def _itemsize(buffer: Buffer) -> int:
-    return buffer.nbytes // max(1, math.prod(buffer.shape)) or 8
 
 
 def prototype(interface: Interface) -> str:
@@ -137,7 +159,8 @@ def prototype(interface: Interface) -> str:
         for i, s in enumerate(interface.state)
     ]
     return _PROTOTYPE.format(
-        name=interface.name, upper=upper, state_bytes=interface.state_bytes, offsets="\n".join(offsets),
+        name=interface.name, upper=upper, state_bytes=interface.state_bytes,
+        header_bytes=len(interface.file_header), offsets="\n".join(offsets),
         memory=interface.memory_bytes(0), scratch=interface.scratch_bytes,
         arguments=",\n".join([f"    {interface.name}_program *program", *arguments]),
     )  # fmt: skip

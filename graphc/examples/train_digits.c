@@ -33,16 +33,6 @@ static FILE *open_file(const char *path, const char *mode) {
     return file;
 }
 
-/* Goes to where the tensors of a safetensors file start. */
-static void skip_header(FILE *file) {
-    unsigned char length[8];
-    uint64_t bytes = 0;
-    if (fread(length, 1, 8, file) == 8)
-        for (int i = 7; i >= 0; i--)
-            bytes = bytes << 8 | length[i];
-    fseek(file, (long)bytes + 8, SEEK_SET);
-}
-
 int main(int count, char **words) {
     if (count != 5) {
         fprintf(stderr, "usage: %s STATE DATA EPOCHS THREADS\n", words[0]);
@@ -50,8 +40,10 @@ int main(int count, char **words) {
     }
     void *const state = memory(STEP_STATE_BYTES);
     FILE *file = open_file(words[1], "r+b");
-    skip_header(file);
-    const size_t loaded = fread(state, 1, STEP_STATE_BYTES, file);
+    if (fseek(file, STEP_HEADER_BYTES, SEEK_SET) || fread(state, 1, STEP_STATE_BYTES, file) != STEP_STATE_BYTES) {
+        fprintf(stderr, "train_digits: %s is not the state of this program\n", words[1]);
+        return 1;
+    }
 
     const int threads = atoi(words[4]);
     step_program *const program = step_open(memory(STEP_MEMORY_BYTES(threads)), state, threads);
@@ -75,8 +67,7 @@ int main(int count, char **words) {
     }
     fclose(data);
     step_close(program);
-    rewind(file);
-    skip_header(file);
-    fwrite(state, 1, loaded, file);
+    fseek(file, STEP_HEADER_BYTES, SEEK_SET);
+    fwrite(state, 1, STEP_STATE_BYTES, file);
     return fclose(file) ? 1 : 0;
 }

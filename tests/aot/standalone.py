@@ -47,7 +47,7 @@ int main(int count, char **words) {{
     FILE *const in = fopen(words[1], "rb"), *const out = fopen(words[2], "wb");
     const int steps = atoi(words[3]), threads = atoi(words[4]);
     void *const state = block(STEP_STATE_BYTES + 1), *const memory = block(STEP_MEMORY_BYTES(threads));
-    if (count != 5 || !in || !out || fread(state, 1, {state}, in) != {state})
+    if (count != 5 || !in || !out || fread(state, 1, STEP_STATE_BYTES, in) != STEP_STATE_BYTES)
         return 2;
     step_program *const program = step_open(memory, state, threads);
 {declare}
@@ -56,7 +56,7 @@ int main(int count, char **words) {{
 {write}
     }}
     step_close(program);
-    fwrite(state, 1, {state}, out);
+    fwrite(state, 1, STEP_STATE_BYTES, out);
 {free}
     free(state);
     free(memory);
@@ -75,7 +75,6 @@ def build_runner(program: gx.Program, folder: Path, flags: Sequence[str], compil
     outputs = [f"    void *const output{i} = malloc({max(size, 1)});" for i, size in enumerate(sizes_out)]
     names = [*(f"input{i}" for i in range(len(sizes_in))), *(f"output{i}" for i in range(len(sizes_out)))]
     text = _MAIN.format(
-        state=len(_state(folder)),
         declare="\n".join([*inputs, *outputs]),
         call=", ".join(["program", *names]),
         write="\n".join(f"        fwrite(output{i}, 1, {size}, out);" for i, size in enumerate(sizes_out)),
