@@ -16,6 +16,7 @@ import numpy as np
 
 from graphc.errors import GradientError, GraphcError, InternalError, shown, with_location
 from graphc.ir.collection import collection_paused
+from graphc.ir.data import number_of
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node, inherit_location, next_serial
@@ -220,7 +221,7 @@ def checked_seeds(values: Any, tensors: Sequence[Tensor], role: str, of: str) ->
 
 
 def _checked_seed(value: Any, tensor: Tensor, role: str, of: str) -> Tensor:
-    explicit = isinstance(value, (Tensor, np.ndarray, np.generic))
+    explicit = isinstance(value, Tensor) or (hasattr(value, "__array__") and number_of(value) is None)
     seed = as_tensor(value) if explicit else constant(value, tensor.dtype)
     if seed.type != tensor.type:
         raise with_location(

@@ -35,8 +35,9 @@ def input(name: str, shape: Any, dtype: Any = "float32") -> Tensor:
 def parameter(name: str, value: Any, *, dtype: Any = None, trainable: bool = True) -> Parameter:
     """A tensor that keeps its value between calls and can be updated by them: a weight.
 
-    The value is copied. NumPy arrays keep their dtype, Python floats become float32; `dtype=` overrides both. Every
-    call makes a new parameter, also for an equal name. `p.value` reads and writes the value.
+    The value is copied. Arrays keep their dtype (NumPy's are float64 unless told otherwise); in numbers and lists of
+    them floats become float32; `dtype=` overrides both (docs/types.md). Every call makes a new parameter, also for an
+    equal name. `p.value` reads and writes the value.
 
     Raises GraphError (an empty name), DTypeError (an unsupported dtype, or a trainable parameter that is not float).
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from graphc.errors import DTypeError, GraphError, ShapeError, with_location
 from graphc.ir.location import capture
-from graphc.ir.types import DTYPES, TensorType, promote
+from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build
 from graphc.ops.attention_ops import attention_weights, output_parts
-from graphc.ops.build import apply, as_tensor, cast, invoke, zeros
+from graphc.ops.build import apply, as_tensor, cast, invoke, promoted, zeros
 from graphc.ops.random import bernoulli
 from graphc.ops.record import FLOAT, Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
@@ -31,8 +31,8 @@ def _operands(query: Any, key: Any, value: Any) -> tuple[Tensor, Tensor, Tensor]
             "scaled_dot_product_attention takes query[*batch, Tq, d], key[*batch, Tk, d] and value[*batch, Tk, w], "
             f"not {q.type}, {k.type} and {v.type}"
         )
-    dtype = promote(promote(q.dtype, k.dtype), v.dtype)
-    return cast(q, dtype), cast(k, dtype), cast(v, dtype)
+    q, k, v = promoted(q, k, v)
+    return q, k, v
 
 
 def _wrong_dtype(message: str) -> DTypeError:

@@ -1,20 +1,24 @@
 """How nodes are built: `apply` for a primitive, and the coercions that functions share.
 
 Primitives are strict: an elementwise op takes equal shapes and the dtypes its rule asks for. Functions make operands
-fit first: arrays and scalars become constants, dtypes are promoted as NumPy does (Python scalars are weak), shapes
-are broadcast by explicit `broadcast_to` nodes, so that no gradient rule ever meets broadcasting.
+fit first: arrays and scalars become constants, dtypes are promoted as NumPy does (numbers are weak, NumPy's scalars
+too: docs/types.md), shapes are broadcast by explicit `broadcast_to` nodes, so that no gradient rule ever meets
+broadcasting.
 """
 
 from __future__ import annotations
 
 import builtins
+import functools
 from typing import Any
 
 import numpy as np
 
 from graphc.errors import DTypeError, FormatError, GraphcError, GraphError, ShapeError, shown, with_location
+from graphc.ir.data import number_of, read_array
 from graphc.ir.location import capture
 from graphc.ir.node import Literal, intern, next_serial
+from graphc.ir.notice import warn_once
 from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, promote
 from graphc.ops.guard import Guard
 from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, primitive
@@ -23,7 +27,8 @@ from graphc.ops.tensor import Parameter, Tensor, aligned_copy
 __all__ = [
     "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes",
     "broadcast_to", "build_node", "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke",
-    "normalize_axes", "normalize_axis", "ones_like", "operands", "scalar_like", "with_an_axis", "zeros", "zeros_like",
+    "normalize_axes", "normalize_axis", "ones_like", "operands", "promoted", "scalar_like", "with_an_axis", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 
@@ -92,7 +97,10 @@ primitive(
 
 
 def constant(array: Any, dtype: Any = None) -> Tensor:
-    """A tensor with a fixed value, copied from `array`. Python floats become float32 unless `dtype` says otherwise.
+    """A tensor with a fixed value, copied from `array`.
+
+    Arrays keep their dtype; in numbers and lists of them floats become float32, unless `dtype` says otherwise (the
+    rules stand in docs/types.md). Raises DTypeError.
 
     >>> constant([1.0, 2.0])
     <constant: float32[2]>
@@ -103,15 +111,18 @@ def constant(array: Any, dtype: Any = None) -> Tensor:
 
 
 def as_array(value: Any, dtype: Any, role: str) -> Any:
-    """`value` as a new array. NumPy arrays and scalars keep their dtype and Python floats become float32, unless
+    """`value` as a new array. Arrays keep their dtype; in numbers and lists of them floats become float32, unless
     `dtype` says otherwise. Raises DTypeError, which names the `role`."""
-    explicit = isinstance(value, (np.ndarray, np.generic))
+    is_array = hasattr(value, "__array__") and not isinstance(value, np.generic)
     try:
         target = None if dtype is None else dtype_of(dtype)
-        array = np.asarray(value)
+        array = read_array(value)
         if target is None:
-            target = DTYPES["float32"] if array.dtype == np.float64 and not explicit else dtype_of(array.dtype)
-        return array.astype(target.numpy, order="C")
+            target = DTYPES["float32"] if array.dtype == np.float64 and not is_array else dtype_of(array.dtype)
+        if array.dtype.kind == "c":
+            raise DTypeError("there are no complex numbers; pass real and imaginary parts apart")
+        with np.errstate(all="ignore"):
+            return array.astype(target.numpy, order="C")
     except (DTypeError, TypeError, ValueError, OverflowError) as error:
         raise with_location(DTypeError(f"cannot make a {role} of {shown(value)}: {error}"), capture()) from None
 
@@ -132,12 +143,11 @@ def copy(x: Tensor, slot: int = 0) -> Tensor:
 
 
 def as_tensor(value: Any, like: DType | None = None) -> Tensor:
-    """`value` as a tensor. A Python scalar takes the dtype `like` where it can (NEP 50's weak scalars)."""
+    """`value` as a tensor. A number takes the dtype `like` where it can (NEP 50's weak scalars)."""
     if isinstance(value, Tensor):
         return value
-    if like is not None and type(value) in (bool, int, float):
-        return constant(value, _weak_dtype(value, like))
-    return constant(value)
+    number = None if like is None else number_of(value)
+    return constant(value) if like is None or number is None else constant(number, _weak_dtype(number, like))
 
 
 def _weak_dtype(value: bool | int | float, like: DType) -> DType:
@@ -149,7 +159,7 @@ def _weak_dtype(value: bool | int | float, like: DType) -> DType:
         if like.is_integer:
             info = np.iinfo(like.numpy)
             if not info.min <= value <= info.max:
-                raise with_location(DTypeError(f"Python integer {value} is out of bounds for {like}"), capture())
+                raise with_location(DTypeError(f"the integer {shown(value)} is out of bounds for {like}"), capture())
         return like
     return like if like.is_float else DTYPES["float64"]
 
@@ -159,26 +169,42 @@ def operands(*values: Any) -> tuple[Tensor, ...]:
     first = values[0]
     if all(isinstance(value, Tensor) and value.type == first.type for value in values):
         return values
-    tensors = _promoted(values)
-    like = tensors[0].dtype
-    for tensor in tensors:
-        like = promote(like, tensor.dtype)
+    tensors = promoted(*values)
     shape = broadcast_shapes(*(tensor.shape for tensor in tensors))
-    return tuple(broadcast_to(cast(tensor, like), shape) for tensor in tensors)
+    return tuple(broadcast_to(tensor, shape) for tensor in tensors)
 
 
-def _promoted(values: tuple[Any, ...]) -> list[Tensor]:
-    """All values as tensors; Python scalars take the dtype in which the others meet, or that of the widest kind."""
-    weak = [type(value) in (bool, int, float) for value in values]
-    tensors = [None if is_weak else as_tensor(value) for value, is_weak in zip(values, weak, strict=True)]
-    like: DType | None = None
-    for tensor in tensors:
-        if tensor is not None:
-            like = tensor.dtype if like is None else promote(like, tensor.dtype)
-    if like is None:
-        kinds = {type(value) for value in values}
+def promoted(*values: Any) -> tuple[Tensor, ...]:
+    """All values as tensors of one dtype, each with its own shape.
+
+    Numbers take the dtype in which the others meet; where there are only numbers, that of the widest kind.
+    """
+    numbers = [number_of(value) for value in values]
+    strong = [as_tensor(value) for value, number in zip(values, numbers, strict=True) if number is None]
+    if strong:
+        like = _meeting(strong)
+    else:
+        kinds = {type(number) for number in numbers}
         like = DTYPES["float32" if float in kinds else "int64" if int in kinds else "bool"]
-    return [as_tensor(value, like) if tensor is None else tensor for value, tensor in zip(values, tensors, strict=True)]
+    rest = iter(strong)
+    tensors = [next(rest) if number is None else as_tensor(number, like) for number in numbers]
+    like = functools.reduce(promote, (tensor.dtype for tensor in tensors))  # a float beside integers widens all
+    return tuple(cast(tensor, like) for tensor in tensors)
+
+
+def _meeting(tensors: list[Tensor]) -> DType:
+    """The dtype in which tensors meet. Data in float64 that widens narrower floats is warned of, once for a line."""
+    like = functools.reduce(promote, (tensor.dtype for tensor in tensors))
+    if like.name == "float64":
+        wide = [tensor for tensor in tensors if tensor.dtype is like]
+        narrow = [tensor for tensor in tensors if tensor.dtype.is_float and tensor.dtype is not like]
+        if narrow and wide and all(tensor.op in ("constant", "parameter") for tensor in wide):
+            warn_once(
+                f"widened at {capture()}",
+                f"the float64 data {wide[0]!r} makes float64 of {narrow[0]!r}: NumPy's arrays are float64 unless told "
+                "otherwise; give it as .astype(np.float32) or with dtype=, or cast with astype where it is meant",
+            )
+    return like
 
 
 def as_float(value: Any) -> Tensor:

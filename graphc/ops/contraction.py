@@ -14,15 +14,15 @@ import numpy as np
 
 from graphc.errors import DTypeError, ShapeError, with_location
 from graphc.ir.location import capture
-from graphc.ir.types import DTYPES, TensorType, promote
+from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build
-from graphc.ops.build import apply, as_tensor, cast, invoke, normalize_axes, normalize_axis
+from graphc.ops.build import apply, as_tensor, cast, invoke, normalize_axes, normalize_axis, promoted
 from graphc.ops.record import ALL, FLOAT, WIDE_FLOAT, Arg, Jvp, Kind, Sample, function, primitive
 from graphc.ops.shapes import integers, moveaxis, swapaxes
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import permute, reshape_to, shape_error
 
-__all__ = ["dot", "inner", "linear", "matmul", "outer", "panels_of", "promoted_pair", "tensordot", "total", "vecdot"]
+__all__ = ["dot", "inner", "linear", "matmul", "outer", "panels_of", "tensordot", "total", "vecdot"]
 
 
 # The primitive ---------------------------------------------------------------------------------------------------
@@ -93,13 +93,6 @@ primitive(
 
 
 # Functions -------------------------------------------------------------------------------------------------------
-def promoted_pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """Both as tensors of one dtype, each with its own shape."""
-    a, b = as_tensor(a), as_tensor(b)
-    dtype = promote(a.dtype, b.dtype)
-    return cast(a, dtype), cast(b, dtype)
-
-
 def total(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """The sum over `axes`, in the dtype of `x`; of bools, whether any is True."""
     if not axes:
@@ -143,7 +136,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     >>> matmul(build.constant([[1.0, 2.0]]), build.constant([3.0, 4.0])).shape
     (1,)
     """
-    a, b = promoted_pair(a, b)
+    a, b = promoted(a, b)
     _check_product(a, b)
     if a.dtype.kind == "bool":
         return _nonzero(matmul(cast(a, DTYPES["int32"]), cast(b, DTYPES["int32"])))
@@ -188,7 +181,7 @@ def _product(a: Tensor, b: Tensor, batch: tuple[int, ...]) -> Tensor:
 )
 def dot(a: Any, b: Any) -> Tensor:
     """NumPy's dot: the sum over the last axis of `a` and the last but one (or only) axis of `b`."""
-    a, b = promoted_pair(a, b)
+    a, b = promoted(a, b)
     if a.ndim == 0 or b.ndim == 0:
         return invoke("multiply", a, b)
     return tensordot(a, b, ((-1,), (max(b.ndim - 2, 0),)))
@@ -202,7 +195,7 @@ def dot(a: Any, b: Any) -> Tensor:
 )
 def inner(a: Any, b: Any) -> Tensor:
     """NumPy's inner: the sum over the last axes of both."""
-    a, b = promoted_pair(a, b)
+    a, b = promoted(a, b)
     if a.ndim == 0 or b.ndim == 0:
         return invoke("multiply", a, b)
     return tensordot(a, b, ((-1,), (-1,)))
@@ -215,7 +208,7 @@ def inner(a: Any, b: Any) -> Tensor:
 )
 def outer(a: Any, b: Any) -> Tensor:
     """All products of an element of `a` and one of `b`, both flattened: `[a.size, b.size]`."""
-    a, b = promoted_pair(a, b)
+    a, b = promoted(a, b)
     return invoke("multiply", reshape_to(a, (a.size, 1)), reshape_to(b, (1, b.size)))
 
 
@@ -236,7 +229,7 @@ def _vecdot_formula(a: Any, b: Any, axis: int = -1) -> Any:
 )
 def vecdot(a: Any, b: Any, axis: int = -1) -> Tensor:
     """The dot product of the vectors along `axis` of both; the other axes broadcast. The dtype is kept."""
-    a, b = promoted_pair(a, b)
+    a, b = promoted(a, b)
     a, b = (moveaxis(x, normalize_axis(axis, x.ndim), -1) for x in (a, b))
     if a.shape[-1] != b.shape[-1]:
         raise shape_error(f"vecdot of {a.type} and {b.type}: vectors of {a.shape[-1]} and {b.shape[-1]} elements")
@@ -266,7 +259,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
 
     The result has the other axes of `a`, then those of `b`.
     """
-    a, b = promoted_pair(a, b)
+    a, b = promoted(a, b)
     summed_a, summed_b = _paired_axes(a, b, axes)
     rest_a = [axis for axis in range(a.ndim) if axis not in summed_a]
     rest_b = [axis for axis in range(b.ndim) if axis not in summed_b]
@@ -320,7 +313,7 @@ def _paired_axes(a: Tensor, b: Tensor, axes: Any) -> tuple[tuple[int, ...], tupl
 )
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """`x @ weight.T + bias`: PyTorch's linear. `x[..., in]`, `weight[out, in]`, `bias[out]` → `[..., out]`."""
-    x, weight = promoted_pair(x, weight)
+    x, weight = promoted(x, weight)
     if not x.dtype.is_float:
         raise with_location(DTypeError(f"linear takes floating tensors, not {x.type} and {weight.type}"), capture())
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:

@@ -13,8 +13,7 @@ import numpy as np
 
 from graphc.errors import DTypeError, ShapeError, with_location
 from graphc.ir.location import capture
-from graphc.ops.build import apply, as_tensor, cast, invoke
-from graphc.ops.contraction import promoted_pair
+from graphc.ops.build import apply, as_tensor, cast, invoke, promoted
 from graphc.ops.convolution_ops import Pads
 from graphc.ops.record import FLOAT, Arg, Array, Sample, function
 from graphc.ops.shapes import integers
@@ -51,7 +50,7 @@ def _paddings(padding: Any, dims: int, kernel: Ints, stride: Ints, dilation: Int
 
 def _prepared(x: Any, weight: Any, bias: Any, dims: int, what: str) -> tuple[Tensor, Tensor, Tensor | None]:
     """The operands in one floating dtype, with their numbers of axes checked."""
-    x, weight = promoted_pair(x, weight)
+    x, weight = promoted(x, weight)
     for tensor, role in ((x, "x"), (weight, "weight")):
         if not tensor.dtype.is_float:
             raise with_location(DTypeError(f"{what} takes floating tensors; {role} is {tensor.type}"), capture())

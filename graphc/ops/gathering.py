@@ -16,8 +16,7 @@ from graphc.errors import DTypeError, ShapeError, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build
-from graphc.ops.build import apply, as_tensor, cast, constant, normalize_axis
-from graphc.ops.contraction import promoted_pair
+from graphc.ops.build import apply, as_tensor, cast, constant, normalize_axis, promoted
 from graphc.ops.record import ALL, NO_GRADIENT, NUMERIC, Arg, Array, Jvp, Kind, Sample, function, primitive
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import Ints, reshape_to, shape_error
@@ -212,7 +211,7 @@ def scatter_add(x: Any, indices: Any, updates: Any, axis: int = 0) -> Tensor:
 
     `updates` has the shape of `take(x, indices, axis)`, or broadcasts to it. Out of range, the rule is that of `take`.
     """
-    x, updates = promoted_pair(x, updates)
+    x, updates = promoted(x, updates)
     place = normalize_axis(axis, x.ndim)
     index = as_index(indices, x.shape[place], f"scatter_add into axis {place} of {x.type}")
     shape = x.shape[:place] + index.shape + x.shape[place + 1 :]

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import GraphError, InputError, InternalError, with_location
+from graphc.ir.data import number_of, read_array, shown
 from graphc.ir.graph import topological
+from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ops.guard import Storage, copies
 from graphc.ops.random import random_bits_reference
@@ -51,11 +53,15 @@ def evaluate(results: Iterable[Node], values: Mapping[Any, Any], *, seed: int = 
 
 
 def _checked(node: Node, value: Any) -> Array:
-    """`value` as an array for `node`; Python numbers and lists are converted, arrays must have the dtype."""
+    """`value` as an array for `node`; numbers and lists are converted, arrays must have the dtype."""
     if not isinstance(node, Node):
-        raise GraphError(f"values are given by tensor, not by {node!r}")
-    explicit = isinstance(value, (np.ndarray, np.generic))
-    array = np.asarray(value) if explicit else np.asarray(value, node.dtype.numpy)
+        raise with_location(GraphError(f"values are given by tensor, not by {shown(node)}"), capture())
+    try:
+        array: Array = read_array(value)
+        if not hasattr(value, "__array__") or number_of(value) is not None:
+            array = array.astype(node.dtype.numpy)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise with_location(InputError(f"{node!r} takes {node.type}, got {shown(value)}: {error}"), capture()) from None
     if array.shape != node.shape or array.dtype != node.dtype.numpy:
         came = f"{array.dtype}{list(array.shape)}"
         raise with_location(InputError(f"{node!r} takes {node.type}, got {came}"), node.location)

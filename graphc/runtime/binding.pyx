@@ -14,6 +14,7 @@ cimport numpy as cnp
 import numpy as np
 
 from graphc.errors import InputError, with_location
+from graphc.ir.data import number_of, read_array, shown
 
 cnp.import_array()
 
@@ -21,6 +22,7 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_Empty(int ndim, const cnp.npy_intp *dims, cnp.dtype dtype, int fortran)
 
 
+FOREIGN = ("__array__", "__array_interface__", "__buffer__", "to_numpy")  # what other libraries' arrays have
 _KINDS = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2}  # what may become what: bool, integer, float (V is bfloat16)
 
 
@@ -64,14 +66,13 @@ cdef class Slot:
         Py_INCREF(self.dtype)  # PyArray_Empty takes a reference over
         return PyArray_Empty(self.ndim, self.dims, self.dtype, 0)
 
-    cdef fault(self, str what, value):
+    cdef fault(self, str what, value, str reason=""):
         """The error for `value`, which was given as `what`."""
         if isinstance(value, np.ndarray) or isinstance(value, np.generic):
             came = f"{value.dtype}[{', '.join(map(str, value.shape))}]"
         else:
-            text = repr(value)
-            came = f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"
-        error = InputError(f"{what} {self.name!r} takes {self.argument.type}, got {came}{self.advice(value)}")
+            came = f"{type(value).__name__} {shown(value)}"
+        error = InputError(f"{what} {self.name!r} takes {self.argument.type}, got {came}{self.advice(value) or reason}")
         return with_location(error, self.argument.location or None)
 
     def advice(self, value):
@@ -95,10 +96,10 @@ cdef class Slot:
         return self.staging
 
     def convert(self, value):
-        """A Python scalar, a list or another library's array as a NumPy array."""
-        foreign = hasattr(value, "__array__") or hasattr(value, "__array_interface__") or hasattr(value, "__buffer__")
+        """A number, a list or another library's array as a NumPy array."""
+        foreign = any(hasattr(value, name) for name in FOREIGN) and number_of(value) is None
         try:
-            array = np.asarray(value)
+            array = read_array(value)
             if foreign or rank(array) is None:
                 return array
             if array.size and rank(array) > self.rank:
@@ -107,7 +108,7 @@ cdef class Slot:
         except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
-            raise self.fault("input", value) from None
+            raise self.fault("input", value, f": {error}") from None
 
 
 cdef class Binding:

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from graphc.errors import BackendError
+from graphc.ir.notice import warn_once
 from graphc.runtime.elf import is_cut
-from graphc.runtime.notice import warn_once
 
 __all__ = ["FOLDER", "LIMIT", "Cache", "Statistics", "digest", "is_full", "open_cache", "use_cache"]
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphc.errors import BackendError
+from graphc.ir.notice import warn_once
 from graphc.runtime import isa
 from graphc.runtime.cache import Cache, digest, is_full, open_cache, use_cache
 from graphc.runtime.command import Outcome, run_bounded, run_side_by_side
-from graphc.runtime.notice import warn_once
 
 __all__ = [
     "NATIVE",

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from graphc.errors import BackendError, GraphcWarning
+from graphc.ir import notice
 from graphc.runtime import build as module
-from graphc.runtime import cache, compiler, isa, notice
+from graphc.runtime import cache, compiler, isa
 from graphc.runtime.build import build, library_key
 from graphc.runtime.compiler import NATIVE, Compiler, compiler_or_reason, find_compiler
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from graphc.errors import BackendError, GraphcWarning
+from graphc.ir import notice
 from graphc.runtime import cache as module
-from graphc.runtime import notice
 from graphc.runtime.cache import Cache, digest, open_cache, use_cache
 
 KEY = digest("a library")

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from graphc.errors import BackendError, GraphcWarning
+from graphc.ir import notice
 from graphc.kernels import cpu
-from graphc.runtime import cache, compiler, isa, notice
+from graphc.runtime import cache, compiler, isa
 from graphc.runtime.compiler import (
     NATIVE,
     Compiler,
