@@ -15,7 +15,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ops.tensor import Parameter, Tensor
-from graphc.passes import chain_updates
+from graphc.passes import chain_updates, drop_index_marks
 from graphc.runtime.build import checked_threads
 from graphc.runtime.program import Program
 from graphc.runtime.quantity import checked_budget
@@ -34,6 +34,7 @@ def compile(
     threads: int | None = None,
     memory_budget: int | str | float | None = None,
     seed: int = 0,
+    check_indices: bool = True,
 ) -> Program:
     """A program that computes `outputs` from `inputs` and then gives parameters their next values.
 
@@ -46,7 +47,9 @@ def compile(
     such as "180MiB", or a fraction of what the program takes that computes nothing twice. Values are then dropped and
     computed again, at the least cost that will do; results are the same to the bit. Without a budget, a program of much
     memory computes again what is worth it, for up to 3.5 % of a step. `seed` starts the program's random numbers; its
-    step counter makes every call draw new ones.
+    step counter makes every call draw new ones. `check_indices` checks what inputs give as indices (of `take`, `x[i]`,
+    embeddings, class labels, also through views and casts) in every call, which takes less than a nanosecond for each:
+    one out of range is an InputError. Without it, and where an index is computed, the nearest one is taken.
 
     Raises GraphError (an input that is missing, duplicate or no input; an update that is no parameter), ShapeError and
     DTypeError (an update of another type), BackendError, MemoryBudgetError.
@@ -60,6 +63,7 @@ def compile(
     try:
         settings = Settings(checked_threads(threads), seed, checked_budget(memory_budget))
         graph, structure = build_graph(inputs, outputs, updates)
+        graph = graph if check_indices else drop_index_marks(graph)
         with collection_paused():
             return ENGINES[backend](graph, structure, settings)
     except (GraphError, MemoryBudgetError) as error:

@@ -30,6 +30,7 @@ from graphc.errors import BackendError, FormatError
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops.guard import Guard, Storage
+from graphc.ops.index_ranges import index_ranges
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, aligned_copy
 from graphc.passes import resolve_marks
@@ -155,7 +156,7 @@ def _program(
         Executor(assembled.plan, storage, assembled.constants, code, settings.threads, settings.seed),
         *_arguments(graph), structure,
         backend=backend, plan=assembled.plan, source=assembled.source,
-        parameters=dict(zip(state_keys(assembled.plan), held, strict=True)),
+        parameters=dict(zip(state_keys(assembled.plan), held, strict=True)), ranges=assembled.plan.ranges,
         exporter=lambda path, level: _export(graph, program, settings.budget, path, level),
     )  # fmt: skip
     return program
@@ -173,7 +174,7 @@ def interpreted(graph: Graph, structure: str, settings: Settings) -> Program:
 
     program = Program(
         Interpreter(run, targets, settings.seed), *_arguments(graph), structure, backend="numpy",
-        parameters=storages(parameters_of(plain)),
+        parameters=storages(parameters_of(plain)), ranges=index_ranges(graph.nodes, graph.inputs),
         exporter=lambda path, level: _export(graph, program, None, path, level),
     )  # fmt: skip
     return program
@@ -269,4 +270,5 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program
     return Program(
         engine, arguments[:count], arguments[count:], bundle.structure, backend="c", plan=plan,
         parameters={name: Storage(array, guard) for name, array in zip(state_keys(plan), storage, strict=True)},
+        ranges=plan.ranges,
     )  # fmt: skip

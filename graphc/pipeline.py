@@ -7,12 +7,14 @@ library calls, and these get their code, their order and their memory.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from graphc.assembly.budgeted import Budgeted, Tables
 from graphc.assembly.plan import Assembled, Assembly, assemble
 from graphc.codegen.target import Target
 from graphc.codegen.tile_target import TileTarget
 from graphc.ir.graph import Graph
+from graphc.ops.index_ranges import index_ranges
 from graphc.passes import (
     align_reductions,
     fill_empty,
@@ -69,8 +71,9 @@ def compile_plan(
     plan says, an engine takes `tables(plan)` bytes. Raises MemoryBudgetError.
     """
     assembled = ways_of(graph, target or TileTarget(), tables).within(budget).assembled
-    verify(assembled.plan)
-    return assembled
+    plan = replace(assembled.plan, ranges=index_ranges(graph.nodes, graph.inputs))
+    verify(plan)
+    return replace(assembled, plan=plan)
 
 
 def ways_of(graph: Graph, target: Target, tables: Tables = table_bytes) -> Budgeted:

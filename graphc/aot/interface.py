@@ -53,7 +53,8 @@ typedef struct {name}_program {name}_program;
  * {name}_close. The state has been loaded by the caller, and is what a step changes. NULL if an argument cannot be. */
 {name}_program *{name}_open(void *memory, void *state, int threads);
 
-/* Runs one step. Steps of one program must not run at the same time. */
+/* Runs one step. Steps of one program must not run at the same time. Indices are not checked here: the caller keeps
+ * to the values below, else the nearest element is taken, or a label names no class. */
 void {name}_run(
 {arguments});
 
@@ -174,7 +175,9 @@ def parameters(plan: Plan) -> list[str]:
 
 def _described(plan: Plan, buffer: int, position: int) -> str:
     label = plan.names[position] if position < len(plan.names) else plan.buffers[buffer].name
-    return f"{plain(label)}: {_type_text(plan.buffers[buffer])}"
+    used = [rule for rule in plan.ranges if rule.input == position]
+    values = "; ".join(f"{rule.low} to {rule.high - 1}" for rule in used)
+    return f"{plain(label)}: {_type_text(plan.buffers[buffer])}" + (f", values {values}" if used else "")
 
 
 def _key_text(plan: Plan, stored: Stored) -> str:

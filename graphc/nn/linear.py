@@ -64,7 +64,8 @@ class Linear(Module):
 class Embedding(Module):
     """The rows of `weight` (num_embeddings, embedding_dim) at integer indices of any shape.
 
-    Negative indices count from the end; indices out of range take the nearest row in a compiled step.
+    Negative indices count from the end. Indices out of range are an error of the call where an input gives them;
+    those that are computed take the nearest row.
     """
 
     def __init__(

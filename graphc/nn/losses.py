@@ -20,6 +20,7 @@ from graphc.ops.build import as_tensor, cast, constant
 from graphc.ops.comparison import where
 from graphc.ops.exponential import exp, log
 from graphc.ops.extremes import maximum
+from graphc.ops.index_ranges import bounded
 from graphc.ops.reductions import widened
 from graphc.ops.shapes import expand_dims, reshape
 from graphc.ops.sources import iota, stop_gradient
@@ -113,7 +114,8 @@ def cross_entropy(
     `target` holds integer class indices (the shape of `logits` without the class axis) or float probabilities (the
     shape of `logits`). Rows whose index is `ignore_index` count for nothing; "mean" divides by the (weighted) number
     of the others. `weight` has one factor for each class. `label_smoothing` mixes the target with the uniform
-    distribution. An index out of range is not an error in a compiled step: it names no class.
+    distribution. An index out of range is an error where it is known while building or given by an input; one that is
+    computed names no class.
 
     Raises ShapeError, DTypeError, GraphError.
 
@@ -122,7 +124,7 @@ def cross_entropy(
     """
     if not 0.0 <= label_smoothing <= 1.0:
         raise with_location(GraphError(f"label_smoothing must lie in [0, 1], not {label_smoothing!r}"), capture())
-    x, t, axis = _classes("cross_entropy", logits, target, probabilities=True)
+    x, t, axis = _classes("cross_entropy", logits, target, ignore_index, probabilities=True)
     x = x - stop_gradient(x.max(axis, keepdims=True))  # so that no exponential overflows and no large terms cancel
     total = log(exp(x).sum(axis))
     weights = _class_weights("cross_entropy", weight, x, axis)
@@ -157,7 +159,7 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Minus the log-probability of the target class; arguments as in `cross_entropy`, class indices alone."""
-    x, t, axis = _classes("nll_loss", log_probabilities, target, probabilities=False)
+    x, t, axis = _classes("nll_loss", log_probabilities, target, ignore_index, probabilities=False)
     weights = _class_weights("nll_loss", weight, x, axis)
     scale = None if weights is None else _one_of(weights, t, axis)
     chosen = -_one_of(x, t, axis)
@@ -182,7 +184,9 @@ def _difference(name: str, prediction: Any, target: Any) -> Tensor:
     return x - t
 
 
-def _classes(name: str, logits: Any, target: Any, *, probabilities: bool) -> tuple[Tensor, Tensor, int]:
+def _classes(
+    name: str, logits: Any, target: Any, ignore_index: int | None, *, probabilities: bool
+) -> tuple[Tensor, Tensor, int]:
     """Logits, target and the class axis, checked against each other."""
     x, t = as_tensor(logits), as_tensor(target)
     if not x.dtype.is_float or x.ndim == 0:
@@ -190,7 +194,8 @@ def _classes(name: str, logits: Any, target: Any, *, probabilities: bool) -> tup
     axis = min(1, x.ndim - 1)
     rows = x.shape[:axis] + x.shape[axis + 1 :]
     if t.dtype.is_integer and t.shape == rows:
-        return widened(x), t, axis
+        ignored = () if ignore_index is None else (ignore_index,)
+        return widened(x), bounded(t, 0, x.shape[axis], f"{name} of {x.shape[axis]} classes", ignored), axis
     if probabilities and t.dtype.is_float and t.shape == x.shape:
         wide = widened(x)
         return wide, cast(t, wide.dtype), axis

@@ -1,8 +1,8 @@
 """Reading and adding at integer indices along an axis: the primitives `take` and `scatter_add`, and their functions.
 
 The two are each other's transpose. A negative index counts from the end. An index that is out of range even so is a
-ShapeError where it is known while building; one that only a run knows is clamped to the nearest end, so that compiled
-code stays within its memory.
+ShapeError where it is known while building, and an InputError of the call where an input gives it; one that is
+computed is clamped to the nearest end, so that compiled code stays within its memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast, constant, normalize_axis, promoted
+from graphc.ops.index_ranges import bounded
 from graphc.ops.record import ALL, NO_GRADIENT, NUMERIC, Arg, Array, Jvp, Kind, Sample, function, primitive
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import Ints, reshape_to, shape_error
@@ -123,6 +124,7 @@ def as_index(index: Any, extent: int, what: str) -> Tensor:
     known = known_index(index)
     if known is not None:
         return constant(checked_index(known, extent, what))
+    index = bounded(index, -extent, extent, what) if extent else index
     return index if index.dtype.name in ("int32", "int64") else cast(index, DTYPES["int64"])
 
 
@@ -170,7 +172,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """The slices of `x` at `indices` along `axis`, of the flattened `x` without an axis.
 
     The shape of the indices stands in place of the axis. The gradient of an element taken twice is the sum of both.
-    An index that is out of range is an error where it is known while building, else it is clamped.
+    An index that is out of range is an error where it is known while building or given by an input, else clamped.
 
     >>> take(np.zeros((10, 4)), [[1, 2, 3]], 0).shape
     (1, 3, 4)

@@ -272,9 +272,10 @@ def _sample(shape: Ints, *key: Any) -> Sample:
 def getitem(x: Any, key: Any) -> Tensor:
     """`x[key]` as in NumPy: integers, slices with any step, `...`, None, integer arrays and tensors, known masks.
 
-    An integer or array that is out of range is a ShapeError; an index that only a run knows is clamped to the nearest
-    end. A mask known while building is as good as the indices of its True elements; a symbolic one is a DTypeError,
-    since the shape would depend on data. The gradient of an element picked several times is the sum.
+    An integer or array that is out of range is a ShapeError, an index tensor that is an input an InputError of the
+    call; an index that is computed is clamped to the nearest end. A mask known while building is as good as the
+    indices of its True elements; a symbolic one is a DTypeError, since the shape would depend on data. The gradient of
+    an element picked several times is the sum.
 
     >>> getitem(np.zeros((4, 5)), (slice(1, None, 2), [0, 0, 3])).shape
     (2, 3)

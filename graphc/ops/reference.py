@@ -17,6 +17,7 @@ from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ops.guard import Storage, copies
+from graphc.ops.index_ranges import index_ranges
 from graphc.ops.random import random_bits_reference
 from graphc.ops.record import Array, op_of
 from graphc.ops.tensor import Parameter
@@ -38,6 +39,7 @@ def evaluate(results: Iterable[Node], values: Mapping[Any, Any], *, seed: int = 
     wanted = list(results)
     given = {node: _checked(node, value) for node, value in values.items()}
     order = _needed(wanted, given)
+    _check_indices(order, given)
     held = [node for node in order if isinstance(node, Parameter) and node not in given]
     given |= copies({parameter: Storage(parameter.storage, parameter.guard) for parameter in held})
     reads = _read_counts(order, wanted, given)
@@ -66,6 +68,16 @@ def _checked(node: Node, value: Any) -> Array:
         came = f"{array.dtype}{list(array.shape)}"
         raise with_location(InputError(f"{node!r} takes {node.type}, got {came}"), node.location)
     return array
+
+
+def _check_indices(order: list[Node], given: Mapping[Node, Array]) -> None:
+    """Raise InputError for a given value that is used as an index and out of range, as a program's call does."""
+    sources = list(given)
+    for rule in index_ranges(order, sources):
+        source = sources[rule.input]
+        error = rule.fault(source.attrs.get("name", source.op), given[source])
+        if error is not None:
+            raise error
 
 
 def _needed(wanted: list[Node], given: Mapping[Node, Array]) -> list[Node]:

@@ -9,7 +9,7 @@ from graphc.passes.alignment import align_reductions
 from graphc.passes.chained import chain_updates
 from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
-from graphc.passes.marks import resolve_marks
+from graphc.passes.marks import drop_index_marks, resolve_marks
 from graphc.passes.panels import share_panels
 from graphc.passes.pooling import pool_before_relu, sum_before_scatter
 from graphc.passes.products import merge_products
@@ -24,6 +24,7 @@ from graphc.passes.views import transpose_products
 __all__ = [
     "align_reductions",
     "chain_updates",
+    "drop_index_marks",
     "fill_empty",
     "fold_constants",
     "gather_terms",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from graphc.errors import GraphError, with_location
-from graphc.ir.graph import Graph, topological
+from graphc.ir.graph import Graph, rebuild, topological
 from graphc.ir.node import Node
 from graphc.ops.build import apply
-from graphc.ops.record import ALL
+from graphc.ops.index_ranges import MARK as INDEX_MARK
+from graphc.ops.record import ALL, INTEGER
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 
-__all__ = ["REWRITES", "resolve_marks"]
+__all__ = ["REWRITES", "drop_index_marks", "resolve_marks"]
 
 REWRITES = (
     Rewrite(
@@ -27,9 +28,18 @@ REWRITES = (
         lambda x, v: apply("with_update", x, v, v * 2),
         "p := v joins the graph's updates",
     ),
+    Rewrite(
+        "index_within(i, low, high)",
+        "i",
+        Keeps.BITS,
+        lambda i: apply(INDEX_MARK, i, low=-(1 << 62), high=1 << 62, ignored=(), what="a range"),
+        "calls check what inputs give",
+        dtypes=INTEGER,
+    ),
 )
 
-_MARKS = ("stop_gradient", "with_update")
+_PLAIN = ("stop_gradient", INDEX_MARK)
+_MARKS = (*_PLAIN, "with_update")
 
 
 def resolve_marks(graph: Graph) -> Graph:
@@ -49,13 +59,20 @@ def resolve_marks(graph: Graph) -> Graph:
             _record(updates, parameter, value, node)
             new[node] = inputs[0]
         else:
-            new[node] = inputs[0] if node.op == "stop_gradient" else rebuilt(node, inputs)
+            new[node] = inputs[0] if node.op in _PLAIN else rebuilt(node, inputs)
     for parameter, value in graph.updates:
         if parameter in updates:
             _check_equal(parameter, new[value], value, *updates[parameter])
         updates[parameter] = (new[value], value)
     outputs = tuple(new[output] for output in graph.outputs)
     return Graph(graph.inputs, outputs, tuple((target, value) for target, (value, _) in updates.items()), graph.names)
+
+
+def drop_index_marks(graph: Graph) -> Graph:
+    """`graph` without marks of indices: a program of it checks none."""
+    if not any(node.op == INDEX_MARK for node in graph.nodes):
+        return graph
+    return rebuild(graph, lambda node, inputs: inputs[0] if node.op == INDEX_MARK else rebuilt(node, inputs))
 
 
 def _record(updates: dict[Node, tuple[Node, Node]], parameter: Node, value: Node, mark: Node) -> None:

@@ -4,10 +4,11 @@ Arrays are checked, never guessed: shape and dtype must be those of the input. P
 input's dtype where no information of their kind is lost. A contiguous array is used where it is; any other, and one that
 lies in a parameter's storage, is copied into a staging place that was allocated with the program. Raises InputError, which names the input, what it should be
 and what came; nothing has been touched by then.
+What is used as an index is checked against its ranges, in one pass without branches.
 """
 
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 cimport numpy as cnp
 
@@ -41,6 +42,7 @@ cdef class Slot:
     cdef cnp.npy_intp dims[64]
     cdef int ndim, rank
     cdef cnp.ndarray staging
+    cdef list checks  # of indices, or None
 
     def __init__(self, argument, bint staged):
         self.argument, self.name = argument, argument.name
@@ -52,6 +54,7 @@ cdef class Slot:
             self.dims[axis] = self.shape[axis]
         self.rank = rank(np.empty(0, self.dtype))
         self.staging = np.empty(self.shape, self.dtype) if staged else None
+        self.checks = None
 
     cdef bint fits(self, cnp.ndarray array):
         """Whether `array` has exactly this shape and dtype."""
@@ -95,6 +98,14 @@ cdef class Slot:
         cnp.PyArray_CopyInto(self.staging, array)
         return self.staging
 
+    cdef int check(self, cnp.ndarray array) except -1:
+        """Raise InputError for an index out of range."""
+        cdef RangeCheck check
+        for check in self.checks:
+            if not check.holds(array):
+                raise check.rule.fault(self.name, array)
+        return 0
+
     def convert(self, value):
         """A number, a list or another library's array as a NumPy array."""
         foreign = any(hasattr(value, name) for name in FOREIGN) and number_of(value) is None
@@ -111,6 +122,91 @@ cdef class Slot:
             raise self.fault("input", value, f": {error}") from None
 
 
+ctypedef fused Index:
+    int8_t
+    uint8_t
+    int32_t
+    uint32_t
+    int64_t
+
+
+cdef bint lie_within(const Index *values, int64_t count, int64_t stride, uint64_t low, uint64_t last) noexcept nogil:
+    """Whether all values lie in [low, last]. The top bit of a difference that wraps around is set: no branches."""
+    cdef uint64_t value, bits = 0
+    cdef int64_t i
+    if stride == 1:
+        for i in range(count):
+            value = <uint64_t> <int64_t> values[i]
+            bits |= (value - low) | (last - value)
+    else:
+        for i in range(count):
+            value = <uint64_t> <int64_t> values[i * stride]
+            bits |= (value - low) | (last - value)
+    return bits >> 63 == 0
+
+
+cdef bint lie_within_but(
+    const Index *values, int64_t count, int64_t stride, uint64_t low, uint64_t last, uint64_t ignored
+) noexcept nogil:
+    """Whether all values lie in [low, last] or are `ignored`: the top bit of x or of -x is set unless x is 0."""
+    cdef uint64_t value, other, bits = 0
+    cdef int64_t i
+    for i in range(count):
+        value = <uint64_t> <int64_t> values[i * stride]
+        other = value ^ ignored
+        bits |= ((value - low) | (last - value)) & (other | (0 - other))
+    return bits >> 63 == 0
+
+
+cdef class RangeCheck:
+    """An `IndexRange` (ir/ranges.py) made ready to be checked. It lies in its input: `verify` and the compiler see to that."""
+
+    cdef readonly object rule
+    cdef int axes
+    cdef bint ignores
+    cdef char kind
+    cdef int64_t offset
+    cdef int64_t counts[64]
+    cdef int64_t strides[64]
+    cdef uint64_t low, last, ignored
+
+    def __init__(self, rule, dtype):
+        self.rule, self.axes, self.offset = rule, len(rule.counts), rule.offset
+        for axis in range(self.axes):
+            self.counts[axis], self.strides[axis] = rule.counts[axis], rule.strides[axis]
+        self.low, self.last = <uint64_t> <int64_t> rule.low, <uint64_t> <int64_t> (rule.high - 1)
+        self.ignores = len(rule.ignored) > 0
+        self.ignored = <uint64_t> <int64_t> (rule.ignored[0] if self.ignores else 0)
+        self.kind = ord(dtype.char)
+
+    cdef bint holds(self, cnp.ndarray array):
+        """Whether all elements of a contiguous array that count are in range."""
+        cdef void *data = cnp.PyArray_DATA(array)
+        if cnp.PyArray_SIZE(array) == 0:
+            return True
+        if self.kind == c"b":
+            return self.part_holds(<const int8_t *> data + self.offset, 0)
+        if self.kind == c"B":
+            return self.part_holds(<const uint8_t *> data + self.offset, 0)
+        if self.kind == c"i":
+            return self.part_holds(<const int32_t *> data + self.offset, 0)
+        if self.kind == c"I":
+            return self.part_holds(<const uint32_t *> data + self.offset, 0)
+        return self.part_holds(<const int64_t *> data + self.offset, 0)
+
+    cdef bint part_holds(self, const Index *values, int axis) noexcept:
+        """`holds` of the axes from `axis` on."""
+        cdef int64_t i, count = self.counts[axis], stride = self.strides[axis]
+        if axis < self.axes - 1:
+            for i in range(count):
+                if not self.part_holds(values + i * stride, axis + 1):
+                    return False
+            return True
+        return lie_within(values, count, stride, self.low, self.last) or (
+            self.ignores and lie_within_but(values, count, stride, self.low, self.last, self.ignored)
+        )
+
+
 cdef class Binding:
     """The inputs and outputs of a program. `structure` is "array", "list" or "dict": how outputs are handed back."""
 
@@ -121,12 +217,16 @@ cdef class Binding:
     cdef list protected
     cdef cnp.ndarray bounds  # addresses of the first byte of each protected array, and of the first one after it
 
-    def __init__(self, inputs, outputs, str structure, protected=()):
+    def __init__(self, inputs, outputs, str structure, protected=(), ranges=()):
+        cdef Slot slot
         self.input_slots = [Slot(argument, True) for argument in inputs]
         self.output_slots = [Slot(argument, False) for argument in outputs]
         self.positions = {slot.name: position for position, slot in enumerate(self.input_slots)}
         self.structure = structure
         self.staging_bytes = sum(argument.nbytes for argument in inputs)
+        for rule in ranges:
+            slot = self.input_slots[rule.input]
+            slot.checks = [*(slot.checks or ()), RangeCheck(rule, slot.dtype)]
         self.protected = list(protected)
         starts = [array.ctypes.data for array in self.protected]
         ends = [start + array.nbytes for start, array in zip(starts, self.protected)]
@@ -152,13 +252,19 @@ cdef class Binding:
         return bound
 
     def placed(self, list arrays not None):
-        """`arrays` where a step can read them: where they are, or copied to the staging places, which calls share."""
+        """`arrays` where a step can read them: where they are, or copied to the staging places, which calls share.
+
+        Raises InputError for an index out of range.
+        """
         cdef Py_ssize_t position
         cdef cnp.ndarray array
+        cdef Slot slot
         for position in range(len(arrays)):
-            array = arrays[position]
+            array, slot = arrays[position], self.input_slots[position]
             if not cnp.PyArray_ISCARRAY_RO(array) or self.is_protected(array):
-                arrays[position] = (<Slot> self.input_slots[position]).stage(array)
+                arrays[position] = array = slot.stage(array)
+            if slot.checks is not None:
+                slot.check(array)
         return arrays
 
     cdef bint is_protected(self, cnp.ndarray array):

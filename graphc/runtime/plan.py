@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graphc.ir.ranges import IndexRange
+
 __all__ = ["Buffer", "Launch", "Plan", "Ref", "copied_outputs"]
 
 
@@ -85,7 +87,8 @@ class Plan:
     `programs` are tile programs as words. `inputs`, `outputs` are buffers in call order; `parameters` and `constants`
     are the buffers bound to parameter storage and constant data, in the order of the program's lists; `rng` is the
     buffer with seed and step, or -1. `states` are those of the parameters that are not trained: an optimiser's moments,
-    running statistics, counters.
+    running statistics, counters. `ranges` say what inputs may hold where they are indices: a call is checked against
+    them before it runs.
     """
 
     buffers: tuple[Buffer, ...]
@@ -101,6 +104,7 @@ class Plan:
     lower_bound: int
     names: tuple[str, ...] = ()  # input names, then output names
     states: tuple[int, ...] = ()
+    ranges: tuple[IndexRange, ...] = ()
 
 
 def copied_outputs(plan: Plan) -> list[int]:

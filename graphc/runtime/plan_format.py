@@ -15,17 +15,18 @@ from reprlib import repr as shown
 from typing import Any, TypeVar, get_type_hints
 
 from graphc.errors import FormatError, InternalError
+from graphc.ir.ranges import IndexRange
 from graphc.runtime.memory_report import bytes_text
 from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 from graphc.runtime.verify import verify
 
 __all__ = ["VERSION", "from_json", "parsed", "plan_digest", "plan_of", "plan_text", "to_json", "verified"]
 
-VERSION = 3
+VERSION = 4
 _LARGEST = 1 << 63  # beyond what an int64 holds
 _INTEGERS = frozenset((int,))
-_HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, Launch, Plan, Ref)}
-Record = TypeVar("Record", Buffer, Launch, Plan, Ref)
+_HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, IndexRange, Launch, Plan, Ref)}
+Record = TypeVar("Record", Buffer, IndexRange, Launch, Plan, Ref)
 
 
 def to_json(plan: Plan) -> str:
@@ -104,7 +105,7 @@ def _value(hint: Any, data: Any, where: str, name: Any) -> Any:
         if type(data) is int and not _is_small([data]):
             raise FormatError(f"{_within(where, name)} is a number of more than 64 bits")
         return data
-    if hint in (Buffer, Launch, Ref):
+    if hint in (Buffer, IndexRange, Launch, Ref):
         return _record(hint, data, _within(where, name))
     where = _within(where, name)
     if not isinstance(data, list):

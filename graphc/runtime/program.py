@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from graphc.dsl.state_dict import Mismatch, read_state, write_state
 from graphc.errors import BackendError, GraphError, InputError, with_location
 from graphc.ir.location import capture
+from graphc.ir.ranges import IndexRange
 from graphc.ops.guard import CALL, Storage, joined, nested
 from graphc.runtime.argument import Argument
 from graphc.runtime.binding import Binding, commit
@@ -46,9 +47,10 @@ class Program:
 
     `engine` runs it; `plan` is what the engine was made from, or None where there is none. `structure` ("array",
     "list" or "dict") says how results are handed back. `parameters` are the arrays that outlive the calls, by name;
-    they are protected from being used as `out=`. `source` is the text of the kernels, for people to read. `exporter`
-    writes the program to files. What a program computes is settled when it is compiled: neither `model.eval()` nor a
-    parameter's `trainable` changes it. Programs of one model share its parameters.
+    they are protected from being used as `out=`. `ranges` are what a call's indices are checked against. `source` is
+    the text of the kernels, for people to read. `exporter` writes the program to files. What a program computes is
+    settled when it is compiled: neither `model.eval()` nor a parameter's `trainable` changes it. Programs of one model
+    share its parameters.
 
     >>> step(x_batch, y_batch)                     # by position, in the order of `inputs`
     >>> step(x=x_batch, y=y_batch)                 # by name
@@ -65,6 +67,7 @@ class Program:
         backend: str,
         plan: Plan | None = None,
         parameters: Mapping[str, Storage] = _NONE,
+        ranges: Sequence[IndexRange] = (),
         source: str = "",
         exporter: Callable[[Path, str | None], None] | None = None,
     ) -> None:
@@ -79,13 +82,14 @@ class Program:
         self._state = dict(parameters)
         self._parameters = tuple(storage.array for storage in self._state.values())
         self.guard = joined(storage.guard for storage in self._state.values())
-        self._binding = Binding(self.inputs, self.outputs, structure, self._parameters)
+        self._binding = Binding(self.inputs, self.outputs, structure, self._parameters, ranges)
 
     def __call__(self, /, *arrays: Any, out: Any = None, **named: Any) -> Any:
         """Run one step. Answers with the outputs, or with `out` filled.
 
         An array has exactly the input's shape and dtype; Python scalars and lists take its dtype where that loses
-        nothing of their kind. Raises InputError, which names the input, what was expected and what came.
+        nothing of their kind. Raises InputError, which names the input, what was expected and what came; also for an
+        index out of range (see `gx.compile`).
         """
         binding, guard = self._binding, self.guard
         inputs = binding.inputs(arrays, named)

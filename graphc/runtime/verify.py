@@ -6,7 +6,7 @@
   lifetimes, or the one dies in the launch in which the other is born, and that launch declares the pair `in_place`.
 * Every read of an arena or output buffer comes after a write of it; an epilogue may read what its own kernel wrote.
 * Launches that touch common bytes, one of them writing, are ordered by `depends`, directly or through others.
-* Inputs, constants and the random state are never written.
+* Inputs, constants and the random state are never written. Ranges of indices lie in inputs of integers.
 
 Bytes are counted by whole buffers: two launches that write different parts of one buffer must be ordered.
 The cost is linear in the plan's size for plans that are mostly chains. A fault is an InternalError that shows its
@@ -20,6 +20,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 
 from graphc.errors import InternalError
+from graphc.ir.ranges import IndexRange
 from graphc.ir.types import DTYPES
 from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 
@@ -121,6 +122,9 @@ def _check_call(plan: Plan) -> None:
             raise _fault(plan, f"the plan's list of {space}s and its buffers differ", [], sorted(wrong))
     if strays := {*plan.states} - {*plan.parameters}:
         raise _fault(plan, "a state of the plan is none of its parameters", [], sorted(strays))
+    for number, rule in enumerate(plan.ranges):
+        if not _is_range(plan, rule):
+            raise _fault(plan, f"range {number} of indices, {rule!r}, is none of an input", [], [])
     written = {index for launch in plan.launches for index in launch.writes}
     for index in plan.outputs:
         buffer = plan.buffers[index]
@@ -131,6 +135,20 @@ def _check_call(plan: Plan) -> None:
         raise _fault(plan, "an output buffer belongs to no output", [], sorted(unbound))
     if plan.names and len(plan.names) != len(plan.inputs) + len(plan.outputs):
         raise _fault(plan, "the plan has not as many names as inputs and outputs", [], [])
+
+
+def _is_range(plan: Plan, rule: IndexRange) -> bool:
+    """Whether all elements that a range counts lie in an input of integers, and its bounds in 64 bits."""
+    if not 0 <= rule.input < len(plan.inputs):
+        return False
+    buffer = plan.buffers[plan.inputs[rule.input]]
+    if not DTYPES[buffer.dtype].is_integer or not all(abs(bound) < 1 << 62 for bound in (rule.low, rule.high)):
+        return False
+    if len(rule.counts) != len(rule.strides) or not 0 < len(rule.counts) <= 64 or rule.offset < 0:
+        return False
+    if not all(abs(value) < 1 << 62 for value in rule.ignored) or min(*rule.counts, *rule.strides) < 1:
+        return False
+    return rule.last < math.prod(buffer.shape)
 
 
 # The arena over time ---------------------------------------------------------------------------------------------

@@ -291,7 +291,7 @@ def test_no_overflow_on_the_way(row: tuple[str, Callable[[], Any], list[float]])
         ((constant([1.0], "float16"), constant([1.0], "bfloat16")), "float32"),
         ((constant([1], "int32"), constant([1.0])), "float64"),
         ((constant([1], "uint8"), constant([1], "int8")), "int32"),
-        ((constant([1.0]), np.float64(2.0)), "float64"),
+        ((constant([1.0]), np.float64(2.0)), "float32"),
         ((np.ones(2, np.float32), constant([1.0], "float64")), "float64"),
         ((1, 2.5), "float32"),
         ((1, 2), "int64"),
