@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.autodiff.reverse import checked_outputs, checked_variables, vjp
+from graphc.autodiff.reverse import vjp
+from graphc.autodiff.structure import checked_tensors
 from graphc.errors import GradientError, InputError, with_location
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
@@ -62,7 +63,8 @@ def check_gradients(
     """
     if order not in (1, 2):
         raise with_location(GradientError(f"order is 1 or 2, not {order!r}"), capture())
-    targets, variables = checked_outputs(outputs), checked_variables(wrt)
+    targets = checked_tensors(outputs, "what is differentiated").listed
+    variables = checked_tensors(wrt, "what to differentiate with respect to").listed
     problem = _in_float64(targets, variables, values)
     rng = np.random.default_rng(20)
     total = _weighted_sum(problem.outputs, rng)

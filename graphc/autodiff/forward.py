@@ -9,15 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from graphc.autodiff.reverse import (
-    checked_outputs,
-    checked_part,
-    checked_seeds,
-    checked_variables,
-    grad,
-    jacobian,
-    rule_error,
-)
+from graphc.autodiff.reverse import checked_part, grad, jacobian, rule_error
+from graphc.autodiff.structure import checked_tensors
 from graphc.errors import GradientError, GraphcError, InternalError
 from graphc.ir.graph import topological
 from graphc.ir.node import Node, inherit_location, next_serial
@@ -30,12 +23,13 @@ __all__ = ["hessian", "hvp", "jvp"]
 Tangents = Sequence[Tensor | None]
 
 
-def jvp(outputs: Any, inputs: Any, tangents: Any) -> list[Tensor]:
+def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     """The Jacobian-vector product: for each output, its change when the inputs move along their tangents.
 
-    `outputs` and `inputs` are float tensors or sequences of them; `tangents` holds for each input a tensor or array
-    of its shape and dtype, or None for zero. The answer for an output has its shape and dtype. An input that is an
-    intermediate result moves along its tangent alone: what it depends on is not followed through it.
+    `outputs` and `inputs` are float tensors, or lists, tuples or dicts of them; `tangents` has the structure of
+    `inputs` (a sequence will do) and holds for each a tensor or array of its shape and dtype, or None for zero. The
+    answer has the structure of `outputs`, and for each its shape and dtype. An input that is an intermediate result
+    moves along its tangent alone: what it depends on is not followed through it.
 
     Raises GradientError: no float tensor, a tangent of another shape or dtype, a path through an op without
     gradient.
@@ -43,34 +37,51 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> list[Tensor]:
     >>> x = input("x", (3,))
     >>> jvp([x * x], [x], [[1.0, 0.0, 0.0]])
     [<add: float32[3]>]
+    >>> jvp(x * x, x, [1.0, 0.0, 0.0])
+    <add: float32[3]>
     """
-    targets = checked_outputs(outputs)
-    variables = checked_variables(inputs)
-    seeds = checked_seeds(tangents, variables, "tangent", "input")
-    found = _push_forward(targets, variables, seeds)
-    return [zeros(target.type) if result is None else result for target, result in zip(targets, found, strict=True)]
+    targets = checked_tensors(outputs, "what is differentiated")
+    variables = checked_tensors(inputs, "what to differentiate with respect to")
+    seeds = variables.seeds(tangents, "tangent", "input")
+    return targets.restore(_pushed_forward(targets.listed, variables.listed, seeds))
 
 
-def hvp(loss: Tensor, inputs: Any, vectors: Any) -> list[Tensor]:
+def hvp(loss: Tensor, inputs: Any, vectors: Any) -> Any:
     """The Hessian of the scalar `loss` by `inputs`, times `vectors`; one product for each input.
 
-    `vectors` holds for each input a tensor or array of its shape and dtype, or None for zero. The Hessian itself is
-    never formed: forward mode is applied to the gradient. Raises GradientError as `grad` and `jvp` do.
+    `inputs` is a tensor, or a list, tuple or dict of tensors, and so is the answer. `vectors` holds for each a tensor
+    or array of its shape and dtype, or None for zero. The Hessian itself is never formed: forward mode is applied to
+    the gradient. Raises GradientError as `grad` and `jvp` do.
 
     >>> x = input("x", (3,))
-    >>> hvp((x * x).sum(), x, [[1.0, 0.0, 0.0]])[0].shape
+    >>> hvp((x * x).sum(), x, [1.0, 0.0, 0.0]).shape
     (3,)
     """
-    variables = checked_variables(inputs)
-    return jvp(grad(loss, variables), variables, vectors)
+    variables = checked_tensors(inputs, "what to differentiate with respect to")
+    seeds = variables.seeds(vectors, "vector", "input")
+    gradients = grad(loss, variables.listed)
+    return variables.restore(_pushed_forward(gradients, variables.listed, seeds))
 
 
-def hessian(loss: Tensor, wrt: Tensor) -> Tensor:
-    """The second derivatives of the scalar `loss` by `wrt`, of shape `wrt.shape + wrt.shape`. For small `wrt`."""
+def hessian(loss: Tensor, wrt: Any) -> Any:
+    """The second derivatives of the scalar `loss` by `wrt`, of shape `wrt.shape + wrt.shape`. For small `wrt`.
+
+    For a list, tuple or dict of tensors, the blocks in that structure, each in that structure again.
+
+    >>> x = input("x", (3,))
+    >>> hessian((x * x).sum(), x).shape
+    (3, 3)
+    """
     return jacobian(grad(loss, wrt), wrt)
 
 
 # The sweep -------------------------------------------------------------------------------------------------------
+def _pushed_forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Tangents) -> list[Tensor]:
+    """The tangent of each output."""
+    found = _push_forward(outputs, inputs, seeds)
+    return [zeros(output.type) if result is None else result for output, result in zip(outputs, found, strict=True)]
+
+
 def _push_forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Tangents) -> Tangents:
     """The tangent of each output; None where it is zero."""
     tangents: dict[Node, Tensor] = {}

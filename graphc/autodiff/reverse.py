@@ -9,35 +9,37 @@ nodes carry the source line of the node they are the gradient of. Nothing recurs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from graphc.errors import GradientError, GraphcError, InternalError, shown, with_location
+from graphc.autodiff.flat import warn_if_flat
+from graphc.autodiff.structure import checked_tensors
+from graphc.errors import GradientError, GraphcError, InternalError, with_location
 from graphc.ir.collection import collection_paused
-from graphc.ir.data import number_of
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ir.types import TensorType
-from graphc.ops.build import apply, as_tensor, constant, zeros
+from graphc.ops.build import apply, constant, zeros
 from graphc.ops.record import NO_GRADIENT, ZERO, op_of
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import join, reshape_to
 
-__all__ = [
-    "checked_outputs", "checked_part", "checked_seeds", "checked_variables", "grad", "jacobian", "rule_error",
-    "value_and_grad", "vjp",
-]  # fmt: skip
+__all__ = ["checked_part", "grad", "jacobian", "rule_error", "value_and_grad", "vjp"]
 
 
-def vjp(outputs: Any, inputs: Any, cotangents: Any) -> list[Tensor]:
+_OUTPUTS, _VARIABLES = "what is differentiated", "what to differentiate with respect to"
+
+
+def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
     """The vector-Jacobian product: for each input, the cotangents pulled back through the outputs' Jacobian.
 
-    `outputs` and `inputs` are float tensors or sequences of them; inputs may be intermediate results. `cotangents`
-    holds for each output a tensor or array of its shape and dtype, or None for zero. The answer for an input has its
-    shape and dtype; it is zeros where no path leads from it to an output with a cotangent.
+    `outputs` and `inputs` are float tensors, or lists, tuples or dicts of them; inputs may be intermediate results.
+    `cotangents` has the structure of `outputs` (a sequence will do) and holds for each a tensor or array of its shape
+    and dtype, or None for zero. The answer has the structure of `inputs`, and for each its shape and dtype; it is zeros
+    where no path leads from it to an output with a cotangent.
 
     Raises GradientError: no float tensor, a cotangent of another shape or dtype, a path through an op without
     gradient.
@@ -45,19 +47,21 @@ def vjp(outputs: Any, inputs: Any, cotangents: Any) -> list[Tensor]:
     >>> x = input("x", (3,))
     >>> vjp([x * x], [x], [[1.0, 0.0, 0.0]])
     [<add: float32[3]>]
+    >>> vjp(x * x, x, [1.0, 0.0, 0.0])
+    <add: float32[3]>
     """
-    targets = checked_outputs(outputs)
-    variables = checked_variables(inputs)
-    seeds = checked_seeds(cotangents, targets, "cotangent", "output")
-    with collection_paused():
-        found = _pull_back(targets, variables, seeds)
-    return [result if result is not None else zeros(v.type) for v, result in zip(variables, found, strict=True)]
+    targets, variables = checked_tensors(outputs, _OUTPUTS), checked_tensors(inputs, _VARIABLES)
+    seeds = targets.seeds(cotangents, "cotangent", "output")
+    return variables.restore(_pulled_back(targets.listed, variables.listed, seeds))
 
 
 def grad(loss: Tensor, wrt: Any) -> Any:
     """The gradient of the scalar `loss` with respect to `wrt`: a tensor, or a list, tuple or dict of tensors.
 
-    The answer has the structure of `wrt`. A tensor that the loss does not depend on gets zeros.
+    The answer has the structure of `wrt`. A tensor that the loss does not depend on gets zeros. So it does where the
+    loss is piecewise constant in it (an accuracy, a count, anything rounded): if that is so for all of `wrt`, a
+    GraphcWarning says it, once for a line, and names the op that cuts the way. None comes where `gx.stop_gradient`
+    cuts it.
 
     Raises GradientError: a loss that is no float scalar (give cotangents to `gx.vjp` for one that is not), an
     integer tensor in `wrt`, a path through an op without gradient.
@@ -67,8 +71,9 @@ def grad(loss: Tensor, wrt: Any) -> Any:
     [<add: float32[3]>]
     """
     _check_loss(loss)
-    variables, restore = _flatten(wrt)
-    return restore(vjp([loss], variables, [1.0]))
+    variables = checked_tensors(wrt, _VARIABLES)
+    gradients = _pulled_back([loss], variables.listed, [constant(1.0, loss.dtype)], warn_if_flat)
+    return variables.restore(gradients)
 
 
 def value_and_grad(loss: Tensor, wrt: Any) -> tuple[Tensor, Any]:
@@ -80,26 +85,49 @@ def value_and_grad(loss: Tensor, wrt: Any) -> tuple[Tensor, Any]:
     return loss, grad(loss, wrt)
 
 
-def jacobian(output: Tensor, wrt: Tensor) -> Tensor:
+def jacobian(output: Any, wrt: Any) -> Any:
     """The matrix of derivatives of `output` by `wrt`, of shape `output.shape + wrt.shape`.
 
-    One backward graph is built for each element of `output`, so this is for small outputs.
+    Both are a tensor, or a list, tuple or dict of tensors: the answer has the structure of `output`, and in it that of
+    `wrt`. One backward graph is built for each element of `output`, so this is for small outputs. Raises GradientError.
 
     >>> x = input("x", (3,))
     >>> jacobian(x * x, x).shape
     (3, 3)
     """
-    (target,) = checked_outputs(output)
-    (variable,) = checked_variables(wrt)
-    shape = target.shape + variable.shape
+    targets, variables = checked_tensors(output, _OUTPUTS), checked_tensors(wrt, _VARIABLES)
+    return targets.restore([variables.restore(_jacobians(target, variables.listed)) for target in targets.listed])
+
+
+def _jacobians(target: Tensor, variables: list[Tensor]) -> list[Tensor]:
+    """The Jacobian of `target` by each of `variables`."""
+    shapes = [target.shape + variable.shape for variable in variables]
     if not target.size:
-        return zeros(variable.type.with_shape(shape))
+        pairs = zip(variables, shapes, strict=True)
+        return [zeros(variable.type.with_shape(shape)) for variable, shape in pairs]
     basis = np.eye(target.size).reshape((target.size, *target.shape))
-    rows = [vjp(target, variable, constant(basis[i], target.dtype))[0] for i in range(target.size)]
-    return reshape_to(join([reshape_to(row, (1, *variable.shape)) for row in rows], 0), shape)
+    rows = [_pulled_back([target], variables, [constant(unit, target.dtype)]) for unit in basis]
+    return [
+        reshape_to(join([reshape_to(row, (1, *row.shape)) for row in column], 0), shape)
+        for column, shape in zip(zip(*rows, strict=True), shapes, strict=True)
+    ]
 
 
 # The sweep -------------------------------------------------------------------------------------------------------
+def _pulled_back(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    seeds: Sequence[Tensor | None],
+    if_all_are_zero: Callable[[Sequence[Tensor], Sequence[Tensor]], None] | None = None,
+) -> list[Tensor]:
+    """The cotangent of each input."""
+    with collection_paused():
+        found = _pull_back(outputs, inputs, seeds)
+    if if_all_are_zero is not None and all(result is None for result in found):
+        if_all_are_zero(outputs, inputs)
+    return [result if result is not None else zeros(v.type) for v, result in zip(inputs, found, strict=True)]
+
+
 def _pull_back(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
@@ -178,60 +206,8 @@ def rule_error(node: Node, reason: str) -> GradientError:
 
 
 # Checks ----------------------------------------------------------------------------------------------------------
-def _listed(value: Any) -> list[Any]:
-    return [value] if isinstance(value, Tensor) or not isinstance(value, Iterable) else list(value)
-
-
-def _checked_floats(value: Any, role: str) -> list[Tensor]:
-    tensors = _listed(value)
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise with_location(
-                GradientError(f"{role} must be a tensor of the graph, not {shown(tensor)} ({type(tensor).__name__})"),
-                capture(),
-            )
-        if not tensor.dtype.is_float:
-            raise with_location(
-                GradientError(f"{role} must be of a float dtype: {tensor!r} is {tensor.dtype}, which has no gradient"),
-                tensor.location or capture(),
-            )
-    return tensors
-
-
-def checked_outputs(value: Any) -> list[Tensor]:
-    """`value` as a list of what can be differentiated. Raises GradientError."""
-    return _checked_floats(value, "what is differentiated")
-
-
-def checked_variables(value: Any) -> list[Tensor]:
-    """`value` as a list of what one can differentiate by. Raises GradientError."""
-    return _checked_floats(value, "what to differentiate with respect to")
-
-
-def checked_seeds(values: Any, tensors: Sequence[Tensor], role: str, of: str) -> list[Tensor | None]:
-    """One cotangent or tangent for each tensor, of its shape and dtype. Raises GradientError.
-
-    For a single tensor, a single array or scalar will do. Python numbers and lists take the tensor's dtype.
-    """
-    single = isinstance(values, (Tensor, np.ndarray, np.generic, int, float)) or values is None
-    seeds = [values] if single else list(values)
-    if len(seeds) != len(tensors):
-        raise with_location(GradientError(f"{len(tensors)} {of}(s) need as many {role}s; {len(seeds)} came"), capture())
-    return [None if seed is None else _checked_seed(seed, t, role, of) for seed, t in zip(seeds, tensors, strict=True)]
-
-
-def _checked_seed(value: Any, tensor: Tensor, role: str, of: str) -> Tensor:
-    explicit = isinstance(value, Tensor) or (hasattr(value, "__array__") and number_of(value) is None)
-    seed = as_tensor(value) if explicit else constant(value, tensor.dtype)
-    if seed.type != tensor.type:
-        raise with_location(
-            GradientError(f"the {role} of {of} {tensor!r} must be {tensor.type}; {seed.type} came"), capture()
-        )
-    return seed
-
-
 def _check_loss(loss: Any) -> None:
-    (target,) = checked_outputs([loss])
+    (target,) = checked_tensors([loss], _OUTPUTS).listed
     if target.shape != ():
         raise with_location(
             GradientError(
@@ -240,14 +216,3 @@ def _check_loss(loss: Any) -> None:
             ),
             target.location or capture(),
         )
-
-
-def _flatten(wrt: Any) -> tuple[list[Any], Any]:
-    """The tensors of `wrt`, and what puts a list of as many results into its structure."""
-    if isinstance(wrt, Tensor):
-        return [wrt], lambda results: results[0]
-    if isinstance(wrt, Mapping):
-        return list(wrt.values()), lambda results: dict(zip(wrt, results, strict=True))
-    if isinstance(wrt, tuple):
-        return list(wrt), getattr(type(wrt), "_make", tuple)
-    return _listed(wrt), list

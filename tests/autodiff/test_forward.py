@@ -65,7 +65,7 @@ def test_hvp_against_differences(x):
 def test_hvp_is_the_hessian_times_the_vector(x):
     loss = gx.prod(x) + gx.sum(gx.exp(x))
     vector = np.array([1.0, 2.0, -1.0])
-    (product,) = gx.hvp(loss, x, vector)
+    product = gx.hvp(loss, x, vector)
     hessian = run(gx.hessian(loss, x), {x: X})
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-13)
     np.testing.assert_allclose(run(product, {x: X}), hessian @ vector, rtol=1e-13)
