@@ -11,6 +11,7 @@ import reprlib
 from typing import Any, TypeVar
 
 __all__ = [
+    "ArgumentError",
     "BackendError",
     "BusyError",
     "DTypeError",
@@ -44,6 +45,10 @@ class ShapeError(GraphcError, ValueError):
 
 class DTypeError(GraphcError, TypeError):
     """An element type is unknown, not supported by the operation, or does not match."""
+
+
+class ArgumentError(GraphcError, TypeError, ValueError):
+    """An argument, or what is done with a tensor, is nothing that there is. The message says what to do instead."""
 
 
 class GraphError(GraphcError, ValueError):

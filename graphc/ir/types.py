@@ -16,8 +16,12 @@ import ml_dtypes
 import numpy as np
 
 from graphc.errors import DTypeError, ShapeError
+from graphc.ir.data import shown
 
-__all__ = ["DTYPES", "DType", "TensorType", "dtype_of", "promote", "tensor_type"]
+__all__ = ["DTYPES", "DType", "TensorType", "checked_size", "dtype_of", "promote", "tensor_type"]
+
+MOST_AXES = 64  # as in NumPy
+MOST_BYTES = 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +99,12 @@ def dtype_of(spec: Any) -> DType:
     if isinstance(spec, str) and spec in DTYPES:
         return DTYPES[spec]
     try:
-        numpy = np.dtype(spec)
-    except TypeError:
-        raise DTypeError(f"{spec!r} is not a dtype; supported are {', '.join(DTYPES)}") from None
-    return _dtype_from_numpy(numpy)
+        if spec is not None:  # which NumPy takes for float64
+            return _dtype_from_numpy(np.dtype(spec))
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, DTypeError):
+            raise
+    raise DTypeError(f"{shown(spec)} is not a dtype; supported are {', '.join(DTYPES)}") from None
 
 
 @lru_cache(maxsize=256)
@@ -159,8 +165,17 @@ def tensor_type(shape: Any, dtype: Any = "float32") -> TensorType:
     try:
         dims = tuple(parts)
     except TypeError:
-        raise ShapeError(f"a shape is a tuple of integers, not {shape!r}") from None
+        raise ShapeError(f"a shape is a tuple of integers, not {shown(shape)}") from None
     for dim in dims:
         if isinstance(dim, (bool, np.bool_)) or not isinstance(dim, (int, np.integer)) or dim < 0:
-            raise ShapeError(f"a shape is a tuple of integers >= 0, not {shape!r}")
-    return TensorType(dtype_of(dtype), tuple(int(dim) for dim in dims))
+            raise ShapeError(f"a shape is a tuple of integers >= 0, not {shown(shape)}")
+    return checked_size(TensorType(dtype_of(dtype), tuple(int(dim) for dim in dims)))
+
+
+def checked_size(type: TensorType) -> TensorType:
+    """`type` itself. Raises ShapeError where no array can have it: more bytes, or more axes, than can be counted."""
+    if len(type.shape) > MOST_AXES:
+        raise ShapeError(f"a tensor has at most {MOST_AXES} axes, not {len(type.shape)}")
+    if math.prod([dim or 1 for dim in type.shape]) * type.dtype.itemsize > MOST_BYTES:
+        raise ShapeError(f"{shown(str(type))} would take more than 2**62 bytes: no memory can be addressed like that")
+    return type

@@ -19,7 +19,7 @@ from graphc.ir.data import number_of, read_array
 from graphc.ir.location import capture
 from graphc.ir.node import Literal, intern, next_serial
 from graphc.ir.notice import warn_once
-from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, promote
+from graphc.ir.types import DTYPES, DType, TensorType, checked_size, dtype_of, promote
 from graphc.ops.guard import Guard
 from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, primitive
 from graphc.ops.tensor import Parameter, Tensor, aligned_copy
@@ -36,11 +36,12 @@ def apply(op: str, *inputs: Tensor, **attrs: Any) -> Tensor:
     """The node for primitive `op`. Errors of its rule are raised with the user's line."""
     try:
         result_type = OPS[op].infer(*(source.type for source in inputs), **attrs)
+        node = intern(Tensor, op, inputs, attrs, result_type)
+        if node.location is None:  # a new one
+            checked_size(result_type)
+            node.location = capture()
     except GraphcError as error:
         raise with_location(error, capture()) from None
-    node = intern(Tensor, op, inputs, attrs, result_type)
-    if node.location is None:
-        node.location = capture()
     return node
 
 
@@ -275,9 +276,9 @@ def scalar_like(x: Tensor, value: float) -> Tensor:
 def normalize_axis(axis: Any, ndim: int) -> int:
     """`axis` counted from the front. Raises ShapeError when it is out of range or no integer."""
     if isinstance(axis, (bool, np.bool_)) or not isinstance(axis, (int, np.integer)):
-        raise with_location(ShapeError(f"an axis is an integer, not {axis!r}"), capture())
+        raise with_location(ShapeError(f"an axis is an integer, not {shown(axis)}"), capture())
     if not -ndim <= axis < ndim:
-        raise with_location(ShapeError(f"axis {axis} is out of range for {ndim} axes"), capture())
+        raise with_location(ShapeError(f"axis {shown(axis)} is out of range for {ndim} axes"), capture())
     return int(axis) % ndim
 
 
@@ -295,5 +296,5 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
         return tuple(range(ndim))
     axes = [normalize_axis(a, ndim or 1) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     if len(builtins.set(axes)) != len(axes):
-        raise with_location(ShapeError(f"axes {axis} name one axis twice"), capture())
+        raise with_location(ShapeError(f"axes {shown(axis)} name one axis twice"), capture())
     return tuple(sorted(axes)) if ndim else ()

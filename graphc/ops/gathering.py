@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.ir.data import read_array, shown
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build
@@ -103,11 +104,11 @@ def known_index(index: Any) -> Array | None:
         if not index.dtype.is_integer:
             raise with_location(DTypeError(f"indices are integers, not {index.type}"), capture())
         return None
-    array = index.attrs["value"].array if isinstance(index, Tensor) else np.asarray(index)
+    array: Array = index.attrs["value"].array if isinstance(index, Tensor) else read_array(index)
     if array.size == 0 and isinstance(index, (list, tuple)):
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise with_location(DTypeError(f"indices are integers, not {array.dtype}: {index!r}"), capture())
+        raise with_location(DTypeError(f"indices are integers, not {array.dtype}: {shown(index)}"), capture())
     return array.astype(np.int64)
 
 

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from graphc.errors import InternalError
+from graphc.ir.public import public
 from graphc.ir.types import DTYPES, TensorType
 
 __all__ = [
@@ -193,10 +194,10 @@ def function(
     errors: Sequence[tuple[type[Exception], tuple[Any, ...], dict[str, Any]]] = (),
     name: str | None = None,
 ) -> Callable[[F], F]:
-    """Declare the decorated builder as a user-callable function and put it into `FUNCTIONS`."""
+    """Declare the decorated builder as a function that users call (see `public`) and put it into `FUNCTIONS`."""
 
-    def declare(build: F) -> F:
-        key = name or build.__name__
+    def declare(definition: F) -> F:
+        key, build = name or definition.__name__, public(definition)
         if key in FUNCTIONS:
             raise InternalError(f"function {key} is declared twice")
         FUNCTIONS[key] = Function(

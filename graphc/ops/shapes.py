@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import ShapeError
+from graphc.ir.data import shown
 from graphc.ops import build
 from graphc.ops.build import as_tensor, normalize_axes, normalize_axis
 from graphc.ops.record import ALL, Arg, Sample, function
@@ -30,7 +31,7 @@ def integers(values: Any, what: str) -> Ints:
     parts = values if isinstance(values, (tuple, list, np.ndarray)) else (values,)
     for part in parts:
         if isinstance(part, (bool, np.bool_)) or not isinstance(part, (int, np.integer)):
-            raise shape_error(f"{what} takes integers, not {part!r} in {values!r}")
+            raise shape_error(f"{what} takes integers, not {shown(part)} in {shown(values)}")
     return tuple(int(part) for part in parts)
 
 

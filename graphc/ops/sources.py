@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import DTypeError, InternalError, ShapeError, with_location
+from graphc.ir.data import shown
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, tensor_type
 from graphc.ops import build
@@ -123,7 +124,9 @@ def arange(start: float, stop: float | None = None, step: float = 1, *, dtype: A
     low, high = (0, start) if stop is None else (start, stop)
     for value in (low, high, step):
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-            raise with_location(DTypeError(f"arange counts between numbers, not {value!r}"), capture())
+            raise with_location(DTypeError(f"arange counts between numbers, not {shown(value)}"), capture())
+        if not isinstance(value, int) and not math.isfinite(value):
+            raise with_location(ShapeError(f"arange counts between finite numbers, not {value}"), capture())
     if step == 0:
         raise with_location(ShapeError("arange cannot get from start to stop in steps of 0"), capture())
     whole = all(isinstance(value, (int, np.integer)) for value in (low, high, step))

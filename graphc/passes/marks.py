@@ -29,10 +29,10 @@ REWRITES = (
         "p := v joins the graph's updates",
     ),
     Rewrite(
-        "index_within(i, low, high)",
+        "index_within(x, low, high)",
         "i",
         Keeps.BITS,
-        lambda i: apply(INDEX_MARK, i, low=-(1 << 62), high=1 << 62, ignored=(), what="a range"),
+        lambda x: apply(INDEX_MARK, x, low=-(1 << 62), high=1 << 62, ignored=(), what="a range"),
         "calls check what inputs give",
         dtypes=INTEGER,
     ),
