@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphc.errors import GradientError, with_location
-from graphc.ir.data import number_of, shown
+from graphc.errors import GradientError, shown, with_location
+from graphc.ir.data import number_of
 from graphc.ir.location import capture
 from graphc.ops.build import as_tensor, constant
 from graphc.ops.tensor import Tensor

@@ -1,7 +1,7 @@
 """What users hand over as data: arrays of NumPy and of other libraries, lists, numbers.
 
 `read_array` makes an array of it, whatever the object's own conversion does; `number_of` tells numbers, which have a
-kind but no dtype, from arrays; `shown` is how errors write it.
+kind but no dtype, from arrays.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import numpy as np
 
 from graphc.errors import GraphcError
 
-__all__ = ["number_of", "read_array", "shown"]
-
-_LONGEST = 60  # characters
+__all__ = ["number_of", "read_array"]
 
 
 def read_array(value: Any) -> Any:
@@ -50,13 +48,3 @@ def number_of(value: Any) -> bool | int | float | None:
     if isinstance(value, (float, np.floating, ml_dtypes.bfloat16)):
         return float(value)
     return None
-
-
-def shown(value: Any) -> str:
-    """`value` in an error: its text, or the start of a long one."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - an object without a text, or an integer of too many digits
-        return f"a value of type {type(value).__name__}"
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -11,8 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from graphc.errors import ArgumentError, GraphcError, with_location
-from graphc.ir.data import shown
+from graphc.errors import ArgumentError, GraphcError, shown, with_location
 from graphc.ir.location import capture
 
 __all__ = ["public"]

@@ -15,8 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError
-from graphc.ir.data import shown
+from graphc.errors import DTypeError, ShapeError, shown
 
 __all__ = ["DTYPES", "DType", "TensorType", "checked_size", "dtype_of", "promote", "tensor_type"]
 

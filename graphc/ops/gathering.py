@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
-from graphc.ir.data import read_array, shown
+from graphc.errors import DTypeError, ShapeError, shown, with_location
+from graphc.ir.data import read_array
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build

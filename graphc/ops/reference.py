@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import GraphError, InputError, InternalError, with_location
-from graphc.ir.data import number_of, read_array, shown
+from graphc.errors import GraphError, InputError, InternalError, shown, with_location
+from graphc.ir.data import number_of, read_array
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import ShapeError
-from graphc.ir.data import shown
+from graphc.errors import ShapeError, shown
 from graphc.ops import build
 from graphc.ops.build import as_tensor, normalize_axes, normalize_axis
 from graphc.ops.record import ALL, Arg, Sample, function

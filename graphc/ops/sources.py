@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, InternalError, ShapeError, with_location
-from graphc.ir.data import shown
+from graphc.errors import DTypeError, InternalError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, DType, TensorType, dtype_of, tensor_type
 from graphc.ops import build

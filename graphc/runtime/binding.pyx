@@ -14,8 +14,8 @@ cimport numpy as cnp
 
 import numpy as np
 
-from graphc.errors import InputError, with_location
-from graphc.ir.data import number_of, read_array, shown
+from graphc.errors import InputError, shown, with_location
+from graphc.ir.data import number_of, read_array
 
 cnp.import_array()
 
