@@ -11,9 +11,11 @@ from typing import Any
 from graphc.engines import BACKENDS, ENGINES, Settings
 from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, shown, with_location
 from graphc.ir.collection import collection_paused
+from graphc.ir.data import MOST_SEED, whole_number
 from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
+from graphc.ir.public import public
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.passes import chain_updates, drop_index_marks
 from graphc.runtime.build import checked_threads
@@ -25,6 +27,7 @@ __all__ = ["BACKENDS", "Outputs", "build_graph", "checked_request", "compile", "
 Outputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 
+@public
 def compile(
     inputs: Tensor | Sequence[Tensor],
     outputs: Outputs,
@@ -61,7 +64,8 @@ def compile(
     """
     checked_request(backend, threads)
     try:
-        settings = Settings(checked_threads(threads), seed, checked_budget(memory_budget))
+        start = whole_number(seed, "a seed", 0, MOST_SEED)
+        settings = Settings(checked_threads(threads), start, checked_budget(memory_budget))
         graph, structure = build_graph(inputs, outputs, updates)
         graph = graph if check_indices else drop_index_marks(graph)
         with collection_paused():
@@ -73,7 +77,7 @@ def compile(
 def checked_request(backend: str, threads: int | None) -> None:
     """Raise BackendError unless there is such a backend, and so many threads can be asked for."""
     if backend not in BACKENDS:
-        raise located(BackendError(f"backend {backend!r} is unknown here; choose from {', '.join(BACKENDS)}"))
+        raise located(BackendError(f"backend {shown(backend)} is unknown here; choose from {', '.join(BACKENDS)}"))
     try:
         checked_threads(threads)
     except BackendError as error:

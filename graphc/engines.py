@@ -28,6 +28,7 @@ from graphc.dsl.naming import parameters_of
 from graphc.dsl.state_dict import storages
 from graphc.errors import BackendError, FormatError
 from graphc.ir.graph import Graph
+from graphc.ir.public import public
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops.guard import Guard, Storage
 from graphc.ops.index_ranges import index_ranges
@@ -170,7 +171,8 @@ def interpreted(graph: Graph, structure: str, settings: Settings) -> Program:
     targets = [target.storage for target, _ in plain.updates if isinstance(target, Parameter)]
 
     def run(arrays: list[Any], seed: int, step: int) -> list[Any]:
-        return evaluate(plain.results, dict(zip(plain.inputs, arrays, strict=True)), seed=seed, step=step)
+        results: list[Any] = evaluate(plain.results, dict(zip(plain.inputs, arrays, strict=True)), seed=seed, step=step)
+        return results
 
     program = Program(
         Interpreter(run, targets, settings.seed), *_arguments(graph), structure, backend="numpy",
@@ -233,6 +235,7 @@ def _state_arrays(interface: Interface, assembled: Assembled, program: Program) 
     return program.guard.hold(copied)
 
 
+@public
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program:
     """The program that `Program.export` or `graphc compile` wrote to `path`, with its initial state.
 

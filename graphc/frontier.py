@@ -16,6 +16,7 @@ from graphc.assembly.budgeted import Budgeted, Choice
 from graphc.engines import plans
 from graphc.errors import BackendError, GraphError, MemoryBudgetError
 from graphc.ir.collection import collection_paused
+from graphc.ir.public import public
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.picture import check_picture, mark_bytes, new_panel, save_picture
 from graphc.runtime.build import checked_threads
@@ -90,6 +91,7 @@ class Frontier:
         save_picture(frontier_figure(self, title), Path(path))
 
 
+@public
 def memory_frontier(
     inputs: Tensor | Sequence[Tensor],
     outputs: Outputs,

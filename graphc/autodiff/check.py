@@ -16,10 +16,11 @@ import numpy as np
 
 from graphc.autodiff.reverse import vjp
 from graphc.autodiff.structure import checked_tensors
-from graphc.errors import GradientError, InputError, with_location
+from graphc.errors import GradientError, InputError, shown, with_location
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Literal, Node
+from graphc.ir.public import public
 from graphc.ir.types import DTYPES, DType
 from graphc.ops.build import apply, cast, constant
 from graphc.ops.record import Array
@@ -33,6 +34,7 @@ _ROWS = 8
 _STENCIL = ((1, 8.0), (-1, -8.0), (2, -1.0), (-2, 1.0))  # offset in steps, weight over 12
 
 
+@public
 def check_gradients(
     outputs: Any,
     wrt: Any,
@@ -62,7 +64,7 @@ def check_gradients(
     True
     """
     if order not in (1, 2):
-        raise with_location(GradientError(f"order is 1 or 2, not {order!r}"), capture())
+        raise with_location(GradientError(f"order is 1 or 2, not {shown(order)}"), capture())
     targets = checked_tensors(outputs, "what is differentiated").listed
     variables = checked_tensors(wrt, "what to differentiate with respect to").listed
     problem = _in_float64(targets, variables, values)

@@ -14,6 +14,7 @@ from graphc.autodiff.structure import checked_tensors
 from graphc.errors import GradientError, GraphcError, InternalError
 from graphc.ir.graph import topological
 from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ir.public import public
 from graphc.ops.build import apply, zeros
 from graphc.ops.record import NO_GRADIENT, ZERO, Jvp, Op, op_of
 from graphc.ops.tensor import Tensor
@@ -23,6 +24,7 @@ __all__ = ["hessian", "hvp", "jvp"]
 Tangents = Sequence[Tensor | None]
 
 
+@public
 def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     """The Jacobian-vector product: for each output, its change when the inputs move along their tangents.
 
@@ -46,6 +48,7 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     return targets.restore(_pushed_forward(targets.listed, variables.listed, seeds))
 
 
+@public
 def hvp(loss: Tensor, inputs: Any, vectors: Any) -> Any:
     """The Hessian of the scalar `loss` by `inputs`, times `vectors`; one product for each input.
 
@@ -63,6 +66,7 @@ def hvp(loss: Tensor, inputs: Any, vectors: Any) -> Any:
     return variables.restore(_pushed_forward(gradients, variables.listed, seeds))
 
 
+@public
 def hessian(loss: Tensor, wrt: Any) -> Any:
     """The second derivatives of the scalar `loss` by `wrt`, of shape `wrt.shape + wrt.shape`. For small `wrt`.
 

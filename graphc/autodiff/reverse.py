@@ -21,6 +21,7 @@ from graphc.ir.collection import collection_paused
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ir.public import public
 from graphc.ir.types import TensorType
 from graphc.ops.build import apply, constant, zeros
 from graphc.ops.record import NO_GRADIENT, ZERO, op_of
@@ -33,6 +34,7 @@ __all__ = ["checked_part", "grad", "jacobian", "rule_error", "value_and_grad", "
 _OUTPUTS, _VARIABLES = "what is differentiated", "what to differentiate with respect to"
 
 
+@public
 def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
     """The vector-Jacobian product: for each input, the cotangents pulled back through the outputs' Jacobian.
 
@@ -55,6 +57,7 @@ def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
     return variables.restore(_pulled_back(targets.listed, variables.listed, seeds))
 
 
+@public
 def grad(loss: Tensor, wrt: Any) -> Any:
     """The gradient of the scalar `loss` with respect to `wrt`: a tensor, or a list, tuple or dict of tensors.
 
@@ -76,6 +79,7 @@ def grad(loss: Tensor, wrt: Any) -> Any:
     return variables.restore(gradients)
 
 
+@public
 def value_and_grad(loss: Tensor, wrt: Any) -> tuple[Tensor, Any]:
     """`(loss, grad(loss, wrt))`.
 
@@ -85,6 +89,7 @@ def value_and_grad(loss: Tensor, wrt: Any) -> tuple[Tensor, Any]:
     return loss, grad(loss, wrt)
 
 
+@public
 def jacobian(output: Any, wrt: Any) -> Any:
     """The matrix of derivatives of `output` by `wrt`, of shape `output.shape + wrt.shape`.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.errors import DTypeError, GraphcError, GraphError, with_location
+from graphc.errors import DTypeError, GraphcError, GraphError, shown, with_location
 from graphc.ir.location import capture
+from graphc.ir.public import public
 from graphc.ir.types import tensor_type
 from graphc.ops.build import apply, apply_parameter, as_array, constant
 from graphc.ops.tensor import Parameter, Tensor
@@ -13,6 +14,7 @@ from graphc.ops.tensor import Parameter, Tensor
 __all__ = ["constant", "input", "parameter", "state"]
 
 
+@public
 def input(name: str, shape: Any, dtype: Any = "float32") -> Tensor:
     """A tensor whose value is given at each call of a program, under `name`.
 
@@ -32,6 +34,7 @@ def input(name: str, shape: Any, dtype: Any = "float32") -> Tensor:
     return apply("input", name=name, shape=type.shape, dtype=type.dtype)
 
 
+@public
 def parameter(name: str, value: Any, *, dtype: Any = None, trainable: bool = True) -> Parameter:
     """A tensor that keeps its value between calls and can be updated by them: a weight.
 
@@ -50,7 +53,7 @@ def parameter(name: str, value: Any, *, dtype: Any = None, trainable: bool = Tru
             GraphError(f"the value of parameter {name!r} must be an array; {value!r} is symbolic and has none"),
             capture(),
         )
-    array = as_array(value, dtype, f"parameter {name!r}")
+    array = as_array(value, dtype, f"parameter {shown(name)}")
     if trainable and array.dtype.kind in "iub":
         raise with_location(
             DTypeError(
@@ -62,6 +65,7 @@ def parameter(name: str, value: Any, *, dtype: Any = None, trainable: bool = Tru
     return apply_parameter(name, array, trainable=trainable)
 
 
+@public
 def state(name: str, value: Any, *, dtype: Any = None) -> Parameter:
     """A parameter that is not trained: running statistics, a step count, an optimiser's moments. Any dtype.
 
@@ -73,7 +77,7 @@ def state(name: str, value: Any, *, dtype: Any = None) -> Parameter:
 
 def _check_name(name: Any, role: str) -> None:
     if not isinstance(name, str) or not name:
-        raise with_location(GraphError(f"the name of a {role} is a non-empty string, not {name!r}"), capture())
+        raise with_location(GraphError(f"the name of a {role} is a non-empty string, not {shown(name)}"), capture())
     if any("\ud800" <= character <= "\udfff" for character in name):
         error = (
             f"the name of a {role} is text that files can hold, not {name!r}, which has half a character (a surrogate)"

@@ -11,9 +11,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from graphc.errors import GraphcError
+from graphc.errors import ArgumentError, GraphcError, shown
 
-__all__ = ["number_of", "read_array"]
+__all__ = ["MOST_SEED", "number_of", "read_array", "whole_number"]
+
+MOST_SEED = (1 << 64) - 1  # seeds and steps have 64 bits
 
 
 def read_array(value: Any) -> Any:
@@ -29,6 +31,14 @@ def read_array(value: Any) -> Any:
         raise
     except Exception as error:
         raise TypeError(f"{type(value).__name__} cannot be read as an array: {error}") from error
+
+
+def whole_number(value: Any, what: str, low: int, high: int) -> int:
+    """`value` as an int from `low` to `high`. Raises ArgumentError, which says `what` it was to be."""
+    number = number_of(value)
+    if type(number) is not int or not low <= number <= high:
+        raise ArgumentError(f"{what} is a whole number from {low} to {high}, not {shown(value)}")
+    return number
 
 
 def number_of(value: Any) -> bool | int | float | None:

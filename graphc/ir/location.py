@@ -1,7 +1,8 @@
 """Where in the user's code a node was written.
 
-`capture()` finds the innermost frame outside graphc, its examples excepted, and Python's `copy`. A location is kept
-beside a node, outside its identity; nodes that graphc derives inherit the location of the node they were derived from.
+`capture()` finds the innermost frame outside graphc, its examples excepted, and outside those who call it for users:
+NumPy, for `np.mean(tensor)`, and Python's `copy`. A location is kept beside a node, outside its identity; nodes that
+graphc derives inherit the location of the node they were derived from.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from functools import lru_cache
 from types import FrameType
 from typing import NamedTuple
 
+import numpy as np
+
 __all__ = ["Location", "capture"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
 _EXAMPLES = os.path.join(_PACKAGE, "examples") + os.sep
 
 
@@ -39,7 +43,8 @@ class Location(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _is_ours(filename: str) -> bool:
-    return (filename.startswith(_PACKAGE) and not filename.startswith(_EXAMPLES)) or filename == copy.__file__
+    ours = filename.startswith(_PACKAGE) and not filename.startswith(_EXAMPLES)
+    return ours or filename.startswith(_NUMPY) or filename == copy.__file__
 
 
 def capture() -> Location | None:

@@ -14,12 +14,12 @@ from typing import Any, TypeVar, cast
 from graphc.errors import ArgumentError, GraphcError, shown, with_location
 from graphc.ir.location import capture
 
-__all__ = ["public"]
+__all__ = ["make_public", "public"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OTHER_NAMES = {"dim": ("axis",), "dims": ("axis", "axes"), "keepdim": ("keepdims",)}
-_OF_ARGUMENTS = (TypeError, ValueError, ArithmeticError, RecursionError)
+_OF_ARGUMENTS = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError)
 
 
 def public(function: F) -> F:
@@ -38,6 +38,8 @@ def public(function: F) -> F:
         except GraphcError as error:
             with_location(error, capture())
             raise
+        except RecursionError:
+            raise  # of whoever calls so deep
         except _OF_ARGUMENTS as error:
             raise _translated(function, args, kwargs, error) from error
 
@@ -58,5 +60,17 @@ def _renamed(kwargs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, A
 def _translated(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], error: Exception
 ) -> ArgumentError:
-    given = [shown(value) for value in args] + [f"{name}={shown(value)}" for name, value in kwargs.items()]
-    return with_location(ArgumentError(f"{function.__name__}({', '.join(given)}): {error}"), capture())
+    """What a function raised, as an error of its arguments, with the call; the first error stays behind it."""
+    owner, _, name = function.__qualname__.rpartition(".")
+    called = owner if name == "__init__" else name
+    given = [shown(value) for value in (args[1:] if owner else args)]
+    given += [f"{name}={shown(value)}" for name, value in kwargs.items()]
+    return with_location(ArgumentError(f"{called}({', '.join(given)}): {error}"), capture())
+
+
+def make_public(owner: type, names: tuple[str, ...]) -> None:
+    """Make methods that the class itself defines public, if it is one of graphc's: what users write stays as it is."""
+    if owner.__module__.startswith("graphc."):
+        for name in names:
+            if name in vars(owner):
+                setattr(owner, name, public(vars(owner)[name]))

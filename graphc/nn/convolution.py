@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.dsl.variables import parameter
-from graphc.errors import GraphError, with_location
+from graphc.errors import GraphError, shown, with_location
 from graphc.ir.location import capture
 from graphc.nn import init
 from graphc.nn.linear import bias_values, weight_values
@@ -23,7 +23,7 @@ def _each(value: Size, axes: int, name: str, least: int = 1) -> tuple[int, ...]:
     """`value` for each spatial axis. Raises GraphError unless it is one int, or one for each, of at least `least`."""
     sizes = (value,) * axes if isinstance(value, int) else tuple(value)
     if len(sizes) != axes or any(not isinstance(size, int) or size < least for size in sizes):
-        message = f"{name} is an integer, or a tuple of {axes}, of at least {least}; got {value!r}"
+        message = f"{name} is an integer, or a tuple of {axes}, of at least {least}; got {shown(value)}"
         raise with_location(GraphError(message), capture())
     return sizes
 

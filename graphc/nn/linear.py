@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from graphc.dsl.variables import parameter
-from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.nn import init
 from graphc.nn.module import Module, check_input
@@ -94,7 +94,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0.0 <= p <= 1.0:
-            raise with_location(GraphError(f"a dropout probability lies in [0, 1], not {p!r}"), capture())
+            raise with_location(GraphError(f"a dropout probability lies in [0, 1], not {shown(p)}"), capture())
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
+from graphc.ir.data import whole_number
 from graphc.ir.location import capture
+from graphc.ir.public import public
 from graphc.ir.types import DTYPES
 from graphc.ops.activations import softplus
 from graphc.ops.build import as_tensor, cast, constant
@@ -32,31 +34,35 @@ __all__ = [
 ]  # fmt: skip
 
 
+@public
 def mse_loss(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """The squared error `(prediction - target)²`. Equal shapes, or a Python number as target. Raises ShapeError."""
     difference = _difference("mse_loss", prediction, target)
     return _reduced(difference * difference, reduction)
 
 
+@public
 def l1_loss(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """The absolute error; its gradient where the two are equal is 0. Raises ShapeError."""
     return _reduced(abs(_difference("l1_loss", prediction, target)), reduction)
 
 
+@public
 def huber_loss(prediction: Tensor, target: Any, delta: float = 1.0, reduction: str = "mean") -> Tensor:
     """`½d²` for errors up to `delta`, `delta·(|d| - ½delta)` beyond (Huber 1964). Raises ShapeError, GraphError."""
     if not delta > 0:
-        raise with_location(GraphError(f"huber_loss needs a positive delta, not {delta!r}"), capture())
+        raise with_location(GraphError(f"huber_loss needs a positive delta, not {shown(delta)}"), capture())
     difference = _difference("huber_loss", prediction, target)
     size = abs(difference)
     near = size <= delta
     return _reduced(where(near, 0.5 * _square_where(near, difference), delta * (size - 0.5 * delta)), reduction)
 
 
+@public
 def smooth_l1_loss(prediction: Tensor, target: Any, beta: float = 1.0, reduction: str = "mean") -> Tensor:
     """`½d²/beta` for errors below `beta`, `|d| - ½beta` beyond; with `beta` 0 the absolute error."""
     if not beta >= 0:
-        raise with_location(GraphError(f"smooth_l1_loss needs a beta of at least 0, not {beta!r}"), capture())
+        raise with_location(GraphError(f"smooth_l1_loss needs a beta of at least 0, not {shown(beta)}"), capture())
     if beta == 0:
         return l1_loss(prediction, target, reduction)
     difference = _difference("smooth_l1_loss", prediction, target)
@@ -71,6 +77,7 @@ def _square_where(near: Tensor, difference: Tensor) -> Tensor:
     return inner * inner
 
 
+@public
 def bce_loss(probability: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """Binary cross-entropy `-(t·log p + (1 - t)·log(1 - p))`, each logarithm held at -100 or above.
 
@@ -89,6 +96,7 @@ def _held_log(p: Tensor) -> Tensor:
     return where(zero, -100.0, maximum(log(where(zero, 1.0, p)), -100.0))
 
 
+@public
 def bce_with_logits_loss(logit: Tensor, target: Any, reduction: str = "mean", pos_weight: Any = None) -> Tensor:
     """Binary cross-entropy of `sigmoid(logit)`, as `softplus(x) - t·x`; the gradient is `sigmoid(x) - t`.
 
@@ -101,6 +109,7 @@ def bce_with_logits_loss(logit: Tensor, target: Any, reduction: str = "mean", po
     return _reduced((1.0 - t) * x + (1.0 + (as_tensor(pos_weight, x.dtype) - 1.0) * t) * softplus(-x), reduction)
 
 
+@public
 def cross_entropy(
     logits: Tensor,
     target: Any,
@@ -123,7 +132,7 @@ def cross_entropy(
     <divide: float32[]>
     """
     if not 0.0 <= label_smoothing <= 1.0:
-        raise with_location(GraphError(f"label_smoothing must lie in [0, 1], not {label_smoothing!r}"), capture())
+        raise with_location(GraphError(f"label_smoothing must lie in [0, 1], not {shown(label_smoothing)}"), capture())
     x, t, axis = _classes("cross_entropy", logits, target, ignore_index, probabilities=True)
     x = x - stop_gradient(x.max(axis, keepdims=True))  # so that no exponential overflows and no large terms cancel
     total = log(exp(x).sum(axis))
@@ -151,6 +160,7 @@ def _soft_cross_entropy(
     return _reduced(total * t.sum(axis) - (t * x).sum(axis), reduction)
 
 
+@public
 def nll_loss(
     log_probabilities: Tensor,
     target: Any,
@@ -194,7 +204,7 @@ def _classes(
     axis = min(1, x.ndim - 1)
     rows = x.shape[:axis] + x.shape[axis + 1 :]
     if t.dtype.is_integer and t.shape == rows:
-        ignored = () if ignore_index is None else (ignore_index,)
+        ignored = () if ignore_index is None else (whole_number(ignore_index, "ignore_index", -(1 << 62), 1 << 62),)
         return widened(x), bounded(t, 0, x.shape[axis], f"{name} of {x.shape[axis]} classes", ignored), axis
     if probabilities and t.dtype.is_float and t.shape == x.shape:
         wide = widened(x)
@@ -230,7 +240,7 @@ def _reduced(loss: Tensor, reduction: str) -> Tensor:
         return loss.sum()
     if reduction == "none":
         return loss
-    raise with_location(GraphError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}"), capture())
+    raise with_location(GraphError(f"reduction is 'mean', 'sum' or 'none', not {shown(reduction)}"), capture())
 
 
 def _reduced_rows(loss: Tensor, t: Tensor, scale: Tensor | None, ignore_index: int | None, reduction: str) -> Tensor:

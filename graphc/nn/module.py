@@ -18,8 +18,10 @@ import numpy as np
 
 from graphc.dsl.naming import Held, Place
 from graphc.dsl.state_dict import Mismatch, load_arrays, read_state, save_arrays, storages, write_state
-from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
+from graphc.ir.public import make_public
+from graphc.ops.build import as_tensor
 from graphc.ops.tensor import Parameter, Tensor
 
 __all__ = ["Module", "ModuleList", "Residual", "Sequential", "check_input"]
@@ -51,6 +53,7 @@ class Module:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        make_public(cls, ("__init__",) if cls.__module__ == __name__ else ("__init__", "forward"))
         for name, value in vars(cls).items():
             if isinstance(value, (Module, Parameter)):
                 error = f"{cls.__name__}.{name} would be shared by all {cls.__name__}s: set self.{name} in __init__"
@@ -276,7 +279,7 @@ def _parts(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Module | Parame
 
 
 class ModuleList(Module):
-    """A list of modules, each a submodule under its index."""
+    """A list of modules, each a submodule under its index. It holds them; what calls them is up to whoever owns it."""
 
     def __init__(self, modules: Any = ()) -> None:
         for index, module in enumerate(modules):
@@ -289,7 +292,7 @@ class ModuleList(Module):
 
     def _set(self, index: int, module: Any) -> None:
         if not isinstance(module, Module):
-            error = f"{type(self).__name__} holds modules, got {module!r}; wrap a function in a Module"
+            error = f"{type(self).__name__} holds modules, got {shown(module)}; wrap a function in a Module"
             raise with_location(GraphError(error), capture())
         setattr(self, str(index), module)
 
@@ -350,7 +353,8 @@ class Residual(Module):
         self.inner = inner
         self.shortcut = shortcut
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Tensor:
+        x = as_tensor(x)
         y: Tensor = self.inner(x)
         straight: Tensor = x if self.shortcut is None else self.shortcut(x)
         if y.shape != straight.shape:

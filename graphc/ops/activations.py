@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ops.build import apply, as_float, as_tensor, invoke, operands
 from graphc.ops.elementwise import elementwise_rule, floats, over, samples, unary
@@ -282,7 +282,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     if approximate == "tanh":
         inner = (tensor + 0.044715 * tensor * tensor * tensor) * math.sqrt(2 / math.pi)
         return tensor * 0.5 * (1 + invoke("tanh", inner))
-    raise with_location(GraphError(f'gelu is approximated by "none" or "tanh", not by {approximate!r}'), capture())
+    raise with_location(GraphError(f'gelu is approximated by "none" or "tanh", not by {shown(approximate)}'), capture())
 
 
 @_activation(lambda x: x * _sigmoid_reference(x))
@@ -354,7 +354,10 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     >>> evaluate(hardtanh([-3.0, 0.5]))
     array([-1. ,  0.5], dtype=float32)
     """
-    _check(min_val <= max_val, f"hardtanh from {min_val!r} to {max_val!r}: the lower end is not below the upper one")
+    _check(
+        min_val <= max_val,
+        f"hardtanh from {shown(min_val)} to {shown(max_val)}: the lower end is not below the upper one",
+    )
     tensor = as_float(x)
     return _where(tensor <= min_val, min_val, _where(tensor >= max_val, max_val, tensor))
 
@@ -419,7 +422,7 @@ def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
     >>> evaluate(softshrink([-1.0, 0.2, 2.0]))
     array([-0.5,  0. ,  1.5], dtype=float32)
     """
-    _check(lambd >= 0, f"softshrink moves by a lambd of at least 0, not {lambd!r}")
+    _check(lambd >= 0, f"softshrink moves by a lambd of at least 0, not {shown(lambd)}")
     tensor = as_float(x)
     return _where(tensor > lambd, tensor - lambd, _where(tensor < -lambd, tensor + lambd, invoke("abs", tensor) * 0))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build
@@ -195,7 +195,7 @@ def scaled_dot_product_attention(
     q, k, v = _operands(query, key, value)
     mask = _mask(attn_mask, q, k)
     if not 0.0 <= dropout_p < 1.0:
-        raise with_location(GraphError(f"dropout_p lies in [0, 1), not {dropout_p!r}"), capture())
+        raise with_location(GraphError(f"dropout_p lies in [0, 1), not {shown(dropout_p)}"), capture())
     factor = float(scale) if scale is not None else 1.0 / math.sqrt(q.shape[-1] or 1)
     if enable_gqa:
         q, k, v, mask = _grouped(q, k, v, mask)

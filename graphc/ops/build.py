@@ -19,6 +19,7 @@ from graphc.ir.data import number_of, read_array
 from graphc.ir.location import capture
 from graphc.ir.node import Literal, intern, next_serial
 from graphc.ir.notice import warn_once
+from graphc.ir.public import public
 from graphc.ir.types import DTYPES, DType, TensorType, checked_size, dtype_of, promote
 from graphc.ops.guard import Guard
 from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, primitive
@@ -97,6 +98,7 @@ primitive(
 )
 
 
+@public
 def constant(array: Any, dtype: Any = None) -> Tensor:
     """A tensor with a fixed value, copied from `array`.
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from graphc.errors import GraphError, shown, with_location
 from graphc.ir.location import capture
+from graphc.ir.public import public
 from graphc.ir.types import TensorType
 from graphc.ops.build import apply
 from graphc.ops.record import Jvp, Kind, primitive
@@ -42,6 +43,7 @@ for _name in (ENTER, LEAVE):
     )  # fmt: skip
 
 
+@public
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, whose inner values are not kept for gradients but computed again when these need them.
 
@@ -57,6 +59,9 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     >>> gradient = grad(y.sum(), w)
     """
 
+    if not callable(function):
+        raise GraphError(f"what is checkpointed is a function or a module, not {shown(function)}")
+
     @functools.wraps(function)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         region = next(_regions)
@@ -69,7 +74,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
                 "checkpointed calls, or the structures that they take, nest too deep for Python's stack of "
                 f"{sys.getrecursionlimit()} frames; checkpoint fewer, larger parts"
             )
-            raise GraphError(error) from None
+            raise with_location(GraphError(error), capture()) from None
 
     return checkpointed
 

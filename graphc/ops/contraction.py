@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.errors import DTypeError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build
@@ -279,7 +279,7 @@ def _paired_axes(a: Tensor, b: Tensor, axes: Any) -> tuple[tuple[int, ...], tupl
         try:
             left, right = axes
         except (TypeError, ValueError):
-            raise shape_error(f"tensordot takes a number of axes or two lists of axes, not {axes!r}") from None
+            raise shape_error(f"tensordot takes a number of axes or two lists of axes, not {shown(axes)}") from None
         pairs = tuple(
             tuple(normalize_axis(axis, x.ndim) for axis in integers(side, "tensordot"))
             for x, side in ((a, left), (b, right))

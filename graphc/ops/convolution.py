@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.errors import DTypeError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ops.build import apply, as_tensor, cast, invoke, promoted
 from graphc.ops.convolution_ops import Pads
@@ -29,7 +29,7 @@ def extents(value: Any, dims: int, what: str, least: int) -> Ints:
     numbers = integers(value, what)
     full = numbers * dims if len(numbers) == 1 else numbers
     if len(full) != dims or min(full) < least:
-        raise shape_error(f"{what} is an integer >= {least}, or {dims} of them; got {value!r}")
+        raise shape_error(f"{what} is an integer >= {least}, or {dims} of them; got {shown(value)}")
     return full
 
 
@@ -43,7 +43,7 @@ def _paddings(padding: Any, dims: int, kernel: Ints, stride: Ints, dilation: Int
         whole = tuple(spread * (size - 1) for spread, size in zip(dilation, kernel, strict=True))
         return tuple(width // 2 for width in whole), tuple(width - width // 2 for width in whole)
     if isinstance(padding, str):
-        raise shape_error(f'{what} padding is an integer, a tuple, "same" or "valid"; got {padding!r}')
+        raise shape_error(f'{what} padding is an integer, a tuple, "same" or "valid"; got {shown(padding)}')
     both = extents(padding, dims, f"{what} padding", 0)
     return both, both
 
@@ -119,7 +119,7 @@ def _convolve(
 
 def _groups(groups: Any, what: str) -> int:
     if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 1:
-        raise shape_error(f"{what} groups is an integer >= 1, not {groups!r}")
+        raise shape_error(f"{what} groups is an integer >= 1, not {shown(groups)}")
     return int(groups)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.errors import DTypeError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, dtype_of
 from graphc.ops import build
@@ -35,7 +35,7 @@ def _triangle(x: Tensor, k: int, what: str, keep: str) -> Tensor:
 
 def _integer(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise shape_error(f"{what} takes an integer diagonal, not {value!r}")
+        raise shape_error(f"{what} takes an integer diagonal, not {shown(value)}")
     return int(value)
 
 

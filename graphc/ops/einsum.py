@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import ShapeError
+from graphc.errors import ShapeError, shown
 from graphc.ir.types import promote
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast
@@ -124,7 +124,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
 def _parse(subscripts: Any, tensors: Sequence[Tensor]) -> tuple[list[tuple[Label, ...]], tuple[Label, ...]]:
     """The labels of each operand and of the output."""
     if not isinstance(subscripts, str):
-        raise shape_error(f'einsum takes subscripts such as "ij,jk->ik" first, not {subscripts!r}')
+        raise shape_error(f'einsum takes subscripts such as "ij,jk->ik" first, not {shown(subscripts)}')
     text = subscripts.replace(" ", "")
     left, arrow, right = text.partition("->")
     terms = left.split(",")

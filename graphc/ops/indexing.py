@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, promote
 from graphc.ops import build
@@ -119,7 +119,7 @@ def _check_kind(part: Any) -> None:
             "mask, or index with a NumPy array of bools known while building"
         )
     elif not isinstance(part, (int, np.integer, Tensor, np.ndarray, list, tuple)):
-        message = f"indices are integers, slices, ..., None and integer arrays; not {part!r}"
+        message = f"indices are integers, slices, ..., None and integer arrays; not {shown(part)}"
     else:
         return
     raise with_location(DTypeError(message), capture())
@@ -138,7 +138,8 @@ def _axis_slice(part: slice | int | Any, extent: int, what: str) -> tuple[int, i
     for bound in (part.start, part.stop, part.step):
         if bound is not None and (isinstance(bound, bool) or not isinstance(bound, (int, np.integer))):
             raise with_location(
-                DTypeError(f"{what}: the bounds of a slice are integers known while building, not {bound!r}"), capture()
+                DTypeError(f"{what}: the bounds of a slice are integers known while building, not {shown(bound)}"),
+                capture(),
             )
     if part.step == 0:
         raise shape_error(f"{what}: a slice cannot have step 0")

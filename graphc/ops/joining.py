@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.errors import DTypeError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import promote
 from graphc.ops import build
@@ -29,7 +29,7 @@ __all__ = ["concat", "concatenate", "meshgrid", "pad", "split", "stack", "unstac
 def _promoted(xs: Any, what: str) -> list[Tensor]:
     """A sequence of arrays as tensors of one dtype."""
     if isinstance(xs, Tensor) or not isinstance(xs, (list, tuple, np.ndarray)) or len(xs) == 0:
-        raise shape_error(f"{what} takes a list or tuple of at least one tensor, not {xs!r}")
+        raise shape_error(f"{what} takes a list or tuple of at least one tensor, not {shown(xs)}")
     strong = [as_tensor(x) for x in xs if type(x) not in (bool, int, float)]
     like = reduce(promote, (x.dtype for x in strong)) if strong else None
     tensors = [as_tensor(x, like) for x in xs]
@@ -157,7 +157,7 @@ def meshgrid(*xs: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
     """The coordinates `xs` (1-d) spread over the grid they span; "xy" swaps the first two axes, "ij" does not."""
     tensors = [as_tensor(x) for x in xs]
     if indexing not in ("xy", "ij"):
-        raise shape_error(f'meshgrid indexing is "xy" or "ij", not {indexing!r}')
+        raise shape_error(f'meshgrid indexing is "xy" or "ij", not {shown(indexing)}')
     for position, x in enumerate(tensors):
         if x.ndim != 1:
             raise shape_error(f"meshgrid takes 1-d coordinates; position {position} is {x.type}")
@@ -246,7 +246,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float |
     if mode == "constant":
         return pad_view(x, low, high, _fill(x, constant_values))
     if mode not in _BORDERS:
-        raise shape_error(f"pad has the modes constant, {', '.join(_BORDERS)}; not {mode!r}")
+        raise shape_error(f"pad has the modes constant, {', '.join(_BORDERS)}; not {shown(mode)}")
     return _with_borders(x, low, high, mode)
 
 
@@ -257,7 +257,7 @@ def _with_borders(x: Tensor, low: Ints, high: Ints, mode: str) -> Tensor:
         most = math.inf if mode == "edge" and limit > 0 else limit
         if max(low[axis], high[axis]) > max(most, 0):
             raise shape_error(
-                f"pad of {x.type} in mode {mode!r}: at most {most} elements fit before and after axis {axis}, "
+                f"pad of {x.type} in mode {shown(mode)}: at most {most} elements fit before and after axis {axis}, "
                 f"{low[axis]} and {high[axis]} were asked"
             )
         x = _bordered(x, axis, low[axis], high[axis], border)
@@ -269,11 +269,12 @@ def _widths(x: Tensor, pad_width: Any) -> tuple[Ints, Ints]:
         pairs = np.broadcast_to(np.asarray(pad_width, dtype=object), (x.ndim, 2))
     except ValueError:
         raise shape_error(
-            f"pad of {x.type}: widths are a number, a pair, or a pair for each of its {x.ndim} axes; got {pad_width!r}"
+            f"pad of {x.type}: widths are a number, a pair, or a pair for each of its {x.ndim} axes; got "
+            f"{shown(pad_width)}"
         ) from None
     low, high = (integers(tuple(side), "pad") for side in (pairs[:, 0], pairs[:, 1]))
     if any(width < 0 for width in low + high):
-        raise shape_error(f"pad takes widths >= 0, got {pad_width!r}; slice to take elements away")
+        raise shape_error(f"pad takes widths >= 0, got {shown(pad_width)}; slice to take elements away")
     return low, high
 
 
@@ -281,7 +282,7 @@ def _fill(x: Tensor, value: Any) -> float | int | bool:
     if isinstance(value, np.generic):
         value = value.item()
     if not isinstance(value, (bool, int, float)):
-        raise with_location(DTypeError(f"pad takes one number as constant_values, not {value!r}"), capture())
+        raise with_location(DTypeError(f"pad takes one number as constant_values, not {shown(value)}"), capture())
     if not x.dtype.is_float and not float(value).is_integer():
         raise with_location(DTypeError(f"pad of {x.type}: the fill {value} is no {x.dtype}; cast first"), capture())
     return value

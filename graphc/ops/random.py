@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, DType, TensorType, tensor_type
 from graphc.ops import build
@@ -90,7 +90,7 @@ def _bits(count: int, shape: Ints, stream: int | None) -> tuple[Tensor, ...]:
     if stream is None:
         stream = next(_streams)
     elif isinstance(stream, bool) or not isinstance(stream, int) or not 0 <= stream < FIRST_STREAM:
-        message = f"a stream is an integer from 0 to {FIRST_STREAM - 1}, not {stream!r}"
+        message = f"a stream is an integer from 0 to {FIRST_STREAM - 1}, not {shown(stream)}"
         raise with_location(GraphError(message), capture())
     words = apply("random_bits", shape=(count, *shape), stream=stream)
     return tuple(reshape_to(narrow(words, 0, i, 1), shape) for i in range(count))
@@ -211,7 +211,9 @@ def uniform(
     """
     result = _float_type(shape, dtype, "uniform")
     if _plain(low, high) and not low <= high:
-        raise with_location(GraphError(f"uniform is drawn from low to high, not from {low!r} to {high!r}"), capture())
+        raise with_location(
+            GraphError(f"uniform is drawn from low to high, not from {shown(low)} to {shown(high)}"), capture()
+        )
     unit = _unit(result.shape, result.dtype, stream)
     return _placed(unit, high - low if _plain(low, high) else invoke("subtract", high, low), low)
 
@@ -252,7 +254,7 @@ def normal(shape: Any, mean: Any = 0.0, std: Any = 1.0, *, dtype: Any = "float32
     """
     result = _float_type(shape, dtype, "normal")
     if _plain(std) and not std >= 0:
-        raise with_location(GraphError(f"normal takes a standard deviation of at least 0, not {std!r}"), capture())
+        raise with_location(GraphError(f"normal takes a standard deviation of at least 0, not {shown(std)}"), capture())
     return _placed(_gaussian(result.shape, result.dtype, stream), std, mean)
 
 

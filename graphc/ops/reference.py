@@ -6,37 +6,55 @@ floats are computed in float32 and rounded after every op. An array is freed whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from graphc.errors import GraphError, InputError, InternalError, shown, with_location
-from graphc.ir.data import number_of, read_array
+from graphc.ir.data import MOST_SEED, number_of, read_array, whole_number
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node
+from graphc.ir.public import public
 from graphc.ops.guard import Storage, copies
 from graphc.ops.index_ranges import index_ranges
 from graphc.ops.random import random_bits_reference
 from graphc.ops.record import Array, op_of
-from graphc.ops.tensor import Parameter
+from graphc.ops.tensor import Parameter, Tensor
 
 __all__ = ["evaluate"]
 
+Values = Mapping[Any, Any]
 
-def evaluate(results: Iterable[Node], values: Mapping[Any, Any], *, seed: int = 0, step: int = 0) -> list[Array]:
+
+@public
+def evaluate(results: Any, values: Values | None = None, *, seed: int = 0, step: int = 0) -> Any:
     """The arrays of `results`, given arrays for the inputs under them; each has the shape and dtype of its node.
 
-    Any node may be given a value, which then stands for it. Parameters have the value they hold unless one is given.
-    `seed` and `step` are those of the random bits. Raises GraphError for an input without a value, InputError for a
-    value of another shape or dtype.
+    For a tensor it is an array, for a dict of tensors a dict, else a list. Any node may be given a value, which then
+    stands for it. Parameters have the value they hold unless one is given. `seed` and `step` are those of the random
+    bits. Raises GraphError for an input without a value, InputError for a value of another shape or dtype, or an index
+    out of range.
 
     >>> x = input("x", (2,))
     >>> evaluate([x * 2], {x: np.float32([1, 2])})
     [array([2., 4.], dtype=float32)]
+    >>> evaluate(abs([-1.5, 2.0]))
+    array([1.5, 2. ], dtype=float32)
     """
-    wanted = list(results)
+    if isinstance(results, Tensor):
+        return _evaluated([results], values or {}, seed, step)[0]
+    if isinstance(results, Mapping):
+        return dict(zip(results, _evaluated(list(results.values()), values or {}, seed, step), strict=True))
+    return _evaluated(list(results), values or {}, seed, step)
+
+
+def _evaluated(wanted: list[Node], values: Values, seed: int, step: int) -> list[Array]:
+    seed, step = (whole_number(value, what, 0, MOST_SEED) for value, what in ((seed, "a seed"), (step, "a step")))
+    for node in wanted:
+        if not isinstance(node, Node):
+            raise GraphError(f"what is evaluated are tensors, not {shown(node)}")
     given = {node: _checked(node, value) for node, value in values.items()}
     order = _needed(wanted, given)
     _check_indices(order, given)

@@ -329,7 +329,7 @@ def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
     x = as_tensor(x)
     counts = integers(repeats, "repeat")
     if len(counts) != 1 or counts[0] < 0:
-        raise shape_error(f"repeat takes one count >= 0, not {repeats!r}; for other counts use take")
+        raise shape_error(f"repeat takes one count >= 0, not {shown(repeats)}; for other counts use take")
     if axis is None:
         x, axis = reshape_to(x, (x.size,)), 0
     x = build.with_an_axis(x)

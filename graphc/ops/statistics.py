@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.errors import DTypeError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ops.build import apply, as_float, cast, constant, invoke, normalize_axes
 from graphc.ops.elementwise import floats
@@ -192,7 +192,7 @@ def norm(x: Any, ord: float = 2, axis: Axes = None, keepdims: bool = False) -> T
     array(5., dtype=float32)
     """
     if isinstance(ord, bool) or not isinstance(ord, (int, float)):
-        raise with_location(DTypeError(f"the order of a vector norm is a number, not {ord!r}"), capture())
+        raise with_location(DTypeError(f"the order of a vector norm is a number, not {shown(ord)}"), capture())
     tensor = as_float(x)
     axes = normalize_axes(axis, tensor.ndim)
     result = cast(_norm(widened(tensor), ord, axes), tensor.dtype)

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.ir.data import read_array
 from graphc.ir.location import capture
 from graphc.ir.node import Node, intern, next_serial
+from graphc.ir.public import public
 from graphc.ops.guard import Guard
 from graphc.ops.record import call
 
@@ -299,6 +301,7 @@ class Parameter(Tensor):
         return array
 
     @value.setter
+    @public
     def value(self, new: Any) -> None:
         array = checked_array(repr(self), self.storage, new)
         self.guard.hold(lambda: np.copyto(self.storage, array, casting="same_kind"))
@@ -334,7 +337,7 @@ def aligned_copy(value: Any) -> Any:
 
 def checked_array(label: str, storage: Any, new: Any) -> Any:
     """`new` as an array that fits into `storage`. Raises ShapeError, DTypeError (no lossy casts), with the label."""
-    array = np.asarray(new)
+    array = read_array(new)
     if array.shape != storage.shape:
         raise ShapeError(f"{label} takes values of shape {storage.shape}, got {array.shape}")
     if array.dtype != storage.dtype and not np.can_cast(array.dtype, storage.dtype, "same_kind"):

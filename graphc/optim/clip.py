@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from graphc.errors import GraphError
+from graphc.errors import GraphError, shown
 from graphc.ir.types import DTYPES
 from graphc.ops.build import cast
 from graphc.ops.exponential import sqrt
@@ -53,4 +53,4 @@ def clip_grad_value(gradients: Mapping[K, Tensor], max_value: float) -> dict[K, 
 
 def _check(name: str, value: float) -> None:
     if not value > 0:
-        raise GraphError(f"{name} must be positive, not {value!r}")
+        raise GraphError(f"{name} must be positive, not {shown(value)}")

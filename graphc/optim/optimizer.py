@@ -22,6 +22,7 @@ from graphc.dsl.state_dict import Mismatch, read_state, storages, write_state
 from graphc.dsl.variables import state
 from graphc.errors import GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
+from graphc.ir.public import make_public, public
 from graphc.ir.types import DTYPES, DType
 from graphc.ops.build import as_tensor, cast
 from graphc.ops.tensor import Parameter, Tensor
@@ -99,6 +100,10 @@ class Optimizer:
         """A hyperparameter that is data ("weight_decay") as a 0-d float64 tensor: for `scalars`."""
         return self._numbers[name]
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        make_public(cls, ("__init__",))
+
     # What subclasses define --------------------------------------------------------------------------------------
     def scalars(self, step: Tensor, lr: Tensor) -> Scalars:
         """What all parameters share: 0-d float64 tensors by name. `step` is 1 in the first step.
@@ -112,6 +117,7 @@ class Optimizer:
         raise NotImplementedError
 
     # What users call ---------------------------------------------------------------------------------------------
+    @public
     def minimize(self, loss: Tensor, parameters: Iterable[Parameter] | None = None) -> dict[Parameter, Tensor]:
         """The updates that lower `loss`, for `gx.compile(..., updates=...)`: of `parameters`, or else of those that
         the optimiser was made for.
@@ -126,6 +132,7 @@ class Optimizer:
         chosen = _checked_parameters(self.parameters if parameters is None else parameters)
         return self.apply(dict(zip(chosen, grad(loss, chosen), strict=True)))
 
+    @public
     def apply(self, gradients: Mapping[Parameter, Tensor]) -> dict[Parameter, Tensor]:
         """The updates for gradients that you computed. Raises GraphError, ShapeError for ones that do not fit."""
         chosen = _checked_parameters(gradients)
@@ -163,6 +170,7 @@ class Optimizer:
         """A copy of every value of `state()`."""
         return read_state(storages(self.state()))
 
+    @public
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> Mismatch:
         """Set every value of `state()`, or none: raises InputError (names), ShapeError, DTypeError.
 
@@ -287,5 +295,6 @@ def _elsewhere(what: str) -> GraphError:
 
 def _check_gradient(parameter: Parameter, gradient: Tensor) -> None:
     if not isinstance(gradient, Tensor) or gradient.shape != parameter.shape or not gradient.dtype.is_float:
-        error = f"the gradient of {parameter!r} must be a float tensor of shape {parameter.shape}, not {gradient!r}"
+        wanted = f"a float tensor of shape {parameter.shape}"
+        error = f"the gradient of {parameter!r} must be {wanted}, not {shown(gradient)}"
         raise with_location(ShapeError(error), capture())

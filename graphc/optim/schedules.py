@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from graphc.errors import GraphError
+from graphc.errors import GraphError, shown
 from graphc.ops.arithmetic import floor
 from graphc.ops.build import as_tensor
 from graphc.ops.build import constant as constant_tensor
@@ -39,7 +39,7 @@ class Schedule:
 
 def _positive(name: str, value: float) -> None:
     if not value > 0:
-        raise GraphError(f"{name} of a schedule must be positive, not {value!r}")
+        raise GraphError(f"{name} of a schedule must be positive, not {shown(value)}")
 
 
 def constant(lr: float) -> Schedule:

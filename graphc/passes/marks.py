@@ -30,7 +30,7 @@ REWRITES = (
     ),
     Rewrite(
         "index_within(x, low, high)",
-        "i",
+        "x",
         Keeps.BITS,
         lambda x: apply(INDEX_MARK, x, low=-(1 << 62), high=1 << 62, ignored=(), what="a range"),
         "calls check what inputs give",

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 
 from graphc.dsl.state_dict import Mismatch, read_state, write_state
 from graphc.errors import BackendError, GraphError, InputError, with_location
+from graphc.ir.data import MOST_SEED, whole_number
 from graphc.ir.location import capture
+from graphc.ir.public import public
 from graphc.ir.ranges import IndexRange
 from graphc.ops.guard import CALL, Storage, joined, nested
 from graphc.runtime.argument import Argument
@@ -126,9 +128,12 @@ class Program:
         return self._engine.seed
 
     @seed.setter
+    @public
     def seed(self, value: int) -> None:
+        seed = whole_number(value, "a seed", 0, MOST_SEED)
+
         def set_both() -> None:
-            self._engine.seed, self._engine.step = value, 0
+            self._engine.seed, self._engine.step = seed, 0
 
         self.guard.hold(set_both, "setting the seed")
 
@@ -138,8 +143,10 @@ class Program:
         return self._engine.step
 
     @step.setter
+    @public
     def step(self, value: int) -> None:
-        self.guard.hold(lambda: setattr(self._engine, "step", value), "setting the step")
+        step = whole_number(value, "a step", 0, MOST_SEED)
+        self.guard.hold(lambda: setattr(self._engine, "step", step), "setting the step")
 
     @property
     def memory(self) -> MemoryReport:
@@ -162,6 +169,7 @@ class Program:
         """
         return read_state(self._state)
 
+    @public
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> Mismatch:
         """Set the program's parameters and states, all or none.
 
@@ -188,6 +196,7 @@ class Program:
         )
         return with_location(GraphError(message), capture())
 
+    @public
     def export(self, path: str | os.PathLike[str], *, isa: str | None = None) -> None:
         """Write the program as a C library that needs neither Python nor graphc, with its present state.
 
@@ -202,12 +211,14 @@ class Program:
             raise BackendError("this program was loaded from files, which are its export; copy them")
         self._exporter(Path(path), isa)
 
+    @public
     def profile(self, /, *arrays: Any, runs: int = 10, **named: Any) -> Profile:
         """The time of each launch, median of `runs` steps on one thread. Parameters and the step stay as they are.
 
         >>> print(step.profile(x_batch, y_batch))
         """
         engine, plan = self._engine, self.plan
+        runs = whole_number(runs, "the number of runs", 1, 1 << 31)
         if plan is None or not isinstance(engine, Executor):
             raise InputError(f"the {self.backend} backend has no launches to profile; compile with another backend")
         given = self._binding.inputs(arrays, named)
@@ -217,7 +228,7 @@ class Program:
             outputs = self._binding.outputs(None, inputs)
             saved, step = [array.copy() for array in self._parameters], engine.step
             try:
-                return [engine.run_profiled(inputs, outputs) for _ in range(max(runs, 1) + 1)][1:]
+                return [engine.run_profiled(inputs, outputs) for _ in range(runs + 1)][1:]
             finally:
                 commit(list(self._parameters), saved)
                 engine.step = step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from graphc.errors import GraphError
+from graphc.errors import GraphError, shown
 
 __all__ = ["bytes_of", "checked_budget"]
 
@@ -38,7 +38,7 @@ def checked_budget(budget: Any) -> int | float | None:
     if found is None or found < 0:
         raise GraphError(
             f"a memory budget is a number of bytes, a text such as '180MiB', or a fraction of the unconstrained peak "
-            f"above 0 and at most 1; not {budget!r}"
+            f"above 0 and at most 1; not {shown(budget)}"
         )
     return found
 
