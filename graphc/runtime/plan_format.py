@@ -69,13 +69,15 @@ def plan_digest(plan: Plan) -> str:
 
     That is everything but the user's lines and which parameters are trained: what is said of those changes no result.
     """
-    rest = [getattr(plan, field.name) for field in fields(Plan) if field.name not in ("buffers", "launches", "states")]
+    apart = ("buffers", "launches", "ranges", "states")
+    rest = [getattr(plan, field.name) for field in fields(Plan) if field.name not in apart]
     buffers = [_BUFFER_FACTS(buffer) for buffer in plan.buffers]
     launches = [
         (_LAUNCH_FACTS(launch), _ref_facts(launch.operands), _ref_facts(launch.program_operands))
         for launch in plan.launches
     ]
-    return hashlib.blake2b(repr((VERSION, buffers, launches, rest)).encode(), digest_size=32).hexdigest()
+    ranges = [_RANGE_FACTS(rule) for rule in plan.ranges]
+    return hashlib.blake2b(repr((VERSION, buffers, launches, ranges, rest)).encode(), digest_size=32).hexdigest()
 
 
 def _ref_facts(refs: tuple[Ref, ...]) -> list[tuple[int, int]]:
@@ -83,6 +85,7 @@ def _ref_facts(refs: tuple[Ref, ...]) -> list[tuple[int, int]]:
 
 
 _BUFFER_FACTS = attrgetter(*(field.name for field in fields(Buffer) if field.name != "location"))
+_RANGE_FACTS = attrgetter(*(field.name for field in fields(IndexRange) if field.name != "location"))
 _LAUNCH_FACTS = attrgetter(
     *(field.name for field in fields(Launch) if field.name not in ("location", "operands", "program_operands"))
 )
