@@ -23,6 +23,7 @@ __all__ = [
     "InputError",
     "InternalError",
     "MemoryBudgetError",
+    "MissingError",
     "ShapeError",
     "shown",
     "with_location",
@@ -49,6 +50,10 @@ class DTypeError(GraphcError, TypeError):
 
 class ArgumentError(GraphcError, TypeError, ValueError):
     """An argument, or what is done with a tensor, is nothing that there is. The message says what to do instead."""
+
+
+class MissingError(GraphcError, AttributeError):
+    """A tensor has no such attribute, though another library's have. The message says what there is instead."""
 
 
 class GraphError(GraphcError, ValueError):

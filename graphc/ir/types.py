@@ -25,7 +25,7 @@ MOST_BYTES = 1 << 62
 
 @dataclass(frozen=True, eq=False)
 class DType:
-    """An element type. Compared by identity: there is one object for each name in `DTYPES`."""
+    """An element type. There is one object for each name in `DTYPES`, so that `is` compares them, too."""
 
     name: str
     numpy: np.dtype[Any] = field(repr=False)
@@ -49,6 +49,22 @@ class DType:
     def is_low_precision(self) -> bool:
         """True for the two 16-bit floats, which are computed in float32 and rounded after every operation."""
         return self.is_float and self.itemsize == 2
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's, which is where NumPy looks: `np.zeros(3, x.dtype)`."""
+        return self.numpy
+
+    def __eq__(self, other: object) -> bool:
+        """True for the type itself and for what names it: `x.dtype == "float32"`, `x.dtype == np.float32`."""
+        if isinstance(other, DType):
+            return self is other
+        try:
+            return self is dtype_of(other)
+        except DTypeError:
+            return False
+
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return self.name

@@ -2,7 +2,7 @@
 
 Each operator stands for the function of the same name in `FUNCTIONS`, so gradient rules read as mathematics.
 A tensor is symbolic: it has no value until a program runs, hence no truth value, length-independent iteration only
-over its first axis, and `==` compares element by element. Hashing is by identity.
+over its first axis, and `==` compares element by element. Hashing is by identity. NumPy's functions build tensors, too.
 """
 
 from __future__ import annotations
@@ -12,15 +12,37 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from graphc.errors import DTypeError, GraphError, ShapeError, with_location
+from graphc.errors import ArgumentError, DTypeError, GraphError, MissingError, ShapeError, with_location
 from graphc.ir.data import read_array
 from graphc.ir.location import capture
 from graphc.ir.node import Node, intern, next_serial
 from graphc.ir.public import public
 from graphc.ops.guard import Guard
+from graphc.ops.protocols import call_function, call_ufunc
 from graphc.ops.record import call
 
 __all__ = ["Home", "Parameter", "Tensor", "aligned_copy", "checked_array"]
+
+
+_VALUE = "it is symbolic; values come out of a program, as in loss = step(...), or of gx.evaluate"
+HABITS = {
+    "item": _VALUE, "numpy": _VALUE, "tolist": _VALUE, "data": _VALUE,
+    "detach": "gx.stop_gradient(x) is x without a gradient",
+    "grad": "gradients are tensors, made by gx.grad(loss, parameters)",
+    "requires_grad": "what to differentiate by is said to gx.grad; gx.stop_gradient cuts a path",
+    "requires_grad_": "what to differentiate by is said to gx.grad; gx.stop_gradient cuts a path",
+    "zero_grad": "gradients are tensors, made anew by gx.grad: nothing has to be cleared",
+    "to": "x.astype(dtype) converts; gx.compile(..., backend=) says where a program runs",
+    "cpu": "gx.compile(..., backend=) says where a program runs",
+    "cuda": "gx.compile(..., backend=) says where a program runs",
+    "float": "x.astype('float32') converts", "double": "x.astype('float64') converts",
+    "long": "x.astype('int64') converts", "int": "x.astype('int32') converts",
+    "view": "x.reshape(shape) is what it does", "permute": "x.transpose(axes) is what it does",
+    "unsqueeze": "gx.expand_dims(x, axis) is what it does", "dim": "x.ndim is the number of axes",
+    "expand": "gx.broadcast_to(x, shape) is what it does", "contiguous": "every tensor is as if it were",
+    "clone": "tensors are never changed, so none needs a copy",
+    "copy": "tensors are never changed, so none needs a copy",
+}  # fmt: skip
 
 
 class Tensor(Node):
@@ -28,7 +50,6 @@ class Tensor(Node):
 
     __slots__ = ()
     __array_priority__ = 1000
-    __array_ufunc__ = None  # NumPy arrays on the left defer to the reflected operators
 
     inputs: tuple[Tensor, ...]
 
@@ -49,23 +70,59 @@ class Tensor(Node):
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("a 0-d tensor has no length")
+            raise with_location(ArgumentError(f"{self!r} has no axes, and so no length"), capture())
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
-            raise TypeError("a 0-d tensor cannot be iterated")
+            raise with_location(ArgumentError(f"{self!r} has no axes to iterate over"), capture())
         return (self[i] for i in range(self.shape[0]))
 
+    # What only a value can do ------------------------------------------------------------------------------------
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise with_location(
-            GraphError(f"{self!r} is symbolic and has no array; evaluate it with gx.evaluate or gx.compile"), capture()
-        )
+        raise self._has_no_value("is no array")
 
     def __float__(self) -> float:
-        raise with_location(GraphError(f"{self!r} is symbolic and has no value; use gx.evaluate"), capture())
+        raise self._has_no_value("is no number")
 
-    __int__ = __index__ = __float__
+    __int__ = __index__ = __complex__ = __float__
+
+    def __format__(self, form: str) -> str:
+        if form:
+            raise self._has_no_value(f"cannot be written as {form!r}")
+        return repr(self)
+
+    def _has_no_value(self, what: str) -> GraphError:
+        return with_location(
+            GraphError(
+                f"{self!r} is symbolic and {what}: values come out of a program, as in step = gx.compile(inputs, loss) "
+                "and step(...), or of gx.evaluate"
+            ),
+            capture(),
+        )
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise with_location(
+            ArgumentError(
+                f"{self!r} cannot be changed: y = gx.index_update(x, key, value) is x with x[key] replaced, "
+                "gx.index_add adds to it"
+            ),
+            capture(),
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Only asked for what there is not: habits from elsewhere are told the way here."""
+        if name in HABITS:
+            error = f"{self!r} has no {name}: {HABITS[name]}"
+            raise with_location(MissingError(error), capture())
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
+    # NumPy's functions -------------------------------------------------------------------------------------------
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return call_ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, keywords: Any) -> Any:
+        return call_function(function, args, keywords)
 
     # Operators ---------------------------------------------------------------------------------------------------
     def __add__(self, other: Any) -> Tensor:
@@ -192,58 +249,76 @@ class Tensor(Node):
             raise with_location(ShapeError(f"mT needs at least two axes; {self!r} has {self.ndim}"), capture())
         return call("swapaxes", self, -1, -2)  # type: ignore[no-any-return]
 
+    @public
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return call("sum", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return call("mean", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def var(self, axis: Any = None, keepdims: bool = False, correction: float = 0) -> Tensor:
         return call("var", self, axis, keepdims, correction)  # type: ignore[no-any-return]
 
+    @public
     def std(self, axis: Any = None, keepdims: bool = False, correction: float = 0) -> Tensor:
         return call("std", self, axis, keepdims, correction)  # type: ignore[no-any-return]
 
+    @public
     def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return call("prod", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return call("max", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return call("min", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def any(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return call("any", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def all(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return call("all", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         return call("argmax", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         return call("argmin", self, axis, keepdims)  # type: ignore[no-any-return]
 
+    @public
     def cumsum(self, axis: int | None = None) -> Tensor:
         return call("cumsum", self, axis)  # type: ignore[no-any-return]
 
+    @public
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         return call("clip", self, min, max)  # type: ignore[no-any-return]
 
+    @public
     def astype(self, dtype: Any) -> Tensor:
         return call("astype", self, dtype)  # type: ignore[no-any-return]
 
+    @public
     def reshape(self, *shape: Any) -> Tensor:
         return call("reshape", self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
 
+    @public
     def flatten(self) -> Tensor:
         return call("reshape", self, (-1,))  # type: ignore[no-any-return]
 
+    @public
     def transpose(self, *axes: Any) -> Tensor:
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else (axes or None)
         return call("transpose", self, order)  # type: ignore[no-any-return]
 
+    @public
     def squeeze(self, axis: Any = None) -> Tensor:
         return call("squeeze", self, axis)  # type: ignore[no-any-return]
 
