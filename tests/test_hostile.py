@@ -18,7 +18,7 @@ from graphc.ops.record import FUNCTIONS, Arg, Function
 from tests.ops.helpers import input_tensor, random_array
 
 ONES = np.ones((2, 3), np.float32)
-X, P = gx.input("x", (2, 3)), gx.parameter("p", ONES)
+X, P = gx.input("hostile x", (2, 3)), gx.parameter("p", ONES)
 LOSS = gx.sum(X * P)
 
 
@@ -49,7 +49,7 @@ HOSTILE: dict[str, Any] = {
     "refuses": Refuses(), "deep": nested(100), "very deep": nested(5000), "endless": ENDLESS, "ragged": [[1, 2], [3]],
     "float64": np.float64(1.5), "int64": np.int64(-7), "date": np.datetime64("2020-01-01"),
     "objects": np.array([None, 1], object), "complex": np.ones(2, complex), "empty": np.zeros((0, 3), np.float32),
-    "odd": np.zeros((5, 7)), "int16": np.ones(3, np.int16), "tensor": X, "bools": gx.input("b", (2, 3), "bool"),
+    "odd": np.zeros((5, 7)), "int16": np.ones(3, np.int16), "tensor": X, "bools": gx.input("hostile b", (2, 3), "bool"),
     "function": len, "huge": (10**12,), "beyond": (2**40, 2**40), "ellipsis": ..., "slice": slice(None, 0.5),
 }  # fmt: skip
 
@@ -109,8 +109,8 @@ def test_functions(name: str) -> None:
     checked(FUNCTIONS[name].build, args, **keywords)
 
 
-SIGNAL, IMAGE, ROWS = gx.input("s", (2, 3, 8)), gx.input("i", (2, 3, 8, 8)), gx.input("r", (4, 8))
-LABELS = gx.input("l", (4,), "int64")
+SIGNAL, IMAGE = gx.input("hostile s", (2, 3, 8)), gx.input("hostile i", (2, 3, 8, 8))
+ROWS, LABELS = gx.input("hostile r", (4, 8)), gx.input("hostile l", (4,), "int64")
 OTHERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "input": (gx.input, ("n", (2,), "float32")),
     "parameter": (gx.parameter, ("n", [1.0])),
@@ -222,7 +222,8 @@ OPERATORS: dict[str, Callable[[Any], Any]] = {
     "add": lambda v: X + v, "radd": lambda v: v + X, "subtract": lambda v: X - v, "multiply": lambda v: v * X,
     "divide": lambda v: X / v, "floor": lambda v: X // v, "modulo": lambda v: X % v, "power": lambda v: X**v,
     "matmul": lambda v: X @ v, "equal": lambda v: v == X, "less": lambda v: v > X, "getitem": lambda v: X[v],
-    "and": lambda v: gx.input("n", (2,), "int64") & v, "shift": lambda v: gx.input("n", (2,), "int64") << v,
+    "and": lambda v: gx.input("hostile n", (2,), "int64") & v,
+    "shift": lambda v: gx.input("hostile n", (2,), "int64") << v,
 }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ REWRITES = (
         Keeps.BITS,
         lambda x: apply(INDEX_MARK, x, low=-(1 << 62), high=1 << 62, ignored=(), what="a range"),
         "calls check what inputs give",
-        dtypes=INTEGER,
+        dtypes=tuple(dtype for dtype in INTEGER if dtype != "int64"),  # of which the example's range holds not all
     ),
 )
 

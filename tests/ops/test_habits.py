@@ -73,7 +73,7 @@ def placed(value: Any, inputs: Any) -> Any:
         (lambda: np.add.accumulate(x, axis=1), lambda: gx.cumsum(x, 1)),
         (lambda: A + x, lambda: gx.add(A, x)),
         (lambda: A @ x.T, lambda: gx.matmul(A, x.T)),
-        (lambda: x < A, lambda: gx.greater(A, x)),
+        (lambda: x < A, lambda: gx.less(x, A)),
         (lambda: np.float64(2) * x, lambda: gx.multiply(2.0, x)),
         (lambda: np.where(x > 0, x, 0), lambda: gx.where(x > 0, x, 0)),
         (lambda: np.concatenate([x, A], 1), lambda: gx.concatenate([x, A], 1)),
