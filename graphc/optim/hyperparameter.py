@@ -49,7 +49,7 @@ class Hyperparameter:
         elif self.name in optimizer._numbers:
             optimizer._numbers[self.name].value = np.float64(value)
         else:
-            optimizer._numbers[self.name] = optimizer._own_state(self.name, np.float64(value))
+            optimizer._numbers[self.name] = optimizer._own_state(self.name, np.array(value, np.float64))
 
     def _checked(self, value: Any) -> bool:
         """True for a number. Raises GraphError for what cannot be."""
