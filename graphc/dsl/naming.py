@@ -175,7 +175,8 @@ def _members(owner: Owner | None, held: list[Parameter]) -> dict[Parameter, _Wan
 
 
 def _free(name: str, taken: Mapping[str, Parameter]) -> str:
-    """`name`, with a number where it is taken."""
+    """`name`, with a number where it is taken. What starts with a parenthesis is for the rest of a program's state."""
+    name = f"_{name}" if name.startswith("(") else name
     free, number = name, 1
     while free in taken:
         number += 1

@@ -77,7 +77,7 @@ def write_state(held: Mapping[str, Storage], values: Mapping[str, Any], owner: s
     wrong: list[ShapeError | DTypeError] = []
     for name in (name for name in held if name in values):
         try:
-            array = checked_array(repr(name), held[name].array, values[name])
+            array = checked_array(name, held[name].array, values[name])
             checked[name] = array if array.flags.owndata else array.copy()
         except (ShapeError, DTypeError) as error:
             wrong.append(error)

@@ -40,7 +40,7 @@ def parameter(name: str, value: Any, *, dtype: Any = None, trainable: bool = Tru
 
     The value is copied. Arrays keep their dtype (NumPy's are float64 unless told otherwise); in numbers and lists of
     them floats become float32; `dtype=` overrides both (docs/types.md). Every call makes a new parameter, also for an
-    equal name. `p.value` reads and writes the value.
+    equal name. `p.value` reads a copy and is assigned.
 
     Raises GraphError (an empty name), DTypeError (an unsupported dtype, or a trainable parameter that is not float).
 

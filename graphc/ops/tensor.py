@@ -378,7 +378,7 @@ class Parameter(Tensor):
     @value.setter
     @public
     def value(self, new: Any) -> None:
-        array = checked_array(repr(self), self.storage, new)
+        array = checked_array(self, self.storage, new)
         self.guard.hold(lambda: np.copyto(self.storage, array, casting="same_kind"))
 
     def __copy__(self) -> Parameter:
@@ -410,11 +410,11 @@ def aligned_copy(value: Any) -> Any:
     return storage
 
 
-def checked_array(label: str, storage: Any, new: Any) -> Any:
-    """`new` as an array that fits into `storage`. Raises ShapeError, DTypeError (no lossy casts), with the label."""
+def checked_array(owner: object, storage: Any, new: Any) -> Any:
+    """`new` as an array that fits into `storage`. Raises ShapeError, DTypeError (lossy casts): they show the owner."""
     array = read_array(new)
     if array.shape != storage.shape:
-        raise ShapeError(f"{label} takes values of shape {storage.shape}, got {array.shape}")
+        raise ShapeError(f"{owner!r} takes values of shape {storage.shape}, got {array.shape}")
     if array.dtype != storage.dtype and not np.can_cast(array.dtype, storage.dtype, "same_kind"):
-        raise DTypeError(f"{label} takes {storage.dtype} values, got {array.dtype}")
+        raise DTypeError(f"{owner!r} takes {storage.dtype} values, got {array.dtype}")
     return array

@@ -36,7 +36,7 @@ class Hyperparameter:
         if optimizer is None:
             return self
         held = optimizer._numbers.get(self.name)
-        return optimizer.__dict__[f"_{self.name}"] if held is None else float(held.storage)
+        return optimizer.__dict__[f"_{self.name}"] if held is None else float(held.value)
 
     def __set__(self, optimizer: Any, value: Any) -> None:
         is_number = self._checked(value)

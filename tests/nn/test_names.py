@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from graphc import nn, optim
 from graphc.api import build_graph
 from graphc.dsl.naming import named_text
 from graphc.errors import DTypeError, GraphError, InputError, ShapeError
-from tests.runtime.support import BACKENDS
+from tests.runtime.support import BACKENDS, needs_compiler
 
 
 class Encoder(nn.Module):
@@ -171,6 +172,17 @@ def test_a_shared_module_is_called_as_in_its_models_state() -> None:
 
     model = Tied()
     assert list(model.state()) == [p.name for p in model.state().values()] == ["first.weight", "first.bias"]
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["(random)", "(constant 0)", "(padding at 0)", "w (2)", "*/ \n", "ü" * 300])
+def test_any_name_comes_back(name: str, tmp_path: Path) -> None:
+    """Names that a program gives to parts of its state, and whatever else a user may think of."""
+    p, q = gx.parameter(name, [1.0, 2.0]), gx.parameter("w", 3.0)
+    gx.compile([], p * q + gx.parameter("w", 1.0) + gx.normal((2,)), backend="cython").export(tmp_path / "step")
+    state = gx.load(tmp_path / "step").state_dict()
+    assert sorted(value.tolist() for value in state.values() if value.ndim) == [[1.0, 2.0]]
+    assert len(state) == 3
 
 
 # Loading -------------------------------------------------------------------------------------------------------------
