@@ -106,7 +106,7 @@ def test_progress_is_told() -> None:
     [
         ({"backend": "numpy"}, BackendError, "plans no memory"),
         ({"backend": "abacus"}, BackendError, "'abacus' is unknown here"),
-        ({"threads": 0}, BackendError, "at least 1, not 0"),
+        ({"threads": 0}, BackendError, "from 1 to 256, not 0"),
         ({"updates": {1: 2}}, GraphError, "updates are for parameters"),
     ],
 )
