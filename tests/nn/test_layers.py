@@ -191,6 +191,8 @@ def test_normalisation_of_16_bit_inputs_takes_statistics_in_float32():
         lambda: nn.GroupNorm(4, 6),
         lambda: nn.LayerNorm(()),
         lambda: nn.Dropout(1.5),
+        lambda: nn.Dropout(float("nan")),
+        lambda: nn.BatchNorm2d(4, eps=0.0)(gx.input("x", (2, 4, 3, 3))),
         lambda: nn.MaxPool2d(0),
     ],
 )

@@ -1,7 +1,7 @@
 """Every elementwise function at special points: the reference against NumPy, every engine against the reference.
 
-Values and derivatives, nan and the signs of zeros included; compiled engines give the same bits. What the derivatives
-are is told, and tested, by the tables of `graphc/docs/conventions.md` (test_conventions.py).
+Values and derivatives, nan and the signs of zeros included, at every level; compiled engines give the same bits. What
+the derivatives are is told, and tested, by the tables of `graphc/docs/conventions.md` (test_conventions.py).
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import graphc as gx
 from graphc.api import compile
 from graphc.ops.record import FUNCTIONS, INTEGER
 from graphc.ops.reference import evaluate
+from graphc.runtime.isa import VARIABLE, usable_levels
 from tests.ops.helpers import Array, report, widened
 from tests.ops.points import Points, Row, faults, points, same
 
 FLOATS = ("float64", "float32", "bfloat16", "float16")
 DTYPES = (*FLOATS, *INTEGER)
+WIDEST = usable_levels()[-1]
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+ENGINES = [*(("cython", level) for level in usable_levels()), pytest.param("c", WIDEST, marks=needs_compiler)]
 
 # How far from NumPy's formula, relative and absolute, and from the reference, which rounds as engines do.
 FORMULA = {"float64": 4e-14, "float32": 2e-6, "bfloat16": 2e-2, "float16": 3e-3}
@@ -70,10 +73,10 @@ def test_reference_has_the_values_of_numpy(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("backend", ["cython", pytest.param("c", marks=needs_compiler)])
-def test_engines_have_the_values_and_derivatives_of_the_reference(backend: str, dtype: str) -> None:
+@pytest.mark.parametrize(("backend", "level"), ENGINES)
+def test_engines_have_the_values_and_derivatives_of_the_reference(backend: str, level: str, dtype: str) -> None:
     found, relative = [], ENGINE.get(dtype, 4e-15)
-    answers = run(backend, dtype)
+    answers = run(backend, level, dtype)
     for row in graph(dtype).rows:
         for name, place in row.results:
             wanted = expected(dtype)[place]
@@ -86,7 +89,7 @@ def test_engines_have_the_values_and_derivatives_of_the_reference(backend: str, 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_compiled_engines_give_the_same_bits(dtype: str) -> None:
     found = []
-    one, other = run("c", dtype), run("cython", dtype)
+    one, other = run("c", WIDEST, dtype), run("cython", WIDEST, dtype)
     for row in graph(dtype).rows:
         for name, place in row.results:
             found += faults(name, row, one[place], other[place], same(one[place], other[place], 0.0))
@@ -94,9 +97,11 @@ def test_compiled_engines_give_the_same_bits(dtype: str) -> None:
 
 
 @cache
-def run(backend: str, dtype: str) -> list[Array]:
+def run(backend: str, level: str, dtype: str) -> list[Array]:
     found = graph(dtype)
-    program = compile(list(found.values), found.results, backend=backend)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, level)
+        program = compile(list(found.values), found.results, backend=backend)
     answers: list[Array] = program(*found.values.values())
     return answers
 
