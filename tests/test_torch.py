@@ -172,8 +172,6 @@ NAN_THERE = {
 APART = {
     "fmax": "of two nan neither is chosen; PyTorch takes one",
     "fmin": "of two nan neither is chosen; PyTorch takes one",
-    "clip": "a bound that is nan has no part in the gradient",
-    "fmod": "a quotient that is infinite or nan has no integer part",
     "xlogy": "0 log y is 0 for every y",
     "xlog1py": "0 log1p(y) is 0 for every y",
 }
