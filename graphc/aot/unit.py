@@ -26,6 +26,7 @@ _HEAD = """\
 #define _POSIX_C_SOURCE 200809L
 #define GC_GENERATED 1
 #pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic error "-Wreturn-type"
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__) && !defined(__NO_MATH_ERRNO__)
@@ -51,7 +52,7 @@ static const gc_ref program_arena[] = {{{arena}}};
 static const gc_ref program_state[] = {{{state}}};
 
 {name}_program *{name}_open(void *memory, void *state, int threads) {{
-    if (!memory || (!state && {state_bytes}) || (uintptr_t)memory % 64 || (uintptr_t)state % 64 || threads < 1)
+    if (!memory || (!state && {state_bytes} > 0) || (uintptr_t)memory % 64 || (uintptr_t)state % 64 || threads < 1)
         return NULL;
     {name}_program *const program = memory;
     memset(program, 0, sizeof *program);

@@ -60,9 +60,7 @@ class _Caller:
     @property
     def family(self) -> str:
         """The header whose code the function brings in; with constants, a product with a vector needs gemv.h only."""
-        family = header_of(self.call.name)
-        wide = self.call.name in ("gemm_f32", "gemm_f64")
-        return "gemv.h" if family == "gemm.h" and wide and is_vector_product(self.call) else family
+        return "gemv.h" if is_vector_product(self.call) else header_of(self.call.name)
 
     def function(self, callee: str) -> Function:
         """Its text, where the kernel goes by the name `callee`."""

@@ -211,7 +211,9 @@ def _call(p: _Product, result: TensorType, threads: int) -> LibraryCall:
 
 
 def is_vector_product(call: LibraryCall) -> bool:
-    """Whether a product goes by gemv.h on every machine: C has one row or column, and strides and length suit."""
+    """Whether a product goes by gemv.h on every machine: wide floats, one row or column, strides and length suit."""
+    if call.name not in ("gemm_f32", "gemm_f64"):
+        return False
     params = call.params
     rows, columns, _, a_row, a_column, b_row, b_column = params[:7]
     if rows != 1 and columns != 1:

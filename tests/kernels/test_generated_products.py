@@ -22,7 +22,7 @@ from graphc.lower.operand import OperandView
 from tests.kernels.launching import guarded, intact
 
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or ""
-FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-DGC_UNFORESEEN=__builtin_trap()"]
 MACHINES = {"baseline": "x86-64", "avx2": "x86-64-v3", "avx512": "x86-64-v4"}
 FULL = bool(os.environ.get("GRAPHC_TEST_FULL"))
 FORMS = ("NN", "NT", "TN", "TT")

@@ -89,17 +89,27 @@ GC_ALWAYS_INLINE void GC_(micro)(const int rows, const int vectors, const int pa
 GC_MICRO_HEIGHTS(GC_MICRO)
 GC_FUNCTION void GC_(micro_packing)(const GC_(strip) * s) { GC_(micro)(GC_MICRO_ROWS, 2, 1, s); }
 
-/* Only the kernels that are needed are named, and so compiled. */
+/* Rows and vectors one by one, with the sums of a kernel for all of them. */
+GC_FUNCTION void GC_(micro_by_one)(int64_t rows, int vectors, const GC_(strip) * s) {
+    GC_(strip) one = *s;
+    for (int64_t i = 0; i < rows; i++)
+        for (int j = 0; j < vectors; j++) {
+            one.a = s->a + i * s->a_row, one.b = s->b + j * GC_LANES, one.c = s->c + i * s->c_row + j * GC_LANES;
+            GC_(micro_1_1)(&one);
+        }
+}
+
+/* Only the kernels that are needed are named, and so compiled; a height that nobody asked for goes by one. */
 enum {
     GC_(heights_1) = GC_HEIGHTS_NEEDED(1, GC_LANES),
     GC_(heights_2) = GC_HEIGHTS_NEEDED(2, GC_LANES),
     GC_(packing) = GC_PACKING_NEEDED
 };
-#define GC_MICRO_CALL(rows, vectors)             \
-    if (GC_(heights_##vectors) >> (rows) & 1)    \
-        GC_(micro_##rows##_##vectors)(s);        \
-    else                                         \
-        __builtin_trap();                        \
+#define GC_MICRO_CALL(rows, vectors)               \
+    if (GC_(heights_##vectors) >> (rows) & 1) {    \
+        GC_(micro_##rows##_##vectors)(s);          \
+        return;                                    \
+    }                                              \
     break;
 #define GC_MICRO_CASE(rows)           \
     case rows: GC_MICRO_CALL(rows, 2) \
@@ -107,8 +117,10 @@ enum {
 GC_ALWAYS_INLINE void GC_(micro_of)(int64_t rows, const int vectors, const GC_(strip) * s) {
     switch (vectors > 1 ? rows : -rows) {
         GC_MICRO_HEIGHTS(GC_MICRO_CASE)
-        default: __builtin_trap();
+        default: break;
     }
+    GC_UNFORESEEN;
+    GC_(micro_by_one)(rows, vectors, s);
 }
 
 /* to[i * to_row + j] = from[i * from_row + j * from_column]. */

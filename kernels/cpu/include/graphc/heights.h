@@ -5,10 +5,15 @@
  * #define GC_PRODUCTS(F, ...) F(rows, columns, packs, __VA_ARGS__) F(...) ...
  * #define GC_PRODUCT_ROWS(F) F(rows) F(...) ...        each number of rows once
  * for all that calls gemm.h, and gets only those kernels. `packs` is GC_PACKS_PANELS where panels may be packed as they are used,
- * plus GC_TAKES_A where A is packed or copied. A kernel that is missing then traps where it would run.
+ * plus GC_TAKES_A where A is packed or copied. A kernel that is missing costs time where it would run, not the process;
+ * tests define GC_UNFORESEEN as what tells them.
  */
 #ifndef GRAPHC_HEIGHTS_H
 #define GRAPHC_HEIGHTS_H
+
+#ifndef GC_UNFORESEEN
+#define GC_UNFORESEEN ((void)0)
+#endif
 
 /* Chosen so that two vectors of sums for each row fit the registers. No strip should be lower than GC_LEAST_ROWS, as its
  * sums would wait for each other. */
