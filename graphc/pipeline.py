@@ -34,6 +34,7 @@ from graphc.runtime.executor import table_bytes
 from graphc.runtime.verify import verify
 from graphc.schedule.fusion import fuse
 from graphc.schedule.results import separate_results
+from graphc.schedule.stacking import divide_stacks
 
 __all__ = ["PASSES", "assembled_groups", "compile_plan", "optimise", "ways_of"]
 
@@ -52,6 +53,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     align_reductions,  # sums of pairs over rows and over columns along the same axis
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel
     separate_results,  # every result in a buffer of its own
+    divide_stacks,  # concatenations of many parts as concatenations of a few
 )
 
 

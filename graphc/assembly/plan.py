@@ -128,6 +128,7 @@ def _plan(
     """The plan; a value that lives in another's storage, or is local (`home`), has no buffer of its own."""
     kept = [value for value in range(len(home)) if home[value] == value]
     programs = {number: position for position, number in enumerate(_programs(drafts))}
+    written = target.programs
     number = {LOCAL: LOCAL, **{value: position for position, value in enumerate(kept)}}
     buffer = [number[home[value]] for value in range(len(home))]
     owners = [values.owners[value] for value in kept]
@@ -138,7 +139,7 @@ def _plan(
             _launch(drafts[n], arrangement.depends[at], programs, buffer, values)
             for at, n in enumerate(arrangement.order)
         ),
-        tuple(target.programs[number] for number in programs),
+        tuple(written[number] for number in programs),
         tuple(range(len(graph.inputs))), tuple(buffer[values.locate(result_base(r))[0]] for r in graph.outputs),
         tuple(number[values.number[p]] for p in values.parameters.values() if p in values.number),
         tuple(b for b, op in enumerate(ops) if op == "constant"),

@@ -9,7 +9,7 @@ nodes carry the source line of the node they are the gradient of. Nothing recurs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ir.public import public
 from graphc.ir.types import TensorType
 from graphc.ops.build import apply, constant, zeros
-from graphc.ops.record import NO_GRADIENT, ZERO, op_of
+from graphc.ops.record import NO_GRADIENT, ZERO, Joint, op_of
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import join, reshape_to
 
@@ -153,12 +153,9 @@ def _pull_back(
         if node in wanted:
             wanted[node] = cotangent
         built = [cotangent]
-        for position, source in enumerate(node.inputs):
-            if source in active:
-                part = _pull_edge(node, position, cotangent)
-                if part is not None:
-                    pending.setdefault(source, []).append(part)
-                    built.append(part)
+        for position, part in _pulled(node, cotangent, active):
+            pending.setdefault(node.inputs[position], []).append(part)
+            built.append(part)
         inherit_location(built, since, node.location)
     return [wanted[variable] for variable in inputs]
 
@@ -179,21 +176,35 @@ def _total(parts: list[Tensor]) -> Tensor:
     return total
 
 
-def _pull_edge(node: Any, position: int, cotangent: Tensor) -> Tensor | None:
-    """The cotangent that `node` passes to its input at `position`; None for zero."""
-    rule = op_of(node).vjp_rule(position)
-    if rule is ZERO:
-        return None
-    source = node.inputs[position]
-    if rule is NO_GRADIENT:
-        raise rule_error(node, f"{node.op} has no gradient with respect to its input {position}, {source!r}")
+def _pulled(node: Any, cotangent: Tensor, active: Set[Node]) -> Iterator[tuple[int, Tensor]]:
+    """The positions of active inputs, each with the cotangent that `node` passes to it; not those that get zero."""
+    op = op_of(node)
+    wanted = [position for position, source in enumerate(node.inputs) if source in active]
+    if isinstance(op.vjp, Joint):
+        parts = _ruled(op.vjp.rule, node, cotangent, "its inputs")
+        yield from ((position, _checked(parts[position], node, position)) for position in wanted)
+        return
+    for position in wanted:
+        rule = op.vjp_rule(position)
+        if rule is NO_GRADIENT:
+            source = node.inputs[position]
+            raise rule_error(node, f"{node.op} has no gradient with respect to its input {position}, {source!r}")
+        if rule is not ZERO:
+            yield position, _checked(_ruled(rule, node, cotangent, f"input {position}"), node, position)
+
+
+def _ruled(rule: Any, node: Any, cotangent: Tensor, what: str) -> Any:
+    """What a vjp rule answers with."""
     try:
-        part = rule(cotangent, node, *node.inputs, **node.attrs)  # type: ignore[operator]
+        return rule(cotangent, node, *node.inputs, **node.attrs)
     except GradientError:
         raise
     except GraphcError as error:
-        raise InternalError(f"the vjp rule of {node.op} failed for input {position} of {node!r}: {error}") from error
-    return checked_part(part, source.type, f"the vjp rule of {node.op} for input {position}")
+        raise InternalError(f"the vjp rule of {node.op} failed for {what} of {node!r}: {error}") from error
+
+
+def _checked(part: Any, node: Node, position: int) -> Tensor:
+    return checked_part(part, node.inputs[position].type, f"the vjp rule of {node.op} for input {position}")
 
 
 def checked_part(part: Any, type: TensorType, rule: str) -> Tensor:

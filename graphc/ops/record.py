@@ -9,7 +9,8 @@ Rules of differentiation, all of which build nodes and so can be differentiated 
 
 * `vjp`: one rule for each input, `rule(g, y, *inputs, **attrs) -> Tensor`, the cotangent of that input given the
   cotangent `g` of the output `y`. Only rules that are needed are called. `ZERO` is a gradient that is zero
-  everywhere (floor); `NO_GRADIENT` an input, or a whole op, that has none (an index).
+  everywhere (floor); `NO_GRADIENT` an input, or a whole op, that has none (an index). An op of any number of inputs
+  has a `Joint` rule: one for each, which all take all inputs, would need n * n steps for n of them.
 * `jvp`: `POINTWISE` (an elementwise Jacobian is diagonal, so its vjp rules serve), `LINEAR` (linear in all float
   inputs together: the op itself, zeros for missing tangents), `MULTILINEAR` (linear in each float input apart), or
   `rule(tangents, y, *inputs, **attrs) -> Tensor` with None for a zero tangent.
@@ -30,7 +31,7 @@ from graphc.ir.types import DTYPES, TensorType
 
 __all__ = [
     "ALL", "BOOL", "FLOAT", "FUNCTIONS", "INTEGER", "NO_GRADIENT", "NUMERIC", "OPS", "SIGNED", "WIDE_FLOAT", "ZERO",
-    "Arg", "Function", "Jvp", "Kind", "Op", "Sample", "call", "function", "op_of", "primitive",
+    "Arg", "Function", "Joint", "Jvp", "Kind", "Op", "Sample", "call", "function", "op_of", "primitive",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -76,13 +77,20 @@ class Jvp(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Joint:
+    """A vjp rule that answers with the cotangents of all inputs at once."""
+
+    rule: Callable[..., Sequence[Any]]
+
+
+@dataclass(frozen=True)
 class Op:
     """A primitive operation.
 
     `infer(*types, **attrs)` gives the output type or raises ShapeError or DTypeError. `vjp` is a tuple with an
-    entry for each input, or for ops with any number of inputs a function from the input's position to its entry,
-    or NO_GRADIENT. `reference(*arrays, **attrs)` evaluates with NumPy; 16-bit floats reach it as float32, and its
-    result is cast to the inferred dtype. `cost` is the scalar work of one output element in additions.
+    entry for each input, or where the last may be missing a function from the input's position to its entry, or a
+    joint rule, or NO_GRADIENT. `reference(*arrays, **attrs)` evaluates with NumPy; 16-bit floats reach it as
+    float32, and its result is cast to the inferred dtype. `cost` is the scalar work of one output element in additions.
     `strided_operands`: the inputs that the library kernel reads through any strides, so that views need no copy.
     `epilogue_inner`: how many trailing axes of the output are the inner dims of an epilogue; 0 means it takes none.
     """
@@ -90,7 +98,7 @@ class Op:
     name: str
     kind: Kind
     infer: Callable[..., TensorType]
-    vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | _Sentinel
+    vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | Joint | _Sentinel
     jvp: Jvp | Rule | _Sentinel
     reference: Callable[..., Any]
     cost: int = 1
@@ -98,7 +106,8 @@ class Op:
     epilogue_inner: int = 0
 
     def vjp_rule(self, position: int) -> Rule | _Sentinel:
-        """The entry for the input at `position`."""
+        """The entry for the input at `position`, where each has one."""
+        assert not isinstance(self.vjp, Joint), f"{self.name} has one rule for all inputs"
         if isinstance(self.vjp, _Sentinel):
             return self.vjp
         return self.vjp[position] if isinstance(self.vjp, tuple) else self.vjp(position)
@@ -170,7 +179,7 @@ def primitive(
     *,
     kind: Kind,
     infer: Callable[..., TensorType],
-    vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | _Sentinel,
+    vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | Joint | _Sentinel,
     jvp: Jvp | Rule | _Sentinel,
     reference: Callable[..., Any],
     cost: int = 1,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from graphc.errors import DTypeError, ShapeError, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DType, TensorType
 from graphc.ops.build import apply
-from graphc.ops.record import Array, Jvp, Kind, Rule, primitive
+from graphc.ops.record import Array, Joint, Jvp, Kind, primitive
 from graphc.ops.tensor import Tensor
 
 __all__ = [
@@ -264,20 +265,16 @@ def _without(shape: Ints, axis: int) -> Ints:
     return shape[:axis] + shape[axis + 1 :]
 
 
-def _concatenate_vjp(position: int) -> Rule:
-    def rule(g: Tensor, y: Tensor, *parts: Tensor, axis: int) -> Tensor:
-        before = sum(part.shape[axis] for part in parts[:position])
-        starts = tuple(before if a == axis else 0 for a in range(g.ndim))
-        return slice_view(g, starts, parts[position].shape)
-
-    return rule
+def _concatenate_vjp(g: Tensor, y: Tensor, *parts: Tensor, axis: int) -> list[Tensor]:
+    before = accumulate((part.shape[axis] for part in parts), initial=0)
+    return [narrow(g, axis, start, part.shape[axis]) for start, part in zip(before, parts, strict=False)]
 
 
 primitive(
     "concatenate",
     kind=Kind.VIEW,
     infer=_infer_concatenate,
-    vjp=_concatenate_vjp,
+    vjp=Joint(_concatenate_vjp),
     jvp=Jvp.LINEAR,
     reference=lambda *parts, axis: np.concatenate(parts, axis),
     cost=0,

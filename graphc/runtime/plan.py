@@ -109,8 +109,9 @@ class Plan:
 
 def copied_outputs(plan: Plan) -> list[int]:
     """The outputs that are no arrays of their own: they are copied from their buffer after a run."""
+    first = {buffer: position for position, buffer in reversed(list(enumerate(plan.outputs)))}
     return [
         position
         for position, buffer in enumerate(plan.outputs)
-        if plan.buffers[buffer].space != "output" or buffer in plan.outputs[:position]
+        if plan.buffers[buffer].space != "output" or first[buffer] != position
     ]

@@ -66,7 +66,7 @@ class _Fusion:
         self.rank = {node: number for number, node in enumerate(graph.nodes)}
         self.groups: list[Group] = []
         self.placed: list[Node] = []  # stacks that somebody reads
-        self.readers: dict[Node, list[Group]] = {}
+        self.readers: dict[Node, dict[Group, None]] = {}
         self.height: dict[Group, int] = {}
         self.depth: dict[Group, int] = {}  # rank of a group's earliest node so far
         # nodes that need a buffer, and the rank of the first reader that is no member of a group
@@ -99,7 +99,7 @@ class _Fusion:
 
     def _spread(self, node: Node) -> bool:
         """Let each reader compute `node` itself, where that is next to nothing and takes one value from outside."""
-        readers = self.readers.get(node, [])
+        readers = self.readers.get(node, {})
         if len(readers) < 2 or node in self.held or not _is_light(node):
             return False
         accesses = [group.wanted(node) for group in readers]
@@ -133,7 +133,7 @@ class _Fusion:
         readers = self.readers.get(node)
         if not readers:
             return None, None
-        group = readers[0] if len(readers) == 1 else min(readers, key=self.height.__getitem__)
+        group = min(readers, key=self.height.__getitem__)
         if len(readers) > 1 and node.size == 1 and op_of(node).kind is Kind.REDUCTION:
             return None, None  # it saves nothing to the one and may keep the others waiting
         limit = self.held.get(node, len(self.rank))
@@ -150,9 +150,7 @@ class _Fusion:
         for trace in group.reads[node]:
             for leaf in trace.leaves:
                 if leaf.node in group.wants:
-                    readers = self.readers.setdefault(leaf.node, [])
-                    if group not in readers:
-                        readers.append(group)
+                    self.readers.setdefault(leaf.node, {})[group] = None
         for needed in group.needs:
             self._hold(needed, node)
 
