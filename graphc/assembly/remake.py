@@ -18,7 +18,7 @@ from graphc.schedule.cost import seconds
 from graphc.schedule.group import Group
 from graphc.schedule.parts import part_of
 from graphc.schedule.regions import Regions, region_drops
-from graphc.schedule.rematerialise import WHOLE, Problem, Recipe, Schedule
+from graphc.schedule.rematerialise import WHOLE, Problem, Recipe, Schedule, check_recipes
 from graphc.schedule.storage import Arrangement, Task, Value, arrange, in_wholes, order_tasks
 
 __all__ = ["Remaking", "arranged", "remaking"]
@@ -112,6 +112,7 @@ def remaking(
     if regions is not None:
         stores = [_stores(groups[number]) if number < len(groups) else () for number in order]
         problem = replace(problem, forced=region_drops(regions, problem, values.owners, stores))
+    check_recipes(problem)
     return Remaking(problem, order, drafts, parts)
 
 

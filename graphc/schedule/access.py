@@ -135,7 +135,7 @@ class Domain:
         self._splits[dim] = (first, second, inner)
 
     def current_dims(self, dims: Iterable[int]) -> tuple[int, ...]:
-        """`dims` with those that were split replaced by their parts."""
+        """`dims` with those that were split replaced by their parts, which have larger numbers."""
         found: list[int] = []
         pending = list(dims)[::-1]
         while pending:
@@ -148,6 +148,7 @@ class Domain:
         return tuple(found)
 
     def _current(self, affine: Affine) -> Affine:
+        """`affine` with dims that were split replaced by their parts. Ends, as parts have larger numbers."""
         while any(d in self._splits for d, _ in affine.terms):
             parts = [Affine(affine.offset)]
             for d, c in affine.terms:
@@ -166,7 +167,10 @@ class Domain:
         return Access(tuple(self._current(axis) for axis in access.axes), access.guard)
 
     def divide(self, affine: Affine, by: int) -> tuple[Affine, Affine] | None:
-        """`affine` as `by * quotient + remainder`, 0 <= remainder < by everywhere; None where these are not affine."""
+        """`affine` as `by * quotient + remainder`, 0 <= remainder < by everywhere; None where these are not affine.
+
+        Ends, as each round answers, or splits a dim in two that are smaller (both have two elements or more).
+        """
         while True:
             affine = self._current(affine)
             quotient = Affine(affine.offset // by)
@@ -210,7 +214,7 @@ def trace(node: Node, access: Access, domain: Domain, stops: Container[Node] = _
     """Follow `access` from `node` through views to what is no view (or stands in `stops`, a set or dict).
 
     Answers with the node at which the chain could not be followed where the access stops being affine: that node
-    then needs a buffer of its own.
+    then needs a buffer of its own. It never stands in `stops`.
     """
     while node.op in _STEPS and node not in stops:
         access = domain.current(access)
@@ -316,6 +320,7 @@ def _through_slice(node: Node, access: Access, domain: Domain) -> Access:
 
 
 def _through_reshape(node: Node, access: Access, domain: Domain) -> Access | None:
+    """Axes in blocks of as many elements on both sides. Ends, as each round takes an axis of one side."""
     source = node.inputs[0]
     if node.size == 0:
         return Access((ZERO,) * source.ndim, access.guard)

@@ -192,7 +192,8 @@ class _Search:
     def _lowered(self, choice: Choice, limit: int, *, together: bool) -> Choice | None:
         """`choice` changed where the peak stands until it fits: by the items that lower what exceeds at least cost.
 
-        One at a time, or `together`, which is quicker and gets further, but costs more.
+        One at a time, or `together`, which is quicker and gets further, but costs more. Ends, as what exceeds falls
+        with every turn, and tries are counted.
         """
         self.simulator.run(choice, limit)
         left = 2 * max(self.most // self.rungs, 4 * _TRIES)

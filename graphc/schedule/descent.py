@@ -26,7 +26,8 @@ def descend(
 ) -> Solution:
     """A solution of at most `goal` units, else the best that is found with `effort`, never worse than `best`.
 
-    A goal above the bound is a capacity: at first nothing else is tried.
+    A goal above the bound is a capacity: at first nothing else is tried. Ends, as every round spends twice the work of
+    the one before on each search, or proves that another capacity is too small.
     """
     attempts, least = _Attempts(problem, effort, progress), goal
     while best.peak > least and attempts.spent < effort:
@@ -40,6 +41,7 @@ def _round(attempts: _Attempts, best: Solution, least: int, alone: bool) -> tupl
     """A better solution where one is found, and the least capacity that is not proved to be too small.
 
     Tries `least` first and then, unless that is to be `alone`, halves what lies between failure and the best peak.
+    Ends, as that becomes small.
     """
     target = failed = least
     while True:

@@ -256,6 +256,7 @@ class Group:
         self.reads[node] = tuple(self._follow(source, below) for source in sources)
 
     def _follow(self, node: Node, access: Access) -> Trace:
+        """Where `access` leads. Ends, as each round stops at one node more, never at one of the stops so far."""
         stops, unfollowed = self.kept, dict[Node, object]()
         while isinstance(found := trace(node, access, self.domain, stops), Node):
             unfollowed[found] = None

@@ -95,7 +95,7 @@ def _problem(blocks: Sequence[Block], alignment: int) -> Problem:
 
 
 def _solve(problem: Problem, goal: int, effort: int, progress: Callable[[int, float], None] | None) -> Solution:
-    """The first solution of at most `goal` units, else the best that all methods find."""
+    """The first solution of at most `goal` units, else the best that all methods find. Ends, as these are few."""
     heuristics = _heuristics(problem)
     best = next(heuristics)
     while best.peak > goal and (found := next(heuristics, None)) is not None:

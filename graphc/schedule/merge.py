@@ -92,7 +92,10 @@ class _Merging:
             heapq.heappush(self.queue, (-value.size, value not in self.maker, self.rank[value]))
 
     def merge_around(self, value: Node, alike: Callable[[Group, Group], bool]) -> None:
-        """Merge pairs that touch `value` and are `alike`, the largest loop nests first: they can take in most."""
+        """Merge pairs that touch `value` and are `alike`, the largest loop nests first: they can take in most.
+
+        Ends, as each round but the last leaves one group less.
+        """
         while 1 < len(self.touching.get(value, ())) <= _CROWD:
             groups = sorted(self.touching[value], key=lambda group: self.counts[group][0], reverse=True)
             if not any(alike(a, b) and self._merge(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]):

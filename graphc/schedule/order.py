@@ -131,7 +131,8 @@ def _schedule(graph: _Launches, rank: Rank) -> list[int]:
     """List scheduling: of the launches that are ready, the one of least `rank(change in live bytes, age, launch)`.
 
     `age` counts the launches that ran before it became ready. A launch's change falls once for each buffer of which it
-    becomes the last user, and when another launch writes a buffer of its own first; it is then ranked anew.
+    becomes the last user, and when another launch writes a buffer of its own first; it is then ranked anew. Ends, as
+    every round takes an entry off the heap, and one is put there only where a launch becomes ready or its change falls.
     """
     waits = list(graph.waits)
     left = {buffer: len(users) for buffer, users in graph.users.items()}

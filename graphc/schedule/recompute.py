@@ -83,7 +83,10 @@ class _Recomputation:
         return made != number and not kept and op_of(node).kind is Kind.ELEMENTWISE
 
     def _trade(self, number: int, maker: int, wanted: Sequence[Node]) -> _Trade:
-        """The best trade: values are replaced by what they are computed from, the latest first, as far as it gains."""
+        """The best trade: values are replaced by what they are computed from, the latest first, as far as it gains.
+
+        Ends, as what a value is computed from has a lower rank than all that was replaced before.
+        """
         source = self.groups[maker]
         memory = sum(map(self._share, wanted))
         before = memory + _bytes(wanted)
@@ -148,7 +151,10 @@ class _Recomputation:
         self._drop(reads_of(old))
 
     def _drop(self, nodes: Iterable[Node]) -> None:
-        """Keep values no longer that nobody reads any more, nor what only they were computed from."""
+        """Keep values no longer that nobody reads any more, nor what only they were computed from.
+
+        Ends, as each value loses its maker once; what its group read is looked at then.
+        """
         pending = list(nodes)
         while pending:
             node = pending.pop()

@@ -18,9 +18,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 
+from graphc.errors import InternalError
 from graphc.schedule.storage import Task, Value
 
-__all__ = ["NEVER", "WHOLE", "Drops", "Problem", "Recipe", "Schedule", "Step", "bytes_shared", "replay"]
+__all__ = [
+    "NEVER", "WHOLE", "Drops", "Problem", "Recipe", "Schedule", "Step", "bytes_shared", "check_recipes", "replay",
+]  # fmt: skip
 
 WHOLE = -1  # the part of a task that is all of it
 NEVER = 1 << 62
@@ -97,6 +100,29 @@ class Problem:
     def deadline(self, recipe: Recipe) -> int:
         """The last position before which the recipe still finds what it reads from outside the arena."""
         return min((self.deadlines.get(value, NEVER) for value in recipe.reads), default=NEVER)
+
+
+def check_recipes(problem: Problem) -> None:
+    """Raises InternalError where to make a value again might take that value: to replay it would never end.
+
+    Tasks read what earlier tasks write, and a part reads what its own task writes besides. Ends, as each round takes
+    out at least one value or raises.
+    """
+    waits: dict[int, set[int]] = {}  # for values, what their own task writes and their parts read
+    for value, recipes in problem.recipes.items():
+        for recipe in recipes:
+            later = [read for read in recipe.reads if problem.makers.get(read, -1) > recipe.task]
+            if later:
+                raise InternalError(f"rematerialisation: the recipe of value {value} reads {later}, made later")
+            own = {read for read in recipe.reads if problem.makers.get(read, -1) == recipe.task}
+            if own:
+                waits.setdefault(value, set()).update(own)
+    while waits:
+        ready = [value for value, own in waits.items() if waits.keys().isdisjoint(own)]
+        if not ready:
+            raise InternalError(f"rematerialisation: values {sorted(waits)} are made again from one another")
+        for value in ready:
+            del waits[value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +232,7 @@ class _Replay:
         return since >= 0 and at < len(drops) and drops[at] < position and value not in self.failed
 
     def _make(self, value: int, position: int) -> None:
+        """Make `value` again, and what it takes. Ends, as recipes read earlier values alone (`check_recipes`)."""
         pending = [value]
         while pending:
             wanted = pending[-1]

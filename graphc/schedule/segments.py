@@ -36,7 +36,10 @@ class _Chain:
     made: Sequence[int]
 
     def crossing_cuts(self, limit: int) -> Choice:
-        """What crosses the cuts between segments that, with what is kept below them, need about `limit` bytes."""
+        """What crosses the cuts between segments that, with what is kept below them, need about `limit` bytes.
+
+        Ends, as `start` rises with every cut, and `position` between them.
+        """
         kept = set[Item]()
         start, held, below, position = 0, 0, 0, 0
         while position < len(self.made) - 1:
