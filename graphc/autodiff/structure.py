@@ -25,23 +25,25 @@ class Tensors:
     listed: list[Tensor]
     restore: Callable[[list[Any]], Any]  # puts as many results into that structure
     keys: tuple[Any, ...] | None = None
+    is_alone: bool = False  # a tensor that stands in nothing
 
     def seeds(self, values: Any, role: str, of: str) -> list[Tensor | None]:
         """One cotangent or tangent for each tensor, of its shape and dtype; None stays. Raises GradientError.
 
-        For a single tensor, a single array or scalar will do. Python numbers and lists take the tensor's dtype.
+        For a tensor on its own, a single array, list or scalar will do, or a list of one array. Numbers and lists of
+        them take the tensor's dtype.
         """
         if isinstance(values, Mapping):
             if self.keys is None or set(values) != set(self.keys):
                 wanted = "a sequence" if self.keys is None else f"a dict with {', '.join(map(repr, self.keys))}"
                 raise _error(f"the {role}s are {wanted}, as the {of}s are, not a dict with {shown(list(values))}")
             seeds = [values[key] for key in self.keys]
-        elif (
-            isinstance(values, Iterable) and not isinstance(values, (Tensor, str)) and not hasattr(values, "__array__")
-        ):
-            seeds = list(values)
-        else:
+        elif _is_one(values) or isinstance(values, str) or not isinstance(values, Iterable):
             seeds = [values]
+        else:
+            seeds = list(values)
+            if self.is_alone and not (len(seeds) == 1 and _is_one(seeds[0])):
+                seeds = [seeds]  # a list of numbers, or of lists of them
         if len(seeds) != len(self.listed):
             raise _error(f"{len(self.listed)} {of}(s) need as many {role}s; {len(seeds)} came")
         pairs = zip(seeds, self.listed, strict=True)
@@ -64,13 +66,18 @@ def checked_tensors(value: Any, role: str) -> Tensors:
 
 def _taken_apart(value: Any) -> Tensors:
     if isinstance(value, Tensor) or not isinstance(value, Iterable):
-        return Tensors([value], lambda results: results[0])
+        return Tensors([value], lambda results: results[0], is_alone=True)
     if isinstance(value, Mapping):
         keys = tuple(value)
         return Tensors(list(value.values()), lambda results: dict(zip(keys, results, strict=True)), keys)
     if isinstance(value, tuple):
         return Tensors(list(value), getattr(type(value), "_make", tuple))
     return Tensors(list(value), list)
+
+
+def _is_one(value: Any) -> bool:
+    """Whether `value` is one seed, and no sequence of them."""
+    return value is None or isinstance(value, Tensor) or hasattr(value, "__array__")
 
 
 def _checked_seed(value: Any, tensor: Tensor, role: str, of: str) -> Tensor:

@@ -167,7 +167,7 @@ class Module:
         two programs, `model.train()` before the one is built and `model.eval()` before the other. Both read and write
         the same parameters.
 
-        >>> step = gx.compile([x, y], loss(model.train()(x), y), updates)
+        >>> step = gx.compile([x, y], mse_loss(model.train()(x), y), updates)
         >>> predict = gx.compile([x], model.eval()(x))
         """
         for module in self.modules():

@@ -40,7 +40,7 @@ def evaluate(results: Any, values: Values | None = None, *, seed: int = 0, step:
     >>> x = input("x", (2,))
     >>> evaluate([x * 2], {x: np.float32([1, 2])})
     [array([2., 4.], dtype=float32)]
-    >>> evaluate(abs([-1.5, 2.0]))
+    >>> evaluate(gx.abs([-1.5, 2.0]))
     array([1.5, 2. ], dtype=float32)
     """
     if isinstance(results, Tensor):

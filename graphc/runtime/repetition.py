@@ -53,7 +53,6 @@ def repetition_of(plan: Plan) -> Repetition:
     """What `plan` computes again; costs are those of `schedule.cost`, which budgets are met by.
 
     >>> repetition_of(step.plan).launches
-    54
     """
     repeats = [launch for launch in plan.launches if launch.repeats >= 0]
     if not repeats:

@@ -91,3 +91,9 @@ def test_seeds_that_do_not_fit(vectors: Any, message: str) -> None:
 def test_a_dict_of_seeds_needs_a_dict() -> None:
     with pytest.raises(GradientError, match="the cotangents are a sequence"):
         gx.vjp([LOSS], [x], {"loss": 1.0})
+
+
+@pytest.mark.parametrize("seed", [[0.5, -1.5, 2.0], (0.5, -1.5, 2.0), X, [X], [gx.constant(X)]])
+def test_a_tensor_on_its_own_takes_one_seed(seed: Any) -> None:
+    for found in (gx.vjp(x * x, x, seed), gx.jvp(x * x, x, seed)):
+        np.testing.assert_allclose(gx.evaluate(found, {x: X}), 2 * X * X)
