@@ -8,10 +8,12 @@ traceback unless --traceback asks for it.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -25,17 +27,19 @@ from graphc.commands.exporting import export
 from graphc.commands.inspection import SECTIONS, inspect
 from graphc.commands.memory import TARGETS, Wish, memory
 from graphc.commands.placing import EFFORT, run_place
-from graphc.commands.target import FORMS, TargetError, load_target
+from graphc.commands.target import TargetError, load_target
 from graphc.demo import run_demo
 from graphc.errors import GraphcError
 from graphc.picture import FORMATS
-from graphc.runtime.quantity import checked_budget
+from graphc.runtime.executor import MOST_THREADS
+from graphc.runtime.quantity import checked_budget, checked_bytes
 
 __all__ = ["main"]
 
-TARGET = f"""\
-TARGET is MODULE:FUNCTION or FILE.py:FUNCTION. The function takes no arguments and answers with
-{FORMS}.
+TARGET = """\
+TARGET is MODULE:FUNCTION or FILE.py:FUNCTION. The function takes no arguments
+and answers with (inputs, outputs), (inputs, outputs, updates), or a dict of
+arguments of gx.compile.
 
   # model.py
   import graphc as gx
@@ -44,7 +48,7 @@ TARGET is MODULE:FUNCTION or FILE.py:FUNCTION. The function takes no arguments a
       x = gx.input("x", (3,))
       w = gx.parameter("w", [1.0, 2.0, 3.0])
       loss = gx.sum((x - w) ** 2)
-      return [x], {{"loss": loss}}, {{w: w - 0.1 * gx.grad(loss, w)}}
+      return [x], {"loss": loss}, {w: w - 0.1 * gx.grad(loss, w)}
 """
 PLAIN_SECTIONS = ("graph", "optimised", "kernels", "plan", "memory")
 
@@ -138,7 +142,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands: Any, name: str, run: Callable[[Any], int], summary: str, details: str, epilog: str = "") -> Any:
     parser = commands.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}".strip(), epilog=epilog or None,
+        name, help=summary, description=fill(f"{summary[0].upper()}{summary[1:]}. {details}".strip(), 78),
+        epilog=epilog or None,
         formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
     )  # fmt: skip
     parser.add_argument("--traceback", action="store_true", help="print the Python traceback of an error")
@@ -152,7 +157,7 @@ def _add_demo(commands: Any) -> None:
     where = Path("graphc-demo")
     parser.add_argument("--output", type=Path, default=where, metavar="DIR", help="where to save (%(default)s)")
     parser.add_argument("--epochs", type=_positive, metavar="N", help="epochs of each model (each its own)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and dropout (%(default)s)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of weights, batches and dropout (%(default)s)")
     parser.add_argument("--no-compare", action="store_true", help="leave out the comparison with PyTorch")
     _add_backend(parser)
 
@@ -165,7 +170,7 @@ def _add_compile(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument("--name", help="prefix of the files and of the C functions (the function's name)")
     parser.add_argument("--isa", help="instruction set level, such as x86-64-v3 (this machine's)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="threads of a step in Python (all)")
+    parser.add_argument("--threads", type=_threads, metavar="N", help="threads of a step in Python (all)")
 
 
 def _add_doctor(commands: Any) -> None:
@@ -200,24 +205,25 @@ def _add_memory(commands: Any) -> None:
         "--frontier", action="store_true", help="what any budget costs, from the largest to the smallest"
     )
     drawn = "draw the arena over time, or the frontier, as .png, .svg or .pdf"
-    parser.add_argument("--plot", type=Path, metavar="FILE", help=drawn)
-    parser.add_argument("--backend", choices=TARGETS, default="cython", help="whose plan (%(default)s)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="threads of a step (all)")
+    parser.add_argument("--plot", type=_picture, metavar="FILE", help=drawn)
+    parser.add_argument("--backend", choices=TARGETS, default="auto", help="whose plan (%(default)s)")
+    parser.add_argument("--threads", type=_threads, metavar="N", help="threads of a step (all)")
 
 
 def _add_check(commands: Any) -> None:
     summary = "check gradients against finite differences, and backends against each other"
     parser = _command(commands, "check", _check, summary, "", epilog=TARGET + CHECK)
     parser.add_argument("target", metavar="TARGET", help="a function that builds a graph, such as model.py:build")
-    parser.add_argument("--seed", type=int, default=0, help="of the random inputs and directions (%(default)s)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the random inputs and directions (%(default)s)")
     parser.add_argument(
         "--directions", type=_positive, default=3, metavar="N", help="directions for each parameter (%(default)s)"
     )
 
 
 CHECK = """
-Gradients are those of the outputs that are scalars of floats. Inputs are random: normal floats, integers 0 or 1;
-a dict may hold other arrays for some of them: {"inputs": ..., "outputs": ..., "values": {"labels": array}}.
+Gradients are those of the outputs that are scalars of floats. Inputs are
+random: normal floats, integers 0 or 1; a dict may hold other arrays for some of
+them: {"inputs": ..., "outputs": ..., "values": {"labels": array}}.
 """
 
 
@@ -226,12 +232,12 @@ def _add_place(commands: Any) -> None:
     parser = _command(commands, "place", _place, summary, "", epilog=BUFFERS)
     parser.add_argument("file", type=Path, metavar="FILE.csv", help="the buffers")
     parser.add_argument(
-        "--capacity", type=_positive, metavar="BYTES", help="what the arena may take (as little as possible)"
+        "--capacity", type=_bytes, metavar="SIZE", help="what the arena may take, as 1MiB (as little as possible)"
     )
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="write the buffers with their offsets")
     parser.add_argument("--plot", type=_picture, metavar="FILE", help=f"draw the arena over time: {', '.join(FORMATS)}")
     parser.add_argument(
-        "--alignment", type=_positive, default=1, metavar="BYTES", help="what offsets are multiples of (%(default)s)"
+        "--alignment", type=_bytes, default=1, metavar="SIZE", help="what offsets are multiples of (%(default)s)"
     )
     parser.add_argument(
         "--effort", type=_positive, default=EFFORT, metavar="N",
@@ -240,22 +246,24 @@ def _add_place(commands: Any) -> None:
 
 
 BUFFERS = """\
-FILE.csv has a header that names at least these columns, and a line for each buffer:
+FILE.csv has a header that names at least these columns, and a line for each
+buffer:
 
   id,lower,upper,size
   a,0,3,4096
   b,2,5,1024
 
-lower is the first step at which the buffer is alive, upper the first at which it is no longer; sizes are in bytes.
-The bound is the most that is alive at one step. Exit code 1 tells that the capacity was not met.
+lower is the first step at which the buffer is alive, upper the first at which
+it is no longer; sizes are in bytes. The bound is the most that is alive at one
+step. Exit code 1 tells that the capacity was not met.
 """
 
 
 def _add_bench(commands: Any) -> None:
     summary = "measure training steps here"
     parser = _command(commands, "bench", _bench, summary, "Beside PyTorch, in a checkout: python -m benchmarks.")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="threads of a step (all)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure each program (%(default)s)")
+    parser.add_argument("--threads", type=_threads, metavar="N", help="threads of a step (all)")
+    parser.add_argument("--seconds", type=_seconds, default=1.0, help="how long to measure each program (%(default)s)")
     parser.add_argument("--profile", action="store_true", help="print the time of each launch, too")
     _add_backend(parser)
 
@@ -276,6 +284,36 @@ def _budget(text: str) -> int | float | None:
         return checked_budget(text)
     except GraphcError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _bytes(text: str) -> int:
+    try:
+        return checked_bytes(text)
+    except GraphcError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return number
+
+
+def _threads(text: str) -> int:
+    number = _positive(text)
+    if number > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"a step has at most {MOST_THREADS} threads, not {text}")
+    return number
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or len(text) > 20 or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no seed: a whole number from 0 to 2^64 - 1")
+    return int(text)
 
 
 def _positive(text: str) -> int:

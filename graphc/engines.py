@@ -48,7 +48,7 @@ from graphc.runtime.program import Program
 from graphc.runtime.state import state_keys
 from graphc.version import __version__
 
-__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "Settings", "c_code", "cython_code", "load", "plans"]
+__all__ = ["BACKENDS", "ENGINES", "VARIABLE", "Settings", "c_code", "cython_code", "load", "planned_backend", "plans"]
 
 VARIABLE = "GRAPHC_BACKEND"
 _LEVELS = {"x86-64": "baseline", "x86-64-v3": "avx2", "x86-64-v4": "avx512"}  # by the compilers' names
@@ -130,18 +130,23 @@ def cython_code(graph: Graph, threads: int, budget: int | float | None = None) -
     return compile_plan(graph, TileTarget(threads), budget, partial(table_bytes, code=code)), code
 
 
+def planned_backend(backend: str) -> str:
+    """The engine that runs what is compiled for `backend`. Raises BackendError for numpy, which plans no memory."""
+    if backend == "auto":
+        backend = _wanted()
+    if backend == "numpy":
+        raise BackendError("the numpy backend plans no memory; choose another one")
+    if backend != "auto":
+        return backend
+    return "cython" if isinstance(compiler_or_reason(), str) else "c"
+
+
 def plans(graph: Graph, backend: str, threads: int) -> Budgeted:
     """The ways to run `graph` on a backend, with more and with less memory: plans alone, no code is compiled.
 
     Raises BackendError for the numpy backend, which plans no memory.
     """
-    if backend == "auto":
-        backend = _wanted()
-    if backend == "auto":
-        backend = "cython" if isinstance(compiler_or_reason(), str) else "c"
-    if backend == "numpy":
-        raise BackendError("the numpy backend plans no memory; choose another one")
-    if backend == "c":
+    if planned_backend(backend) == "c":
         return ways_of(graph, CTarget(threads))
     return ways_of(graph, TileTarget(threads), partial(table_bytes, code=kernels().table))
 

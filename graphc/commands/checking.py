@@ -7,13 +7,16 @@ must give the same bits. Parameters are as before when it is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from graphc.api import build_graph, compile
@@ -32,6 +35,7 @@ from graphc.runtime.compiler import compiler_or_reason
 __all__ = ["check"]
 
 Array = np.ndarray[Any, Any]
+Tell = Callable[[str], None]  # is told what is done next
 
 THREADS = (1, 2, 4)
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
@@ -52,7 +56,11 @@ def check(target: Target, console: Console, *, seed: int = 0, directions: int = 
     """Print what was found; 0 if everything agrees, else 1."""
     graph, _ = build_graph(target.inputs, target.outputs, target.updates)
     values = random_values(graph.inputs, target.values, np.random.default_rng(seed))
-    findings = [*_gradients(graph, values, seed, directions), *_backends(target, graph, values)]
+    backends = ("cython",) if isinstance(compiler_or_reason(), str) else ("cython", "c")
+    losses = [(name, node) for name, node in zip(graph.names, graph.outputs, strict=True) if _is_loss(node)]
+    with _progress(console, len(losses) * directions + 1 + len(backends) * len(THREADS)) as tell:
+        findings = [*_gradients(losses, values, seed, directions, tell)]
+        findings += _backends(target, graph, values, backends, tell)
     table = Table(title=target.name)
     for title in ("value", "checked", "error", ""):
         table.add_column(title)
@@ -64,6 +72,15 @@ def check(target: Target, console: Console, *, seed: int = 0, directions: int = 
     summary = f"{len(findings) - wrong} of {len(findings)} right, with random inputs from seed {seed}"
     console.print(summary, highlight=False)
     return 1 if wrong else 0
+
+
+@contextmanager
+def _progress(console: Console, steps: int) -> Iterator[Tell]:
+    """A bar that a step begins on when it is told what the step is. None where nobody looks on."""
+    columns = BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task, begun = progress.add_task("", total=steps), itertools.count()
+        yield lambda text: progress.update(task, description=text, completed=next(begun))
 
 
 def random_values(inputs: Sequence[Node], given: Mapping[str, Any], rng: np.random.Generator) -> dict[Node, Array]:
@@ -82,13 +99,14 @@ def random_values(inputs: Sequence[Node], given: Mapping[str, Any], rng: np.rand
 
 
 # Gradients -------------------------------------------------------------------------------------------------------
-def _gradients(graph: Graph, values: Mapping[Node, Array], seed: int, directions: int) -> Iterator[Finding]:
+def _gradients(
+    losses: list[tuple[str, Node]], values: Mapping[Node, Array], seed: int, directions: int, tell: Tell
+) -> Iterator[Finding]:
     """Each scalar output that is a float: its derivative along random directions of what it depends on."""
-    losses = [(name, node) for name, node in zip(graph.names, graph.outputs, strict=True) if _is_loss(node)]
     for name, loss in losses:
         variables = [node for node in topological([loss]) if _is_variable(node)]
         if variables:
-            yield _gradient(name, loss, variables, values, seed, directions)
+            yield _gradient(name, loss, variables, values, seed, directions, tell)
     if not losses:
         yield Finding("gradients", "no output is a scalar of floats, so there is no gradient to check", "–", True)
 
@@ -103,13 +121,14 @@ def _is_variable(node: Node) -> bool:
 
 
 def _gradient(
-    name: str, loss: Node, variables: list[Node], values: Mapping[Node, Array], seed: int, directions: int
+    name: str, loss: Node, variables: list[Node], values: Mapping[Node, Array], seed: int, directions: int, tell: Tell
 ) -> Finding:
     """Derivatives of the loss by t, where each variable v is v + t·d for a random direction d."""
     rng = np.random.default_rng(seed)
     title, worst = f"gradient of {name}", 0.0
     checked = f"{directions} derivatives by each of {len(variables)} tensors, against differences"
-    for _ in range(directions):
+    for number in range(directions):
+        tell(f"gradient of {name}, direction {number + 1} of {directions}")
         steps = [_scalar(f"{name} along {i}") for i in range(len(variables))]
         moved = {v: _moved(v, t, rng) for v, t in zip(variables, steps, strict=True)}
         (along,) = replace([loss], moved, lambda node, inputs: build_node(node.op, inputs, dict(node.attrs)))
@@ -138,13 +157,19 @@ def _moved(variable: Node, step: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 # Backends --------------------------------------------------------------------------------------------------------
-def _backends(target: Target, graph: Graph, values: Mapping[Node, Array]) -> Iterator[Finding]:
+def _backends(
+    target: Target, graph: Graph, values: Mapping[Node, Array], backends: Sequence[str], tell: Tell
+) -> Iterator[Finding]:
     """Every result of each engine that works here beside the reference's, and its bits on several thread counts."""
     plain, seed = resolve_marks(graph), target.options.get("seed", 0)
+    tell("the reference")
     expected = evaluate(plain.results, values, seed=seed)
     shaken = evaluate(plain.results, _shaken(plain, values), seed=seed)
-    for backend in ("cython",) if isinstance(compiler_or_reason(), str) else ("cython", "c"):
-        runs = [_run(target, plain, list(values.values()), backend, count) for count in THREADS]
+    for backend in backends:
+        runs = []
+        for count in THREADS:
+            tell(f"{backend} on {count} thread{'s' * (count > 1)}")
+            runs.append(_run(target, plain, list(values.values()), backend, count))
         rows = [_Row(*row) for row in zip(plain.results, runs[0], expected, shaken, strict=True)]
         yield from _compared(plain, rows, backend)
         same = all([array.tobytes() for array in run] == [array.tobytes() for array in runs[0]] for run in runs)

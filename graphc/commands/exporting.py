@@ -19,17 +19,18 @@ def export(target: Target, folder: Path, name: str, isa: str | None, threads: in
     with console.status("compiling"):
         program = compile(target.inputs, target.outputs, target.updates, backend="c", **options)
         program.export(folder / name, isa=isa)
+    console.print(f"wrote {name} to {folder}:", highlight=False, soft_wrap=True)
     for suffix, what in _FILES.items():
-        path = folder / f"{name}.{suffix}"
-        console.print(f"{path!s:<40} {bytes_text(path.stat().st_size):>12}  {what}", highlight=False, soft_wrap=True)
-    console.print(f"{program.memory}", highlight=False)
+        size = bytes_text((folder / f"{name}.{suffix}").stat().st_size)
+        console.print(f"  {f'.{suffix}':<13} {size:>11}  {what}", highlight=False, soft_wrap=True)
+    console.print(f"{program.memory}", highlight=False, soft_wrap=True)
     return 0
 
 
 _FILES = {
-    "c": "the program; it needs a C11 compiler, libm and threads",
+    "c": "the program: C11, libm and threads",
     "h": "how it is called",
     "so": "the same, compiled",
-    "safetensors": "its state: parameters, optimiser state, constants",
+    "safetensors": "parameters, optimiser state, constants",
     "json": "the manifest, for gx.load",
 }

@@ -17,7 +17,7 @@ from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
 from graphc.commands.arena_picture import Box, draw_arena
 from graphc.commands.target import Target
-from graphc.engines import plans
+from graphc.engines import planned_backend, plans
 from graphc.frontier import frontier_of
 from graphc.ir.collection import collection_paused
 from graphc.picture import check_picture
@@ -30,14 +30,14 @@ from graphc.runtime.verify import verify
 
 __all__ = ["TARGETS", "Wish", "arena_boxes", "memory"]
 
-TARGETS = ("cython", "c")
+TARGETS = ("auto", "c", "cython")
 
 
 @dataclass(frozen=True)
 class Wish:
     """What to tell: whose plan, for how many threads, within which budget; or the whole `frontier`; and a picture."""
 
-    backend: str = "cython"
+    backend: str = "auto"
     threads: int | None = None
     budget: int | str | float | None = None
     frontier: bool = False
@@ -49,16 +49,18 @@ def memory(target: Target, wish: Wish, write: Callable[[str], None]) -> int:
     if wish.picture is not None:
         check_picture(wish.picture)
     budget = checked_budget(target.options.get("memory_budget") if wish.budget is None else wish.budget)
+    backend = planned_backend(wish.backend)
     threads = checked_threads(wish.threads or target.options.get("threads"))
     graph, _ = build_graph(target.inputs, target.outputs, target.updates)
     with _progress() as tell, collection_paused():
         tell("cutting the work into launches")
-        ways = plans(graph, wish.backend, threads)
+        ways = plans(graph, backend, threads)
         if wish.frontier:
             found = frontier_of(ways, tell)
         else:
             tell("searching for what to compute again" if budget is not None else "")
             plan = ways.within(budget).assembled.plan
+    write(f"as the {backend} engine runs it on {threads} thread{'s' * (threads > 1)}")
     if not wish.frontier:
         return _report(plan, ways, threads, wish.picture, target.name, write)
     write(str(found))

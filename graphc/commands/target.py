@@ -15,7 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from graphc.errors import GraphcError
+from graphc.errors import GraphcError, with_location
+from graphc.ir.location import raised_at
 
 __all__ = ["FORMS", "Target", "TargetError", "load_target"]
 
@@ -50,8 +51,12 @@ def load_target(text: str) -> Target:
     except GraphcError:
         raise
     except Exception as error:
-        raise TargetError(f"{text} raised {type(error).__name__}: {error}") from error
+        raise _with_its_line(TargetError(f"{text} raised {type(error).__name__}: {error}"), error) from error
     return _read(text, answer)
+
+
+def _with_its_line(fault: TargetError, error: Exception) -> TargetError:
+    return with_location(fault, raised_at(error))
 
 
 def _import(where: str) -> ModuleType:
@@ -60,7 +65,8 @@ def _import(where: str) -> ModuleType:
     except GraphcError:
         raise
     except Exception as error:
-        raise TargetError(f"importing {where} raised {type(error).__name__}: {error}") from error
+        message = f"importing {where} raised {type(error).__name__}: {error}"
+        raise _with_its_line(TargetError(message), error) from error
 
 
 def _import_module(name: str) -> ModuleType:

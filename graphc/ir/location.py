@@ -11,17 +11,19 @@ import copy
 import linecache
 import os
 import sys
+import sysconfig
 from functools import lru_cache
 from types import FrameType
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Location", "capture"]
+__all__ = ["Location", "capture", "raised_at"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
 _EXAMPLES = os.path.join(_PACKAGE, "examples") + os.sep
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
 class Location(NamedTuple):
@@ -45,6 +47,19 @@ class Location(NamedTuple):
 def _is_ours(filename: str) -> bool:
     ours = filename.startswith(_PACKAGE) and not filename.startswith(_EXAMPLES)
     return ours or filename.startswith(_NUMPY) or filename == copy.__file__
+
+
+def raised_at(error: BaseException) -> Location | None:
+    """The innermost line of the user's that an error came through; one of a library's where there is none."""
+    found, frame = [], error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        if not _is_ours(code.co_filename) and not code.co_filename.startswith("<frozen"):
+            found.append(Location(code.co_filename, frame.tb_lineno, code.co_name))
+        frame = frame.tb_next
+    own = [place for place in found if not place.filename.startswith(_LIBRARIES)]
+    places = own or found
+    return places[-1] if places else None
 
 
 def capture() -> Location | None:

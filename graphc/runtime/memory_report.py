@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 
 from graphc.runtime.liveness import Span, arena_spans, bytes_alive
 from graphc.runtime.plan import Plan
@@ -14,6 +15,7 @@ from graphc.runtime.repetition import Recomputed, gathered, repetition_of
 
 __all__ = ["MemoryReport", "Resident", "bytes_text", "memory_report"]
 
+WIDTH = 80  # columns of a report
 SHOWN = 10  # tensors at the peak that the report prints
 AGAIN = 5  # and kinds of tensors that are computed again
 
@@ -106,7 +108,7 @@ class MemoryReport:
         if not self.at_peak:
             return []
         title = f"the arena is fullest in launch {self.peak_launch} of {len(self.timeline)}, {self.peak_label}:"
-        return [title, *_lines(self.at_peak, SHOWN)]
+        return [*wrap(title, WIDTH, subsequent_indent="    "), *_lines(self.at_peak, SHOWN)]
 
     def _again_lines(self) -> list[str]:
         if not self.repeated:
@@ -120,11 +122,13 @@ class MemoryReport:
 def _lines(tensors: Sequence[Resident] | Sequence[Recomputed], shown: int) -> list[str]:
     """The first tensors, a line each, in columns; and what the rest takes."""
     first, left = tensors[:shown], tensors[shown:]
-    widths = [max(map(len, column)) for column in zip(*(tensor.cells() for tensor in first), strict=True)]
+    rows = [(*tensor.cells()[:-1], short_place(tensor.cells()[-1])) for tensor in first]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for tensor in first:
-        cells = "  ".join(f"{cell:<{width}}" for cell, width in zip(tensor.cells(), widths, strict=True))
-        lines.append(f"{bytes_text(tensor.nbytes):>12}  {cells}".rstrip())
+    for size, row in zip([tensor.nbytes for tensor in first], rows, strict=True):
+        cells = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        line = f"{bytes_text(size):>12}  {cells}".rstrip()
+        lines.append(line if len(line) <= WIDTH else line[: WIDTH - 1] + "~")
     rest = [f"{bytes_text(sum(tensor.nbytes for tensor in left)):>12}  in {len(left)} more"] if left else []
     return [*lines, *rest]
 
@@ -163,7 +167,7 @@ def _label(plan: Plan, launch: int) -> str:
     if not plan.launches:
         return ""
     found = plan.launches[launch]
-    return f"{found.label} ({found.location})" if found.location else found.label
+    return f"{found.label} ({short_place(found.location)})" if found.location else found.label
 
 
 def _residents(plan: Plan, spans: Sequence[Span], launch: int) -> tuple[Resident, ...]:
@@ -175,6 +179,15 @@ def _residents(plan: Plan, spans: Sequence[Span], launch: int) -> tuple[Resident
             found.append((-plan.buffers[position].nbytes, position))
     held = [plan.buffers[position] for _, position in sorted(found)]
     return tuple(Resident(b.name, b.dtype, b.shape, b.nbytes, b.first, b.last, b.location) for b in held)
+
+
+def short_place(location: str) -> str:
+    """A line of the user's as a table has room for it: without folders, and without "in <module>".
+
+    >>> short_place("/home/me/model.py:7 in build")
+    'model.py:7 in build'
+    """
+    return location.rpartition("/")[2].removesuffix(" in <module>")
 
 
 def bytes_text(count: int) -> str:

@@ -36,14 +36,14 @@ class Profile:
         return sum(row.microseconds for row in self.rows)
 
     def __str__(self) -> str:
-        head = f"{'launch':<32}{'kernel':<20}{'us':>10}{'share':>8}{'GB/s':>8}{'Gop/s':>8}"
+        head = f"{'launch':<26}{'kernel':<20}{'us':>10}{'share':>8}{'GB/s':>8}{'Gop/s':>8}"
         lines = [head, "-" * len(head)]
         for row in sorted(self.rows, key=lambda row: -row.microseconds):
             lines.append(
-                f"{_cut(row.label, 31):<32}{_cut(row.kernel, 19):<20}{row.microseconds:>10.2f}{row.share:>8.1%}"
+                f"{_cut(row.label, 25):<26}{_cut(row.kernel, 19):<20}{row.microseconds:>10.2f}{row.share:>8.1%}"
                 f"{row.gigabytes_per_second:>8.1f}{row.gigaops_per_second:>8.1f}"
             )
-        lines.append(f"{'total':<52}{self.microseconds:>10.2f}   median of {self.runs} runs on one thread")
+        lines.append(f"{'total':<46}{self.microseconds:>10.2f}   median of {self.runs} runs")
         return "\n".join(lines)
 
 

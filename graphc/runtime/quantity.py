@@ -7,7 +7,7 @@ from typing import Any
 
 from graphc.errors import GraphError, shown
 
-__all__ = ["bytes_of", "checked_budget"]
+__all__ = ["bytes_of", "checked_budget", "checked_bytes"]
 
 _UNITS = ("", "k", "m", "g", "t")  # each 1000 times the last, or with an i 1024 times
 _TEXT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
@@ -40,6 +40,21 @@ def checked_budget(budget: Any) -> int | float | None:
             f"a memory budget is a number of bytes, a text such as '180MiB', or a fraction of the unconstrained peak "
             f"above 0 and at most 1; not {shown(budget)}"
         )
+    return found
+
+
+def checked_bytes(text: str) -> int:
+    """A number of bytes, at least 1, as people write it. Raises GraphError.
+
+    >>> checked_bytes("1MiB"), checked_bytes("4096")
+    (1048576, 4096)
+    """
+    try:
+        found = checked_budget(text)
+    except GraphError:
+        found = None
+    if not isinstance(found, int) or found < 1:
+        raise GraphError(f"{text!r} is no number of bytes, such as 4096 or 1MiB")
     return found
 
 
