@@ -54,8 +54,8 @@ def training_step(model: nn.Sequential, threads: int) -> Callable[[Any, Any], fl
             torch.set_num_threads(threads)
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(copy(torch.from_numpy(images)), torch.from_numpy(labels).long())
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
-        return loss.item()  # type: ignore[no-any-return]
+        return float(loss.item())
 
     return step
