@@ -92,6 +92,8 @@ def _elements(path: Sequence[Node]) -> tuple[int, tuple[int, ...], tuple[int, ..
     NumPy's own views tell. None where they are no regular part, or where there are none.
     """
     whole = np.empty(path[-1].shape, np.uint8)
+    if not whole.size:
+        return None
     view, in_order = whole, True
     for node in reversed(path[:-1]):
         if in_order and node.op in _VIEWS:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import graphc as gx
 from graphc.autodiff.reverse import vjp
 from graphc.errors import DTypeError, GraphError, ShapeError
 from graphc.ir.graph import topological
@@ -172,3 +173,11 @@ def test_a_tensor_iterates_over_its_first_axis() -> None:
     x = input_tensor("x", numbered((3, 2)))
     rows = [run(row, {x: numbered((3, 2))}) for row in x]
     np.testing.assert_array_equal(rows, numbered((3, 2)))
+
+
+@pytest.mark.parametrize("backend", ["cython", "numpy"])
+def test_no_index_at_all(backend: str) -> None:
+    """An empty input of indices has no range that a call could check."""
+    x, index = gx.input("x", (4,)), gx.input("index", (0,), "int64")
+    program = gx.compile([x, index], gx.take(x, index), backend=backend)
+    assert program(np.ones(4, np.float32), np.zeros(0, np.int64)).shape == (0,)
