@@ -1,19 +1,11 @@
 """What the tests of passes share: small builders, random graphs, and comparison of values before and after a pass."""
 
-import random
-
 import ml_dtypes
 import numpy as np
 
-from graphc.dsl.variables import input as graph_input
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
-from graphc.ops.build import apply, broadcast_to, constant, full
 from graphc.ops.reference import evaluate
-from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, slice_view
-
-UNARY = ("negative", "abs", "exp", "sigmoid", "softplus", "relu", "tanh", "log1p", "square_root", "sign", "sin")
-BINARY = ("add", "subtract", "multiply", "maximum", "minimum", "divide", "where")
 
 
 def graph_of(*results):
@@ -85,74 +77,3 @@ def count(graph, op):
 def same(a, b):
     """Whether two lists of results are the same nodes."""
     return all(x is y for x, y in zip(a, b, strict=True))
-
-
-def random_graph(seed, size=40, dtype="float32"):
-    """A graph of elementwise ops, views and reductions over small shapes, with repeated and constant parts."""
-    chance = random.Random(seed)
-    nodes = [graph_input("x", (2, 3), dtype), graph_input("y", (3,), dtype), graph_input("z", (2, 3), dtype)]
-    nodes += [full((2, 3), chance.choice([0, 1, -1, 2, 0.5, 3]), nodes[0].dtype) for _ in range(2)]
-    nodes.append(constant(np.arange(6).reshape(2, 3) / 4, dtype))
-    for _ in range(size):
-        nodes.append(_grow(chance, nodes))
-    return graph_of(*nodes[-4:])
-
-
-def _grow(chance, nodes):
-    x = chance.choice(nodes)
-    kind = chance.random()
-    if kind < 0.35:
-        return _binary(chance, x, [node for node in nodes if node.shape == x.shape])
-    if kind < 0.55:
-        return _unary(chance, x)
-    return _view(chance, x) if kind < 0.85 else _reduction(chance, x)
-
-
-def _unary(chance, x):
-    op = chance.choice(UNARY)
-    if op == "square_root":
-        return apply("sqrt", apply("abs", x))
-    bounded = apply("sin", x)  # keeps values in range however deep the graph
-    return apply(op, apply("abs", bounded) if op == "log1p" else bounded)
-
-
-def _binary(chance, x, partners):
-    y, op = chance.choice(partners), chance.choice(BINARY)
-    if op == "divide":
-        return apply("divide", x, apply("add", apply("exp", apply("sin", y)), full(y.shape, 1, y.dtype)))
-    if op == "where":
-        return apply("where", apply("less", x, y), y, x)
-    return apply("sin", apply(op, x, y)) if op == "multiply" else apply(op, x, y)
-
-
-def _view(chance, x):
-    kind = chance.randrange(6)
-    if kind == 0:
-        return reshape_to(x, chance.choice([(x.size,), (1, x.size), (x.size, 1)]))
-    if kind == 1:
-        axes = list(range(x.ndim))
-        chance.shuffle(axes)
-        return permute(x, axes)
-    if kind == 2 and x.ndim < 4 and x.size < 200:
-        return broadcast_to(x, (chance.choice([1, 2]), *x.shape))
-    if kind == 3 and x.ndim and x.size < 200:
-        return pad_view(x, [chance.randrange(2) for _ in x.shape], [chance.randrange(2) for _ in x.shape])
-    if kind == 4 and x.ndim and x.size < 200:
-        return join([x, x], chance.randrange(x.ndim))
-    return _slice(chance, x)
-
-
-def _slice(chance, x):
-    if not x.ndim or not x.size:
-        return x
-    axis = chance.randrange(x.ndim)
-    if chance.random() < 0.5:
-        starts = [size - 1 if a == axis else 0 for a, size in enumerate(x.shape)]
-        return slice_view(x, starts, x.shape, [-1 if a == axis else 1 for a in range(x.ndim)])
-    start = chance.randrange(x.shape[axis])
-    return narrow(x, axis, start, chance.randrange(1, x.shape[axis] - start + 1))
-
-
-def _reduction(chance, x):
-    axes = tuple(axis for axis in range(x.ndim) if chance.random() < 0.4)
-    return apply("sin", apply(chance.choice(["sum", "max", "min"]), x, axes=axes)) if x.size else x
