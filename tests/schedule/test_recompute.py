@@ -12,8 +12,8 @@ from graphc.pipeline import optimise
 from graphc.schedule import recompute as recomputation
 from graphc.schedule.fusion import fuse
 from graphc.schedule.group import Group
-from tests.random_programs import random_program
-from tests.test_random_programs import Bench, faults
+from tests.fuzz.grow import grow
+from tests.fuzz.judge import faults
 
 ROWS, COLUMNS = 64, 128
 X, W, V = gx.input("x", (ROWS, 32)), gx.input("w", (32, COLUMNS)), gx.input("v", (COLUMNS, 8))
@@ -71,5 +71,5 @@ def test_random_programs_that_recompute_whatever_they_can(block: int, monkeypatc
     monkeypatch.setattr(recomputation, "_COST_OF_BYTE", 1e6)
     wrong = []
     for seed in range(5000 + 20 * block, 5020 + 20 * block):
-        wrong += [f"program {seed}: {fault}" for fault in faults(Bench(random_program(seed)))]
+        wrong += [f"program {seed}: {fault}" for fault in faults(grow(seed), ["cython"])]
     assert not wrong, "\n".join(wrong[:10])

@@ -1,0 +1,181 @@
+"""What a program may answer: the spread of the reference over runs in which its rounding errors are drawn anew.
+
+A run walks the graph with each op's reference, as `evaluate` does. Where an element of a float result was rounded
+(it differs from the one computed a precision wider), some units in the last place are added at random, of the size of
+the sum of magnitudes for what adds up; what is exact stays as it is, so ties, masks and special values do. An engine
+that rounds elsewhere is one more such run: `verdict` asks that its results lie within the hull of the runs, widened.
+Where no hull of 6 runs will do, 40 are tried, and one in long double, whose exponent range holds what overflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from graphc.ir.graph import Graph, topological
+from graphc.ir.node import Node
+from graphc.ops.record import Kind, op_of
+from graphc.ops.reference import evaluate
+from tests.fuzz.grow import SEED, STEP
+from tests.fuzz.program import Array
+
+__all__ = ["Hull", "Oracle"]
+
+FEW, MANY = 6, 40
+UNITS = 4.0  # in the last place, that an op may be off by
+ADDING = 16.0  # likewise, of the sum of magnitudes: products in another order, Winograd's convolutions
+WIDER = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}
+Noise = Callable[[Node, Array, list[Array]], Array]
+
+
+@dataclass
+class Hull:
+    """The least and the greatest value of each element, whether it was a NaN in some run, or in all, and whether it
+    was +0 in all, or -0 in all."""
+
+    low: Array
+    high: Array
+    some_nan: Array
+    all_nan: Array
+    positive_zero: Array
+    negative_zero: Array
+
+    @classmethod
+    def of(cls, runs: Sequence[Array]) -> Hull:
+        stack = np.stack([run.astype(np.longdouble) for run in runs])
+        nan = np.isnan(stack)
+        low, high = np.where(nan, np.inf, stack).min(0), np.where(nan, -np.inf, stack).max(0)
+        zero, negative = (stack == 0).all(0), np.signbit(stack)
+        return cls(low, high, nan.any(0), nan.all(0), zero & ~negative.any(0), zero & negative.all(0))
+
+    def outside(self, got: Array, unit: float, tiny: float) -> Array:
+        """Which elements of `got` no run explains."""
+        x = got.astype(np.longdouble)
+        with np.errstate(all="ignore"):
+            width = np.where(np.isfinite(self.low) & np.isfinite(self.high), self.high - self.low, 0)
+            slack = 2 * width + unit * np.maximum(np.abs(self.low), np.abs(self.high)) + tiny
+            slack = np.where(np.isfinite(slack), slack, 0)
+            within = (x >= self.low - slack) & (x <= self.high + slack)
+        zero, negative = x == 0, np.signbit(x)
+        other_zero = zero & (negative & self.positive_zero | ~negative & self.negative_zero)
+        return np.where(np.isnan(x), ~self.some_nan, ~within | self.all_nan | other_zero)  # type: ignore[no-any-return]
+
+
+class Oracle:
+    """The runs of one graph on given values."""
+
+    def __init__(self, graph: Graph, values: Mapping[Any, Array]) -> None:
+        self.graph, self.values = graph, values
+        self.order = topological(graph.results)
+        self.reference = evaluate(graph.results, values, seed=SEED, step=STEP)
+        self._rng = np.random.default_rng(0)
+        self._runs = [self.reference]
+
+    def faults(self, results: Sequence[Array]) -> list[str]:
+        """What is wrong with the results of an engine."""
+        suspects = range(len(results))
+        found: dict[int, str] = {}
+        for count in (FEW, MANY):
+            while len(self._runs) < count:
+                self._runs.append(self._run(self._noisy))
+            found = self._outside(results, suspects, self._runs)
+            if not found:
+                return []
+            suspects = range(len(results))
+        return list(self._outside(results, list(found), [*self._runs, self._run(None)]).values())
+
+    def _outside(self, results: Sequence[Array], which: Sequence[int], runs: list[list[Array]]) -> dict[int, str]:
+        found = {}
+        for i in which:
+            node, got = self.graph.results[i], results[i]
+            wanted = self.reference[i]
+            if got.shape != wanted.shape or got.dtype != wanted.dtype:
+                found[i] = f"result {i}, {node!r}: {got.dtype}{got.shape} instead of {wanted.dtype}{wanted.shape}"
+                continue
+            hull = Hull.of([run[i] for run in runs])
+            wrong = hull.outside(got, *_units(node))
+            if wrong.any():
+                at = tuple(int(k) for k in np.argwhere(wrong)[0])
+                found[i] = (
+                    f"result {i}, {node!r}: {wrong.sum()} of {wrong.size} elements, at {at} {got[at]!r}, "
+                    f"the reference says {wanted[at]!r}, within {hull.low[at]!r} and {hull.high[at]!r}"
+                )
+        return found
+
+    # Runs --------------------------------------------------------------------------------------------------------
+    def _run(self, noise: Noise | None) -> list[Array]:
+        """The results with noise where rounding was; without noise, in long double throughout."""
+        arrays: dict[Node, Array] = {}
+        with np.errstate(all="ignore"):
+            for node in self.order:
+                arrays[node] = self._value(node, arrays, noise)
+        return [arrays[node] for node in self.graph.results]
+
+    def _value(self, node: Node, arrays: Mapping[Node, Array], noise: Noise | None) -> Array:
+        if node in self.values:
+            return self.values[node]
+        if not node.inputs:
+            return evaluate([node], {}, seed=SEED, step=STEP)[0]
+        inputs = [arrays[source] for source in node.inputs]
+        if noise is None:
+            return _exact(node, inputs)
+        wide = [
+            a.astype(np.float32) if s.dtype.is_low_precision else a for a, s in zip(inputs, node.inputs, strict=True)
+        ]
+        value = noise(node, np.asarray(op_of(node).reference(*wide, **node.attrs)), wide)
+        return value.astype(node.dtype.numpy, copy=False)
+
+    def _noisy(self, node: Node, value: Array, inputs: list[Array]) -> Array:
+        if not node.dtype.is_float or op_of(node).kind is Kind.VIEW or value.dtype not in WIDER or not value.size:
+            return value
+        wider = WIDER[value.dtype]
+        size = np.abs(value)
+        unit = UNITS * np.finfo(value.dtype).eps
+        if op_of(node).kind is not Kind.ELEMENTWISE:
+            size, unit = self._magnitude(node, inputs, size), ADDING * np.finfo(value.dtype).eps
+        try:
+            exact = np.asarray(op_of(node).reference(*_widened(inputs, wider), **node.attrs))
+            rounded = (exact != value) & np.isfinite(value)
+        except TypeError:
+            rounded = np.isfinite(value)
+        if not rounded.any():
+            return value
+        least = np.finfo(value.dtype).smallest_subnormal
+        shift = self._rng.uniform(-1, 1, value.shape) * (unit * np.minimum(size, np.finfo(value.dtype).max) + 4 * least)
+        return np.where(rounded, value + shift.astype(value.dtype), value)
+
+    def _magnitude(self, node: Node, inputs: list[Array], size: Array) -> Array:
+        """What the terms of each element come to without their signs."""
+        plain = [np.abs(x) if x.dtype.kind == "f" else x for x in inputs]
+        found = np.abs(np.asarray(op_of(node).reference(*plain, **node.attrs)))
+        return np.fmax(found, size) if found.shape == size.shape else size
+
+
+def _units(node: Node) -> tuple[float, float]:
+    """What a result may be off by beyond the hull: a part of its size, and a number; 0 for what is exact."""
+    if not node.dtype.is_float:
+        return 0.0, 0.0
+    info, units = ml_dtypes.finfo(node.dtype.numpy), 1 if node.dtype.is_low_precision else UNITS
+    return units * float(info.eps), units * float(info.smallest_subnormal)
+
+
+def _widened(inputs: list[Array], wider: Any) -> list[Array]:
+    return [x.astype(wider) if x.dtype.kind == "f" else x for x in inputs]
+
+
+def _exact(node: Node, inputs: list[Array]) -> Array:
+    """One op in long double, or in float64 where its reference knows no more."""
+    if node.op == "cast" and node.dtype.is_float:
+        return inputs[0].astype(np.longdouble)
+    for wider in (np.longdouble, np.float64):
+        given = [x.astype(wider) if s.dtype.is_float else x for x, s in zip(inputs, node.inputs, strict=True)]
+        try:
+            value = np.asarray(op_of(node).reference(*given, **node.attrs))
+        except TypeError:
+            continue
+        return value if node.dtype.is_float else value.astype(node.dtype.numpy)
+    return np.asarray(op_of(node).reference(*given, **node.attrs))
