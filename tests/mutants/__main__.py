@@ -1,0 +1,114 @@
+"""`python -m tests.mutants [NAME ...] [--seconds 300] [--jobs 1]`: plant each bug, run its tests, tell what was caught.
+
+A mutant is planted in a copy of the checkout, never in the checkout. It is caught where a test fails; one whose tests
+do not end within the time is not: a bug must make a test fail, not hang. Exit codes: 0 all but three were caught (or
+all of those named), 1 fewer, 2 usage (a name that is no mutant, or code that no longer reads as the table says).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+from rich.console import Console
+
+from tests.mutants.table import MUTANTS, Mutant
+
+__all__ = ["main", "planted"]
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = 3  # that may go unnoticed, of the whole table
+COPIED = ("graphc", "kernels", "tests", "benchmarks", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    parser = argparse.ArgumentParser("python -m tests.mutants", description="Planted bugs, and whether tests fail.")
+    parser.add_argument("names", nargs="*", help="mutants by name; all by default")
+    parser.add_argument("--seconds", type=float, default=300, help="that the tests of a mutant may take")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
+    options = parser.parse_args(arguments)
+    known = {mutant.name: mutant for mutant in MUTANTS}
+    if unknown := [name for name in options.names if name not in known]:
+        parser.error(f"no mutant is called {', '.join(unknown)}")
+    chosen = [known[name] for name in options.names] or list(MUTANTS)
+    for mutant in chosen:
+        if planted(mutant) is None:
+            parser.error(f"{mutant.name}: {mutant.path} does not hold this line once: {mutant.line}")
+    missed = [mutant.name for mutant, verdict in _verdicts(chosen, options) if verdict != "caught"]
+    Console().print(
+        f"{len(chosen) - len(missed)} of {len(chosen)} caught{'; not: ' if missed else ''}{', '.join(missed)}"
+    )
+    return int(len(missed) > (0 if options.names else ALLOWED))
+
+
+def planted(mutant: Mutant) -> str | None:
+    """The file of a mutant with the bug in it; None where the line to change is not there exactly once."""
+    text = (ROOT / mutant.path).read_text()
+    return text.replace(mutant.line, mutant.change) if text.count(mutant.line) == 1 else None
+
+
+def _verdicts(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterator[tuple[Mutant, str]]:
+    copies: Queue[Path] = Queue()
+    with tempfile.TemporaryDirectory(prefix="graphc-mutants-") as folder, ThreadPoolExecutor(options.jobs) as pool:
+        for number in range(options.jobs):
+            copies.put(_copy(Path(folder) / str(number)))
+
+        def verdict(mutant: Mutant) -> str:
+            copy = copies.get()
+            try:
+                return _verdict(mutant, copy, options.seconds)
+            finally:
+                copies.put(copy)
+
+        for mutant, found in zip(chosen, pool.map(verdict, chosen), strict=True):
+            Console().print(f"{found:8} {mutant.name}: {mutant.path}", highlight=False)
+            yield mutant, found
+
+
+def _copy(target: Path) -> Path:
+    """The checkout with its built modules, importable by its path alone."""
+    target.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target / name)
+    (target / "graphc" / "kernels").symlink_to(target / "kernels")
+    return target
+
+
+def _verdict(mutant: Mutant, copy: Path, seconds: float) -> str:
+    """ "caught", "missed" or "endless"."""
+    path, text = copy / mutant.path, planted(mutant)
+    assert text is not None
+    before = path.read_text()
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests]
+    path.write_text(text)
+    try:
+        process = subprocess.Popen(
+            command, cwd=copy, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            return "missed" if process.wait(seconds) == 0 else "caught"
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+            return "endless"
+    finally:
+        path.write_text(before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
