@@ -26,7 +26,7 @@ from graphc.ops.reference import evaluate
 from graphc.ops.views import reshape_to, slice_view
 from tests.fuzz.adapt import meet, ranged, resized, typed, viewed
 from tests.fuzz.program import Array, FuzzProgram
-from tests.ops.helpers import SPECIALS, elementwise_arity, flatten, random_array
+from tests.ops.helpers import elementwise_arity, flatten, random_array
 
 __all__ = ["SEED", "STEP", "grow"]
 
@@ -38,6 +38,10 @@ LARGE_SHAPES = (
     (300, 257), (257,), (300, 1), (70_000,), (20, 61, 64), (64, 20, 61), (8, 8, 30, 31), (3, 40_000), (40_000, 3), (),
 )  # fmt: skip
 MOST, MOST_LARGE = 2_000, 200_000  # elements of a tensor
+SPECIALS: dict[str, tuple[float, ...]] = {  # of 16 bits as of float32
+    "float64": (np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -2e-310, 1.7e308, -1.7e308, 1.0, -1.0, 0.5, -2.5, 3.0),
+    "float32": (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 3e38, -3e38, 1.0, -1.0, 0.5, -2.5, 3.0),
+}
 BOUND = 1e3  # a tame value is smaller
 MAIN = ("float64",) * 9 + ("float32",) * 7 + ("float16", "bfloat16") * 2
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "fmod", "copysign", "hypot")
