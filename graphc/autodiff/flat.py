@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ir.notice import warn_once
-from graphc.ops.record import ZERO, Kind, op_of
+from graphc.ops.record import Kind, op_of
 
 __all__ = ["warn_if_flat"]
 
@@ -63,4 +63,4 @@ def _first_flat(source: Node, reader: dict[Node, Node | None]) -> Node:
 
 def _is_flat(node: Node, source: Node) -> bool:
     places = [place for place, other in enumerate(node.inputs) if other is source]
-    return not node.dtype.is_float or all(op_of(node).vjp_rule(place) is ZERO for place in places)
+    return not node.dtype.is_float or all(op_of(node).is_flat(place) for place in places)

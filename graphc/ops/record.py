@@ -112,6 +112,10 @@ class Op:
             return self.vjp
         return self.vjp[position] if isinstance(self.vjp, tuple) else self.vjp(position)
 
+    def is_flat(self, position: int) -> bool:
+        """Whether the gradient of the input at `position` is zero everywhere."""
+        return not isinstance(self.vjp, Joint) and self.vjp_rule(position) is ZERO
+
 
 @dataclass(frozen=True)
 class Arg:
