@@ -141,7 +141,7 @@ def _declare_extreme(name: str, reference: Callable[..., Any]) -> None:
         infer=infer,
         vjp=(vjp,),
         jvp=jvp,
-        reference=lambda x, *, axes: reference(x, axis=axes),
+        reference=lambda x, *, axes: reference(x, axis=axes) if x.size else np.empty(reduced(x.shape, axes), x.dtype),
     )
 
 
