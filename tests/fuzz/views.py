@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 import graphc as gx
-from tests.random_programs import RandomProgram
+from graphc.api import build_graph
+from tests.fuzz.program import FuzzProgram
 
 __all__ = ["view_program"]
 
@@ -21,7 +22,7 @@ VIEWS = 6  # views that a chain has at most
 Tensors = list[gx.Tensor]
 
 
-def view_program(seed: int, dtype: str = "float64") -> RandomProgram:
+def view_program(seed: int, dtype: str = "float64") -> FuzzProgram:
     """A program of a few chains of views, their readers, and perhaps gradients and tangents through them."""
     chance = random.Random(seed)
     rng = np.random.default_rng(seed)
@@ -44,7 +45,8 @@ def view_program(seed: int, dtype: str = "float64") -> RandomProgram:
     outputs = [chance.choice(pool[-12:] if i < 3 else pool) for i in range(chance.randint(1, 6))]
     fitting = [tensor for tensor in pool if tensor.shape == (4, 3)]
     updates = {parameters[0]: chance.choice(fitting)} if chance.random() < 0.4 else {}
-    return RandomProgram(seed, dtype, inputs, outputs, updates, parameters, arrays)
+    graph, _ = build_graph(inputs, outputs, updates)
+    return FuzzProgram(graph, tuple(arrays), f"view program {seed}")
 
 
 # Views ---------------------------------------------------------------------------------------------------------------
