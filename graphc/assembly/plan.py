@@ -131,7 +131,7 @@ def _plan(
     written = target.programs
     number = {LOCAL: LOCAL, **{value: position for position, value in enumerate(kept)}}
     buffer = [number[home[value]] for value in range(len(home))]
-    owners = [values.owners[value] for value in kept]
+    owners = (values.owners[value] for value in kept)
     ops = [owner.op if owner is not None else "" for owner in owners]
     return Plan(
         tuple(_buffer(value, arrangement, values) for value in kept),
@@ -146,7 +146,9 @@ def _plan(
         buffer[values.rng] if values.rng >= 0 else -1, arrangement.arena_bytes,
         max((draft.code.scratch for draft in drafts), default=0), arrangement.lower_bound,
         tuple(node.attrs["name"] for node in graph.inputs) + graph.names,
-        tuple(b for b, owner in enumerate(owners) if isinstance(owner, Parameter) and not owner.trainable),
+        tuple(
+            number[values.number[p]] for p in values.parameters.values() if p in values.number and not p.trainable
+        ),
     )  # fmt: skip
 
 

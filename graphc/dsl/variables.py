@@ -31,7 +31,9 @@ def input(name: str, shape: Any, dtype: Any = "float32") -> Tensor:
         type = tensor_type(shape, dtype)
     except GraphcError as error:
         raise with_location(error, capture()) from None
-    return apply("input", name=name, shape=type.shape, dtype=type.dtype)
+    node = apply("input", name=name, shape=type.shape, dtype=type.dtype)
+    node.location = capture()  # of equal inputs, which are one node, the line that asked last
+    return node
 
 
 @public

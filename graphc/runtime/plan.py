@@ -86,9 +86,9 @@ class Plan:
 
     `programs` are tile programs as words. `inputs`, `outputs` are buffers in call order; `parameters` and `constants`
     are the buffers bound to parameter storage and constant data, in the order of the program's lists; `rng` is the
-    buffer with seed and step, or -1. `states` are those of the parameters that are not trained: an optimiser's moments,
-    running statistics, counters. `ranges` say what inputs may hold where they are indices: a call is checked against
-    them before it runs.
+    buffer with seed and step, or -1. `states` are those of the parameters that are not trained, in their order: an
+    optimiser's moments, running statistics, counters. `ranges` say what inputs may hold where they are indices: a call
+    is checked against them before it runs.
     """
 
     buffers: tuple[Buffer, ...]

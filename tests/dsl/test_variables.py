@@ -14,8 +14,10 @@ def test_inputs():
     x = gx.input("x", (64, 10))
     assert (x.shape, x.dtype.name, repr(x)) == ((64, 10), "float32", "<input 'x': float32[64, 10]>")
     assert gx.input("n", 3, int).type == gx.input("n", [3], np.int64).type
-    assert gx.input("x", (64, 10)) is x
     assert x.location.text == 'x = gx.input("x", (64, 10))'
+    again = gx.input("x", (64, 10))
+    assert again is x
+    assert x.location.text == 'again = gx.input("x", (64, 10))', "an error shows the line that asked last"
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,9 @@ def test_the_document_is_that_of_the_table() -> None:
 
 
 def test_every_pass_of_the_pipeline_is_in_the_table() -> None:
-    assert {entry.passed for entry in TABLE} == {run.__name__ for run in PASSES} - {"separate_results"}
+    """But for those of the scheduler, which copy and divide arrays and compute nothing."""
+    rewriting = {run.__name__ for run in PASSES if run.__module__.startswith("graphc.passes.")}
+    assert {entry.passed for entry in TABLE} == rewriting
 
 
 def test_every_rule_stands_under_an_equation() -> None:
