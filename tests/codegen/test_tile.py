@@ -452,6 +452,7 @@ def test_damaged_words_are_refused_or_harmless() -> None:
     ("body", "message"),
     [
         ((Compute("add", F32, (0, 1)),), "not computed before"),
+        ((Scalar.of(F32, 0), Compute("add", F32, (0, 1))), "not computed before"),
         ((Load(0, F32, Index(0, (1, 1))),), "over 2 dims in a space of 1"),
         ((Load(0, F32, Index(0, (1,), ((0, 0, 2),))),), "does not say what lies outside"),
         ((Load(1, F32, Index(0, (1,))),), "asks to read"),

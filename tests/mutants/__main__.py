@@ -26,6 +26,7 @@ __all__ = ["main", "planted"]
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = 3  # that may go unnoticed, of the whole table
+_NOTHING_RUN = (4, 5)  # exit codes of pytest: a wrong command, and no tests
 COPIED = ("graphc", "kernels", "tests", "benchmarks", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for mutant in chosen:
         if planted(mutant) is None:
             parser.error(f"{mutant.name}: {mutant.path} does not hold this line once: {mutant.line}")
-    missed = [mutant.name for mutant, verdict in _verdicts(chosen, options) if verdict != "caught"]
+    missed = [mutant.name for mutant, verdict in _verdicts(chosen, options) if not verdict.startswith("caught")]
     Console().print(
         f"{len(chosen) - len(missed)} of {len(chosen)} caught{'; not: ' if missed else ''}{', '.join(missed)}"
     )
@@ -60,7 +61,11 @@ def _verdicts(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterator
     copies: Queue[Path] = Queue()
     with tempfile.TemporaryDirectory(prefix="graphc-mutants-") as folder, ThreadPoolExecutor(options.jobs) as pool:
         for number in range(options.jobs):
-            copies.put(_copy(Path(folder) / str(number)))
+            copies.put(copy := _copy(Path(folder) / str(number)))
+        paths = sorted({part for mutant in chosen for part in mutant.tests if part.startswith("tests/")})
+        code, said = _tested(("--collect-only", *paths), copy, options.seconds)
+        if code != 0:  # else whatever is wrong would pass for a caught bug
+            raise SystemExit(f"the tests cannot run in a copy without a bug:\n{said[-2000:]}")
 
         def verdict(mutant: Mutant) -> str:
             copy = copies.get()
@@ -70,7 +75,7 @@ def _verdicts(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterator
                 copies.put(copy)
 
         for mutant, found in zip(chosen, pool.map(verdict, chosen), strict=True):
-            Console().print(f"{found:8} {mutant.name}: {mutant.path}", highlight=False)
+            Console().print(f"{mutant.name}: {found}", highlight=False, soft_wrap=True, markup=False)
             yield mutant, found
 
 
@@ -88,26 +93,37 @@ def _copy(target: Path) -> Path:
 
 
 def _verdict(mutant: Mutant, copy: Path, seconds: float) -> str:
-    """ "caught", "missed" or "endless"."""
+    """ "caught by TEST", "missed", "endless", or "untested" where the table names no test that can run."""
     path, text = copy / mutant.path, planted(mutant)
     assert text is not None
     before = path.read_text()
-    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests]
     path.write_text(text)
     try:
+        code, said = _tested(mutant.tests, copy, seconds)
+    finally:
+        path.write_text(before)
+    if code in (None, 0, *_NOTHING_RUN):
+        return "endless" if code is None else "missed" if code == 0 else "untested"
+    failed = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return f"caught by {failed[0] if failed else 'a crash'}"
+
+
+def _tested(tests: Sequence[str], copy: Path, seconds: float) -> tuple[int | None, str]:
+    """The exit code of pytest, None where it took too long, and what it said."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "500"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            command, cwd=copy, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+            command, cwd=copy, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            return "missed" if process.wait(seconds) == 0 else "caught"
+            code: int | None = process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             process.wait()
-            return "endless"
-    finally:
-        path.write_text(before)
+            code = None
+        output.seek(0)
+        return code, output.read()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ does not carry out its own example.)
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import graphc as gx
@@ -13,6 +14,7 @@ from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, broadcast_to, cast
 from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, slice_view
 from graphc.passes import (
+    fold_constants,
     gather_terms,
     merge_products,
     share_reciprocals,
@@ -36,6 +38,7 @@ half, halves, sh = (
     gx.input("halves", (9,), "float16"),
     gx.input("sh", (8, 1), "bfloat16"),
 )
+none, nought = gx.input("none", (3, 0)), gx.zeros((9,))
 i, wide, u = gx.input("i", (9,), "int32"), gx.input("wide", (9,), "int64"), gx.input("u", (9,), "uint8")
 
 
@@ -72,6 +75,7 @@ QUOTIENTS = [
     total(half * broadcast_to(sh, half.shape), 1), total(a * b, 1), total(a * broadcast_to(s, a.shape), 0),
     over(gx.exp(a), column(total(gx.exp(b), 1))), over(gx.exp(a), column(total(gx.sin(a), 1))),
     over(gx.sin(a), column(total(gx.exp(a), 1))), over(gx.exp(a), column(apply("max", gx.exp(a), axes=(1,)))),
+    x / nought * nought, over(gx.exp(none), column(total(gx.exp(none), 1))), gx.log(total(gx.exp(none), 1)),
 ]  # fmt: skip
 SIMPLIFICATION = [
     # reductions
@@ -79,6 +83,7 @@ SIMPLIFICATION = [
     apply("max", apply("min", a, axes=(0,)), axes=(0,)), total(broadcast_to(sh, half.shape), 1),
     apply("max", -a, axes=(0,)),
     apply("max", reshape_to(c, (6, 4)), axes=(0,)), total(broadcast_to(s, a.shape), 0), total(a, 0, 1), total(a - b, 0),
+    total(broadcast_to(row, ((1 << 24) + 1, 9)), 0),
     total(broadcast_to(u, (4, 9)), 0), apply("max", broadcast_to(x, (4, 9)) * a[:4], axes=(0,)),
     # views
     pad_view(pad_view(x, (1,), (0,), 0.0), (1,), (2,), -0.0), pad_view(pad_view(x, (1,), (0,), 1.0), (1,), (2,)),
@@ -92,7 +97,8 @@ SIMPLIFICATION = [
     slice_view(x, (8,), (9,), (-1,)),
     narrow(pad_view(x, (2,), (3,)), 0, 1, 4), narrow(pad_view(x, (2,), (3,)), 0, 9, 4),
     narrow(join([x, y], 0), 0, 8, 2),
-    slice_view(pad_view(x, (2,), (3,)), (3,), (3,), (-1,)), slice_view(join([x, y], 0), (10,), (5,), (-1,)),
+    slice_view(pad_view(x, (2,), (3,)), (3,), (3,), (-1,)), slice_view(pad_view(x, (2,), (3,)), (11,), (3,), (-1,)),
+    slice_view(join([x, y], 0), (10,), (5,), (-1,)),
     # arithmetic
     gx.where(m, x, y), gx.where(gx.logical_and(m, n), x, y), gx.abs(gx.sin(x)), -gx.sin(x), -(x * y), -x * y, x * -y,
     x + x * 1.5,
@@ -126,7 +132,7 @@ RECIPROCALS = [
 OTHERS = [
     (merge_products, join([narrow(a, 0, r, 1) @ d for r in range(4)], 0)),
     (merge_products, join([narrow(a, 0, r, 1) @ (d * float(r)) for r in range(1, 6)], 0)),
-
+    *((fold_constants, gx.constant(np.array([value, -value], dtype))) for value, dtype in ((0.0, "f4"), (1.0, "f8"))),
     (share_stacks, rows(3, 5, 0, 4) + rows(6, 5, 0, 4)),
     (share_stacks, rows(3, 5, 0) + rows(5, 0, 1)),
     (transpose_products, permute(a @ d, (1, 0)) + (a @ d).T.reshape(7, 8) * (a @ d).sum()),

@@ -81,6 +81,16 @@ def test_rounding_leaves_infinities_and_nan_where_they_are(entry: Entry, dtype: 
             np.testing.assert_allclose(b, a, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * 100)
 
 
+ROUNDED = [entry for entry in TABLE if "16-bit floats are rounded in between" in entry.rewrite.where]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("entry", ROUNDED, ids=lambda entry: entry.rewrite.left)
+def test_what_is_rounded_in_between_stays(entry: Entry, dtype: str) -> None:
+    before = left_side(entry.rewrite, dtype)
+    assert entry.run(before).outputs[0] is passes.simplify(before).outputs[0]
+
+
 @pytest.mark.parametrize("entry", REAL, ids=lambda entry: entry.rewrite.left)
 def test_real_identities_differ_where_they_say(entry: Entry) -> None:
     before, after = both_sides(entry, "float32")

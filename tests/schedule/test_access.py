@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+
 import numpy as np
 import pytest
 
@@ -130,3 +133,17 @@ def test_a_long_chain_of_views_is_followed_without_recursion() -> None:
     for _ in range(3_000):
         y = y.T.reshape(4, 6)
     assert strided_view(y) is None
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_quotient_and_a_remainder_are_those_of_every_point(seed: int) -> None:
+    """Of a domain that refuses to split: where no answer is right at all points, there is none."""
+    rng = random.Random(seed)
+    domain = Domain(frozen=True)
+    terms = [(domain.add(rng.randint(2, 5)), rng.choice((-4, -1, 1, 2, 4, 8))) for _ in range(2)]
+    whole, by = Affine(rng.randint(0, 8), tuple(terms)), rng.randint(1, 6)
+    pair = domain.divide(whole, by)
+    points = list(itertools.product(*map(range, domain.extents.values())))
+    value, *parts = ([a.offset + sum(c * at[d] for d, c in a.terms) for at in points] for a in (whole, *(pair or ())))
+    if pair is not None:
+        assert [(n // by, n % by) for n in value] == list(zip(*parts, strict=True))

@@ -100,6 +100,9 @@ def test_a_capacity_below_the_bound_is_told_by_the_peak_at_once():
 def test_a_capacity_that_is_no_multiple_of_the_alignment_counts_what_fits():
     blocks = [Block(64, 0, 1), Block(64, 1, 2)]
     assert place(blocks, capacity=191).peak == place(blocks, capacity=128).peak == 128
+    blocks = cut(5, 12)
+    first = place(blocks, capacity=1 << 40)
+    assert first.lower_bound <= place(blocks, capacity=first.peak - 1).peak < first.peak
 
 
 def test_progress_is_told():

@@ -73,3 +73,12 @@ def test_random_programs_that_recompute_whatever_they_can(block: int, monkeypatc
     for seed in range(5000 + 20 * block, 5020 + 20 * block):
         wrong += [f"program {seed}: {fault}" for fault in faults(grow(seed), ["cython"])]
     assert not wrong, "\n".join(wrong[:10])
+
+
+def test_a_result_stays_though_no_launch_reads_it() -> None:
+    """What a launch read before it computed more itself is dropped; not where the caller reads it."""
+    x = gx.input("x", (ROWS, COLUMNS))
+    graph = optimise(build_graph([x], gx.sin(x))[0])
+    found = recomputation._Recomputation(fuse(graph), graph, {}, 96)
+    found._drop(graph.outputs)
+    assert [node for group in found.groups for node in group.stores] == list(graph.outputs)

@@ -113,3 +113,11 @@ def test_an_update_whose_old_value_is_read_later_on_is_not_in_place() -> None:
     tasks = [Task((0,), (1,), ((0, 1),)), Task((0, 1), (2,))]
     _, direct = plan_updates(tasks, [(0, 1)])
     assert direct == set()
+
+
+def test_of_two_that_may_be_written_over_a_value_one_is() -> None:
+    """Both are read later on: they are not each other's memory."""
+    tasks = [Task((), (0,)), Task((0,), (1, 2), ((0, 1), (0, 2))), Task((1, 2), (3,))]
+    found = arrange([Value(64), Value(64), Value(64), Value(8)], tasks)
+    assert len({*found.offsets[1:3]}) == 2
+    assert found.offsets[0] in found.offsets[1:3]
