@@ -103,3 +103,13 @@ def test_constants_are_joined_only_where_no_bit_can_differ(backend: str) -> None
             small = small * np.float16(factor)
     for a, b in zip([*right, small], [*got, half], strict=True):
         assert a.tobytes() == b.tobytes(), (a, b)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64"])
+@pytest.mark.parametrize("backend", COMPILED[1:])
+def test_an_integer_is_rounded_to_16_bits_once(backend: str, dtype: str) -> None:
+    """A little above the middle of two numbers of bfloat16, where float32 holds the middle alone."""
+    powers = [2**k for k in range(25, 31 if dtype == "int32" else 32)]
+    x = gx.input("x", (len(powers),), dtype)
+    got = gx.compile([x], x.astype("bfloat16"), backend=backend)(np.array([p + p // 256 + 1 for p in powers], dtype))
+    assert got.astype(np.float64).tolist() == [p + p // 128 for p in powers]

@@ -41,6 +41,10 @@ def test_an_intermediate_input_moves_alone(x):
     y = gx.exp(x)
     (tangent,) = gx.jvp([y * x], [y], [np.ones(3)])
     np.testing.assert_array_equal(run(tangent, {x: X}), X)
+    (tangent,) = gx.jvp([y * x], [x, y], [np.zeros(3), np.ones(3)])
+    np.testing.assert_array_equal(run(tangent, {x: X}), X)
+    (tangent,) = gx.jvp([y + x], [x, y], [np.full(3, 2.0), np.ones(3)])
+    np.testing.assert_array_equal(run(tangent, {}), np.full(3, 3.0))
 
 
 def test_hvp_against_differences(x):

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from graphc.codegen.tile import TileProgram, assemble
+from graphc.codegen.tile_nest import Nest
+from graphc.codegen.tile_place import assign_slots
+from graphc.codegen.tile_select import select
 from graphc.errors import InternalError
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES, DType
@@ -480,3 +483,18 @@ def test_a_wrong_kernel_is_caught() -> None:
     run(WIDEST, assemble(wrong), buffers)
     with pytest.raises(AssertionError, match="differ by more"):
         assert_close(buffers[2], want, F32, 4)
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_slot_holds_what_is_read_from_it(resident: bool) -> None:
+    """In the second round of a loop, too: what it reads of before lives until it ends."""
+    for seed in range(300):
+        nest = Nest(RandomKernel(seed).kernel)
+        if not nest.size:
+            continue
+        selection = select(nest, resident=resident)
+        slots, holds = assign_slots(nest, selection).of, dict[int, int]()
+        for x in (x for s in selection.segments for x in s.instructions * (1 + s.looped)):
+            assert all(holds[slots[value]] == value for value in x.reads if slots[value] >= 0)
+            if x.target >= 0:
+                holds[slots[x.target]] = x.target

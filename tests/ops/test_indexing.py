@@ -19,6 +19,7 @@ from graphc.ops.record import OPS, Kind
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
 from tests.ops.helpers import input_tensor
+from tests.ops.test_backends import COMPILED
 
 Array = np.ndarray[Any, Any]
 
@@ -144,6 +145,15 @@ def test_computed_indices_are_clamped() -> None:
     np.testing.assert_array_equal(run(scatter_add(constant(np.zeros(4)), i, np.ones(6)), values), [3, 0, 0, 3])
 
 
+@pytest.mark.parametrize("backend", COMPILED)
+def test_every_engine_clamps(backend: str) -> None:
+    x, given = gx.input("x", (4,)), gx.input("i", (6,), "int64")
+    program = gx.compile([x, given], [x[given + 0], scatter_add(gx.zeros(4), given + 0, gx.ones(6))], backend=backend)
+    read, added = program(numbered((4,)).astype(np.float32), np.array([-9, -5, -4, -1, 3, 9]))
+    assert read.tolist() == [1, 1, 1, 4, 4, 4]
+    assert added.tolist() == [3, 0, 0, 3]
+
+
 def test_computed_indices_are_clamped_axis_by_axis() -> None:
     x = input_tensor("x", numbered((3, 4)))
     i, j = (input_tensor(name, np.zeros(3, np.int32)) for name in "ij")
@@ -181,3 +191,6 @@ def test_no_index_at_all(backend: str) -> None:
     x, index = gx.input("x", (4,)), gx.input("index", (0,), "int64")
     program = gx.compile([x, index], gx.take(x, index), backend=backend)
     assert program(np.ones(4, np.float32), np.zeros(0, np.int64)).shape == (0,)
+    empty = gx.input("empty", (0, 3))
+    program = gx.compile([empty, index], gx.take(empty, index, 0), backend=backend)
+    assert program(np.ones((0, 3), np.float32), np.zeros(0, np.int64)).shape == (0, 3)

@@ -144,3 +144,12 @@ def test_running_sums_count_on(backend: str) -> None:
     start, x = float(2**24 - 2), gx.input("x", (1000,))
     counted = gx.compile([x], gx.cumsum(x), backend=backend)(np.concatenate([[start], np.ones(999)]).astype(np.float32))
     np.testing.assert_array_equal(counted, (start + np.arange(1000)).astype(np.float32))
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0, 0)], ids=str)
+def test_of_no_rows_there_are_no_extremes(backend: str, shape: tuple[int, ...]) -> None:
+    """Rows of no elements have none, which is an error only where there are such rows."""
+    x, last = gx.input("x", shape), len(shape) - 1
+    for found in gx.compile([x], [gx.max(x, last), gx.min(x, last)], backend=backend)(np.zeros(shape, np.float32)):
+        assert found.shape == shape[:-1]

@@ -6,6 +6,7 @@ the derivatives are is told, and tested, by the tables of `graphc/docs/conventio
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import warnings
 from functools import cache
@@ -15,7 +16,9 @@ import pytest
 
 import graphc as gx
 from graphc.api import compile
-from graphc.ops.record import FUNCTIONS, INTEGER
+from graphc.errors import GraphcError
+from graphc.ops.build import apply
+from graphc.ops.record import FUNCTIONS, INTEGER, OPS, Kind
 from graphc.ops.reference import evaluate
 from graphc.runtime.isa import VARIABLE, usable_levels
 from tests.ops.helpers import Array, report, widened
@@ -161,3 +164,35 @@ def test_the_smallest_integer_has_a_remainder(backend: str) -> None:
     arrays = np.array([-128, -128, -128], np.int8), np.array([3, -1, -128], np.int8)
     got = gx.compile([x, y], [gx.fmod(x, y), gx.remainder(x, y), gx.floor_divide(x, y)], backend=backend)(*arrays)
     assert [array.tolist() for array in got] == [[-2, 0, 0], [1, 0, 0], [-43, -128, 1]]
+
+
+WIDER = {"int8": "int32", "uint8": "int32", "bfloat16": "float32", "float16": "float32"}
+
+
+def of_its_own_dtype(dtype: str) -> list[gx.Tensor]:
+    """Every elementwise op of one or two inputs of a dtype that gives that dtype."""
+    found = []
+    for name, op in OPS.items():
+        count = getattr(op.reference, "nin", len(op.vjp) if isinstance(op.vjp, tuple) else 1)
+        if op.kind is Kind.ELEMENTWISE and count <= 2:
+            with contextlib.suppress(GraphcError, TypeError):
+                found.append(apply(name, *(gx.input(letter, (1024,), dtype) for letter in "xy"[:count])))
+    return [result for result in found if result.dtype == dtype]
+
+
+@pytest.mark.parametrize("dtype", WIDER)
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
+def test_a_result_is_a_number_of_its_dtype_before_it_is_used(backend: str, dtype: str) -> None:
+    """Engines compute short numbers in wide ones: -(-128) is -128 in int8, whoever reads it."""
+    inputs, arrays = [gx.input(letter, (1024,), dtype) for letter in "xy"], []
+    for seed in range(2):
+        bits = np.random.default_rng(seed).integers(0, 256, 2048 if dtype.endswith("16") else 1024, np.uint8)
+        bits[:: 2 + seed] = 0x80
+        arrays.append(bits.view(inputs[0].dtype.numpy))
+    results = of_its_own_dtype(dtype)
+    assert len(results) > 10
+    program = gx.compile(inputs, [result.astype(WIDER[dtype]) for result in results], backend=backend)
+    for result, wide in zip(results, program(*arrays), strict=True):
+        with np.errstate(all="ignore"):
+            short = wide.astype(arrays[0].dtype).astype(wide.dtype)
+        np.testing.assert_array_equal(wide, short, err_msg=repr(result))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from graphc.api import compile
 from graphc.ops.build import apply
 from graphc.ops.random import (
     FIRST_STREAM,
@@ -20,6 +21,7 @@ from graphc.ops.random import (
 )
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
+from tests.ops.test_backends import COMPILED
 
 COUNT = 20_000
 ALPHA = 1e-4  # the seeds are fixed, so a test that passes keeps passing
@@ -157,3 +159,14 @@ def _stream(result: Tensor) -> int:
     stream = result.attrs["stream"]
     assert isinstance(stream, int)
     return stream
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_every_engine_draws_the_bits_of_the_counters(backend: str) -> None:
+    """Of seeds and steps of more than 32 bits, too."""
+    node = apply("random_bits", shape=(70,), stream=3)
+    program = compile([], node, backend=backend)
+    for seed, step in ((1, 0), (1 << 40 | 5, 7), (5, 1 << 40 | 7), (0x123456789ABCDEF0, 0x7EDCBA9876543210)):
+        program.seed = seed
+        program.step = step
+        np.testing.assert_array_equal(program(), random_bits_reference((70,), 3, seed, step))

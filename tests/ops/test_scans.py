@@ -79,3 +79,15 @@ def test_derivatives_of_recurrences(shape: tuple[int, ...], axis: int, reverse: 
     )  # fmt: skip
     faults = list(derivative_faults(build(Case(record, "float64", 0))))
     assert not faults, report(faults)
+
+
+@every_backend
+def test_of_equals_the_first_is_the_extreme_and_of_nans_too(backend: str) -> None:
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 3, (40, 50)).astype(np.float32)
+    array[rng.random(array.shape) < 0.02] = np.nan
+    x = gx.input("x", array.shape)
+    found = gx.compile([x], [f(x, axis) for f in (gx.argmax, gx.argmin) for axis in (0, 1, None)], backend=backend)
+    expected = [f(array, axis) for f in (np.argmax, np.argmin) for axis in (0, 1, None)]
+    for got, want in zip(found(array), expected, strict=True):
+        np.testing.assert_array_equal(got, want)

@@ -188,3 +188,14 @@ def test_a_learning_rate_may_come_first() -> None:
     rate = gx.state("rate", 0.5)
     for given in (0.5, np.float32(0.5), rate, optim.schedules.constant(0.5)):
         assert optim.Adam(given).lr is given or optim.Adam(given).lr == 0.5
+
+
+def test_a_learning_rate_of_0_is_a_setting_like_any_other() -> None:
+    optimizer = optim.SGD(lr=0.0)
+    *parts, w = training(optimizer)
+    step, before = gx.compile(*parts), w.value
+    step(X)
+    np.testing.assert_array_equal(w.value, before)
+    optimizer.lr = 0.1
+    step(X)
+    assert (w.value != before).all()

@@ -1,5 +1,6 @@
 """The rules of simplification one by one: the form they give, and its value, to the bit where that is promised."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -294,3 +295,16 @@ def test_a_constant_of_equal_elements_becomes_a_scalar():
     assert folded.outputs[0] is x
     ones = simplify(graph_of(constant(np.ones((50, 50), np.float32))))
     assert count(ones, "broadcast_to") == 1
+
+
+@pytest.mark.parametrize("exponent", [3, 4, -2, 0.5, -0.5, 1.5])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_power_of_a_short_float_is_rounded_once(dtype, exponent):
+    x = graph_input("x", (400,), dtype)
+    graph = simplify(graph_of(apply("power", x, full(x.shape, exponent, x.dtype))))
+    assert count(graph, "power") == 0
+    base = np.linspace(0.5, 2, 400).astype(x.dtype.numpy)
+    exact = base.astype("float64") ** exponent
+    (got,) = values_of(graph, {x: base})
+    spacing = float(ml_dtypes.finfo(x.dtype.numpy).eps) * 2.0 ** np.floor(np.log2(exact))
+    assert (np.abs(got.astype("float64") - exact) <= 0.501 * spacing).all()
