@@ -266,6 +266,7 @@ def test_check_forgives_only_what_rounding_does():
     assert row(np.float32([1, 2, 3, 4]) * (1 + noise), [1, 2, 3, 4]).error <= 1e-4
     assert row([1, 2, 3, 5], [1, 2, 3, 4]).error > 0.2
     assert row([1, 2, 3, 5], [1, 2, 3, 4.5]).error == 0
+    assert row([1, 2, 3, 5], [1, 2, 3, 4.01]).error > 0.2
     assert row([1, 2, 3, np.nan], [1, 2, 3, 4]).error == np.inf
 
 

@@ -104,7 +104,11 @@ def _verdict(mutant: Mutant, copy: Path, seconds: float) -> str:
         path.write_text(before)
     if code in (None, 0, *_NOTHING_RUN):
         return "endless" if code is None else "missed" if code == 0 else "untested"
-    failed = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    failed = [
+        line.partition(" ")[2].partition(" - ")[0]
+        for line in said.splitlines()
+        if line.startswith(("FAILED ", "ERROR "))
+    ]
     return f"caught by {failed[0] if failed else 'a crash'}"
 
 
