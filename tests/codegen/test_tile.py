@@ -487,14 +487,15 @@ def test_a_wrong_kernel_is_caught() -> None:
 
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_slot_holds_what_is_read_from_it(resident: bool) -> None:
-    """In the second round of a loop, too: what it reads of before lives until it ends."""
+    """In the second round of a loop, and for the second tile, which has the first segment from the first one."""
     for seed in range(300):
         nest = Nest(RandomKernel(seed).kernel)
         if not nest.size:
             continue
         selection = select(nest, resident=resident)
         slots, holds = assign_slots(nest, selection).of, dict[int, int]()
-        for x in (x for s in selection.segments for x in s.instructions * (1 + s.looped)):
+        first, *rest = selection.segments
+        for x in (x for s in (first, *rest, *rest) for x in s.instructions * (1 + s.looped)):
             assert all(holds[slots[value]] == value for value in x.reads if slots[value] >= 0)
             if x.target >= 0:
                 holds[slots[x.target]] = x.target

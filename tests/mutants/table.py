@@ -99,7 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("remainder-as-large-as-divisor", "graphc/schedule/access.py", "if low >= 0 and high < by else None",
            "if low >= 0 and high <= by else None", ("tests/schedule/test_access.py",)),
     Mutant("turned-view-is-whole", "graphc/schedule/views.py", "return self.is_contiguous and self.offset == 0 and",
-           "return self.offset == 0 and", ("tests/schedule/test_stacking.py",)),
+           "return self.offset == 0 and", ("tests/schedule/test_stacking.py", "tests/fuzz/test_views.py")),
     Mutant("part-twice", "graphc/schedule/stacking.py", "if base is None or base in taken or base in pieces:",
            "if base is None or base in taken:", ("tests/schedule/test_stacking.py",)),
     Mutant("result-dropped", "graphc/schedule/recompute.py",
