@@ -80,7 +80,7 @@ def _progress(console: Console, steps: int) -> Iterator[Tell]:
     columns = BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task, begun = progress.add_task("", total=steps), itertools.count()
-        yield lambda text: progress.update(task, description=text, completed=next(begun))
+        yield lambda text: progress.update(task, description=text, completed=next(begun), refresh=True)
 
 
 def random_values(inputs: Sequence[Node], given: Mapping[str, Any], rng: np.random.Generator) -> dict[Node, Array]:

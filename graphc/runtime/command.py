@@ -66,7 +66,7 @@ def run_side_by_side(commands: Sequence[Sequence[str]], folder: Path, deadline: 
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
     processes: dict[int, subprocess.Popen[bytes]] = {}
     outcomes: dict[int, Outcome] = {}
-    late = threading.Event()
+    late, over = threading.Event(), deadline <= time.monotonic()  # nothing that starts now is in time, however quick
 
     def end() -> None:
         late.set()
@@ -95,7 +95,7 @@ def run_side_by_side(commands: Sequence[Sequence[str]], folder: Path, deadline: 
         for number, status in statuses.items():
             outputs[number].seek(0)
             text = outputs[number].read(OUTPUT).decode(errors="replace")
-            outcomes[number] = Outcome(status, text, late.is_set() and status < 0)
+            outcomes[number] = Outcome(status, text, over or (late.is_set() and status < 0))
     return [outcomes[number] for number in range(len(commands))]
 
 
