@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 import graphc as gx
-from graphc.cli import main
 from graphc.commands.checking import check
 from graphc.commands.target import load_target
 from tests.runtime.support import needs_compiler
+from tests.test_cli import run
 
 MODEL = """
 import json
@@ -45,16 +45,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (found / "model.py").write_text(MODEL)
     (found / "buffers.csv").write_text(BUFFERS)
     return found
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    try:
-        code = main(arguments)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 # What is asked for ---------------------------------------------------------------------------------------------------

@@ -330,7 +330,7 @@ class Grower:
         kind = self.chance.random()
         if kind < 0.5:
             return gx.take(x, index, axis)
-        flat = gx.ravel(index) if hasattr(gx, "ravel") else reshape_to(index, (index.size,))
+        flat = reshape_to(index, (index.size,))
         updates = resized(x, (*x.shape[:axis], flat.size, *x.shape[axis + 1 :]))
         return gx.scatter_add(x, flat, updates, axis)
 
