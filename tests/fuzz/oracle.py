@@ -2,8 +2,9 @@
 
 A run walks the graph with each op's reference, as `evaluate` does. Where an element of a float result was rounded
 (it differs from the one computed a precision wider), some units in the last place are added at random, of the size of
-the sum of magnitudes for what adds up; what is exact stays as it is, so ties, masks and special values do. An engine
-that rounds elsewhere is one more such run: `verdict` asks that its results lie within the hull of the runs, widened.
+the sum of magnitudes for what adds up; what is exact stays as it is, so ties, masks and special values do, but for the
+sign of a sum that is 0, which docs/rewrites.md leaves open (`sum(-x) = -sum(x)`). An engine that rounds elsewhere is
+one more such run: `verdict` asks that its results lie within the hull of the runs, widened.
 Where no hull of 6 runs will do, 40 are tried, and one in long double, whose exponent range holds what overflows. Where
 an exponential overflows even there, what is not finite in the reference may be anything: stable forms do without it.
 """
@@ -150,6 +151,8 @@ class Oracle:
             rounded = (exact != value) & np.isfinite(value)
         except TypeError:
             rounded = np.isfinite(value)
+        if node.op == "sum" and inputs[0].size > value.size:
+            value = np.where(value == 0, np.copysign(value, self._rng.uniform(-1, 1, value.shape)), value)
         if not rounded.any():
             return value
         least = np.finfo(value.dtype).smallest_subnormal
