@@ -89,66 +89,77 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
     return gc_kept_sum(sum, lost);
 }
 
-/* best = the larger or the smaller of best and other, as gc_op_maximum and gc_op_minimum have them; vectors have no ?: in C. */
-#define GC_BEST_maximum(V, M, best, other)                                                                             \
-    {                                                                                                                  \
-        const V candidate = other;                                                                                     \
-        best = (V)(((M)candidate | ~(candidate >= best)) & ((M)best | ~(best >= candidate)));                          \
-    }
-#define GC_BEST_minimum(V, M, best, other)                                                                             \
-    {                                                                                                                  \
-        const V candidate = other;                                                                                     \
-        best = (V)(((M)candidate & ~(best < candidate)) | ((M)best & ~(candidate < best)));                            \
-    }
-
-/* The same for the best of all in 64 lanes. `worst` is what loses to everything, I an integer of C's size, LANES those of a vector. */
-#define GC_BESTS(op, T, C, I, LANES, worst)                                                                            \
-    typedef C gc_best_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES)));                                        \
-    typedef C gc_any_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES), aligned(sizeof(C)), may_alias));          \
-    typedef I gc_mask_##op##_##T __attribute__((vector_size(GC_VECTOR_BYTES)));                                        \
+/* The best of all in 64 lanes or fewer, as gc_op_maximum and gc_op_minimum have it. `worst` is what loses to everything, V a
+ * vector of C and M one of the integers I as large.
+ *
+ * The processor's comparison of vectors passes over NaN and does not tell zeros apart, so these are followed beside it, for less than
+ * the bits of each number take: where the largest is a zero, nothing is positive, so it is -0.0 if every number has the sign,
+ * and where the smallest is one, it is -0.0 if any has; that is what `signs` JOINs. */
+#define GC_BESTS(op, better, beats, T, C, V, I, M, JOIN, worst)                                                        \
+    enum { GC_##op##_LANES_##T = GC_VECTOR_BYTES / (int)sizeof(C) };                                                   \
+    enum { GC_##op##_VECTORS_##T = 8 * GC_##op##_LANES_##T > GC_BEST_LANES ? GC_BEST_LANES / GC_##op##_LANES_##T : 8 };  \
     typedef struct {                                                                                                   \
-        gc_best_##op##_##T lanes[GC_BEST_LANES / (LANES)];                                                             \
+        V lanes[GC_##op##_VECTORS_##T];                                                                                \
+        M signs;                                                                                                       \
+        gc_nans_##T nans;                                                                                              \
     } gc_##op##s_##T;                                                                                                  \
-    GC_ALWAYS_INLINE void gc_##op##s_take_##T(gc_##op##s_##T *best, const C *x, int64_t n) {                           \
-        enum { VECTORS = GC_BEST_LANES / (LANES) };                                                                    \
-        const int64_t rest = n % GC_BEST_LANES, whole = n - rest;                                                      \
-        for (int64_t i = 0; i < whole; i += GC_BEST_LANES)                                                             \
-            _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
-                GC_BEST_##op(gc_best_##op##_##T, gc_mask_##op##_##T, best->lanes[k],                                 \
-                        *(const gc_any_##op##_##T *)(x + i + k * (LANES)))                                             \
-        if (rest) {                                                                                                    \
-            C tail[GC_BEST_LANES];                                                                                     \
-            for (int k = 0; k < GC_BEST_LANES; k++)                                                                    \
-                tail[k] = worst;                                                                                       \
-            memcpy(tail, x + whole, (size_t)rest * sizeof *x);                                                         \
-            _Pragma("GCC unroll 32") for (int k = 0; k < VECTORS; k++)                                                 \
-                GC_BEST_##op(gc_best_##op##_##T, gc_mask_##op##_##T, best->lanes[k],                                 \
-                        *(const gc_any_##op##_##T *)(tail + k * (LANES)))                                              \
-        }                                                                                                              \
-    }                                                                                                                  \
     GC_ALWAYS_INLINE gc_##op##s_##T gc_##op##s_none_##T(void) {                                                        \
         gc_##op##s_##T best;                                                                                           \
-        _Pragma("GCC unroll 32") for (int k = 0; k < GC_BEST_LANES / (LANES); k++)                                     \
-            best.lanes[k] = (gc_best_##op##_##T){0} + (C)(worst);                                                      \
+        _Pragma("GCC unroll 16") for (int k = 0; k < GC_##op##_VECTORS_##T; k++)                                       \
+            best.lanes[k] = gc_splat_##T(worst);                                                                       \
+        best.signs = (M)best.lanes[0];                                                                                 \
+        best.nans = (gc_nans_##T){0};                                                                                  \
         return best;                                                                                                   \
     }                                                                                                                  \
+    GC_ALWAYS_INLINE void gc_##op##s_step_##T(gc_##op##s_##T *best, const C *x) {                                      \
+        enum { LANES = GC_##op##_LANES_##T, VECTORS = GC_##op##_VECTORS_##T };                                         \
+        V terms[VECTORS];                                                                                              \
+        _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k++) {                                                   \
+            terms[k] = gc_load_##T(x + k * LANES);                                                                     \
+            best->lanes[k] = gc_##better##_##T(terms[k], best->lanes[k]);                                              \
+            best->signs JOIN (M)terms[k];                                                                              \
+        }                                                                                                              \
+        _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k += 2)                                                  \
+            best->nans |= gc_nans_of_##T(terms[k], terms[k + 1]);                                                      \
+    }                                                                                                                  \
+    GC_ALWAYS_INLINE void gc_##op##s_take_##T(gc_##op##s_##T *best, const C *x, int64_t n) {                           \
+        enum { STEP = GC_##op##_LANES_##T * GC_##op##_VECTORS_##T };                                                   \
+        const int64_t rest = n % STEP, whole = n - rest;                                                               \
+        for (int64_t i = 0; i < whole; i += STEP)                                                                      \
+            gc_##op##s_step_##T(best, x + i);                                                                          \
+        if (rest) {                                                                                                    \
+            C tail[STEP];                                                                                              \
+            for (int k = 0; k < STEP; k++)                                                                             \
+                tail[k] = worst;                                                                                       \
+            memcpy(tail, x + whole, (size_t)rest * sizeof *x);                                                         \
+            gc_##op##s_step_##T(best, tail);                                                                           \
+        }                                                                                                              \
+    }                                                                                                                  \
     GC_ALWAYS_INLINE C gc_##op##s_taken_##T(gc_##op##s_##T *best) {                                                    \
+        enum { LANES = GC_##op##_LANES_##T };                                                                          \
         C lanes[LANES];                                                                                                \
-        GC_HALVES(GC_BEST_##op(gc_best_##op##_##T, gc_mask_##op##_##T, best->lanes[k], best->lanes[k + half]),       \
-                  GC_BEST_LANES / (LANES))                                                                             \
-        memcpy(lanes, best->lanes, sizeof lanes);                                                                      \
-        GC_HALVES(lanes[k] = gc_op_##op##_##T(lanes[k], lanes[k + half]);, LANES)                                      \
-        return lanes[0];                                                                                               \
+        I signs[LANES];                                                                                                \
+        GC_HALVES(best->lanes[k] = gc_##better##_##T(best->lanes[k], best->lanes[k + half]);, GC_##op##_VECTORS_##T)     \
+        gc_store_##T(lanes, best->lanes[0]);                                                                           \
+        memcpy(signs, &best->signs, sizeof signs);                                                                     \
+        GC_HALVES({                                                                                                    \
+            lanes[k] = lanes[k] beats lanes[k + half] ? lanes[k] : lanes[k + half];                                    \
+            signs[k] JOIN signs[k + half];                                                                             \
+        }, LANES)                                                                                                      \
+        static const gc_nans_##T none;                                                                                 \
+        if (memcmp(&best->nans, &none, sizeof none))                                                                   \
+            return (C)NAN;                                                                                             \
+        return lanes[0] != 0 ? lanes[0] : signs[0] < 0 ? -(C)0 : (C)0;                                                 \
     }                                                                                                                  \
     GC_SHARED C gc_row_##op##_##T(const C *x, int64_t n) {                                                             \
         gc_##op##s_##T best = gc_##op##s_none_##T();                                                                   \
         gc_##op##s_take_##T(&best, x, n);                                                                              \
         return gc_##op##s_taken_##T(&best);                                                                            \
     }
-GC_BESTS(maximum, f32, float, int32_t, GC_F32_LANES, -INFINITY)
-GC_BESTS(minimum, f32, float, int32_t, GC_F32_LANES, INFINITY)
-GC_BESTS(maximum, f64, double, int64_t, GC_F64_LANES, -INFINITY)
-GC_BESTS(minimum, f64, double, int64_t, GC_F64_LANES, INFINITY)
+GC_BESTS(maximum, larger, >, f32, float, gc_f32v, int32_t, gc_i32v, &=, -INFINITY)
+GC_BESTS(minimum, smaller, <, f32, float, gc_f32v, int32_t, gc_i32v, |=, INFINITY)
+GC_BESTS(maximum, larger, >, f64, double, gc_f64v, int64_t, gc_i64v, &=, -INFINITY)
+GC_BESTS(minimum, smaller, <, f64, double, gc_f64v, int64_t, gc_i64v, |=, INFINITY)
 
 /* For integers the order of the steps does not matter, and compilers vectorise the plain loop. */
 #define GC_ROW_PLAIN(op, T, C, first)                                                                                  \

@@ -30,6 +30,8 @@
 
 typedef float gc_f32v __attribute__((vector_size(GC_VECTOR_BYTES)));
 typedef double gc_f64v __attribute__((vector_size(GC_VECTOR_BYTES)));
+typedef int32_t gc_i32v __attribute__((vector_size(GC_VECTOR_BYTES)));
+typedef int64_t gc_i64v __attribute__((vector_size(GC_VECTOR_BYTES)));
 typedef float gc_f32u __attribute__((vector_size(GC_VECTOR_BYTES), aligned(4), may_alias));
 typedef double gc_f64u __attribute__((vector_size(GC_VECTOR_BYTES), aligned(8), may_alias));
 
@@ -97,6 +99,36 @@ GC_ALWAYS_INLINE gc_f64v gc_fma_f64(gc_f64v a, gc_f64v b, gc_f64v c) {
 GC_ALWAYS_INLINE gc_f32v gc_fma_f32(gc_f32v a, gc_f32v b, gc_f32v c) { return a * b + c; }
 GC_ALWAYS_INLINE gc_f64v gc_fma_f64(gc_f64v a, gc_f64v b, gc_f64v c) { return a * b + c; }
 #endif
+
+/* a > b ? a : b and a < b ? a : b in each lane: b where either is NaN, and of two zeros. `gc_nans_of`: where either is. */
+#if defined(__AVX512F__)
+#ifdef __clang__
+#define GC_BETTER(V, M, which, sign, a, b) __builtin_ia32_##which##512(a, b, 4)
+#else
+#define GC_BETTER(V, M, which, sign, a, b) __builtin_ia32_##which##512_mask(a, b, b, -1, 4)
+#endif
+typedef unsigned gc_nans_f32, gc_nans_f64;
+#define GC_NANS(M, compare, a, b) __builtin_ia32_##compare##512_mask(a, b, 3, -1, 4)
+#else
+typedef gc_i32v gc_nans_f32;
+typedef gc_i64v gc_nans_f64;
+#if defined(__AVX__)
+#define GC_BETTER(V, M, which, sign, a, b) __builtin_ia32_##which##256(a, b)
+#define GC_NANS(M, compare, a, b) ((M)__builtin_ia32_##compare##256(a, b, 3))
+#elif defined(__SSE2__)
+#define GC_BETTER(V, M, which, sign, a, b) __builtin_ia32_##which(a, b)
+#define GC_NANS(M, compare, a, b) ((M)(a != a) | (M)(b != b))
+#else /* vectors have no ?: in C */
+#define GC_BETTER(V, M, which, sign, a, b) ((V)(((M)a & (a sign b)) | ((M)b & ~(a sign b))))
+#define GC_NANS(M, compare, a, b) ((M)(a != a) | (M)(b != b))
+#endif
+#endif
+GC_ALWAYS_INLINE gc_f32v gc_larger_f32(gc_f32v a, gc_f32v b) { return GC_BETTER(gc_f32v, gc_i32v, maxps, >, a, b); }
+GC_ALWAYS_INLINE gc_f64v gc_larger_f64(gc_f64v a, gc_f64v b) { return GC_BETTER(gc_f64v, gc_i64v, maxpd, >, a, b); }
+GC_ALWAYS_INLINE gc_f32v gc_smaller_f32(gc_f32v a, gc_f32v b) { return GC_BETTER(gc_f32v, gc_i32v, minps, <, a, b); }
+GC_ALWAYS_INLINE gc_f64v gc_smaller_f64(gc_f64v a, gc_f64v b) { return GC_BETTER(gc_f64v, gc_i64v, minpd, <, a, b); }
+GC_ALWAYS_INLINE gc_nans_f32 gc_nans_of_f32(gc_f32v a, gc_f32v b) { return GC_NANS(gc_i32v, cmpps, a, b); }
+GC_ALWAYS_INLINE gc_nans_f64 gc_nans_of_f64(gc_f64v a, gc_f64v b) { return GC_NANS(gc_i64v, cmppd, a, b); }
 
 /* Transpose a square of vectors in place: swap off-diagonal blocks of 1, 2, 4, ... lanes. */
 #define GC_LOW_F32(d, lane) (((lane) & (d)) ? GC_F32_LANES + (lane) - (d) : (lane))

@@ -62,6 +62,18 @@ GC_LOOP(sum_step_f64) {
             gc_column_sums_f64(v, reduce, inner, inner, sum + o * inner, lost + o * inner);
 }
 
+/* best = the larger or the smaller of best and other, as gc_op_maximum and gc_op_minimum have them; vectors have no ?: in C. */
+#define GC_BEST_maximum(V, M, best, other)                                                                             \
+    {                                                                                                                  \
+        const V candidate = other;                                                                                     \
+        best = (V)(((M)candidate | ~(candidate >= best)) & ((M)best | ~(best >= candidate)));                          \
+    }
+#define GC_BEST_minimum(V, M, best, other)                                                                             \
+    {                                                                                                                  \
+        const V candidate = other;                                                                                     \
+        best = (V)(((M)candidate & ~(best < candidate)) | ((M)best & ~(candidate < best)));                            \
+    }
+
 /* I is an integer of T's size. */
 #define GC_SHORT_BEST(op, T, I)                                                                                        \
     /* the bests of as many rows of n elements as are a multiple of 4; how many that is */                             \
