@@ -24,6 +24,7 @@ from graphc.errors import GraphError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.public import make_public, public
 from graphc.ir.types import DTYPES, DType
+from graphc.ir.uncopied import Uncopied
 from graphc.ops.build import as_tensor, cast
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.optim.clip import clip_grad_norm, clip_grad_value
@@ -39,7 +40,7 @@ Scalars = dict[str, Tensor]
 _FLOAT64 = DTYPES["float64"]
 
 
-class Optimizer:
+class Optimizer(Uncopied):
     """Base of all optimisers. A subclass names its `slots` and defines `scalars` and `rule`.
 
     `parameters` are those that `minimize` trains unless it is told others. `lr` is a number, a schedule (see
@@ -181,23 +182,12 @@ class Optimizer:
             raise GraphError(f"{self!r} has no state yet: call minimize or apply before load_state_dict")
         return write_state(storages(self.state()), values, type(self).__name__, strict)
 
-    # A copy could tell neither which parameters it is for nor whose state it holds.
-    def __copy__(self) -> Any:
-        raise self._uncopied("copied")
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        raise self._uncopied("copied")
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise self._uncopied("pickled")
-
-    def _uncopied(self, what: str) -> GraphError:
+    def _uncopied(self, what: str) -> str:
         name = type(self).__name__
-        message = (
+        return (
             f"{self!r} cannot be {what}: it keeps state for certain parameters. Make another {name} for the others, "
             "and give it the values: other.load_state_dict(this.state_dict())"
         )
-        return with_location(GraphError(message), capture())
 
     def __repr__(self) -> str:
         hidden = ("count", "parameters")

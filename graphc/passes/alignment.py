@@ -36,11 +36,11 @@ def _pairs(x: Tensor, y: Tensor, scale: float = 1) -> Tensor:
 REWRITES = (
     Rewrite(
         "sum(f(x, y), over i)", "sum(f(y, x), over j)", Keeps.ROUNDING, _pairs,
-        "f made of broadcasts alone, axes of one extent; max and min too", dtypes=WIDE_FLOAT,
+        "f made of broadcasts alone, axes of one extent; max and min too",
     ),
     Rewrite(
         "sum(f(x, x), over i)", "sum(f(x, x), over j), or -sum(f(x, x), over j)", Keeps.ZEROS,
-        lambda x: _pairs(x, x), "where f shows that f(y, x) = f(x, y) or -f(x, y)", dtypes=WIDE_FLOAT,
+        lambda x: _pairs(x, x), "where f shows that f(y, x) = f(x, y) or -f(x, y)",
     ),
     Rewrite(
         "sum(f * c)", "sum(f) * c", Keeps.REAL, lambda x, y: _pairs(x, y, 2),

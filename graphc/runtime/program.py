@@ -15,11 +15,11 @@ from statistics import median
 from typing import Any, Protocol
 
 from graphc.dsl.state_dict import Mismatch, read_state, write_state
-from graphc.errors import BackendError, GraphError, InputError, with_location
+from graphc.errors import BackendError, InputError
 from graphc.ir.data import MOST_SEED, whole_number
-from graphc.ir.location import capture
 from graphc.ir.public import public
 from graphc.ir.ranges import IndexRange
+from graphc.ir.uncopied import Uncopied
 from graphc.ops.guard import CALL, Storage, joined, nested
 from graphc.runtime.argument import Argument
 from graphc.runtime.binding import Binding, commit
@@ -44,7 +44,7 @@ class Engine(Protocol):
     def run(self, inputs: list[Any], outputs: list[Any]) -> None: ...
 
 
-class Program:
+class Program(Uncopied):
     """A compiled graph. Made by `gx.compile` and `gx.load`.
 
     `engine` runs it; `plan` is what the engine was made from, or None where there is none. `structure` ("array",
@@ -179,22 +179,11 @@ class Program:
         """
         return write_state(self._state, values, "the program", strict)
 
-    # A copy would share its arrays with this program and the model, or lose them.
-    def __copy__(self) -> Any:
-        raise self._uncopied("copied")
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        raise self._uncopied("copied")
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise self._uncopied("pickled")
-
-    def _uncopied(self, what: str) -> GraphError:
-        message = (
+    def _uncopied(self, what: str) -> str:
+        return (
             f"a Program cannot be {what}: gx.compile makes another one over the same parameters; program.export(path) "
             "writes it to files, and gx.load(path) makes a program with a state of its own of them"
         )
-        return with_location(GraphError(message), capture())
 
     @public
     def export(self, path: str | os.PathLike[str], *, isa: str | None = None) -> None:
