@@ -1,8 +1,8 @@
 """What is known about the values of a kernel on a walk: where they vary, when they can be computed, what they cost.
 
 A value's scope says where it lives. It is the same everywhere (`ONE`), for a run of the region's ranges (`RUN`), or
-for a chunk of a reduction (`CHUNK`): then it is a local. Or it varies along the vector dim alone (`ROW`), or along
-the box (`FULL`): then fused loops compute it.
+for a chunk of a reduction (`CHUNK`): then it is a local. Or it varies along what the box keeps of its dims alone
+(`ROW`), or along the box (`FULL`): then fused loops compute it.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Facts:
                 found |= domain.places[position].dims
             if isinstance(statement, Reduce):
                 found -= set(domain.reduce)
-                if self.walk.columns and self.walk.vector is not None:
-                    found |= {self.walk.vector}
+                if self.walk.columns:
+                    found |= set(self.walk.row_dims)
             result.append(found)
         return tuple(result)
 
@@ -110,14 +110,14 @@ class Facts:
         """The scope of each value."""
         walk, scopes = self.walk, list[int]()
         box, around = set(walk.box), set(walk.around)
-        vector = walk.vector
+        row_dims = set(walk.row_dims)
         for dims, stage in zip(self.dims, self.stages, strict=True):
             inside = dims & (box | around)
             if not inside:
                 scopes.append(ONE if not dims and stage == 0 else RUN)
             elif not dims & box:
                 scopes.append(CHUNK)
-            elif inside == {vector} and len(walk.box) > 1 and vector not in walk.domain.reduce:
+            elif inside <= row_dims < box:
                 scopes.append(ROW)
             else:
                 scopes.append(FULL)
@@ -178,7 +178,7 @@ class Facts:
         place = self.walk.domain.places[arg]
         if place.strides[vector] != 1 or place.guard or load_step(source.dtype) is not None:
             return False
-        return not self.walk.columns or self._is_alone(position)
+        return not self.walk.columns or (len(self.walk.row_dims) == 1 and self._is_alone(position))
 
     def _is_alone(self, position: int) -> bool:
         """Whether a reduction is all that happens over the box in its stage; else one loop is to do all of it."""

@@ -39,11 +39,11 @@ class Functions:
         return self.plan.walk
 
     # Buffers ---------------------------------------------------------------------------------------------------------
-    def fetch(self, position: int, dims: Sequence[int]) -> None:
+    def fetch(self, position: int) -> None:
         """Brings random bits or a transposed load into their buffer."""
         plan, statement = self.plan, self.plan.kernel.body[position]
         place, buffer = self.walk.domain.places[position], plan.buffers[position, plan.kept_kind(position)]
-        vector = dims[-1]
+        dims, vector = buffer.dims, self.walk.box[-1]
         if isinstance(statement, Random):
             rows = [d for d in dims if d != vector]
             for d in rows:
@@ -64,9 +64,8 @@ class Functions:
             to = plus(buffer.name, self.places.slot(dims, rows))
             source = plus(f"o{statement.operand}", self.places.index(place, rows))
             size, counts = statement.dtype.itemsize, f"{self.places.count(block)}, {self.places.count(vector)}"
-            self.writer.line(
-                f"gc_transpose_{size}({to}, {self.places.pitch(block)}, {source}, {place.strides[vector]}, {counts});"
-            )
+            pitches = self.places.pitch(block, dims), place.strides[vector]
+            self.writer.line(f"gc_transpose_{size}({to}, {pitches[0]}, {source}, {pitches[1]}, {counts});")
         self.writer.close(len(rows))
 
     def is_fetched_in(self, position: int, step: Step, stage: int) -> bool:
@@ -79,7 +78,7 @@ class Functions:
     def after(self, step: Step) -> None:
         """Sines of what the loop wrote, and transposed stores."""
         plan = self.plan
-        dims = self.walk.box if step.is_full else self.walk.box[-1:]
+        dims = self.walk.box if step.is_full else self.walk.row_dims
         for position, kind in plan.buffers:
             if kind not in "bw" or not plan.is_turning(position):
                 continue
@@ -129,9 +128,8 @@ class Functions:
         source = plus(plan.store_buffers[position].name, self.places.slot(self.walk.box, rows))
         to = plus(f"o{statement.operand}", self.places.index(place, rows))
         size, counts = plan.store_buffers[position].size, f"{self.places.count(vector)}, {self.places.count(block)}"
-        self.writer.line(
-            f"gc_transpose_{size}({to}, {place.strides[vector]}, {source}, {self.places.pitch(block)}, {counts});"
-        )
+        pitches = place.strides[vector], self.places.pitch(block, self.walk.box)
+        self.writer.line(f"gc_transpose_{size}({to}, {pitches[0]}, {source}, {pitches[1]}, {counts});")
         self.writer.close(len(rows))
 
     def _move(self, position: int, source: int) -> None:
@@ -163,12 +161,14 @@ class Functions:
                 self.writer.line(f"{C_TYPES[kind]} {state} = {first};")
             return
         if firsts:
-            d = self.walk.box[-1]
-            self.writer.line("GC_IVDEP")
-            self.writer.open(f"for (int j{d} = 0; j{d} < {self.places.bound(d)}; j{d}++)")
+            dims = self.walk.row_dims
+            for d in dims:
+                if d == dims[-1]:
+                    self.writer.line("GC_IVDEP")
+                self.writer.open(f"for (int j{d} = 0; j{d} < {self.places.bound(d)}; j{d}++)")
             for state, _, first in firsts:
-                self.writer.line(f"{state}[j{d}] = {first};")
-            self.writer.close()
+                self.writer.line(f"{state}[{self.places.slot(dims, dims)}] = {first};")
+            self.writer.close(len(dims))
 
     def _combine(self, position: int, source: str, count: str, rows: tuple[str, str] | None = None) -> None:
         """Reduces `count` elements at `source`, or `rows` (how many, how far apart) of them, into the state."""

@@ -87,9 +87,9 @@ class Places:
             step *= self.walk.room(d)
         return " + ".join(reversed(terms)) or "0"
 
-    def pitch(self, dim: int) -> int:
-        """Elements of a full buffer from one position of a dim to the next."""
-        return math.prod(self.walk.room(d) for d in self.walk.box[self.walk.box.index(dim) + 1 :])
+    def pitch(self, dim: int, dims: Sequence[int]) -> int:
+        """Elements of a buffer over `dims` from one position of a dim to the next."""
+        return math.prod(self.walk.room(d) for d in dims[dims.index(dim) + 1 :])
 
 
 def plus(pointer: str, index: str) -> str:

@@ -7,7 +7,7 @@
 
 which compute a part of the outer and inner positions (gc_run_region of launch.h), and one of `tiles` units of all. What
 is computed and how it is cut depends on the kernel alone. An operand that is written may be the memory of one that is
-read with the same index.
+read with the same index. Reductions of pairs, which are never an epilogue, have no NAME_region.
 
     kernel -> Domain and Walk (c_space) -> Plan (c_facts, c_plan) -> text (c_text, c_functions, c_values, c_scalar)
 """
@@ -19,11 +19,12 @@ import re
 from dataclasses import dataclass, replace
 
 from graphc.codegen.c_facts import FULL
-from graphc.codegen.c_plan import Plan, make_plan
-from graphc.codegen.c_space import Walk, blocked_walk, domain_of, plain_walk
+from graphc.codegen.c_plan import LAST, Plan, Step, make_plan
+from graphc.codegen.c_space import Domain, Walk, blocked_walk, domain_of, paired_walk, plain_walk
 from graphc.codegen.c_text import print_function
 from graphc.codegen.cost import BLOCKS, GRAIN, share_of, statement_cost
 from graphc.codegen.tile_nest import Nest, without_empty_reductions
+from graphc.codegen.tile_scalar import SIZES
 from graphc.ir.scalar import Scalar
 from graphc.lower.kernel import Kernel, Store
 from graphc.lower.kernel_text import kernel_text
@@ -36,7 +37,8 @@ SECOND_CACHE = 256 * 1024
 STRIP = 16  # least positions of a strip of columns: a cache line of float32
 FIXED = 128  # rows of at most so many elements are loops of a fixed length
 LANES = 64  # rows that are taken side by side where they are short
-WIDEST = 2048  # columns of a strip
+WIDEST = 2048  # columns of a strip,
+WIDE = 64  # and of one where pairs are reduced
 BLOCK = 64  # positions of a block that is transposed
 _HEADERS = (
     (r"\bgc_(\w+_run_[fu]\d\d|random_word|random_key)", "runs.h"),
@@ -52,7 +54,7 @@ class CKernel:
 
     `text` defines the functions and needs `headers` (of kernels/cpu/include/graphc) before it. The `tiles` units of
     work are independent of each other; each needs `scratch` bytes, aligned to 64. `work` counts the scalar operations
-    of all.
+    of all. `regions`: whether there is a function for regions.
     """
 
     text: str
@@ -60,6 +62,7 @@ class CKernel:
     scratch: int
     work: int
     headers: tuple[str, ...]
+    regions: bool = True
 
 
 def print_kernel(kernel: Kernel, name: str) -> CKernel:
@@ -75,25 +78,18 @@ def print_kernel(kernel: Kernel, name: str) -> CKernel:
         plain = _fitted(Walk(line, (), line.inner, line.inner, {}, is_line=bool(line.inner)))
     else:
         plain = _fitted(plain_walk(domain_of(kernel, needed)))
-    functions = [print_function(plain, f"{name}_region")]
-    domain = plain.walk.domain
-    cost = _cost(plain)
+    domain, cost = plain.walk.domain, _cost(plain)
+    blocked = _blocked(domain)
+    functions = [print_function(plain, f"{name}_region")] if domain.is_flat or blocked is None else []
     units = _Units(name, f"{name}_region", *_grains(plain.walk, cost))
-    if domain.is_flat and not domain.outer and len(domain.extents) > 1:
-        blocked = _fitted(blocked_walk(domain))
-        extents, grains = _grains(blocked.walk, cost)
-        if grains[1] == extents[1] and blocked.walk.is_unlimited:
-            blocked = make_plan(replace(blocked.walk, all_columns=True), resident=True)
-        in_order = (*blocked.walk.rows, *blocked.walk.columns) == tuple(range(len(domain.extents)))
-        if len(blocked.walk.box) > 1 or not in_order or extents[1] <= FIXED:
-            functions.append(print_function(blocked, f"{name}_blocks"))
-            units = _Units(name, f"{name}_blocks", extents, grains)
+    if blocked is not None:
+        functions.append(print_function(blocked, f"{name}_blocks"))
+        units = _Units(name, f"{name}_blocks", *_grains(blocked.walk, cost))
     body = "\n\n".join([*(function.text for function in functions), units.text()])
     headers = ("printed.h", "scalar.h", *(header for pattern, header in _HEADERS if re.search(pattern, body)))
     scratch = max(function.scratch for function in functions)
-    return CKernel(
-        f"{comment}\n{body}\n", units.tiles, scratch, domain.size(range(len(domain.extents))) * cost, headers
-    )
+    work, regions = domain.size(range(len(domain.extents))) * cost, domain.is_flat or blocked is None
+    return CKernel(f"{comment}\n{body}\n", units.tiles, scratch, work, headers, regions)
 
 
 def _nothing(name: str, comment: str) -> CKernel:
@@ -140,6 +136,43 @@ def _fitted(walk: Walk) -> Plan:
     rows = _multiple(CACHE // (width * strip), 8, 8) if width else 1 << 30
     last = walk.domain.reduce[-1]
     return make_plan(replace(walk, box=(last, vector), limits={last: rows, vector: strip}), resident=False)
+
+
+def _blocked(domain: Domain) -> Plan | None:
+    """The plan of a walk in blocks over all of the domain, if that is quicker than the plain one."""
+    if not domain.is_flat:
+        return _paired(domain)
+    if domain.outer or len(domain.extents) <= 1:
+        return None
+    plan = _fitted(blocked_walk(domain))
+    extents, grains = _grains(plan.walk, _cost(plan))
+    if grains[1] == extents[1] and plan.walk.is_unlimited:
+        plan = make_plan(replace(plan.walk, all_columns=True), resident=True)
+    in_order = (*plan.walk.rows, *plan.walk.columns) == tuple(range(len(domain.extents)))
+    return plan if len(plan.walk.box) > 1 or not in_order or extents[1] <= FIXED else None
+
+
+def _paired(domain: Domain) -> Plan | None:
+    """The plan of a reduction of pairs: a block's states, and what it transposes, stay in the first-level cache."""
+    walk = paired_walk(domain)
+    if walk is None:
+        return None
+    plan = make_plan(walk, resident=False)
+    stores = [step for step, positions in plan.stores.items() if positions]
+    if _full_stages(plan) > 1 or stores != [Step(LAST, False, 0)] or any(map(plan.is_turning, range(len(plan.scopes)))):
+        return None
+    last, block, vector = walk.box
+    strip = share_of(domain.extents[vector], WIDE, STRIP)
+    states = sum(2 * SIZES["f64"] for positions in plan.reductions.values() for _ in positions)
+    width = sum(buffer.size for buffer in plan.buffers.values() if buffer.is_full)
+    limits = {
+        last: _multiple(CACHE // (width * strip), 8, 8) if width else 1 << 30,
+        block: _multiple(CACHE // (states * strip), 4, 4),
+        vector: strip,
+    }
+    walk = replace(walk, limits=limits)
+    extents, grains = _grains(walk, _cost(plan))
+    return make_plan(replace(walk, all_columns=grains[1] == extents[1] and walk.is_unlimited), resident=False)
 
 
 def _flat_limits(walk: Walk, width: int) -> dict[int, int]:

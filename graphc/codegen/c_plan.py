@@ -38,17 +38,18 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Buffer:
-    """An array in scratch memory: over the box if its name starts with b, f or t, over the vector dim with w or g."""
+    """An array in scratch memory over `dims`: of the box if its name starts with b, f or t, of a row with w or g."""
 
     name: str
     c_type: str
     size: int  # bytes of an element
+    dims: tuple[int, ...]
     first: Step
     last: Step
 
     @property
     def is_full(self) -> bool:
-        """Whether it holds the box."""
+        """Whether it holds values of the box."""
         return self.name[0] in "bft"
 
 
@@ -310,7 +311,8 @@ def _name_buffers(plan: Plan) -> None:
         elif plan.is_fetched(position) and kind == "b":
             first = Step(first.stage, True, -1)
         c_type, size = _buffer_type(plan, position, kind)
-        plan.buffers[position, kind] = Buffer(f"{kind}{position}", c_type, size, first, max(steps))
+        dims = _buffer_dims(plan, position, kind)
+        plan.buffers[position, kind] = Buffer(f"{kind}{position}", c_type, size, dims, first, max(steps))
     for step, stores in plan.stores.items() if plan.moved is None else ():
         for position in stores:
             block = plan.walk.transposing_dim(plan.walk.domain.places[position])
@@ -318,7 +320,17 @@ def _name_buffers(plan: Plan) -> None:
                 statement = plan.kernel.body[position]
                 assert isinstance(statement, Store)
                 dtype = plan.kernel.operands[statement.operand].dtype
-                plan.store_buffers[position] = Buffer(f"t{position}", _memory_kind(dtype), dtype.itemsize, step, step)
+                kind, size = _memory_kind(dtype), dtype.itemsize
+                plan.store_buffers[position] = Buffer(f"t{position}", kind, size, plan.walk.box, step, step)
+
+
+def _buffer_dims(plan: Plan, position: int, kind: str) -> tuple[int, ...]:
+    """The dims that a buffer has: what is fetched for loops over columns needs those alone that it varies along."""
+    if kind not in "bf":
+        return plan.walk.row_dims
+    if kind == "b" and plan.walk.columns and plan.is_fetched(position):
+        return tuple(d for d in plan.walk.box if d in plan.dims[position])
+    return plan.walk.box
 
 
 def _buffer_type(plan: Plan, position: int, kind: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ transposed through scratch.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from functools import cached_property
 
 from graphc.lower.kernel import Index, Iota, Kernel, Load, Random, Store
 
-__all__ = ["Domain", "Place", "Walk", "blocked_walk", "domain_of", "plain_walk"]
+__all__ = ["Domain", "Place", "Walk", "blocked_walk", "domain_of", "paired_walk", "plain_walk"]
 
 SHORT = 128  # reduced rows of at most so many elements are taken side by side, one in each lane
+FILLS = 16  # positions that fill the vectors of a loop
 LEAST_BLOCK = 4  # extent of a dim from which on transposing along it pays
 _INDEXED = (Load, Iota, Random, Store)
 
@@ -137,6 +139,13 @@ class Walk:
         return self.box[-1] if self.box else None
 
     @cached_property
+    def row_dims(self) -> tuple[int, ...]:
+        """The dims of the box that values of a row vary along: what is not reduced, or the vector dim if nothing is."""
+        if self.domain.is_flat:
+            return self.box[-1:]
+        return tuple(d for d in self.box if d not in self.domain.reduce)
+
+    @cached_property
     def around(self) -> tuple[int, ...]:
         """Reduce dims that are looped over outside the box."""
         return tuple(d for d in self.domain.reduce if d not in self.box)
@@ -191,6 +200,32 @@ def blocked_walk(domain: Domain) -> Walk:
         return Walk(domain, tuple(others), (vector,), (vector,), {})
     others.remove(block)
     return Walk(domain, (*others, block), (vector,), (block, vector), {})
+
+
+def paired_walk(domain: Domain) -> Walk | None:
+    """The walk of a reduction of pairs, or None for another: what it reads along the reduced dims and the vector dim is
+    the same for every position of another dim, the block, so a box holds several of these."""
+    kept = (*domain.outer, *domain.inner)
+    read = [place for position, place in domain.places.items() if not isinstance(domain.kernel.body[position], Store)]
+    reduced = [place for place in read if place.dims & set(domain.reduce)]
+    pairs = [
+        (vector, block)
+        for vector, block in itertools.permutations(kept, 2)
+        if any(vector in place.dims and block not in place.dims for place in reduced)
+        and not any({vector, block} <= place.dims for place in reduced)
+    ]
+    if not pairs:
+        return None
+    last = domain.reduce[-1]
+
+    def fitness(pair: tuple[int, int]) -> tuple[int, ...]:
+        vector, block = pair
+        scattered = [p for p in read if p.strides[vector] not in (-1, 0, 1) and (p.strides[last] != 1 or p.guard)]
+        return -len(scattered), min(domain.extents[vector], FILLS), min(domain.extents[block], FILLS), vector, block
+
+    vector, block = max(pairs, key=fitness)
+    others = [d for d in kept if d not in (vector, block)]
+    return Walk(domain, (*others, block), (vector,), (last, block, vector), {})
 
 
 def _time_along(domain: Domain, vector: int) -> float:

@@ -6,6 +6,7 @@ Buffers are called `b` and `f` (over the box: for other loops, for a function), 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -14,8 +15,9 @@ from functools import cached_property
 
 from graphc.codegen.c_facts import ONE
 from graphc.codegen.c_functions import Functions
-from graphc.codegen.c_index import SMALL, Places
-from graphc.codegen.c_pieces import PIECE, Pieces
+from graphc.codegen.c_index import Places
+from graphc.codegen.c_loops import Loops
+from graphc.codegen.c_pieces import Pieces
 from graphc.codegen.c_plan import LAST, Buffer, Plan, Step
 from graphc.codegen.c_scalar import C_TYPES, memory_type
 from graphc.codegen.c_space import Walk
@@ -69,6 +71,10 @@ class _Printer:
     def functions(self) -> Functions:
         return Functions(self.plan, self.places, self.values, self.writer)
 
+    @cached_property
+    def loops(self) -> Loops:
+        return Loops(self.plan, self.places, self.values, self.pieces, self.functions, self.writer)
+
     def run(self) -> Function:
         self._place_buffers()
         one = sorted(p for p in self.plan.scalars if self.plan.scopes[p] == ONE)
@@ -107,26 +113,27 @@ class _Printer:
         spaces: list[list[Buffer]] = []  # buffers that share a place because their lives do not meet
         for buffer in sorted(full, key=lambda b: (b.first, b.name)):
             for space in spaces:
-                if space[0].size == buffer.size and all(b.last < buffer.first or buffer.last < b.first for b in space):
+                same = (space[0].size, space[0].dims) == (buffer.size, buffer.dims)
+                if same and all(b.last < buffer.first or buffer.last < b.first for b in space):
                     space.append(buffer)
                     break
             else:
                 spaces.append([buffer])
-        points = math.prod(self.walk.room(d) for d in self.walk.box)
         for space in spaces:
-            start = self._take(points * space[0].size)
+            start = self._take(self._points(space[0].dims) * space[0].size)
             for buffer in space:
                 self._array(buffer.name, buffer.c_type, start)
-        if self.walk.vector is not None:
-            width = self.walk.room(self.walk.vector)
-            for buffer in plan.buffers.values():
-                if not buffer.is_full:
-                    self._array(buffer.name, buffer.c_type, self._take(width * buffer.size))
-            if self.walk.columns:
-                for positions in plan.reductions.values():
-                    for position in positions:
-                        for array, kind in self.values.states(position):
-                            self._array(array, kind, self._take(width * SIZES[kind]))
+        width = self._points(self.walk.row_dims)
+        for buffer in plan.buffers.values():
+            if not buffer.is_full:
+                self._array(buffer.name, buffer.c_type, self._take(width * buffer.size))
+        if self.walk.columns:
+            for position in itertools.chain.from_iterable(plan.reductions.values()):
+                for array, kind in self.values.states(position):
+                    self._array(array, kind, self._take(width * SIZES[kind]))
+
+    def _points(self, dims: Iterable[int]) -> int:
+        return math.prod(self.walk.room(d) for d in dims)
 
     def _take(self, nbytes: int) -> int:
         start = self.scratch
@@ -219,13 +226,13 @@ class _Printer:
             self._scalars(sorted(p for p in plan.scalars if plan.stages[p] == stage and plan.scopes[p] != ONE))
             if stage == 0:
                 for position in sorted(p for p, kind in plan.buffers if kind == "w" and plan.is_fetched(p)):
-                    self.functions.fetch(position, self.walk.box[-1:])
+                    self.functions.fetch(position)
             for step in steps:
                 if step.stage == stage and not step.is_full:
-                    self._loop(step, self.walk.box[-1:])
+                    self.loops.write(step, self.walk.row_dims)
             self._full_stage(stage, [step for step in steps if step.stage == stage and step.is_full])
         if Step(LAST, False, 0) in steps:
-            self._loop(Step(LAST, False, 0), self.walk.box[-1:] if self.walk.columns else ())
+            self.loops.write(Step(LAST, False, 0), self.walk.row_dims)
 
     def _full_stage(self, stage: int, steps: list[Step]) -> None:
         plan = self.plan
@@ -239,7 +246,7 @@ class _Printer:
         self.functions.start_states(reductions)
         opened = 0 if only_direct else self._open_chunks()
         for position in fetched:
-            self.functions.fetch(position, self.walk.box)
+            self.functions.fetch(position)
         self._scalars(sorted(plan.chunk_scalars.get(stage, ())))
         for position in reductions:
             if plan.is_direct(position):
@@ -248,7 +255,7 @@ class _Printer:
         rows = {p: plan.input_of(p) for p in apart if not self.walk.columns}
         for step in (None, *steps):
             if step is not None:
-                self._loop(step, self.walk.box)
+                self.loops.write(step, self.walk.box)
             for position, (made_by, kind) in rows.items():
                 if made_by == step:
                     self.functions.reduce_buffer(position, kind)
@@ -265,77 +272,6 @@ class _Printer:
             count = f"gc_smaller({room}, {extent} - i{d})" if extent % room else str(room)
             self.writer.line(f"const int64_t n{d} = {count};")
         return len(walk.around) + len(chunked)
-
-    def _loop(self, step: Step, nest: Sequence[int]) -> None:
-        """A fused loop, and the functions over what it wrote."""
-        plan = self.plan
-        if plan.moved is not None:
-            self.functions.after(step)
-            return
-        start, bound = self._open_pieces(step) if step.is_full else (None, None)
-        levels: list[list[str]] = [[] for _ in range(len(nest) + 1)]
-        computed, read = plan.computed.get(step, set()), plan.read.get(step, set())
-        for position in sorted(computed | read):
-            if position in read and position not in computed:
-                levels[-1].append(self.values.declare(position, self.values.read(position, nest)))
-                continue
-            depth = max((k + 1 for k, d in enumerate(nest) if d in plan.dims[position]), default=0)
-            levels[depth].append(self.values.declare(position, self.values.value(position, nest)))
-        for position, kind in sorted(plan.written.get(step, ())):
-            buffer = plan.buffers[position, kind]
-            dims = self.walk.box if buffer.is_full else self.walk.box[-1:]
-            slot = self.places.slot(dims, nest)
-            if self.pieces.is_local(position, kind):
-                self.writer.line(f"{C_TYPES[buffer.c_type]} {buffer.name}[{PIECE}];")
-                slot = f"{slot} - {start}"
-            levels[-1].append(f"{buffer.name}[{slot}] = v{position};")
-        levels[-1] += [self.values.add(position, nest) for position in plan.added.get(step, [])]
-        levels[-1] += [self.values.store(position, nest) for position in plan.stores.get(step, [])]
-        for depth, d in enumerate(nest):
-            for line in levels[depth]:
-                self.writer.line(line)
-            if depth == len(nest) - 1:
-                self.writer.line("GC_IVDEP")
-            c_type = "int64_t" if self.walk.domain.extents[d] >= SMALL else "int"
-            first, last = (start, bound) if start else ("0", self.places.bound(d))
-            self.writer.open(f"for ({c_type} j{d} = {first}; j{d} < {last}; j{d}++)")
-        for line in levels[-1]:
-            self.writer.line(line)
-        self.writer.close(len(nest))
-        if start:
-            self._close_pieces(step, start)
-        self.functions.after(step)
-
-    def _open_pieces(self, step: Step) -> tuple[str, str] | tuple[None, None]:
-        """Opens a loop over pieces of the row, if reductions take them in or the next row is fetched; their bounds."""
-        d, taken, fetched = self.pieces.dim, self.pieces.taken.get(step, []), self.pieces.fetched.get(step, [])
-        if d is None or not (taken or fetched):
-            return None, None
-        for position in taken:
-            self.functions.start_pieces(position)
-        extent = self.walk.domain.extents[d]
-        self.writer.open(f"for (int p{d} = 0; p{d} < {extent}; p{d} += {PIECE})")
-        end = f"p{d} + {PIECE}"
-        if extent % PIECE:
-            self.writer.line(f"const int e{d} = p{d} + {PIECE} < {extent} ? p{d} + {PIECE} : {extent};")
-            end = f"e{d}"
-        for position, written in fetched:
-            self.functions.fetch_ahead(position, f"p{d}", PIECE, written)
-        return f"p{d}", end
-
-    def _close_pieces(self, step: Step, start: str) -> None:
-        d = self.pieces.dim
-        assert d is not None
-        whole = self.walk.domain.extents[d] % PIECE == 0
-        taken = self.pieces.taken.get(step, [])
-        for position in taken:
-            key = self.values.argument(position), self.plan.input_of(position)[1]
-            name = self.plan.buffers[key].name
-            source = name if self.pieces.is_local(*key) else f"{name} + {start}"
-            self.functions.take_piece(position, source, str(PIECE) if whole else f"e{d} - {start}")
-        self.writer.close()
-        for position in taken:
-            self.functions.end_pieces(position)
 
 
 def _without_unused(lines: list[str]) -> list[str]:

@@ -78,7 +78,7 @@ class Values:
         statement = self.plan.kernel.body[position]
         assert isinstance(statement, Reduce)
         op, kind = self.reducer(position)
-        at = f"[{self.places.slot((nest[-1],), nest)}]" if nest else ""
+        at = f"[{self.places.slot(self.walk.row_dims, nest)}]" if nest else ""
         value = f"s{position}{at}"
         if op == "sum" and kind == "f64" and (nest or not self.is_single(position)):
             value = f"gc_kept_sum({value}, k{position}{at})"
@@ -92,8 +92,7 @@ class Values:
         """A value from its buffer."""
         plan = self.plan
         buffer = plan.buffers[position, plan.kept_kind(position)]
-        dims = self.walk.box if buffer.is_full else self.walk.box[-1:]
-        element = f"{buffer.name}[{self.places.slot(dims, nest)}]"
+        element = f"{buffer.name}[{self.places.slot(buffer.dims, nest)}]"
         statement = plan.kernel.body[position]
         if plan.is_turning(position):
             return rounded("sin", plan.dtype(position), element)
@@ -115,15 +114,16 @@ class Values:
         text = f"o{statement.operand}[{self.places.index(place, nest)}] = {element};"
         return f"if ({self.places.inside(place, nest)}) {text}" if place.guard else text
 
-    def add(self, position: int, nest: Sequence[int]) -> str:
-        """Adds a value to the state of its column."""
-        (op, kind), at = self.reducer(position), f"[{self.places.slot((nest[-1],), nest)}]"
-        state, value = f"s{position}{at}", f"v{self.argument(position)}"
-        if op == "sum" and kind == "f64":
-            return f"gc_add_kept(&{state}, &k{position}{at}, {value});"
-        if op == "sum" and kind == "f32":
-            return f"{state} += {value};"
-        return f"{state} = gc_op_{REDUCERS[op]}_{kind}({state}, {value});"
+    def add(self, position: int, nest: Sequence[int], values: Sequence[str]) -> str:
+        """Adds values, joined by pairs, to the state of their column."""
+        (op, kind), at = self.reducer(position), f"[{self.places.slot(self.walk.row_dims, nest)}]"
+        state = f"s{position}{at}"
+        if op == "sum" and kind in ("f32", "f64"):
+            wide = [f"(double){value}" for value in values] if kind == "f32" and len(values) > 1 else values
+            total = _by_pairs(wide, "({} + {})")
+            return f"gc_add_kept(&{state}, &k{position}{at}, {total});" if kind == "f64" else f"{state} += {total};"
+        join = f"gc_op_{REDUCERS[op]}_{kind}"
+        return f"{state} = {join}({state}, {_by_pairs(values, join + '({}, {})')});"
 
     # Reductions ------------------------------------------------------------------------------------------------------
     def argument(self, position: int) -> int:
@@ -162,3 +162,11 @@ class Values:
                 break
             joined -= 1
         return dims[:joined]
+
+
+def _by_pairs(values: Sequence[str], join: str) -> str:
+    """The values joined two by two, until one is left."""
+    while len(values) > 1:
+        joined = [join.format(*values[at : at + 2]) for at in range(0, len(values) - 1, 2)]
+        values = [*joined, *values[2 * len(joined) :]]
+    return values[0]

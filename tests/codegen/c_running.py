@@ -39,7 +39,7 @@ def unit_text(printed: Sequence[CKernel], *, regions: bool = False) -> str:
     for number, kernel in enumerate(printed):
         name = f"k{number}"
         parts += [kernel.text, f"void run_{name}(const gc_call *call, int64_t tile) {{ {name}(call, tile); }}"]
-        if regions:
+        if regions and kernel.regions:
             parts.append(f"void part_{name}(const gc_call *call, {RANGES}) {{ {name}_region(call, a0, a1, c0, c1); }}")
     return "\n".join(parts)
 
