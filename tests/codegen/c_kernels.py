@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphc.ir.scalar import Scalar
-from graphc.ir.types import DTYPES
+from graphc.ir.types import DTYPES, DType
 from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Reduce, Space, Statement, Store
 
 F32 = DTYPES["float32"]
@@ -81,3 +81,43 @@ def bias_gradient(rows: int, columns: int) -> Kernel:
     b = Body()
     b.store(2, b.sum(b.op("multiply", b.load(0, columns, 1), b.load(1, columns, 1))), 0, 1)
     return b.kernel(2, 1, Space((), (rows,), (columns,)))
+
+
+def pairs(
+    rows: int, columns: int, length: int, dtype: str = "float32", reduce: str = "sum", op: str = "multiply"
+) -> Kernel:
+    """reduce_k f(p[i, k] - c[j, k]), where f is the square or another op of the difference and itself"""
+    kind = DTYPES[dtype]
+    loads = [Load(0, kind, Index(0, (length, 0, 1))), Load(1, kind, Index(0, (0, length, 1)))]
+    body = (
+        *loads, Compute("subtract", kind, (0, 1)), Compute(op, kind, (2, 2)), Reduce(reduce, kind, 3),
+        Store(2, Index(0, (columns, 1, 0)), 4),
+    )  # fmt: skip
+    return Kernel(_operands(kind, 2), Space((rows, columns), (length,), ()), body)
+
+
+def weighted_pairs(rows: int, columns: int, length: int, dtype: str = "float32") -> Kernel:
+    """sum_i g[i, j] * (p[i, k] - c[j, k]): what the gradient of `pairs` by c is made of"""
+    kind = DTYPES[dtype]
+    loads = [Load(0, kind, Index(0, (length, 0, 1))), Load(1, kind, Index(0, (0, length, 1)))]
+    body = (
+        *loads, Compute("subtract", kind, (0, 1)), Load(2, kind, Index(0, (columns, 1, 0))),
+        Compute("multiply", kind, (2, 3)), Reduce("sum", kind, 4), Store(3, Index(0, (0, length, 1)), 5),
+    )  # fmt: skip
+    return Kernel(_operands(kind, 3), Space((), (rows,), (columns, length)), body)
+
+
+def planes(images: int, filters: int, height: int, width: int, dtype: str = "float64") -> Kernel:
+    """sum_{y, x} |p[i, y, x] - c[j, y, x]| * w[y] + b[j], where rows of p lie apart: two reduced dims"""
+    kind, pitch = DTYPES[dtype], width + 3
+    body = (
+        Load(0, kind, Index(0, (height * pitch, 0, pitch, 1))), Load(1, kind, Index(0, (0, height * width, width, 1))),
+        Compute("subtract", kind, (0, 1)), Compute("abs", kind, (2,)), Load(2, kind, Index(0, (0, 0, 1, 0))),
+        Compute("multiply", kind, (3, 4)), Reduce("sum", kind, 5), Load(3, kind, Index(0, (0, 1, 0, 0))),
+        Compute("add", kind, (6, 7)), Store(4, Index(0, (filters, 1, 0, 0)), 8),
+    )  # fmt: skip
+    return Kernel(_operands(kind, 4), Space((images, filters), (height, width), ()), body)
+
+
+def _operands(kind: DType, reads: int) -> tuple[Operand, ...]:
+    return (*[Operand(kind, "read")] * reads, Operand(kind, "write"))

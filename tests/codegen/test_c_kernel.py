@@ -145,6 +145,67 @@ def test_programs(tmp_path: Path) -> None:
     check(program_cases(), tmp_path)
 
 
+# Pairs ---------------------------------------------------------------------------------------------------------------
+SIZES = [
+    (1, 2, 3),
+    (2, 1, 2),
+    (3, 3, 2),
+    (5, 17, 1),
+    (70, 3, 9),
+    (9, 130, 40),
+    (33, 65, 200),
+    (2, 50, 1000),
+    (40, 16, 17),
+]
+
+
+def pair_kernels() -> dict[str, Kernel]:
+    """Reductions of pairs of every kind, small, odd and long."""
+    made = [c_kernels.pairs(*size, dtype) for size in SIZES for dtype in ("float32", "float64")]
+    made += [c_kernels.weighted_pairs(*size, dtype) for size in SIZES for dtype in ("float32", "float64")]
+    made += [c_kernels.pairs(19, 30, 21, dtype) for dtype in ("bfloat16", "float16", "int64", "int32", "int8", "uint8")]
+    made += [c_kernels.pairs(19, 30, 21, d, r) for d in ("float32", "float64", "int64") for r in ("max", "min")]
+    made += [c_kernels.planes(*size) for size in ((3, 20, 5, 9), (20, 3, 2, 2), (6, 6, 30, 70))]
+    return {f"{number}: {kernel.space}": kernel for number, kernel in enumerate(made)}
+
+
+def whole(kernel: Kernel, rng: np.random.Generator) -> list[np.ndarray]:
+    """Small whole numbers for each operand, so that every order of additions gives the same bits."""
+    return [rng.integers(0, 8, x.size).astype(x.dtype) for x in operands(kernel, rng)]
+
+
+@needs_compiler
+def test_pairs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    kernels = list(pair_kernels().values())
+    check([Case(kernel, whole(kernel, rng), 0) for kernel in kernels], tmp_path)
+
+
+def test_pairs_go_in_blocks() -> None:
+    """A state is read and written once for eight reduced positions, and what is transposed is so once for a block."""
+    text = print_kernel(c_kernels.pairs(1000, 100, 64), "k").text
+    loops = re.findall(r"for \(int (j\d) = .*?; .*?; \1(\+\+| \+= \d)\)", text)
+    assert [name for name, _ in loops[2:5]] == ["j2", "j0", "j1"]
+    assert [step for _, step in loops[2:5]] == [" += 8", "++", "++"]
+    assert text.index("gc_transpose_4(") < text.index("for (int j2")
+    assert text.count("s4[") == 3  # to start, to add, to store
+
+
+@needs_compiler
+def test_pairs_depend_on_no_cut(tmp_path: Path) -> None:
+    """The same bits by tiles in any order as one after another."""
+    kernels = [c_kernels.pairs(300, 130, 70), c_kernels.weighted_pairs(300, 130, 70, "float64")]
+    compiled = Compiled(kernels, tmp_path)
+    rng = np.random.default_rng(5)
+    for number, kernel in enumerate(kernels):
+        tiles, buffers = compiled.printed[number].tiles, list(operands(kernel, rng))
+        results = [copy.deepcopy(buffers) for _ in range(2)]
+        compiled.run(number, results[0])
+        compiled.run(number, results[1], rng.permutation(tiles).tolist())
+        assert tiles > 1
+        assert results[0][-1].tobytes() == results[1][-1].tobytes()
+
+
 # Random kernels and regions ------------------------------------------------------------------------------------------
 def cuts(rng: np.random.Generator, extent: int) -> list[tuple[int, int]]:
     """A range in pieces, in any order."""
@@ -235,6 +296,7 @@ GOLDEN = {
     "c_adamw": c_kernels.adamw(1 << 20),
     "c_transposed_add": c_kernels.transposed_add(2048, 1536),
     "c_bias_gradient": c_kernels.bias_gradient(2048, 1536),
+    "c_pairs": c_kernels.pairs(10000, 100, 64),
 }
 
 
