@@ -2,7 +2,7 @@
 
 A loop that adds to the states of columns takes several positions of the reduced dim at a time, so that a state is read
 and written once for all of them, and what they share stays in registers. Their values are joined by pairs, as those of
-columns in memory are (rows.h).
+columns in memory are (rows.h). It takes one at a time where memory sets the pace.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from graphc.codegen.c_space import Walk
 from graphc.codegen.c_values import Values
 from graphc.codegen.c_writer import Writer
 from graphc.codegen.cost import operation_cost
-from graphc.lower.kernel import Compute
+from graphc.lower.kernel import Compute, Load
 
 __all__ = ["Loops"]
 
@@ -68,7 +68,7 @@ class Loops:
     def _parts(self, step: Step, nest: Sequence[int]) -> list[_Range | None]:
         """The reduced dim of a loop over columns: as many positions at a time as go, then all that are left at once."""
         reduced = [d for d in nest if d in self.walk.domain.reduce]
-        if not self.walk.columns or not reduced or not self.plan.added.get(step):
+        if not self.walk.columns or not reduced or not self.plan.added.get(step) or self._is_streaming(step):
             return [None]
         d, bound = reduced[-1], self.places.bound(reduced[-1])
         extent, together = self.walk.domain.extents[d], self._together(step, d)
@@ -86,6 +86,12 @@ class Loops:
         extent = self.walk.domain.extents[dim]
         most = next((count for count in (TOGETHER, 4, 2) if count * cost <= OPERATIONS), 1)
         return min(most, extent)
+
+    def _is_streaming(self, step: Step) -> bool:
+        """Whether a loop reads an operand that is as large as the space: memory is quickest in its own order."""
+        domain = self.walk.domain
+        loads = [p for p in self.plan.computed.get(step, ()) if isinstance(self.plan.kernel.body[p], Load)]
+        return any(len(domain.places[p].dims) == len(domain.extents) for p in loads)
 
     def _values(self, step: Step) -> list[int]:
         """The values that a loop computes or reads."""
