@@ -202,7 +202,7 @@ BACKENDS = tuple(ENGINES)
 
 # Files ---------------------------------------------------------------------------------------------------------------
 def _export(graph: Graph, program: Program, budget: int | float | None, path: Path, level: str | None) -> None:
-    compiler, target = find_compiler(), CTarget(program.threads)
+    compiler, target = find_compiler(), CTarget(program.threads, standalone=True)
     level = _LEVELS.get(level or "", level) or chosen_level()
     assembled = compile_plan(graph, target, budget)
     facts: dict[str, str | int] = {"level": level, "threads": program.threads, "structure": program.structure}

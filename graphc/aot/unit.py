@@ -1,6 +1,7 @@
-"""The C file of a program: one translation unit with everything in it, run in process and exported alike.
+"""The C file of a program: one translation unit with everything in it.
 
-headers (amalgamation.py), kernels (codegen/c_target.py), the tables of launches and stages, the interface
+headers (amalgamation.py), kernels (codegen/c_target.py), the table of launches and, where it is to be called from C, what
+runs them and the interface. In this process the executor runs them: a third of the time of compiling a small program.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from graphc.runtime.stages import group, sharable_work
 
 __all__ = ["header_text", "unit_text"]
 
-_HEAD = """\
+_USE = """\
 /* {name}: a program compiled by graphc. It needs a C11 compiler, libm and POSIX threads, and allocates nothing.
  *
  *     cc -std=c11 -O3 -march=native -pthread -c {name}.c
  *
  * With -DGRAPHC_SINGLE_THREAD it needs no threads. {name}.h says how it is called.
  */
+"""
+_HEAD = """\
 #define _POSIX_C_SOURCE 200809L
 #define GC_GENERATED 1
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -92,7 +95,9 @@ void {name}_close({name}_program *program) {{
     gc_team_dispose(&program->team);
 #endif
 }}
+"""
 
+_IMAGE = """\
 __attribute__((visibility("default"))) const gc_compiled {name}_image = {{
     GC_IMAGE_FORMAT, {launches}, program_launches,
     "{digest}"}};
@@ -113,25 +118,32 @@ def header_text(interface: Interface) -> str:
 
 
 def unit_text(interface: Interface, code: CTarget) -> str:
-    """The C file. Equal plans and kernels give equal text."""
-    headers = Amalgamation()
-    return "\n".join(
-        [
-            _HEAD.format(name=interface.name),
-            "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n",
-            PARTS,
-            code.definitions,
-            headers.text([*code.headers, "step.h"]),
-            "#ifndef GRAPHC_SINGLE_THREAD", headers.text(["execute.h"]), "#endif\n",
-            "#pragma GCC visibility push(default)", prototype(interface), "#pragma GCC visibility pop\n",
-            "/* Kernels ------------------------------------------------------------------------------------------ */",
-            code.source,
-            "#if GC_PART(0)",
-            _launch_tables(interface),
-            "#ifndef GRAPHC_SINGLE_THREAD", _stage_tables(interface), "#endif\n",
-            _driver(interface), "#endif",
-        ]
-    )  # fmt: skip
+    """The C file, with what C programs call if `code` is standalone. Equal plans and kernels give equal text."""
+    headers, name = Amalgamation(), interface.name
+    kernels = [
+        "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n",
+        PARTS,
+        code.definitions,
+        headers.text([*code.headers, "step.h"]),
+        "/* Kernels ------------------------------------------------------------------------------------------ */",
+        code.source,
+    ]
+    launches = [
+        "#if GC_PART(0)",
+        _launch_tables(interface),
+        _IMAGE.format(name=name, launches=len(interface.plan.launches), digest=interface.digest),
+        "#endif",
+    ]
+    if not code.standalone:
+        return "\n".join([_HEAD, *kernels, *launches])
+    driver = [
+        "#if GC_PART(0)",
+        "#ifndef GRAPHC_SINGLE_THREAD", headers.text(["execute.h"]), _stage_tables(interface), "#endif\n",
+        "#pragma GCC visibility push(default)", prototype(interface), "#pragma GCC visibility pop\n",
+        _driver(interface),
+        "#endif",
+    ]  # fmt: skip
+    return "\n".join([_USE.format(name=name) + _HEAD, *kernels, *launches, *driver])
 
 
 def _array(type: str, name: str, items: Iterable[str], *, wide: bool = False) -> str:
@@ -182,7 +194,7 @@ def _driver(interface: Interface) -> str:
         arena=", ".join(_refs(arena)) or "{0, 0}", arena_count=len(arena),
         state=", ".join(_refs(state)) or "{0, 0}", state_count=len(state), state_bytes=interface.state_bytes,
         parameters=", ".join([f"{name}_program *program", *parameters(plan)]),
-        digest=interface.digest, bind="\n".join(_bind(plan, inputs, outputs)), finish="".join(_finish(plan, outputs)),
+        bind="\n".join(_bind(plan, inputs, outputs)), finish="".join(_finish(plan, outputs)),
     )  # fmt: skip
 
 

@@ -52,20 +52,23 @@ class Function:
         return len(code) + ELEMENTARY * len(_ELEMENTARY.findall(code))
 
 
-def cut(functions: Sequence[Function]) -> list[tuple[int, list[Function]]]:
-    """The weights of parts and what belongs to each, in order; the driver belongs to the first. One where few do."""
+def cut(functions: Sequence[Function], driver: int = DRIVER) -> list[tuple[int, list[Function]]]:
+    """The weights of parts and what belongs to each, in order. One where few do.
+
+    The first one has what launches refer from and, of a standalone program, the code that runs them: it weighs `driver`.
+    """
     families: dict[str, list[Function]] = defaultdict(list)
     for function in functions:
         families[function.family or function.name].append(function)
     weights = [sum(f.weight for f in members) + FAMILIES.get(name, 0) for name, members in families.items()]
-    count = min(MOST, max(1, (sum(weights) + DRIVER) // LEAST))
-    shares = share_out([*weights, DRIVER], count)
+    count = min(MOST, max(1, (sum(weights) + driver) // LEAST))
+    shares = share_out([*weights, driver], count)
     groups = list(families.values())
     first = next(share for share in shares if len(groups) in share)
     parts = []
     for share in [first, *(share for share in shares if share is not first)]:
         chosen = {function.name for item in share if item < len(groups) for function in groups[item]}
-        weight = sum(weights[item] if item < len(groups) else DRIVER for item in share)
+        weight = sum(weights[item] if item < len(groups) else driver for item in share)
         parts.append((weight, [function for function in functions if function.name in chosen]))
     return parts
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.codegen.c_kernel import CKernel, print_kernel
-from graphc.codegen.c_parts import Function, cut, in_parts
+from graphc.codegen.c_parts import DRIVER, Function, cut, in_parts
 from graphc.codegen.target import Code
 from graphc.errors import InternalError
 from graphc.lower.kernel import Kernel, LibraryCall
@@ -92,12 +92,15 @@ def _shared(callers: Sequence[_Caller]) -> list[Function]:
 
 
 class CTarget:
-    """Writes C functions; `headers` are those they need, `definitions` what these must find defined."""
+    """Writes C functions; `headers` are those they need, `definitions` what these must find defined.
+
+    A `standalone` program is called from C, and has the code that runs its launches.
+    """
 
     programs: tuple[tuple[int, ...], ...] = ()
 
-    def __init__(self, threads: int = 2) -> None:
-        self.threads = threads
+    def __init__(self, threads: int = 2, *, standalone: bool = False) -> None:
+        self.threads, self.standalone = threads, standalone
         self.headers: dict[str, None] = {"generated.h": None}  # in order, each once
         self._functions: dict[str, Function] = {}
         self._large: dict[str, list[_Caller]] = {}  # by kernel, the products with large tiles
@@ -119,7 +122,7 @@ class CTarget:
             for callers in self._large.values():
                 if len(callers) >= MANY:
                     functions.update((function.name, function) for function in _shared(callers))
-            self._parts = cut(list(functions.values()))
+            self._parts = cut(list(functions.values()), DRIVER if self.standalone else 0)
         return self._parts
 
     @property

@@ -9,8 +9,6 @@ without a limit.
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from graphc.schedule.items import Choice, Items
 
@@ -53,6 +51,9 @@ def _edges(items: Items) -> list[_Edge]:
 
 def _cut(edges: list[_Edge], count: int) -> set[int]:
     """The items of the minimum cut that is closest to the source."""
+    from scipy.sparse import csr_array  # half of the time of `import graphc`, and only large programs come here
+    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
     starts, ends, most = np.array(edges, np.int32).T
     network = csr_array((most, (starts, ends)), shape=(2 + 2 * count,) * 2)
     left = network - maximum_flow(network, _SOURCE, _SINK).flow

@@ -249,11 +249,12 @@ GC_ALWAYS_INLINE void gc_conv_do_f64(const gc_conv *g, const int even, gc_sweep 
     const int64_t w_size = g->outputs * g->channels * g->kernel_height * g->kernel_width;                              \
     (void)plane, (void)out_plane;
 
+/* `g` is what call->params says: read once, before anything is called, so that in generated C it stays constant. */
 #define GC_CONV_REAL(TAG, REAL)                                                                                        \
     /* One group of a tile of conv2d: images x_step elements apart in x, out_step in out. */                           \
-    GC_ALWAYS_INLINE void gc_conv_forward_##TAG(const gc_call *call, gc_conv_part part, int64_t images, const REAL *x, \
-                                                int64_t x_step, const REAL *w, REAL *out, int64_t out_step) {          \
-        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+    GC_ALWAYS_INLINE void gc_conv_forward_##TAG(const gc_call *call, const gc_conv *g, gc_conv_part part,              \
+                                                int64_t images, const REAL *x, int64_t x_step, const REAL *w,          \
+                                                REAL *out, int64_t out_step) {                                         \
         GC_CONV_SWEEP(g->channels, part.planes, taps, window)                                                          \
         gc_conv_rows(g, &s, part.row, part.rows);                                                                      \
         const int even = g->outputs % GC_CONV_ROWS == 0 && g->tile_outputs % GC_CONV_ROWS == 0;                        \
@@ -268,17 +269,16 @@ GC_ALWAYS_INLINE void gc_conv_do_f64(const gc_conv *g, const int even, gc_sweep 
         GC_CONV_SIZES                                                                                                  \
         for (; part.group < end; part.group++) {                                                                       \
             const int64_t item = part.image * g->groups + part.group;                                                  \
-            gc_conv_forward_##TAG(call, part, part.images, (const REAL *)gc_operand(call, 0) + item * x_size,          \
+            gc_conv_forward_##TAG(call, g, part, part.images, (const REAL *)gc_operand(call, 0) + item * x_size,       \
                                   g->groups * x_size, (const REAL *)gc_operand(call, 1) + part.group * w_size,         \
                                   (REAL *)gc_operand(call, 2) + item * out_size, g->groups * out_size);                \
             for (int64_t image = 0; image < part.images; image++) gc_conv_finish(call, &part, image);                  \
         }                                                                                                              \
     }                                                                                                                  \
     /* One group of a tile of conv2d_input_grad. Gradients of strided convolutions are found residue by residue. */    \
-    GC_ALWAYS_INLINE void gc_conv_backward_##TAG(const gc_call *call, gc_conv_part part, int64_t images,               \
-                                                 const REAL *grad, int64_t grad_step, const REAL *w, REAL *out,        \
-                                                 int64_t out_step) {                                                   \
-        const gc_conv *g = (const gc_conv *)call->params;                                                              \
+    GC_ALWAYS_INLINE void gc_conv_backward_##TAG(const gc_call *call, const gc_conv *g, gc_conv_part part,             \
+                                                 int64_t images, const REAL *grad, int64_t grad_step, const REAL *w,   \
+                                                 REAL *out, int64_t out_step) {                                        \
         GC_CONV_SWEEP(g->outputs, part.planes, window, taps)                                                           \
         const int64_t first = g->top / g->stride_height + part.row;                                                    \
         const int even = g->channels % GC_CONV_ROWS == 0 && g->tile_channels % GC_CONV_ROWS == 0;                      \
@@ -310,7 +310,7 @@ GC_ALWAYS_INLINE void gc_conv_do_f64(const gc_conv *g, const int even, gc_sweep 
         GC_CONV_SIZES                                                                                                  \
         for (; part.group < end; part.group++) {                                                                       \
             const int64_t item = part.image * g->groups + part.group;                                                  \
-            gc_conv_backward_##TAG(call, part, part.images, (const REAL *)gc_operand(call, 0) + item * out_size,       \
+            gc_conv_backward_##TAG(call, g, part, part.images, (const REAL *)gc_operand(call, 0) + item * out_size,    \
                                    g->groups * out_size, (const REAL *)gc_operand(call, 1) + part.group * w_size,      \
                                    (REAL *)gc_operand(call, 2) + item * x_size, g->groups * x_size);                   \
         }                                                                                                              \
@@ -342,7 +342,7 @@ GC_CONV_REAL(f64, double)
                 float *w = gc_conv_widen_##TAG((const uint16_t *)gc_operand(call, 0) + item * x_size, x_size, x);      \
                 float *out = gc_conv_widen_##TAG((const uint16_t *)gc_operand(call, 1) + part.group * w_size, w_size, w); \
                 rest.scratch = (char *)(out + gc_conv_even(out_size));                                                 \
-                gc_conv_forward_f32(&rest, part, 1, x, 0, w, out, 0);                                               \
+                gc_conv_forward_f32(&rest, g, part, 1, x, 0, w, out, 0);                                               \
                 const int64_t from = part.plane * out_plane;                                                           \
                 gc_conv_narrow_##TAG(out + from, part.planes * out_plane,                                              \
                                      (uint16_t *)gc_operand(call, 2) + item * out_size + from);                        \
@@ -361,7 +361,7 @@ GC_CONV_REAL(f64, double)
                 float *w = gc_conv_widen_##TAG((const uint16_t *)gc_operand(call, 0) + item * out_size, out_size, grad); \
                 float *x = gc_conv_widen_##TAG((const uint16_t *)gc_operand(call, 1) + part.group * w_size, w_size, w); \
                 rest.scratch = (char *)(x + gc_conv_even(x_size));                                                     \
-                gc_conv_backward_f32(&rest, part, 1, grad, 0, w, x, 0);                                                \
+                gc_conv_backward_f32(&rest, g, part, 1, grad, 0, w, x, 0);                                             \
                 const int64_t from = part.plane * plane;                                                               \
                 gc_conv_narrow_##TAG(x + from, part.planes * plane,                                                    \
                                      (uint16_t *)gc_operand(call, 2) + item * x_size + from);                          \
