@@ -1,7 +1,7 @@
 """The C file of a program: one translation unit with everything in it.
 
-headers (amalgamation.py), kernels (codegen/c_target.py), the table of launches and, where it is to be called from C, what
-runs them and the interface. In this process the executor runs them: a third of the time of compiling a small program.
+headers (amalgamation.py), kernels (codegen/c_target.py), the table of launches; in a standalone one also what runs them
+and the interface. In this process the executor does, and a small program is compiled in less than half the time.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Function:
 def cut(functions: Sequence[Function], driver: int = DRIVER) -> list[tuple[int, list[Function]]]:
     """The weights of parts and what belongs to each, in order. One where few do.
 
-    The first one has what launches refer from and, of a standalone program, the code that runs them: it weighs `driver`.
+    The first has the table of launches and, in a standalone program, the code that runs them: that weighs `driver`.
     """
     families: dict[str, list[Function]] = defaultdict(list)
     for function in functions:

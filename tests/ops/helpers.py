@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -209,6 +210,7 @@ def first_gradients(built: Built) -> list[Tensor]:
     return vjp(outputs, variables, [w.astype(o.dtype.numpy) for w, o in zip(weights, outputs, strict=True)])
 
 
+@cache
 def elementwise_arity(name: str, dtype: str = "float32") -> int:
     """The number of array arguments of a function that works element by element on `dtype` alone, or 0."""
     item = FUNCTIONS[name]

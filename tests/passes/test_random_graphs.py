@@ -114,14 +114,14 @@ def test_simplification_never_adds_nodes(seed):
 
 @pytest.fixture(scope="module")
 def chain():
-    """A hundred thousand steps of arithmetic on one vector."""
+    """Forty thousand steps of arithmetic on one vector."""
     x = graph_input("x", (4,))
     half, one, y = full((4,), 0.5, x.dtype), full((4,), 1, x.dtype), x
-    for step in range(25_000):
+    for step in range(10_000):
         y = apply("multiply", y, half) if step % 2 else apply("divide", y, half)
         y = apply("negative", apply("multiply", apply("add", y, x), one))
     graph = Graph((x,), (y,))
-    assert len(graph.nodes) > 100_000
+    assert len(graph.nodes) > 40_000
     return graph
 
 
@@ -129,4 +129,4 @@ def chain():
 def test_a_long_chain_takes_linear_time(run, chain):
     begin = time.process_time()
     run(chain)
-    assert time.process_time() - begin < 15
+    assert time.process_time() - begin < 6
