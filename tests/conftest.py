@@ -21,12 +21,12 @@ if ROOT not in sys.path:
     sys.path.append(ROOT)
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ.setdefault("GRAPHC_BACKEND", "cython")
-_CACHE = tempfile.TemporaryDirectory(prefix="graphc-tests-")
+_CACHE, _BYTECODE = (tempfile.TemporaryDirectory(prefix="graphc-tests-") for _ in range(2))
 os.environ["GRAPHC_CACHE"] = _CACHE.name
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """See to it that the start of a child does not compile all of graphc; workers are no children, and see torch's."""
+    """See to it that no start of a child compiles all of graphc; xdist's workers go by what is installed."""
     if sys.dont_write_bytecode and not getattr(config.option, "numprocesses", None):
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(_CACHE.name, "bytecode")
+        os.environ["PYTHONPYCACHEPREFIX"] = _BYTECODE.name
