@@ -203,29 +203,25 @@ def blocked_walk(domain: Domain) -> Walk:
 
 
 def paired_walk(domain: Domain) -> Walk | None:
-    """The walk of a reduction of pairs, or None for another: what it reads along the reduced dims and the vector dim is
-    the same for every position of another dim, the block, so a box holds several of these."""
-    kept = (*domain.outer, *domain.inner)
-    read = [place for position, place in domain.places.items() if not isinstance(domain.kernel.body[position], Store)]
-    reduced = [place for place in read if place.dims & set(domain.reduce)]
-    pairs = [
-        (vector, block)
-        for vector, block in itertools.permutations(kept, 2)
-        if any(vector in place.dims and block not in place.dims for place in reduced)
-        and not any({vector, block} <= place.dims for place in reduced)
-    ]
-    if not pairs:
-        return None
-    last = domain.reduce[-1]
+    """The walk of a reduction of pairs, or None for another: nothing that it reads along the reduced dims varies along
+    both the vector dim and another one, the block. So a box of several positions of the block reads things again."""
+    last, kept = domain.reduce[-1], (*domain.outer, *domain.inner)
+    reduced = [place for place in domain.places.values() if place.dims & set(domain.reduce)]
+    others = [place for place in domain.places.values() if place not in reduced]
+    pairs = [pair for pair in itertools.permutations(kept, 2) if not any(set(pair) <= place.dims for place in reduced)]
 
     def fitness(pair: tuple[int, int]) -> tuple[int, ...]:
         vector, block = pair
-        scattered = [p for p in read if p.strides[vector] not in (-1, 0, 1) and (p.strides[last] != 1 or p.guard)]
-        return -len(scattered), min(domain.extents[vector], FILLS), min(domain.extents[block], FILLS), vector, block
+        scattered = [[p for p in places if p.strides[vector] not in (-1, 0, 1)] for places in (reduced, others)]
+        hard = [p for p in scattered[0] if p.strides[last] != 1 or p.guard]
+        fills = [min(domain.extents[d], FILLS) for d in pair]
+        return -len(hard), fills[0], -len(scattered[1]), fills[1], vector, block
 
+    if not pairs or not reduced:
+        return None
     vector, block = max(pairs, key=fitness)
-    others = [d for d in kept if d not in (vector, block)]
-    return Walk(domain, (*others, block), (vector,), (last, block, vector), {})
+    rows = [d for d in kept if d not in (vector, block)]
+    return Walk(domain, (*rows, block), (vector,), (last, block, vector), {})
 
 
 def _time_along(domain: Domain, vector: int) -> float:
