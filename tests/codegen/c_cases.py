@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from graphc.lower.kernel import Kernel
-from tests.codegen import test_tile
 from tests.codegen.kernel_oracle import Array, Oracle
 
 
@@ -40,7 +39,7 @@ def recorded(function: Callable[..., None]) -> Iterator[Case]:
         return want
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(test_tile, "compare", record)
+        patch.setitem(function.__globals__, "compare", record)
         for parameters in _parameters(function):
             function(level="", **parameters)
     yield from cases

@@ -23,7 +23,7 @@ from graphc.codegen.c_kernel import print_kernel
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES
 from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Random, Space, Store
-from tests.codegen import c_kernels, test_tile
+from tests.codegen import c_kernels, test_tile, test_tile_ops
 from tests.codegen.c_cases import Case, recorded
 from tests.codegen.c_running import COMPILER, FAST, QUICK, Compiled, build, printed_kernels, unit_text
 from tests.codegen.kernel_oracle import Oracle
@@ -64,11 +64,11 @@ def part(cases: Iterable[Case], step: int) -> list[Case]:
 @pytest.mark.parametrize(
     ("test", "step", "flags"),
     [
-        (test_tile.test_op, 4, QUICK),
-        (test_tile.test_cast, 3, QUICK),
-        (test_tile.test_where, 1, QUICK),
-        (test_tile.test_elementary_functions_over_all_magnitudes, 5, FAST),
-        (test_tile.test_large_angles, 2, FAST),
+        (test_tile_ops.test_op, 4, QUICK),
+        (test_tile_ops.test_cast, 3, QUICK),
+        (test_tile_ops.test_where, 1, QUICK),
+        (test_tile_ops.test_elementary_functions_over_all_magnitudes, 5, FAST),
+        (test_tile_ops.test_large_angles, 2, FAST),
         (test_tile.test_softmax, 2, FAST),
         (test_tile.test_reduction, 9, FAST),
         (test_tile.test_sums_are_accurate, 1, FAST),
@@ -89,7 +89,7 @@ def test_table(test: Callable[..., None], step: int, flags: Sequence[str], tmp_p
 @needs_compiler
 @pytest.mark.skipif(not FULL, reason="large kernels, minutes of compilation: with GRAPHC_FULL_TABLE")
 def test_arguments_of_every_level(tmp_path: Path) -> None:
-    check(list(recorded(test_tile.test_arguments_of_every_level)), tmp_path, QUICK)
+    check(list(recorded(test_tile_ops.test_arguments_of_every_level)), tmp_path, QUICK)
 
 
 def program_cases() -> list[Case]:
@@ -361,7 +361,7 @@ int main(void) {
 def test_sanitizers(tmp_path: Path) -> None:
     """Address and undefined-behaviour sanitizers over operands of just the size that is declared."""
     rng = np.random.default_rng(3)
-    cases = [*part(recorded(test_tile.test_op), 12), *part(recorded(test_tile.test_cast), 5), *program_cases()]
+    cases = [*part(recorded(test_tile_ops.test_op), 12), *part(recorded(test_tile_ops.test_cast), 5), *program_cases()]
     cases += part(recorded(test_tile.test_reduction), 16)
     cases += [Case(m.kernel, m.buffers, 0) for m in map(RandomKernel, range(200 if FULL else 16))]
     cases.append(Case(elementwise_kernel("add", [F32, F32], F32, 9), [small_values(rng, F32, 9) for _ in range(3)], 0))

@@ -1,8 +1,9 @@
 """`python -m tests.mutants [NAME ...] [--seconds 300] [--jobs 1]`: plant each bug, run its tests, tell what was caught.
 
-A mutant is planted in a copy of the checkout, never in the checkout. It is caught where a test fails; one whose tests
-do not end within the time is not: a bug must make a test fail, not hang. Exit codes: 0 all but three were caught (or
-all of those named), 1 fewer, 2 usage (a name that is no mutant, or code that no longer reads as the table says).
+A mutant is planted in a copy of the checkout, never in the checkout. It is caught where a test fails that passes
+without it; one whose tests do not end within the time is not: a bug must make a test fail, not hang. Exit codes: 0 all
+but three were caught (or all of those named), 1 fewer, 2 usage (a name that is no mutant, or code that no longer reads
+as the table says).
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ def _copy(target: Path) -> Path:
 
 
 def _verdict(mutant: Mutant, copy: Path, seconds: float) -> str:
-    """ "caught by TEST", "missed", "endless", or "untested" where the table names no test that can run."""
+    """ "caught by TEST", "missed", "endless", "broken" where that test fails without the bug, too, or "untested" where
+    the table names no test that can run."""
     path, text = copy / mutant.path, planted(mutant)
     assert text is not None
     before = path.read_text()
@@ -109,6 +111,9 @@ def _verdict(mutant: Mutant, copy: Path, seconds: float) -> str:
         for line in said.splitlines()
         if line.startswith(("FAILED ", "ERROR "))
     ]
+    again, _ = _tested(failed[:1] or mutant.tests, copy, seconds)
+    if again != 0:
+        return f"broken: {failed[0] if failed else 'the tests'} does not pass without the bug"
     return f"caught by {failed[0] if failed else 'a crash'}"
 
 

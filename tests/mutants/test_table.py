@@ -56,6 +56,12 @@ def test_verdicts(checkout: Path, verdict: str) -> None:
     assert (checkout / "halving.py").read_text() == HALF
 
 
+def test_what_fails_without_the_bug_catches_nothing(checkout: Path) -> None:
+    (checkout / "test_halving.py").write_text("def test_four(): assert False\n")
+    verdict = command._verdict(Mutant("third", "halving.py", "x / 2", "x / 3", ("test_halving.py",)), checkout, 60)
+    assert verdict == "broken: test_halving.py::test_four does not pass without the bug"
+
+
 def test_what_does_not_end_is_ended(checkout: Path) -> None:
     mutant = Mutant("sleep", "halving.py", "x / 2", "__import__('time').sleep(60)", ("test_halving.py",))
     assert command._verdict(mutant, checkout, 0.5) == "endless"
