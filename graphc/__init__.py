@@ -15,24 +15,15 @@ from graphc.ops.activations import (
     celu,
     elu,
     gelu,
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    leaky_relu,
     log_sigmoid,
     mish,
-    prelu,
     relu,
-    relu6,
     selu,
     sigmoid,
     silu,
     softplus,
-    softshrink,
     softsign,
     tanhshrink,
-    threshold,
 )
 from graphc.ops.arithmetic import (
     abs,
@@ -105,6 +96,17 @@ from graphc.ops.extremes import maximum, minimum
 from graphc.ops.gathering import scatter_add, take, take_along_axis
 from graphc.ops.indexing import index_add, index_update
 from graphc.ops.joining import concatenate, meshgrid, pad, split, stack, unstack
+from graphc.ops.piecewise import (
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    prelu,
+    relu6,
+    softshrink,
+    threshold,
+)
 from graphc.ops.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from graphc.ops.random import bernoulli, normal, randint, uniform
 from graphc.ops.reductions import all, any, count_nonzero, max, mean, min, prod, sum

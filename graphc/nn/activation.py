@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from graphc.nn.module import Module
-from graphc.ops.activations import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus
+from graphc.ops.activations import elu, gelu, relu, sigmoid, silu, softplus
+from graphc.ops.piecewise import leaky_relu
 from graphc.ops.softmax import log_softmax, softmax
 from graphc.ops.tensor import Tensor
 from graphc.ops.trigonometry import tanh

@@ -1,7 +1,7 @@
-"""Activations of neural networks, with PyTorch's names, arguments and conventions at kinks.
+"""Activations of neural networks, with PyTorch's names, arguments and conventions at kinks: relu and the curves.
 
 `relu`, `sigmoid` and `softplus` are primitives, all else compositions that fuse into one pass. A branch that is not
-taken never overflows, so no derivative is nan where the function has one.
+taken never overflows, so no derivative is nan where the function has one. Straight pieces: piecewise.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
+from graphc.errors import DTypeError, GraphError, shown, with_location
 from graphc.ir.location import capture
-from graphc.ops.build import apply, as_float, as_tensor, invoke, operands
+from graphc.ops.build import apply, as_float, as_tensor, invoke
 from graphc.ops.elementwise import elementwise_rule, floats, over, samples, unary
 from graphc.ops.extremes import larger
 from graphc.ops.record import FLOAT, Arg, Jvp, Kind, Sample, function, primitive
@@ -22,15 +22,14 @@ from graphc.ops.special import special
 from graphc.ops.tensor import Tensor
 
 __all__ = [
-    "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid", "mish",
-    "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanhshrink",
-    "threshold",
+    "activation", "celu", "elu", "gelu", "log_sigmoid", "mish", "relu", "require", "select", "selu", "sigmoid", "silu",
+    "softplus", "softsign", "tanhshrink",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _activation(
+def activation(
     formula: Callable[..., Any],
     template: Arg | None = None,
     convention: str = "",
@@ -52,12 +51,12 @@ def _activation(
     )
 
 
-def _check(allowed: bool, message: str) -> None:
+def require(allowed: bool, message: str) -> None:
     if not allowed:
         raise with_location(GraphError(message), capture())
 
 
-def _where(condition: Tensor, x1: Any, x2: Any) -> Tensor:
+def select(condition: Tensor, x1: Any, x2: Any) -> Tensor:
     return invoke("where", condition, x1, x2)
 
 
@@ -80,11 +79,11 @@ primitive(
 )  # fmt: skip
 primitive(
     "relu", kind=Kind.ELEMENTWISE, infer=elementwise_rule("relu", FLOAT), jvp=Jvp.POINTWISE,
-    vjp=(lambda g, y, x: _where(y > 0, g, 0),), reference=lambda x: larger(x, x.dtype.type(0)),
+    vjp=(lambda g, y, x: select(y > 0, g, 0),), reference=lambda x: larger(x, x.dtype.type(0)),
 )  # fmt: skip
 
 
-@_activation(
+@activation(
     lambda x, beta=1.0: np.logaddexp(x * beta, 0).astype(x.dtype) / x.dtype.type(beta),
     more=[Sample((Arg((2, 3)), 2.0)), Sample((Arg((2, 3)), 0.5))],
 )
@@ -119,87 +118,8 @@ def relu(x: Any) -> Tensor:
     return apply("relu", tensor) if tensor.dtype.is_float else invoke("maximum", tensor, 0)
 
 
-# Rectifiers ---------------------------------------------------------------------------------------
-@_activation(
-    lambda x, slope=0.01: np.where(x > 0, x, x * x.dtype.type(slope)),
-    over(-4, 4, 0.0),
-    "the derivative at 0 is negative_slope",
-    [Sample((Arg((2, 3), -4, 4, away_from=(0.0,)), 0.3))],
-)
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
-    """x where it is positive, negative_slope * x elsewhere. Raises DTypeError.
-
-    x: any shape; integers and bools become float64.
-
-    >>> evaluate(leaky_relu([-1.0, 2.0], 0.5))
-    array([-0.5,  2. ], dtype=float32)
-    """
-    tensor = as_float(x)
-    return _where(tensor > 0, tensor, tensor * negative_slope)
-
-
-def _prelu_formula(x: Any, weight: Any) -> Any:
-    shape = () if weight.size == 1 else (weight.size,) + (1,) * (x.ndim - 2)
-    return np.where(x > 0, x, x * weight.reshape(shape))
-
-
-@function(
-    formula=floats(_prelu_formula),
-    samples=[
-        Sample((Arg((2, 3), away_from=(0.0,)), Arg((3,)))),
-        Sample((Arg((2, 3, 4), away_from=(0.0,)), Arg((3,)))),
-        Sample((Arg((2, 3, 4), away_from=(0.0,)), Arg((1,)))),
-        Sample((Arg((5,), away_from=(0.0,)), Arg(()))),
-        Sample((Arg((5,), away_from=(0.0,)), Arg((1,)))),
-        Sample((Arg((), away_from=(0.0,)), Arg(()))),
-        Sample((Arg((), away_from=(0.0,)), Arg((1,)))),
-        Sample((Arg((0, 3), away_from=(0.0,)), Arg((3,)))),
-    ],
-    dtypes=FLOAT,
-    convention="the derivative at 0 is the weight",
-    errors=[
-        *((ShapeError, (Arg((2, 3)), Arg(shape)), {}) for shape in ((2,), (1, 3), (0,))),
-        *((ShapeError, (Arg(shape), Arg((3,))), {}) for shape in ((), (1,), (3,), (2, 1), (2, 1, 3))),
-    ],
-)
-def prelu(x: Any, weight: Any) -> Tensor:
-    """x where it is positive, weight * x elsewhere: one weight for all, or one for each channel (axis 1).
-
-    x: any shape; weight: 0-d, (1,) or (channels,). Raises DTypeError, ShapeError.
-
-    >>> evaluate(prelu([-1.0, 2.0], 0.5))
-    array([-0.5,  2. ], dtype=float32)
-    """
-    tensor, slope = as_float(x), as_tensor(weight, as_float(x).dtype)
-    channels = tensor.shape[1] if tensor.ndim > 1 else 1
-    if slope.ndim > 1 or slope.size not in (1, channels):
-        message = (
-            f"prelu of {tensor!r} takes one weight, or one for each of its {channels} channel(s) on axis 1, "
-            f"but its weight has shape {slope.shape}"
-        )
-        raise with_location(ShapeError(message), capture())
-    slope = invoke("reshape", slope, () if slope.size == 1 else (slope.size,) + (1,) * (tensor.ndim - 2))
-    a, b = operands(tensor, slope)
-    return _where(a > 0, a, a * b)
-
-
-@_activation(
-    lambda x: np.where(x <= 0, x.dtype.type(0), np.minimum(x, 6)),
-    over(-4, 9, 0.0, 6.0),
-    "the derivative at 0 and 6 is 0",
-)
-def relu6(x: Any) -> Tensor:
-    """min(max(x, 0), 6). Raises DTypeError.
-
-    x: any shape; integers and bools become float64.
-
-    >>> evaluate(relu6([-1.0, 2.0, 9.0]))
-    array([0., 2., 6.], dtype=float32)
-    """
-    return hardtanh(x, 0.0, 6.0)
-
-
-@_activation(
+# Exponential below zero ---------------------------------------------------------------------------
+@activation(
     lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x))).astype(x.dtype),
     over(-4, 4, 0.0),
     "the derivative at 0 is alpha",
@@ -215,14 +135,14 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """
     tensor = as_float(x)
     positive = tensor > 0
-    curve = invoke("expm1", _where(positive, 0, tensor))
-    return _where(positive, tensor, curve if alpha == 1 else curve * alpha)
+    curve = invoke("expm1", select(positive, 0, tensor))
+    return select(positive, tensor, curve if alpha == 1 else curve * alpha)
 
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # fixed points for mean 0 and variance 1
 
 
-@_activation(
+@activation(
     lambda x: (_SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.where(x > 0, 0, x)))).astype(x.dtype),
     over(-4, 4, 0.0),
     "the derivative at 0 is that of the exponential branch",
@@ -238,7 +158,7 @@ def selu(x: Any) -> Tensor:
     return elu(x, _SELU_ALPHA) * _SELU_SCALE
 
 
-@_activation(
+@activation(
     lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x) / alpha)).astype(x.dtype),
     over(-4, 4, 0.0),
     "the derivative at 0 is 1",
@@ -253,10 +173,10 @@ def celu(x: Any, alpha: float = 1.0) -> Tensor:
     >>> evaluate(celu([-1.0, 2.0], 2.0))
     array([-0.7869387,  2.       ], dtype=float32)
     """
-    _check(alpha != 0, "celu divides by alpha, which is 0; relu is the limit")
+    require(alpha != 0, "celu divides by alpha, which is 0; relu is the limit")
     tensor = as_float(x)
     positive = tensor > 0
-    return _where(positive, tensor, invoke("expm1", _where(positive, 0, tensor) / alpha) * alpha)
+    return select(positive, tensor, invoke("expm1", select(positive, 0, tensor) / alpha) * alpha)
 
 
 # Sigmoidal ----------------------------------------------------------------------------------------
@@ -266,7 +186,7 @@ def _gelu_formula(x: Any, approximate: str = "none") -> Any:
     return (x * special.ndtr(x)).astype(x.dtype)
 
 
-@_activation(_gelu_formula, more=[Sample((Arg((2, 3), -4, 4), "tanh")), Sample((Arg((24,), -12, 12), "tanh"))])
+@activation(_gelu_formula, more=[Sample((Arg((2, 3), -4, 4), "tanh")), Sample((Arg((24,), -12, 12), "tanh"))])
 def gelu(x: Any, approximate: str = "none") -> Tensor:
     """x times the chance that a standard normal variable lies below x (Hendrycks & Gimpel 2016).
 
@@ -285,7 +205,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     raise with_location(GraphError(f'gelu is approximated by "none" or "tanh", not by {shown(approximate)}'), capture())
 
 
-@_activation(lambda x: x * _sigmoid_reference(x))
+@activation(lambda x: x * _sigmoid_reference(x))
 def silu(x: Any) -> Tensor:
     """x sigmoid(x), also called swish (Elfwing et al. 2017). Raises DTypeError.
 
@@ -298,7 +218,7 @@ def silu(x: Any) -> Tensor:
     return tensor * sigmoid(tensor)
 
 
-@_activation(lambda x: x * np.tanh(np.logaddexp(x, x.dtype.type(0))))
+@activation(lambda x: x * np.tanh(np.logaddexp(x, x.dtype.type(0))))
 def mish(x: Any) -> Tensor:
     """x tanh(softplus(x)) (Misra 2019). Raises DTypeError.
 
@@ -311,7 +231,7 @@ def mish(x: Any) -> Tensor:
     return tensor * invoke("tanh", softplus(tensor))
 
 
-@_activation(special.log_expit)
+@activation(special.log_expit)
 def log_sigmoid(x: Any) -> Tensor:
     """log(sigmoid(x)), without overflow. Derivative: sigmoid(-x). Raises DTypeError.
 
@@ -323,7 +243,7 @@ def log_sigmoid(x: Any) -> Tensor:
     return -softplus(-as_float(x))
 
 
-@_activation(
+@activation(
     lambda x: x / (1 + np.abs(x)), over(-4, 4, 0.0), "the derivative at 0 is 1; the second derivative there is 0"
 )
 def softsign(x: Any) -> Tensor:
@@ -338,63 +258,7 @@ def softsign(x: Any) -> Tensor:
     return tensor / (1 + invoke("abs", tensor))
 
 
-# Piecewise linear ---------------------------------------------------------------------------------
-@_activation(
-    lambda x, low=-1.0, high=1.0: np.clip(x, low, high).astype(x.dtype),
-    over(-4, 4, -1.0, 1.0),
-    "the derivative at both ends is 0",
-    [Sample((Arg((2, 3), -4, 4, away_from=(-2.0, 0.5)), -2.0, 0.5)), Sample((Arg((2, 3)), 1.0, 1.0))],
-    refused=[(1.0, -1.0), (math.nan, 1.0)],
-)
-def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    """x between min_val and max_val, the nearer of these outside. Raises DTypeError, GraphError if min_val > max_val.
-
-    x: any shape; integers and bools become float64.
-
-    >>> evaluate(hardtanh([-3.0, 0.5]))
-    array([-1. ,  0.5], dtype=float32)
-    """
-    _check(
-        min_val <= max_val,
-        f"hardtanh from {shown(min_val)} to {shown(max_val)}: the lower end is not below the upper one",
-    )
-    tensor = as_float(x)
-    return _where(tensor <= min_val, min_val, _where(tensor >= max_val, max_val, tensor))
-
-
-@_activation(
-    lambda x: np.clip(x / 6 + x.dtype.type(0.5), 0, 1), over(-5, 5, -3.0, 3.0), "the derivative at -3 and 3 is 0"
-)
-def hardsigmoid(x: Any) -> Tensor:
-    """x / 6 + 1/2 between -3 and 3, 0 below and 1 above. Raises DTypeError.
-
-    x: any shape; integers and bools become float64.
-
-    >>> evaluate(hardsigmoid([-4.0, 0.0, 1.5]))
-    array([0.  , 0.5 , 0.75], dtype=float32)
-    """
-    tensor = as_float(x)
-    return _where(tensor <= -3, 0.0, _where(tensor >= 3, 1.0, tensor / 6 + 0.5))
-
-
-@_activation(
-    lambda x: x * np.clip(x / 6 + x.dtype.type(0.5), 0, 1),
-    over(-5, 5, -3.0, 3.0),
-    "the derivative at -3 is 0, at 3 it is 1",
-)
-def hardswish(x: Any) -> Tensor:
-    """x hardsigmoid(x) (Howard et al. 2019). Raises DTypeError.
-
-    x: any shape; integers and bools become float64.
-
-    >>> evaluate(hardswish([-4.0, 1.5]))
-    array([-0.   ,  1.125], dtype=float32)
-    """
-    tensor = as_float(x)
-    return tensor * hardsigmoid(tensor)
-
-
-@_activation(lambda x: x - np.tanh(x))
+@activation(lambda x: x - np.tanh(x))
 def tanhshrink(x: Any) -> Tensor:
     """x - tanh(x). Raises DTypeError.
 
@@ -405,60 +269,3 @@ def tanhshrink(x: Any) -> Tensor:
     """
     tensor = as_float(x)
     return tensor - invoke("tanh", tensor)
-
-
-@_activation(
-    lambda x, lambd=0.5: np.where(np.abs(x) <= lambd, x.dtype.type(0), x - np.copysign(x.dtype.type(lambd), x)),
-    over(-4, 4, -0.5, 0.5),
-    "the derivative at -lambd and lambd is 0",
-    [Sample((Arg((2, 3), -4, 4, away_from=(-1.0, 1.0)), 1.0)), Sample((Arg((2, 3), away_from=(0.0,)), 0.0))],
-    refused=[(-1.0,), (math.nan,)],
-)
-def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
-    """x moved by lambd >= 0 towards 0, and 0 where it is that near. Raises DTypeError, GraphError.
-
-    x: any shape; integers and bools become float64.
-
-    >>> evaluate(softshrink([-1.0, 0.2, 2.0]))
-    array([-0.5,  0. ,  1.5], dtype=float32)
-    """
-    _check(lambd >= 0, f"softshrink moves by a lambd of at least 0, not {shown(lambd)}")
-    tensor = as_float(x)
-    return _where(tensor > lambd, tensor - lambd, _where(tensor < -lambd, tensor + lambd, invoke("abs", tensor) * 0))
-
-
-@_activation(
-    lambda x, lambd=0.5: np.where(np.abs(x) <= lambd, x.dtype.type(0), x),
-    over(-4, 4, -0.5, 0.5),
-    "the derivative at the jumps is 0",
-    [Sample((Arg((2, 3), -4, 4, away_from=(-1.0, 1.0)), 1.0))],
-)
-def hardshrink(x: Any, lambd: float = 0.5) -> Tensor:
-    """x, and 0 where it lies within lambd of 0. Raises DTypeError.
-
-    x: any shape; integers and bools become float64.
-
-    >>> evaluate(hardshrink([-1.0, 0.2]))
-    array([-1.,  0.], dtype=float32)
-    """
-    tensor = as_float(x)
-    return _where(invoke("logical_and", tensor >= -lambd, tensor <= lambd), 0, tensor)
-
-
-@function(
-    formula=floats(lambda x, threshold, value: np.where(x <= threshold, x.dtype.type(value), x)),
-    samples=[Sample((*sample.args, 0.5, -1.0)) for sample in samples(over(-4, 4, 0.5))],
-    dtypes=(*FLOAT, "int32"),
-    convention="the derivative at the threshold is 0",
-    errors=[(DTypeError, ("text", 0.0, 0.0), {})],
-)
-def threshold(x: Any, threshold: float, value: float) -> Tensor:
-    """x where it exceeds the threshold, `value` elsewhere; nan stays nan. Raises DTypeError.
-
-    x: any shape; integers and bools become float64.
-
-    >>> evaluate(threshold([-1.0, 2.0], 0.5, 7.0))
-    array([7., 2.], dtype=float32)
-    """
-    tensor = as_float(x)
-    return _where(tensor <= threshold, value, tensor)

@@ -199,7 +199,7 @@ MUTANTS: tuple[Mutant, ...] = (
            ("tests/ops/test_registry.py", "-k", "var or std", "tests/ops/test_conventions.py")),
     Mutant("window-turned", "graphc/ops/views.py", "start + min(0, step) * (size - 1) if size else 0",
            "start + min(0, step) * size if size else 0", ("tests/ops/test_indexing.py",)),
-    Mutant("mask-of-zero-passes", "graphc/ops/activations.py", "_where(y > 0, g, 0)", "_where(y >= 0, g, 0)",
+    Mutant("mask-of-zero-passes", "graphc/ops/activations.py", "select(y > 0, g, 0)", "select(y >= 0, g, 0)",
            ("tests/ops/test_conventions.py",)),
     Mutant("wider-range-told", "graphc/ops/index_ranges.py", "high=min(a.high, b.high)", "high=max(a.high, b.high)",
            ("tests/runtime/test_index_ranges.py",)),
