@@ -35,7 +35,7 @@ REWRITES = (
 )  # fmt: skip
 
 _LONG = 4  # parts from which on a stack is worth sharing
-_MOST_UNIONS = 32  # each takes time linear in the graph
+_MOST_LOOKS = 64  # at two stacks that may become one; each takes time linear in the graph
 
 
 def stacked(parts: Sequence[Tensor]) -> Tensor:
@@ -77,16 +77,20 @@ def _under_reshapes(x: Tensor) -> Tensor:
 def share_stacks(graph: Graph) -> Graph:
     """`graph` with each two stacks of which one goes on where the other ends as parts of one longer stack."""
     refused: set[tuple[Node, Node]] = set()
-    for _ in range(_MOST_UNIONS):
-        union = _union(graph, refused)
-        if union is None:
+    for _ in range(_MOST_LOOKS):
+        found = _overlap(graph, refused)
+        if found is None:
             break
-        graph = _united(graph, *union)
+        stack, other, _ = found
+        if {stack, other}.isdisjoint(topological((*stack.inputs, *other.inputs))):
+            graph = _united(graph, *found)
+        else:  # a part of the two needs one of them
+            refused.add((stack, other))
     return graph
 
 
-def _union(graph: Graph, refused: set[tuple[Node, Node]]) -> tuple[Node, Node, int] | None:
-    """Two stacks, and the part of the first that the second begins with; neither may be needed by a part of the two."""
+def _overlap(graph: Graph, refused: set[tuple[Node, Node]]) -> tuple[Node, Node, int] | None:
+    """Two stacks that were not refused, and the part of the first that the second begins with."""
     stacks = [n for n in graph.nodes if n.op == "concatenate" and n.attrs["axis"] == 0 and len(n.inputs) >= _LONG]
     starts: dict[Node, list[Node]] = {}
     for stack in stacks:
@@ -97,9 +101,7 @@ def _union(graph: Graph, refused: set[tuple[Node, Node]]) -> tuple[Node, Node, i
                 common = min(len(stack.inputs) - position, len(other.inputs))
                 new = other is not stack and (stack, other) not in refused
                 if new and identical(stack.inputs[position : position + common], other.inputs[:common]):
-                    if {stack, other}.isdisjoint(topological((*stack.inputs, *other.inputs))):
-                        return stack, other, position
-                    refused.add((stack, other))
+                    return stack, other, position
     return None
 
 
