@@ -65,7 +65,7 @@ def lowered(shape: Shape, dtype: str) -> LibraryCall:
     kind = DTYPES[dtype]
     a = OperandView(kind, (rows, depth), (depth, 1) if form[0] == "N" else (1, rows))
     b = OperandView(kind, (depth, columns), (columns, 1) if form[1] == "N" else (1, depth))
-    return matmul([a, b], TensorType(kind, (rows, columns)), threads=1)
+    return matmul([a, b], OperandView.contiguous(TensorType(kind, (rows, columns))), threads=1)
 
 
 def compiled(calls: list[LibraryCall], command: Sequence[str]) -> ctypes.CDLL:

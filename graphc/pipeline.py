@@ -33,8 +33,8 @@ from graphc.passes import (
 from graphc.runtime.executor import table_bytes
 from graphc.runtime.verify import verify
 from graphc.schedule.fusion import fuse
+from graphc.schedule.nesting import divide_stacks, nest_stacks
 from graphc.schedule.results import separate_results
-from graphc.schedule.stacking import divide_stacks
 
 __all__ = ["PASSES", "assembled_groups", "compile_plan", "optimise", "ways_of"]
 
@@ -53,6 +53,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     align_reductions,  # sums of pairs over rows and over columns along the same axis
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel
     separate_results,  # every result in a buffer of its own
+    nest_stacks,  # concatenations inside others that hold all their parts
     divide_stacks,  # concatenations of many parts as concatenations of a few
 )
 
@@ -80,7 +81,11 @@ def compile_plan(
 
 def ways_of(graph: Graph, target: Target, tables: Tables = table_bytes) -> Budgeted:
     """The plans of `graph` with more and with less memory, for an engine as in `compile_plan`."""
-    return Budgeted(assembled_groups(graph, target), tables)
+    graph = optimise(graph)
+    assembly = assemble(graph, fuse(graph), target)
+    if not assembly.values.pieces:
+        return Budgeted(assembly, tables)
+    return Budgeted(assembly, tables, lambda: Budgeted(assemble(graph, fuse(graph, apart=True), target), tables))
 
 
 def assembled_groups(graph: Graph, target: Target) -> Assembly:

@@ -4,13 +4,18 @@ Schedules are judged by what their plans need in all: parameters, constants, inp
 the engine's tables, to the byte. Of the points of the frontier, which does not depend on the budget, the cheapest that
 fits is taken; so a larger budget is never slower by the cost model. Without a budget, a large program makes again what
 is worth it; a budget that the plain program fits makes nothing again but what the graph asks for (`gx.checkpoint`).
+
+What several launches write is never made again. Where the program holds such buffers, budgets that ask for more are
+met by the same program with each concatenation put together by launches of its own, if that is cheaper.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import merge
 
 from graphc.assembly.plan import Assembled, Assembly
 from graphc.assembly.remake import Remaking, arranged
@@ -39,11 +44,15 @@ class Choice:
 
 
 class Budgeted:
-    """The ways to run a program with less memory, on an engine that takes `tables(plan)` bytes beside the plan's."""
+    """The ways to run a program with less memory, on an engine that takes `tables(plan)` bytes beside the plan's.
 
-    def __init__(self, assembly: Assembly, tables: Tables) -> None:
+    `apart` makes those of the same program whose launches write nothing together, where others do.
+    """
+
+    def __init__(self, assembly: Assembly, tables: Tables, apart: Callable[[], Budgeted] | None = None) -> None:
         self.assembly = assembly
         self.tables = tables
+        self._make_apart = apart
         self._chosen: dict[int, Choice] = {}  # by number of the point
         plain = assembly.plan()
         self.plain = Choice(self._peak(plain.plan), self._forced_overhead(), plain)
@@ -70,6 +79,18 @@ class Budgeted:
         if point.peak > _SPARED * self.plain.assembled.plan.arena_bytes:
             return self.plain
         return self._made(point)
+
+    @cached_property
+    def _apart(self) -> Budgeted | None:
+        return self._make_apart() if self._make_apart is not None else None
+
+    def _cost(self, choice: Choice) -> float:
+        """Seconds that a step takes by the model."""
+        return (1 + choice.overhead) * self._whole
+
+    def _seen_from(self, other: Budgeted, choice: Choice) -> Choice:
+        """A choice of this program, with its cost in terms of another's."""
+        return replace(choice, overhead=max(self._cost(choice) / other._whole - 1, 0.0))
 
     @cached_property
     def _points(self) -> tuple[Point, ...]:
@@ -113,16 +134,33 @@ class Budgeted:
         limit = bytes_of(budget, self.plain.peak)
         if self.plain.peak <= limit:
             return self.plain
+        found = self._fitting(limit)
+        if self._apart is not None:
+            found = self._cheaper(found, self._apart, limit)
+        if found is None:
+            raise self._refusal(limit)
+        return found
+
+    def _cheaper(self, found: Choice | None, apart: Budgeted, limit: int) -> Choice | None:
+        """What was found, or what fits of the program `apart`, if that is cheaper."""
+        most = self._cost(found) if found is not None else math.inf
+        if apart._cost(apart.plain) >= most:
+            return found
+        other = apart.plain if apart.plain.peak <= limit else apart._fitting(limit)
+        return found if other is None or apart._cost(other) >= most else apart._seen_from(self, other)
+
+    def _fitting(self, limit: int) -> Choice | None:
+        """The cheapest point that needs at most `limit` bytes."""
         for number in range(len(self._points)):
             if self._least(number) <= limit:
                 choice = self._choice(number)
                 if choice.peak <= limit:
                     return choice
-        raise self._refusal(limit)
+        return None
 
     def smallest(self) -> Choice:
         """The choice that needs the fewest bytes."""
-        best = self.plain
+        best = self.plain if self._apart is None else min(self.plain, self._apart.smallest(), key=lambda c: c.peak)
         for number in sorted(range(len(self._points)), key=self._least):
             if self._least(number) >= best.peak:
                 break
@@ -134,8 +172,11 @@ class Budgeted:
         """All choices that are worth it: of falling peak and rising overhead."""
         yield self.plain
         peak = self.plain.peak
-        for number in range(len(self._points)):
-            choice = self._choice(number)
+        found: Iterable[Choice] = map(self._choice, range(len(self._points)))
+        if self._apart is not None:
+            others = (self._apart._seen_from(self, choice) for choice in self._apart.choices())
+            found = merge(found, others, key=lambda choice: choice.overhead)
+        for choice in found:
             if choice.peak < peak:
                 peak = choice.peak
                 yield choice

@@ -71,7 +71,7 @@ class Sketch:
 
 def sketch_group(group: Group, values: Values, threads: int) -> Sketch:
     """The launch of a group, cut for so many threads, without its code."""
-    kernel, kernel_operands = lower_group(group) if group.is_fused else (None, ())
+    kernel, kernel_operands = lower_group(group, values.strides) if group.is_fused else (None, ())
     located = tuple(values.locate(o.node) for o in kernel_operands)
     reads = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "read"]
     writes = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "write"]
@@ -86,8 +86,9 @@ def sketch_group(group: Group, values: Values, threads: int) -> Sketch:
     if group.library is None:
         return Sketch(label, None, kernel, (), located, values.with_pieces(reads), tuple(writes), pairs, location)
     views, operands = values.operands(group.library)
-    call = library_call(group.library.op, group.library.attrs, views, group.library.type, threads)
-    result = values.number[group.library]
+    library = group.library
+    call = library_call(library.op, library.attrs, views, library.type, threads, values.strides.get(library))
+    result = values.number[library]
     inputs = [value for value, _ in operands]
     return Sketch(
         label, call, kernel, (*operands, (result, 0)), located,

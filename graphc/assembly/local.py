@@ -2,7 +2,7 @@
 
 A weight's gradient that goes straight into the update, the input of an activation that nobody asks for again: such a
 result stays in the scratch memory of the thread, tile by tile. Where the epilogue can write its own result over it,
-a buffer is shared already, and nothing is gained.
+a buffer is shared already, and nothing is gained; where that lies inside another value, it is written there at once.
 """
 
 from __future__ import annotations
@@ -27,19 +27,22 @@ def keep_local(drafts: Sequence[Draft], values: Values, wanted: Collection[int])
     result = []
     for draft in drafts:
         value = draft.operands[-1][0] if draft.operands else LOCAL
-        if draft.result_bytes and touches[value] == 1 and value not in wanted and _is_free(draft, value, values):
-            local.add(value)
-            draft = _localised(draft, value)
+        if value != LOCAL and touches[value] == 1 and value not in wanted and _is_alone(value, values):
+            over = [values.values[written] for read, written in draft.in_place if read == value]
+            inside = next((record.inside for record in over if record.inside is not None), None)
+            if inside is not None:
+                values.put_inside(value, *inside)
+            elif draft.result_bytes and not any(record.storage is None for record in over):
+                local.add(value)
+                draft = _localised(draft, value)
         result.append(draft)
     return result, local
 
 
-def _is_free(draft: Draft, value: int, values: Values) -> bool:
-    """Whether the value lies in the arena alone, and no other can take its place."""
+def _is_alone(value: int, values: Values) -> bool:
+    """Whether the value lies in the arena, in no other's place, and none in its."""
     record = values.values[value]
-    alone = record.storage is None and record.inside is None and value not in values.pieces
-    taken = any(read == value and values.values[written].storage is None for read, written in draft.in_place)
-    return alone and not taken
+    return record.storage is None and record.inside is None and value not in values.pieces
 
 
 def _localised(draft: Draft, value: int) -> Draft:

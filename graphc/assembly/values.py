@@ -7,7 +7,7 @@ and strides. A value may lie inside another: the parts of a stack are written ri
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from graphc.dsl.naming import parameters_of
 from graphc.errors import InternalError
@@ -17,8 +17,10 @@ from graphc.ir.types import DTYPES, TensorType
 from graphc.lower.operand import OperandView
 from graphc.ops.record import Kind, op_of
 from graphc.schedule.group import Group, buffer_view, operand_view
+from graphc.schedule.layout import within
 from graphc.schedule.results import result_base
 from graphc.schedule.storage import Value
+from graphc.schedule.views import StridedView
 
 __all__ = ["Place", "Values"]
 
@@ -39,6 +41,7 @@ class Values:
         self.owners: list[Node | None] = []
         self.number: dict[Node, int] = {}
         self.pieces: dict[int, list[int]] = {}  # the values inside a value
+        self.strides: dict[Node, tuple[int, ...]] = {}  # of nodes that lie in no one stretch
         self.parameters = parameters_of(graph)
         self._called: dict[Node, str] = {parameter: name for name, parameter in self.parameters.items()}
         self.rng = -1
@@ -52,9 +55,9 @@ class Values:
             self._source(target)
         for group in groups:
             for node in group.stores:
-                self._stored(node, graph, outputs, group.inside.get(node))
+                self._stored(node, graph, outputs, group.inside)
             if group.anchor is not None and group.library is not None:
-                self._stored(group.library, graph, outputs, None)
+                self._stored(group.library, graph, outputs, group.inside)
 
     def add(self, node: Node | None, name: str, type: TensorType, storage: str | None) -> int:
         """A new value, which holds `node`; its number."""
@@ -79,22 +82,37 @@ class Values:
         self.owners[new] = self.owners[value]
         return new
 
-    def _stored(self, node: Node, graph: Graph, outputs: dict[Node, int], inside: tuple[Node, int] | None) -> int:
-        """The number of a value that a launch stores, in a buffer of its own or `inside` another's, at an element."""
+    def _stored(self, node: Node, graph: Graph, outputs: dict[Node, int], inside: Mapping[Node, StridedView]) -> int:
+        """The number of a value that launches store, in a buffer of its own or `inside` another's."""
         if node not in self.number:
             at = outputs.get(node)
             name = node.op if at is None else graph.names[at] if graph.names else f"output{at}"
             value = self.add(node, name, node.type, None if at is None else f"output {at}")
-            if inside is not None:
-                whole = self._stored(inside[0], graph, outputs, None)
-                place = whole, inside[1] * node.dtype.itemsize
-                self.values[value] = Value(node.type.nbytes, self.values[whole].storage, place)
-                self.pieces.setdefault(whole, []).append(value)
+            if node in inside:
+                view = inside[node]
+                self.put_inside(
+                    value, self._stored(view.base, graph, outputs, inside), view.offset * node.dtype.itemsize
+                )
+                if not view.is_contiguous:
+                    self.strides[node] = view.strides
         return self.number[node]
 
+    def put_inside(self, value: int, whole: int, offset: int) -> None:
+        """Let `value` begin at a byte of another value."""
+        home, start = self.place(whole, offset)
+        self.values[value] = Value(self.values[value].nbytes, self.values[home].storage, (home, start))
+        self.pieces.setdefault(whole, []).append(value)
+
     def with_pieces(self, reads: Iterable[int]) -> tuple[int, ...]:
-        """`reads`, each once, with the values that lie inside them."""
-        return tuple(dict.fromkeys(v for value in reads for v in (value, *self.pieces.get(value, ()))))
+        """`reads`, each once, with the values that lie inside them, and inside those."""
+        found = dict[int, None]()
+        pending = [*reads][::-1]
+        while pending:
+            value = pending.pop()
+            if value not in found:
+                found[value] = None
+                pending += self.pieces.get(value, ())[::-1]
+        return tuple(found)
 
     def place(self, value: int, offset: int) -> Place:
         """A byte of a value as a byte of the outermost value that it lies in."""
@@ -119,6 +137,8 @@ class Values:
         view = buffer_view(node)
         if view.base is node:
             raise InternalError(f"assembly: {node!r} was not stored")
+        if view.base in self.strides:
+            raise InternalError(f"assembly: {node!r} lies in no one stretch")
         value, offset = self.locate(view.base)
         return value, offset + view.offset * node.dtype.itemsize
 
@@ -128,6 +148,8 @@ class Values:
         for position, source in enumerate(node.inputs):
             view = operand_view(node, position)
             value, offset = self.locate(view.base)
+            if view.base in self.strides:
+                view = within(view, self.strides[view.base])
             views.append(OperandView(source.dtype, view.shape, view.strides))
             places.append((value, offset + view.offset * source.dtype.itemsize))
         return views, places

@@ -1,13 +1,14 @@
 """Ops that have a kernel of their own, as calls of it: the table (op -> LibraryCall) of the CPU engines.
 
-The operands of a launch are the op's inputs in order, then its output. The output is always contiguous; the inputs of
-a matmul and of attention may have any strides, all others are contiguous. Kernels and their parameters are documented
-in `kernels/cpu/include/graphc`; `library.h` there lists them by name.
+The operands of a launch are the op's inputs in order, then its output. The inputs of a matmul and of attention may have
+any strides, the rows and matrices of a matmul's output may lie apart; all others are contiguous. Kernels and their
+parameters are documented in `kernels/cpu/include/graphc`; `library.h` there lists them by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphc.errors import InternalError
@@ -38,22 +39,28 @@ LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorTyp
     "cumprod": library_indexing.cumprod,
     "recurrence": library_indexing.recurrence,
 }
-PRODUCTS: dict[str, Callable[[Sequence[OperandView], TensorType, int], LibraryCall]] = {
+PRODUCTS: dict[str, Callable[[Sequence[OperandView], OperandView, int], LibraryCall]] = {
     "matmul": library_matmul.matmul,
     "matmul_panels": library_matmul.matmul_panels,
 }
 
 
 def library_call(
-    op: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType, threads: int = 2
+    op: str,
+    attrs: Mapping[str, Any],
+    operands: Sequence[OperandView],
+    result: TensorType,
+    threads: int = 2,
+    strides: tuple[int, ...] | None = None,
 ) -> LibraryCall:
-    """The call that computes `op` of `operands` into a contiguous `result`, cut for so many threads.
+    """The call that computes `op` of `operands` into `result`, by `strides` or contiguous, cut for so many threads.
 
     Only ops of PRODUCTS are cut by threads, as their results do not depend on it; the others by shapes alone. Raises
     InternalError for an op that has no library kernel.
     """
     if op in PRODUCTS:
-        return PRODUCTS[op](operands, result, threads)
+        contiguous = OperandView.contiguous(result)
+        return PRODUCTS[op](operands, replace(contiguous, strides=strides or contiguous.strides), threads)
     try:
         lower = LIBRARY[op]
     except KeyError:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from graphc.ir.types import DType, TensorType
+from graphc.ir.types import DType
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView, ceil_div, type_tag
 from graphc.ops.contraction import PANEL_COLUMNS
@@ -46,7 +46,8 @@ _KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either si
 class _Product:
     """A stack of products. `batch` holds (extent, stride in A, stride in B) for each dim left after folding.
 
-    `in_panels`: B lies in panels of PANEL_COLUMNS columns, one after the other.
+    `c` are the strides of C's rows and of its matrices. `in_panels`: B lies in panels of PANEL_COLUMNS columns, one
+    after the other.
     """
 
     rows: int
@@ -54,6 +55,7 @@ class _Product:
     depth: int
     a: tuple[int, int]
     b: tuple[int, int]
+    c: tuple[int, int]
     batch: tuple[tuple[int, int, int], ...]
     in_panels: bool = False
 
@@ -74,20 +76,22 @@ def _folded_batch(a: OperandView, b: OperandView) -> list[tuple[int, int, int]]:
     return dims
 
 
-def _product(a: OperandView, b: OperandView) -> _Product:
-    """The product in its simplest form: a batch that shares B and lies row after row in A becomes rows."""
+def _product(a: OperandView, b: OperandView, c: OperandView) -> _Product:
+    """The product in its simplest form: a batch that shares B and lies row after row in A and C becomes rows."""
     (rows, depth), columns = a.shape[-2:], b.shape[-1]
     (a_row, a_column), (b_row, b_column) = a.strides[-2:], b.strides[-2:]
-    batch = _folded_batch(a, b)
-    while batch and batch[-1][2] == 0 and (rows == 1 or batch[-1][1] == rows * a_row):
+    batch, c_row = _folded_batch(a, b), columns if rows == 1 else c.strides[-2]
+    c_step = next((s for n, s in zip(c.shape[-3::-1], c.strides[-3::-1], strict=True) if n != 1), rows * c_row)
+    while batch and batch[-1][2] == 0 and (rows == 1 or (batch[-1][1], c_step) == (rows * a_row, rows * c_row)):
         extent, step, _ = batch.pop()
-        rows, a_row = rows * extent, step if rows == 1 else a_row
+        a_row, c_row = (step, c_step) if rows == 1 else (a_row, c_row)
+        rows, c_step = rows * extent, c_step * extent
     # The stride of an axis of extent 1 is free: choose the one that suits the kernels best.
     a_column = 1 if depth == 1 else a_column
     b_row = columns if depth == 1 else b_row
     a_row = depth if rows == 1 else a_row
     b_column = 1 if columns == 1 else b_column
-    return _Product(rows, columns, depth, (a_row, a_column), (b_row, b_column), tuple(batch))
+    return _Product(rows, columns, depth, (a_row, a_column), (b_row, b_column), (c_row, c_step), tuple(batch))
 
 
 def _work(rows: int, columns: int, depth: int) -> int:
@@ -176,37 +180,46 @@ def _result_bytes(dtype: DType, p: _Product, rows: int, columns: int, batches: i
     """The stretch of C that one tile fills, if it may stay in scratch memory: rows of C lie as far apart as ever."""
     if not dtype.is_float or dtype.is_low_precision:
         return 0
+    if p.c != (p.columns, p.rows * p.columns):
+        return 0
     stretch = batches * p.rows * p.columns if batches > 1 else (rows - 1) * p.columns + columns
     return stretch * dtype.itemsize if stretch * dtype.itemsize <= MOST_RESULT_BYTES else 0
 
 
-def matmul(operands: Sequence[OperandView], result: TensorType, threads: int) -> LibraryCall:
-    """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included."""
-    return _call(_product(*operands), result, threads)
+def matmul(operands: Sequence[OperandView], result: OperandView, threads: int) -> LibraryCall:
+    """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included.
+
+    Rows of the result may lie apart, and so may its matrices if all are as far from the next.
+    """
+    a, b = operands
+    return _call(_product(a, b, result), result.dtype, threads)
 
 
-def matmul_panels(operands: Sequence[OperandView], result: TensorType, threads: int) -> LibraryCall:
+def matmul_panels(operands: Sequence[OperandView], result: OperandView, threads: int) -> LibraryCall:
     """(M, K) of any strides @ (N / PANEL_COLUMNS, K, PANEL_COLUMNS), contiguous."""
     a, panels = operands
     rows, depth = a.shape
     a_row, a_column = depth if rows == 1 else a.strides[0], 1 if depth == 1 else a.strides[1]
     columns = panels.shape[0] * PANEL_COLUMNS
-    return _call(_Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), (), True), result, threads)
+    c_row = columns if rows == 1 else result.strides[0]
+    c = c_row, rows * c_row
+    p = _Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), c, (), True)
+    return _call(p, result.dtype, threads)
 
 
 @functools.lru_cache(maxsize=256)
-def _call(p: _Product, result: TensorType, threads: int) -> LibraryCall:
-    rows, columns, batches = (max(extent, 1) for extent in _cut(p, result.dtype.itemsize, threads))
+def _call(p: _Product, dtype: DType, threads: int) -> LibraryCall:
+    rows, columns, batches = (max(extent, 1) for extent in _cut(p, dtype.itemsize, threads))
     tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
-    strides = (*p.a, *p.b, p.columns, p.rows * p.columns)
-    order = (_slice(p), int(_packs_a(p, result.dtype.itemsize)), 2 if p.in_panels else int(_by_blocks(p)))
+    strides = (*p.a, *p.b, *p.c)
+    order = (_slice(p), int(_packs_a(p, dtype.itemsize)), 2 if p.in_panels else int(_by_blocks(p)))
     dims = tuple(number for dim in p.batch for number in dim)
     tile = (rows, columns, batches)
     params = (p.rows, p.columns, p.depth, *strides, *tile, p.batches, *order, len(p.batch), *dims)
-    tag = type_tag(result.dtype)
+    tag = type_tag(dtype)
     return LibraryCall(
-        f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, _scratch(result.dtype, p, rows, columns),
-        2 * p.rows * p.columns * p.depth * p.batches, _result_bytes(result.dtype, p, rows, columns, batches),
+        f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, _scratch(dtype, p, rows, columns),
+        2 * p.rows * p.columns * p.depth * p.batches, _result_bytes(dtype, p, rows, columns, batches),
     )  # fmt: skip
 
 

@@ -7,7 +7,9 @@ contiguous in the largest array runs innermost, be it a reduce dim or not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from graphc.ir.node import Node
 from graphc.ir.scalar import Scalar
@@ -26,7 +28,7 @@ from graphc.lower.kernel import (
     Store,
 )  # fmt: skip
 from graphc.ops.record import Kind, op_of
-from graphc.schedule.access import Access, Affine, Leaf, Trace, linear
+from graphc.schedule.access import Access, Affine, Leaf, Trace, linear, position, row_major
 from graphc.schedule.group import Group, is_literal
 
 __all__ = ["RNG", "KernelOperand", "lower_group"]
@@ -42,14 +44,17 @@ class KernelOperand:
     access: str
 
 
-def lower_group(group: Group) -> tuple[Kernel, tuple[KernelOperand, ...]]:
-    """The loop nest of a fused group, and what its operands stand for."""
-    return _Lowering(group).run()
+def lower_group(
+    group: Group, strides: Mapping[Node, tuple[int, ...]] = MappingProxyType({})
+) -> tuple[Kernel, tuple[KernelOperand, ...]]:
+    """The loop nest of a fused group, and what its operands stand for; `strides` of those in no one stretch."""
+    return _Lowering(group, strides).run()
 
 
 @dataclass
 class _Lowering:
     group: Group
+    strides: Mapping[Node, tuple[int, ...]]
     body: list[Statement] = field(default_factory=list)
     operands: dict[KernelOperand, int] = field(default_factory=dict)
     values: dict[Node, int] = field(default_factory=dict)
@@ -65,7 +70,7 @@ class _Lowering:
             if node is self.group.library:
                 continue  # which stores it itself
             for access, value in parts.get(node) or [(self.group.access(node), self.values[node])]:
-                index = self._index(linear(access.axes, node.shape))
+                index = self._index(self._position(node, access))
                 self.body.append(Store(self._operand(node, "write"), index, value))
         dtypes = [DTYPES["int64"] if o.node is None else o.node.dtype for o in self.operands]
         operands = tuple(Operand(dtype, o.access) for dtype, o in zip(dtypes, self.operands, strict=True))
@@ -159,8 +164,12 @@ class _Lowering:
     def _load(self, leaf: Leaf, otherwise: int | None) -> int:
         node, access = leaf.node, self.group.domain.current(leaf.access)
         guard = tuple(sorted((self.dims[d], low, high) for d, low, high in access.guard))
-        index = self._index(linear(access.axes, node.shape), guard)
+        index = self._index(self._position(node, access), guard)
         return self._emit(Load(self._operand(node, "read"), node.dtype, index, otherwise))
+
+    def _position(self, node: Node, access: Access) -> Affine:
+        """The element of its buffer that an access of `node` addresses, from where it starts."""
+        return position(access.axes, self.strides.get(node) or row_major(node.shape))
 
     def _index(self, position: Affine, guard: tuple[tuple[int, int, int], ...] = ()) -> Index:
         strides = [0] * len(self.dims)

@@ -50,6 +50,7 @@ primitive(
     reference=np.matmul,
     cost=256,
     strided_operands=range(2),
+    strided_result=True,
     epilogue_inner=1,
 )
 
@@ -88,6 +89,7 @@ primitive(
     reference=lambda a, panels: a @ panels.transpose(1, 0, 2).reshape(a.shape[1], -1),
     cost=256,
     strided_operands=range(1),
+    strided_result=True,
     epilogue_inner=1,
 )
 

@@ -92,6 +92,7 @@ class Op:
     joint rule, or NO_GRADIENT. `reference(*arrays, **attrs)` evaluates with NumPy; 16-bit floats reach it as
     float32, and its result is cast to the inferred dtype. `cost` is the scalar work of one output element in additions.
     `strided_operands`: the inputs that the library kernel reads through any strides, so that views need no copy.
+    `strided_result`: whether the library kernel writes rows and matrices of its result as far apart as it is told.
     `epilogue_inner`: how many trailing axes of the output are the inner dims of an epilogue; 0 means it takes none.
     """
 
@@ -103,6 +104,7 @@ class Op:
     reference: Callable[..., Any]
     cost: int = 1
     strided_operands: Container[int] = ()
+    strided_result: bool = False
     epilogue_inner: int = 0
 
     def vjp_rule(self, position: int) -> Rule | _Sentinel:
@@ -188,12 +190,15 @@ def primitive(
     reference: Callable[..., Any],
     cost: int = 1,
     strided_operands: Container[int] = (),
+    strided_result: bool = False,
     epilogue_inner: int = 0,
 ) -> Op:
     """Declare a primitive and put it into `OPS`."""
     if name in OPS:
         raise InternalError(f"op {name} is declared twice")
-    OPS[name] = Op(name, kind, infer, vjp, jvp, reference, cost, strided_operands, epilogue_inner)
+    OPS[name] = Op(
+        name, kind, infer, vjp, jvp, reference, cost, strided_operands, strided_result, epilogue_inner
+    )  # fmt: skip
     return OPS[name]
 
 

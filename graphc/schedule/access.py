@@ -20,7 +20,7 @@ from graphc.ir.node import Node
 from graphc.ir.scalar import Scalar
 from graphc.ops.checkpoint import ENTER, LEAVE
 
-__all__ = ["STRIDED", "Access", "Affine", "Domain", "Leaf", "Trace", "linear", "row_major", "trace"]
+__all__ = ["STRIDED", "Access", "Affine", "Domain", "Leaf", "Trace", "linear", "position", "row_major", "trace"]
 
 Terms = tuple[tuple[int, int], ...]
 Guard = tuple[tuple[int, int, int], ...]
@@ -71,8 +71,13 @@ def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def linear(axes: Iterable[Affine], shape: tuple[int, ...]) -> Affine:
     """The position in a contiguous array of `shape` that the axes address."""
+    return position(axes, row_major(shape))
+
+
+def position(axes: Iterable[Affine], strides: tuple[int, ...]) -> Affine:
+    """The position that the axes address in an array that lies by `strides`."""
     offset, terms = 0, dict[int, int]()
-    for axis, stride in zip(axes, row_major(shape), strict=True):
+    for axis, stride in zip(axes, strides, strict=True):
         offset += axis.offset * stride
         for d, c in axis.terms:
             terms[d] = terms.get(d, 0) + c * stride

@@ -32,16 +32,16 @@ _LIGHT = 1  # cost of an op that may be computed more than once
 _FUSIBLE = (Kind.ELEMENTWISE, Kind.REDUCTION)
 
 
-def fuse(graph: Graph) -> list[Group]:
-    """The groups that compute `graph`, in an order in which they can run."""
-    stacks = plan_stacks(graph)
+def fuse(graph: Graph, *, apart: bool = False) -> list[Group]:
+    """The groups that compute `graph`, in an order in which they can run; `apart` as in `plan_stacks`."""
+    stacks = plan_stacks(graph, apart=apart)
     fusion = _Fusion(graph, stacks)
     for node in reversed(graph.nodes):
         fusion.place(node)
     groups = recompute(merge_groups(fusion.groups[::-1], graph, stacks, MAX_NODES), graph, stacks, MAX_NODES)
-    places = {piece: (whole, at) for whole in fusion.placed for piece, at in stacks[whole].pieces.items()}
+    places = {piece: place for whole in fusion.placed for piece, place in stacks[whole].pieces.items()}
     for group in groups:
-        group.inside = {node: places[node] for node in group.stores if node in places}
+        group.inside = places
     return groups
 
 
@@ -113,13 +113,13 @@ class _Fusion:
         return True
 
     def _place_stack(self, node: Node, stack: Stack) -> None:
-        """The launch that puts the concatenation `node` together, if not all of it is there already."""
+        """The launches that put the concatenation `node` together, if not all of it is there already."""
         self.placed.append(node)
         for piece in stack.pieces:
             self._hold(piece, node)
-        if stack.parts:
+        for run in stack.runs:
             group = Group(kept=self.stacks)
-            group.start_parts(node, stack.parts)
+            group.start_parts(node, run)
             self._open(group, node)
             self._note_reads(group, node)
 

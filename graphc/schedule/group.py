@@ -39,8 +39,8 @@ class Group:
     are its epilogue, and `anchor` is how they reach its output.
 
     A concatenation in `parts` is put together by this launch, all of it or these of its parts: the loop nest runs over
-    one part, and stores the elements of each at their places. `inside` says which stores lie in the buffer of a
-    concatenation, and at which element. Views are not followed beyond what is in `kept`.
+    one part, and stores the elements of each at their places. `inside` says which nodes lie in the buffer of a
+    concatenation, and where. Views are not followed beyond what is in `kept`.
     """
 
     domain: Domain = field(default_factory=Domain)
@@ -53,7 +53,7 @@ class Group:
     library: Node | None = None
     anchor: Access | None = None
     parts: dict[Node, tuple[int, ...]] = field(default_factory=dict)
-    inside: dict[Node, tuple[Node, int]] = field(default_factory=dict)
+    inside: Mapping[Node, StridedView] = field(default_factory=dict)
     kept: Mapping[Node, object] = field(default_factory=dict)
 
     @property
@@ -211,7 +211,7 @@ class Group:
         wants = {node: list(accesses) for node, accesses in self.wants.items()}
         return Group(
             self.domain.copy(), dict(self.accesses), dict(self.reads), wants, set(self.needs), [], self.reduce,
-            self.library, self.anchor, dict(self.parts), dict(self.inside), self.kept,
+            self.library, self.anchor, dict(self.parts), self.inside, self.kept,
         )  # fmt: skip
 
     def dims_of(self, other: Group) -> dict[int, Affine] | None:

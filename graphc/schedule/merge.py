@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.schedule.group import Group, boundaries, library_operands
 from graphc.schedule.precedence import Precedence
 from graphc.schedule.results import result_base
-from graphc.schedule.stacking import Stack
+from graphc.schedule.stacking import Stack, all_pieces
 
 __all__ = ["merge_groups", "reads_of"]
 
@@ -25,7 +25,7 @@ _CROWD = 8  # a value that more groups than this touch is left alone
 _OUTSIDE = ("input", "parameter", "constant")  # nodes that have a buffer without a launch
 
 
-def merge_groups(groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, Stack], max_nodes: int) -> list[Group]:
+def merge_groups(groups: Sequence[Group], graph: Graph, stacks: dict[Node, Stack], max_nodes: int) -> list[Group]:
     """`groups`, merged where that saves a pass over memory, in an order in which they can run, as they are in before.
 
     Ends, as every merge leaves one group less, and a value waits to be looked at again only after a merge.
@@ -42,14 +42,14 @@ def merge_groups(groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, St
 
 
 class _Merging:
-    def __init__(self, groups: Sequence[Group], graph: Graph, stacks: Mapping[Node, Stack], max_nodes: int) -> None:
+    def __init__(self, groups: Sequence[Group], graph: Graph, stacks: dict[Node, Stack], max_nodes: int) -> None:
         self.rank = {node: number for number, node in enumerate(graph.nodes)}
         self.stacks = stacks
         self.results = {result_base(result) for result in graph.results}
         self.results |= boundaries(graph)
         self.results.update(piece for stack in stacks.values() for piece in stack.pieces)
         self.max_nodes = max_nodes
-        self.maker: dict[Node, Group] = {}
+        self.makers: dict[Node, dict[Group, None]] = {}  # several of a stack whose parts have several shapes
         self.touching: dict[Node, dict[Group, None]] = {}  # fused groups that read or store a value
         self.readers: dict[Node, dict[Group, None]] = {}  # all groups that read a value, library operands too
         self.reads: dict[Group, list[Node]] = {}  # what a group reads and does not compute
@@ -65,14 +65,14 @@ class _Merging:
     def _enter(self, group: Group) -> None:
         self.counts[group] = _counts(group)
         for node in group.stores:
-            self.maker[node] = group
+            self.makers.setdefault(node, {})[group] = None
             if node not in group.parts:
                 self._touch(node, group)
         self.reads[group] = reads_of(group)
         for node in self.reads[group]:
             self._touch(node, group)
-        stacks = [self.stacks[node] for node in self.reads[group] if node in self.stacks]
-        self.reads[group] += [piece for stack in stacks for piece in stack.pieces]
+        stacks = [node for node in self.reads[group] if node in self.stacks]
+        self.reads[group] += [piece for stack in stacks for piece in all_pieces(self.stacks, stack)]
         for node in self.reads[group]:
             self.readers.setdefault(node, {})[group] = None
 
@@ -82,6 +82,7 @@ class _Merging:
 
     def _leave(self, group: Group) -> None:
         for node in (*group.stores, *self.reads[group]):
+            self.makers.get(node, {}).pop(group, None)
             self.touching.get(node, {}).pop(group, None)
             self.readers.get(node, {}).pop(group, None)
 
@@ -89,7 +90,7 @@ class _Merging:
         """Look at the groups around `value`, be it again: what was merged elsewhere may have cleared the way."""
         if value.size and value in self.touching and value not in self.waiting:
             self.waiting.add(value)
-            heapq.heappush(self.queue, (-value.size, value not in self.maker, self.rank[value]))
+            heapq.heappush(self.queue, (-value.size, value not in self.makers, self.rank[value]))
 
     def merge_around(self, value: Node, alike: Callable[[Group, Group], bool]) -> None:
         """Merge pairs that touch `value` and are `alike`, the largest loop nests first: they can take in most.
@@ -140,7 +141,7 @@ class _Merging:
         for node in sorted(other.accesses, key=lambda node: -self.rank[node]):
             access, parts = union.translated(other.access(node), dims), other.parts.get(node)
             if node in lead.accesses:
-                if union.access(node) != access:
+                if union.access(node) != access or parts is not None:
                     return None
                 continue
             if not (union.join(node, access) if parts is None else union.join_parts(node, parts, access)):
@@ -168,7 +169,7 @@ class _Merging:
         return any(w in first.parts or not self.stacks[w].pieces.keys().isdisjoint(first.stores) for w in wholes)
 
     def _makers(self, group: Group) -> Iterable[Group]:
-        return (self.maker[node] for node in self.reads[group] if node in self.maker)
+        return (maker for node in self.reads[group] for maker in self.makers.get(node, ()))
 
     def _readers(self, group: Group) -> Iterable[Group]:
         return (reader for node in group.stores for reader in self.readers.get(node, ()))

@@ -128,7 +128,7 @@ class _Recomputation:
     def _carry_out(self, number: int, maker: int, wanted: Sequence[Node], trade: _Trade) -> None:
         """Let the group compute the values of `trade`, if its loop nest can."""
         old, source, group = self.groups[number], self.groups[maker], self.groups[number].copy()
-        group.stores, group.inside = list(old.stores), dict(old.inside)
+        group.stores = list(old.stores)
         new = [n for n in trade.read if (n in source.accesses or n is source.library) and n not in self.maker]
         if len(group.accesses) + len(trade.computed) > self.max_nodes:
             return
@@ -144,7 +144,7 @@ class _Recomputation:
         for node in trade.computed:
             del group.wants[node]
         stored = source.copy()
-        stored.stores, stored.inside = [*source.stores, *new], dict(source.inside)
+        stored.stores = [*source.stores, *new]
         self.maker.update(dict.fromkeys(new, maker))
         self._replace(number, group)
         self._replace(maker, stored)
@@ -163,7 +163,6 @@ class _Recomputation:
             maker = self.maker.pop(node)
             pruned = self.groups[maker].copy()
             pruned.stores = [kept for kept in self.groups[maker].stores if kept is not node]
-            pruned.inside = dict(self.groups[maker].inside)
             prune(pruned)
             pending += reads_of(self.groups[maker])
             self._replace(maker, pruned)

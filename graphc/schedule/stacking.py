@@ -1,115 +1,160 @@
 """Concatenations that have a buffer: who writes which part of it.
 
-    piece   = a part that some launch computes and stores anyway: it lies in the buffer from the start, without a copy
-    parts   = those left: one launch puts them together, in a loop nest over one part, which may compute them too
+    piece   = a part that a launch computes anyway: it lies in the buffer from the start, without a copy
+    run     = parts of one shape that are left: one launch puts them together, and may compute them too
 
-Pieces stand one after the other in memory: the concatenation is along the first axis of more than one element. A
-concatenation that only fused launches read, of few parts, has no buffer: they read its parts themselves. One of many
-parts, or of many shapes, is divided: a loop nest that chooses among n parts takes n steps for each element.
+A piece lies in the buffer as the part does in the concatenation: in one stretch, or in rows as far apart as those of
+the whole, where all that writes and reads it can go by strides (see `layout`). A piece may be a concatenation, whose
+pieces lie in the same buffer then. A concatenation that only fused launches read, of few parts, has no buffer: they
+read its parts themselves. One of many parts of many shapes is divided: a loop nest that chooses among n parts takes n
+steps for each element.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from graphc.ir.graph import Graph, rebuild
-from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ir.graph import Graph, consumers
+from graphc.ir.node import Node
 from graphc.ops.record import Kind, op_of
-from graphc.ops.tensor import Tensor
-from graphc.ops.views import join
-from graphc.passes.rewriting import rebuilt
+from graphc.schedule.access import row_major
+from graphc.schedule.group import boundaries, library_operands
+from graphc.schedule.layout import can_write, placed, unstrided
+from graphc.schedule.regions import regions_of
 from graphc.schedule.results import result_base
-from graphc.schedule.views import strided_view
+from graphc.schedule.views import StridedView, strided_view
 
-__all__ = ["Stack", "divide_stacks", "plan_stacks"]
+__all__ = ["FEW_READ", "MOST_PARTS", "Stack", "all_pieces", "held_nodes", "plan_stacks"]
 
-_FEW_READ = 8  # parts up to which a fused launch reads them itself
-_MOST_PARTS = 48  # parts that one launch puts together
-_DIVIDED = 32  # of these, a part of a divided concatenation: of most dtypes it begins where kernels may write
-_ALIGNMENT = 64  # bytes; kernels may read and write a buffer from such addresses on
+FEW_READ = 8  # parts up to which a fused launch reads them itself; shapes of parts that are put together one by one
+MOST_PARTS = 48  # parts that one launch puts together
 
 
 class Stack(NamedTuple):
-    """The pieces of a concatenation, each with the element of it where it lies, and the parts left for a launch."""
+    """The pieces of a concatenation, each with its place in it, and the parts left, those of one launch together."""
 
-    pieces: dict[Node, int]
-    parts: tuple[int, ...]
+    pieces: dict[Node, StridedView]
+    runs: tuple[tuple[int, ...], ...]
 
 
-def plan_stacks(graph: Graph) -> dict[Node, Stack]:
-    """For each concatenation that is put together in a buffer of its own, how."""
+def plan_stacks(graph: Graph, *, apart: bool = False) -> dict[Node, Stack]:
+    """For each concatenation that is put together in a buffer of its own, or inside another's, how.
+
+    Where launches are to stay `apart`, there are no pieces: all parts have buffers of their own.
+    """
     if not any(node.op == "concatenate" for node in graph.nodes):
         return {}
-    held = {result_base(result) for result in graph.results}
-    taken = set(held)  # nodes that have a place already
-    undivided = {result_base(value) for _, value in graph.updates}
-    stacks: dict[Node, Stack] = {}
-    for node in reversed(graph.nodes):
+    return _Stacking(graph, apart=apart).plan()
+
+
+def all_pieces(stacks: dict[Node, Stack], node: Node) -> list[Node]:
+    """The pieces of a stack, those of its pieces, and so on."""
+    found: list[Node] = []
+    pending = [node]
+    while pending:
+        pieces = stacks[pending.pop()].pieces
+        found += pieces
+        pending += [piece for piece in pieces if piece in stacks]
+    return found
+
+
+def held_nodes(graph: Graph) -> set[Node]:
+    """The nodes that have a buffer whatever is fused with what: results, boundaries, what library ops read."""
+    held = {result_base(result) for result in graph.results} | boundaries(graph)
+    for node in graph.nodes:
         if op_of(node).kind in (Kind.CONTRACTION, Kind.LIBRARY):
-            held.update(view.base for source in node.inputs if (view := strided_view(source)) is not None)
-        elif node.op == "concatenate" and node.size and (node in held or len(node.inputs) > _FEW_READ):
-            stack = _stack(node, taken, divided=node not in undivided)
-            if stack is not None:
-                stacks[node] = stack
-                for nodes in (taken, held, undivided):
-                    nodes.update(stack.pieces)
-    return stacks
+            held.update(library_operands(node))
+    return held
 
 
-def divide_stacks(graph: Graph) -> Graph:
-    """`graph` with each concatenation of too many parts for any launch as one of concatenations of fewer."""
-    many = [node for node in graph.nodes if node.op == "concatenate" and node.size and len(node.inputs) > _FEW_READ]
-    if not many:
-        return graph
-    stacks = plan_stacks(graph)
+class _Stacking:
+    """The state of `plan_stacks`, which goes from the results down: who needs a buffer, and who has a place in one."""
 
-    def build(node: Node, inputs: tuple[Node, ...]) -> Node:
-        if node.op != "concatenate" or len(inputs) <= _FEW_READ or node in stacks or not node.size:
-            return rebuilt(node, inputs)
-        since = next_serial()
-        new = _divided(inputs, node.attrs["axis"])
-        inherit_location([new], since, node.location)
-        return new
+    def __init__(self, graph: Graph, *, apart: bool) -> None:
+        self.graph, self.apart = graph, apart
+        self.held = held_nodes(graph)
+        self.taken = {result_base(result) for result in graph.results}  # nodes that have a place already
+        regions = regions_of(graph)
+        self.dropped = set(regions.inside) if regions else set[Node]()  # what is made again, by one launch each
+        self.undivided = {result_base(value) for _, value in graph.updates} | self.dropped
+        self.readers = consumers(graph.nodes)
+        self.unstrided = unstrided(graph)
+        self.places: dict[Node, StridedView] = {}
 
-    return rebuild(graph, build)
+    def plan(self) -> dict[Node, Stack]:
+        stacks: dict[Node, Stack] = {}
+        for node in reversed(self.graph.nodes):
+            if node.op == "concatenate" and node.size and (node in self.held or len(node.inputs) > FEW_READ):
+                stack = self._stack(node)
+                if stack is not None:
+                    stacks[node] = stack
+                    self.places |= stack.pieces
+                    for nodes in (self.taken, self.held):
+                        nodes.update(stack.pieces)
+        return stacks
+
+    def _stack(self, node: Node) -> Stack | None:
+        """How `node` is put together; None where that takes too many launches, or more than it may."""
+        axis = node.attrs["axis"]
+        strides = self.places[node].strides if node in self.places else row_major(node.shape)
+        pieces: dict[Node, StridedView] = {}
+        left: list[int] = []
+        before = 0
+        for number, part in enumerate(node.inputs):
+            base = None if self.apart or node in self.undivided else self._piece(part)
+            place = None if base is None or base in pieces else self._place(base, part, strides)
+            if base is None or place is None:
+                left.append(number)
+            else:
+                pieces[base] = StridedView(node, before * strides[axis], base.shape, place)
+            before += part.shape[axis]
+        runs, shapes = _runs(node, left)
+        few = len(runs) <= 1 if node in self.undivided else self.apart or shapes <= FEW_READ
+        alone = not pieces and shapes > 1 and len(node.inputs) <= FEW_READ
+        return Stack(pieces, runs) if few and not alone else None
+
+    def _piece(self, part: Node) -> Node | None:
+        """The node that a launch of its own computes and that `part` is the whole of, if perhaps in another shape."""
+        view = strided_view(part)
+        if view is None or not view.is_whole or view.base in self.taken or view.base in self.dropped:
+            return None
+        kind = op_of(view.base).kind
+        computed = kind not in (Kind.SOURCE, Kind.VIEW) or view.base.op == "concatenate"
+        return view.base if computed and self._has_launch(view.base, part) else None
+
+    def _has_launch(self, base: Node, part: Node) -> bool:
+        """Whether `base` is more than what the launch that puts parts together computes as well as any other.
+
+        That is elementwise work for `part` alone, but for what finishes a product or a reduction.
+        """
+        several = len({*self.readers[base]}) > 1 or len({*self.readers[part]}) > 1
+        if several or base.op == "concatenate":
+            return True
+        pending = [(base, base.size)]
+        while pending:
+            node, size = pending.pop()
+            kind, alone = op_of(node).kind, node is base or len({*self.readers[node]}) == 1
+            if kind in (Kind.CONTRACTION, Kind.LIBRARY) and node.size >= size:
+                return True
+            if kind is Kind.REDUCTION and alone and node.inputs[0].size >= size:
+                return True
+            if kind is Kind.VIEW or (kind is Kind.ELEMENTWISE and alone):
+                pending += [(source, size) for source in node.inputs]
+        return False
+
+    def _place(self, base: Node, part: Node, strides: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The strides of `base` where its part has these; None where not all can go by them."""
+        found = placed(base.shape, part.shape, strides)
+        if found is None or found == row_major(base.shape):
+            return found
+        return None if base in self.unstrided or not can_write(base, found) else found
 
 
-def _divided(parts: Sequence[Any], axis: int) -> Tensor:
-    """The parts along `axis`, those of one shape together first. Ends, as each round leaves fewer of them."""
-    parts = [
-        join(run[at : at + _DIVIDED], axis)
-        for run in (list(run) for _, run in groupby(parts, key=lambda part: part.shape))
-        for at in range(0, len(run), _DIVIDED)
-    ]
-    while len(parts) > _MOST_PARTS or (len(parts) > _FEW_READ and len({part.shape for part in parts}) > 1):
-        parts = [join(parts[at : at + _FEW_READ], axis) for at in range(0, len(parts), _FEW_READ)]
-    return join(parts, axis)
-
-
-def _stack(node: Node, taken: set[Node], *, divided: bool) -> Stack | None:
-    """How `node` is put together, with pieces if it may be `divided`; None where one loop nest over a part cannot."""
-    pieces: dict[Node, int] = {}
-    parts: list[int] = []
-    offset = 0
-    consecutive = divided and all(extent == 1 for extent in node.shape[: node.attrs["axis"]])
-    for number, part in enumerate(node.inputs):
-        base = _computed(part) if consecutive and offset * node.dtype.itemsize % _ALIGNMENT == 0 else None
-        if base is None or base in taken or base in pieces:
-            parts.append(number)
-        else:
-            pieces[base] = offset
-        offset += part.size
-    alike = len({node.inputs[number].shape for number in parts}) <= 1 and len(parts) <= _MOST_PARTS
-    return Stack(pieces, tuple(parts)) if alike else None
-
-
-def _computed(part: Node) -> Node | None:
-    """The node that a launch computes and that `part` is the whole of, if perhaps in another shape."""
-    view = strided_view(part)
-    if view is None or not view.is_whole:
-        return None
-    kind = op_of(view.base).kind
-    computed = kind not in (Kind.SOURCE, Kind.VIEW) or view.base.op == "concatenate"
-    return view.base if computed else None
+def _runs(node: Node, parts: Sequence[int]) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """These parts of `node` by what one launch puts together, and how many shapes they have."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for number in parts:
+        alike.setdefault(node.inputs[number].shape, []).append(number)
+    cut = (run[at : at + MOST_PARTS] for run in alike.values() for at in range(0, len(run), MOST_PARTS))
+    return tuple(map(tuple, cut)), len(alike)

@@ -57,8 +57,13 @@ class Arrangement:
     lower_bound: int
 
 
-def _producers(tasks: Sequence[Task]) -> dict[int, int]:
-    return {value: number for number, task in enumerate(tasks) for value in task.writes}
+def _producers(tasks: Sequence[Task]) -> dict[int, list[int]]:
+    """The tasks that write a value: several where each writes some of it."""
+    found: dict[int, list[int]] = {}
+    for number, task in enumerate(tasks):
+        for value in task.writes:
+            found.setdefault(value, []).append(number)
+    return found
 
 
 def _readers(tasks: Sequence[Task]) -> dict[int, list[int]]:
@@ -75,17 +80,20 @@ def plan_updates(tasks: Sequence[Task], updates: Sequence[tuple[int, int]]) -> t
     Answers with the tasks, now ordered after the other readers of what they overwrite, and the new values for which it
     holds. The rest must be written elsewhere and copied at the end.
     """
-    producer, readers = _producers(tasks), _readers(tasks)
+    producers, readers = _producers(tasks), _readers(tasks)
     followers: list[set[int]] = [set() for _ in tasks]
     for number, task in enumerate(tasks):
         for value in task.reads:
-            if value in producer:
-                followers[producer[value]].add(number)
+            for writer in producers.get(value, ()):
+                followers[writer].add(number)
     after: list[list[int]] = [list(task.after) for task in tasks]
     direct: set[int] = set()
     for old, new in updates:
-        writer = producer.get(new)
-        if writer is None or (old in readers and writer in readers[old] and (old, new) not in tasks[writer].in_place):
+        writers = producers.get(new, [])
+        if len(writers) != 1:
+            continue
+        (writer,) = writers
+        if old in readers and writer in readers[old] and (old, new) not in tasks[writer].in_place:
             continue
         others = [reader for reader in readers.get(old, []) if reader != writer]
         if _reaches(writer, set(others), followers):
@@ -159,13 +167,14 @@ def in_wholes(task: Task, values: Sequence[Value]) -> Task:
 
 def order_tasks(values: Sequence[Value], tasks: Sequence[Task]) -> list[int]:
     """The tasks in an order that keeps little of the arena alive."""
-    producer = _producers(tasks)
+    producers = _producers(tasks)
     depends = [
-        sorted({producer[v] for v in task.reads if v in producer and producer[v] != number} | set(task.after))
+        sorted({writer for v in task.reads for writer in producers.get(v, ())} - {number} | set(task.after))
         for number, task in enumerate(tasks)
     ]
     in_arena = [value.nbytes if value.storage is None else 0 for value in values]
-    return order(len(tasks), depends, [t.writes for t in tasks], [t.reads for t in tasks], in_arena)
+    wholes = [in_wholes(task, values) for task in tasks]
+    return order(len(tasks), depends, [t.writes for t in wholes], [t.reads for t in wholes], in_arena)
 
 
 def _lifetimes(values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[int]) -> list[tuple[int, int]]:

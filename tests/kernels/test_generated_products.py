@@ -49,7 +49,7 @@ def operands(rng: np.random.Generator, shape: tuple[int, int, int], form: str, d
 
 def lowered(a: np.ndarray, b: np.ndarray) -> LibraryCall:
     views = [OperandView(dtype_of(x.dtype), x.shape, tuple(step // x.itemsize for step in x.strides)) for x in (a, b)]
-    return matmul(views, TensorType(dtype_of(a.dtype), (a.shape[0], b.shape[1])), 2)
+    return matmul(views, OperandView.contiguous(TensorType(dtype_of(a.dtype), (a.shape[0], b.shape[1]))), 2)
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -21,7 +21,7 @@ def product(rows: int, depth: int, columns: int, form: str = "NN", batch: int = 
         OperandView(dtype, (batch, rows, depth), (rows * depth, *a)),
         OperandView(dtype, (batch, depth, columns), (depth * columns, *b)),
     ]
-    return matmul(views, TensorType(dtype, (batch, rows, columns)), threads)
+    return matmul(views, OperandView.contiguous(TensorType(dtype, (batch, rows, columns))), threads)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])

@@ -43,25 +43,60 @@ INPUTS = [gx.input(f"x{i}", (16, 16)) for i in range(6)]
 W = gx.input("w", (16, 3))
 
 
+def offsets(stack: Stack | None) -> dict[gx.Tensor, int]:
+    """Where the pieces of a stack begin."""
+    assert stack is not None
+    return {piece: place.offset for piece, place in stack.pieces.items()}
+
+
 def test_parts_that_launches_compute_are_pieces_and_others_are_put_together() -> None:
-    first, second, third = gx.sin(INPUTS[0]), INPUTS[1] @ INPUTS[2], INPUTS[3]
-    found = stack_of(first, second, third)
-    assert isinstance(found, Stack)
-    assert found.pieces == {first: 0, second: 256}
-    assert found.parts == (2,)
+    first, second, third = gx.softmax(INPUTS[0], 1), INPUTS[1] @ INPUTS[2], INPUTS[3]
+    found = stack_of(first, gx.sin(INPUTS[4]), second, third)
+    assert list(offsets(found).values()) == [0, 512]
+    assert found is not None
+    assert found.runs == ((1, 3),)
 
 
 def test_a_part_that_appears_twice_is_a_piece_once() -> None:
-    found = stack_of(gx.sin(INPUTS[0]), gx.sin(INPUTS[0]))
+    product = INPUTS[1] @ INPUTS[2]
+    found = stack_of(product, product)
+    assert offsets(found) == {product: 0}
     assert found is not None
-    assert (len(found.pieces), found.parts) == (1, (1,))
+    assert found.runs == ((1,),)
 
 
-def test_pieces_begin_at_cache_lines() -> None:
-    whole = gx.concatenate([gx.sin(x)[:3, :3] + 1.0 for x in INPUTS[:3]], 0)
+def test_pieces_begin_anywhere() -> None:
+    whole = gx.concatenate([gx.softmax(x[:3, :3], 1) for x in INPUTS[:3]], 0)
     graph = optimise(build_graph([*INPUTS, W], whole @ W[:3])[0])
     (found,) = plan_stacks(graph).values()
-    assert (list(found.pieces.values()), found.parts) == ([0], (1, 2))
+    assert list(offsets(found).values()) == [0, 9, 18]
+
+
+def test_parts_of_several_shapes_are_put_together_by_a_launch_each() -> None:
+    found = stack_of(INPUTS[0] @ INPUTS[1], INPUTS[2], INPUTS[3][:5], INPUTS[4])
+    assert found is not None
+    assert (len(found.pieces), found.runs) == (1, ((1, 3), (2,)))
+
+
+def test_short_rows_of_columns_are_copied() -> None:
+    for width, count in ((15, 0), (16, 2)):
+        parts = [gx.softmax(x[:, :width], 1) for x in INPUTS[:2]]
+        whole = gx.concatenate(parts, 1)
+        found = plan_stacks(optimise(build_graph(INPUTS, whole)[0]))
+        assert sum(len(stack.pieces) for stack in found.values()) == count
+
+
+def test_what_a_checkpoint_drops_is_no_piece() -> None:
+    """It is made again by the launch that made it, which must be the only one that writes its buffer."""
+
+    def layer(x: gx.Tensor) -> gx.Tensor:
+        return gx.concatenate([gx.tanh(x @ x), gx.softmax(x @ x.T, 1)], 0)[8:24] @ x
+
+    loss = gx.sum(gx.checkpoint(layer)(INPUTS[0]) ** 2)
+    graph = optimise(build_graph(INPUTS[:1], [loss, gx.grad(loss, INPUTS[0])])[0])
+    (*stacks,) = plan_stacks(graph).values()
+    assert not any(stack.pieces for stack in stacks)
+    compare(INPUTS[:1], [loss, gx.grad(loss, INPUTS[0])])
 
 
 def test_few_parts_that_only_fused_launches_read_have_no_buffer() -> None:
