@@ -7,6 +7,7 @@ written beside it and copied by a last launch. A plan follows a schedule where s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,12 +132,14 @@ def _plan(
     written = target.programs
     number = {LOCAL: LOCAL, **{value: position for position, value in enumerate(kept)}}
     buffer = [number[home[value]] for value in range(len(home))]
+    written_by = Counter(number for draft in drafts for number in {buffer[value] for value in draft.writes})
+    shared = {number for number, launches in written_by.items() if launches > 1}
     owners = (values.owners[value] for value in kept)
     ops = [owner.op if owner is not None else "" for owner in owners]
     return Plan(
         tuple(_buffer(value, arrangement, values) for value in kept),
         tuple(
-            _launch(drafts[n], arrangement.depends[at], programs, buffer, values)
+            _launch(drafts[n], arrangement.depends[at], programs, buffer, values, shared)
             for at, n in enumerate(arrangement.order)
         ),
         tuple(written[number] for number in programs),
@@ -158,7 +161,12 @@ def _programs(drafts: Sequence[Draft]) -> list[int]:
 
 
 def _launch(
-    draft: Draft, depends: tuple[int, ...], programs: Mapping[int, int], buffer: list[int], values: Values
+    draft: Draft,
+    depends: tuple[int, ...],
+    programs: Mapping[int, int],
+    buffer: list[int],
+    values: Values,
+    shared: set[int],
 ) -> Launch:
     operands, program_operands = (
         tuple(_ref(value, offset, buffer, values) for value, offset in places)
@@ -170,7 +178,7 @@ def _launch(
     return Launch(
         draft.label, code.kernel, code.params, operands, programs.get(code.program, -1), program_operands,
         reads, writes, code.tiles, code.scratch, code.work, draft.effort, depends, draft.location, in_place,
-        draft.repeats,
+        draft.repeats, tuple(number for number in writes if number in shared),
     )  # fmt: skip
 
 

@@ -58,7 +58,8 @@ class Launch:
     (positions in `Plan.buffers`); `depends` are earlier launches that must be complete before this one starts.
     `in_place` are pairs (read buffer, written buffer) that may lie in the same bytes, because each tile reads an
     element before it writes the one in its place. `repeats` is the earlier launch whose work it does again, all of it
-    or a part, because a value was dropped in between; -1 for a first time. `work` counts scalar operations, `effort`
+    or a part, because a value was dropped in between; -1 for a first time. `shares` are buffers of which it writes some
+    elements and other launches the rest: these need not wait for each other. `work` counts scalar operations, `effort`
     those of a large matrix product that would take as long, were it not for traffic.
     """
 
@@ -78,6 +79,7 @@ class Launch:
     location: str = ""
     in_place: tuple[tuple[int, int], ...] = ()
     repeats: int = -1
+    shares: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

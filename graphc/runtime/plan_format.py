@@ -22,7 +22,7 @@ from graphc.runtime.verify import verify
 
 __all__ = ["VERSION", "from_json", "parsed", "plan_digest", "plan_of", "plan_text", "to_json", "verified"]
 
-VERSION = 4
+VERSION = 5
 _LARGEST = 1 << 63  # beyond what an int64 holds
 _INTEGERS = frozenset((int,))
 _HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, IndexRange, Launch, Plan, Ref)}
@@ -164,5 +164,6 @@ def _launch_text(position: int, launch: Launch) -> str:
     notes = [f"tiles {launch.tiles}"] if launch.tiles != 1 else []
     notes += [f"after {', '.join(map(str, launch.depends))}"] if launch.depends else []
     notes += ["in place " + ", ".join(f"%{a}->%{b}" for a, b in launch.in_place)] if launch.in_place else []
+    notes += ["shares " + ", ".join(f"%{index}" for index in launch.shares)] if launch.shares else []
     notes += [f"repeats {launch.repeats}"] if launch.repeats >= 0 else []
     return f"{position}: {writes} <- {kernel}({reads})  {launch.label}" + (f"  [{'; '.join(notes)}]" if notes else "")

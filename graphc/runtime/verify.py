@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from graphc.errors import InternalError
 from graphc.ir.ranges import IndexRange
@@ -99,6 +101,8 @@ def _check_launch(plan: Plan, position: int, launch: Launch) -> None:
         raise _fault(plan, f"launch {position} has impossible tiles or more scratch than the plan", [position], [])
     if not -1 <= launch.program < len(plan.programs) or (launch.kernel == "tile" and launch.program < 0):
         raise _fault(plan, f"launch {position} has no program {launch.program}", [position], [])
+    if not {*launch.shares} <= {*launch.writes}:
+        raise _fault(plan, f"launch {position} shares a buffer that it does not write", [position], [*launch.shares])
     for read, written in launch.in_place:
         if read not in (*launch.reads, *launch.writes) or written not in launch.writes:
             raise _fault(plan, f"launch {position} declares an in-place pair it does not touch", [position], [read])
@@ -244,31 +248,58 @@ def _merge(into: dict[int, int], other: dict[int, int]) -> None:
             into[chain] = position
 
 
+@dataclass
+class _Touch:
+    """Who touched a buffer: who must be followed by all, who has written some of it since, who has read it since.
+
+    Of each chain of `_Ancestors` the last: who follows that one follows the others.
+    """
+
+    settled: dict[int, int] = field(default_factory=dict)
+    sharers: dict[int, int] = field(default_factory=dict)
+    readers: dict[int, int] = field(default_factory=dict)
+
+    def written(self) -> list[int]:
+        return [*self.settled.values(), *self.sharers.values()]
+
+    def everyone(self) -> list[int]:
+        return [*self.written(), *self.readers.values()]
+
+
 def _check_order(plan: Plan) -> None:
-    """Conflicting launches are ordered. Per buffer: the last writer, and who has read what it wrote."""
+    """Conflicting launches are ordered."""
     ancestors = _Ancestors(plan.launches)
-    writer: dict[int, int] = {}
-    readers: dict[int, list[int]] = {}
+    touches: defaultdict[int, _Touch] = defaultdict(_Touch)
+    written: set[int] = set()
     arena = _ArenaOwners()
     for position, launch in enumerate(plan.launches):
+        chain = ancestors.chain[position]
         for index in launch.reads:
-            _check_read(plan, ancestors, position, index, writer)
+            if index not in written:
+                _check_unwritten(plan, position, index)
+            _require(plan, ancestors, touches[index].written(), position, index)
         for index in sorted({*launch.reads, *launch.writes}):
             for evicted in arena.enter(plan.buffers[index], index):
-                _require(plan, ancestors, _touches(evicted, writer, readers), position, evicted)
+                before = touches[evicted].everyone()
+                _require(plan, ancestors, before, position, evicted)
+                for other in before:
+                    _merge(touches[index].settled, {ancestors.chain[other]: other})
         for index in launch.writes:
-            _require(plan, ancestors, _touches(index, writer, readers), position, index)
-            writer[index], readers[index] = position, []
+            written.add(index)
+            touch, shares = touches[index], index in launch.shares
+            others = [*touch.settled.values(), *touch.readers.values()] if shares else touch.everyone()
+            _require(plan, ancestors, others, position, index)
+            if shares:
+                touch.sharers[chain] = position
+            else:
+                touches[index] = _Touch({chain: position})
         for index in launch.reads:
             if index not in launch.writes:
-                readers.setdefault(index, []).append(position)
+                touches[index].readers[chain] = position
 
 
-def _check_read(plan: Plan, ancestors: _Ancestors, position: int, index: int, writer: dict[int, int]) -> None:
+def _check_unwritten(plan: Plan, position: int, index: int) -> None:
     buffer, launch = plan.buffers[index], plan.launches[position]
-    if index in writer:
-        _require(plan, ancestors, iter((writer[index],)), position, index)
-        return
     by_its_kernel = launch.operands and launch.program_operands and index in launch.writes  # read by the epilogue
     if buffer.space in ("arena", "output") and buffer.nbytes and launch.tiles and not by_its_kernel:
         raise _fault(
@@ -276,13 +307,7 @@ def _check_read(plan: Plan, ancestors: _Ancestors, position: int, index: int, wr
         )
 
 
-def _touches(index: int, writer: dict[int, int], readers: dict[int, list[int]]) -> Iterator[int]:
-    if index in writer:
-        yield writer[index]
-    yield from readers.get(index, ())
-
-
-def _require(plan: Plan, ancestors: _Ancestors, earlier: Iterator[int], position: int, index: int) -> None:
+def _require(plan: Plan, ancestors: _Ancestors, earlier: Iterable[int], position: int, index: int) -> None:
     for before in earlier:
         if before != position and (before, position) not in ancestors:
             what = f"launches {before} and {position} both touch the bytes of buffer {index} and are not ordered"

@@ -19,6 +19,8 @@ from graphc.schedule.order import order
 
 __all__ = ["Arrangement", "Task", "Value", "arrange", "in_wholes", "order_tasks", "plan_updates"]
 
+_MOST_SHARERS = 16  # launches that write some of a value each and do not wait for each other
+
 
 @dataclass(frozen=True)
 class Value:
@@ -211,13 +213,18 @@ def _share(
 
 @dataclass
 class _Touch:
-    """Who touched a piece of storage last."""
+    """Who touched a piece of storage last: for whom all wait, who has written some of it since, who has read it."""
 
-    writer: int = -1
+    settled: list[int] = field(default_factory=list)
+    sharers: list[int] = field(default_factory=list)
     readers: list[int] = field(default_factory=list)
 
     def everyone(self) -> list[int]:
-        return [*self.readers, self.writer] if self.writer >= 0 else self.readers
+        return [*self.readers, *self.sharers, *self.settled]
+
+    def shares(self) -> bool:
+        """Whether one more may write some of it beside the sharers. Few may, so that nobody waits for many."""
+        return not self.readers and len(self.sharers) < _MOST_SHARERS
 
 
 def _depends(
@@ -227,7 +234,11 @@ def _depends(
     homes: dict[int, int],
     offsets: Sequence[int | None],
 ) -> tuple[tuple[int, ...], ...]:
-    """For each position the earlier positions it must wait for: what it reads, and what it overwrites."""
+    """For each position the earlier positions it must wait for: what it reads, and what it overwrites.
+
+    Those that write some of a value each need not wait for each other.
+    """
+    shared = {value for value, writers in _producers(tasks).items() if len(writers) > 1}
     touches: dict[int | str, _Touch] = {}
     occupants = _Occupants()
     depends: list[tuple[int, ...]] = []
@@ -236,18 +247,23 @@ def _depends(
         waits: set[int] = set()
         for value in task.reads:
             touch = touches.setdefault(_storage(values, homes, value), _Touch())
-            waits.add(touch.writer)
+            waits.update(touch.settled, touch.sharers)
         for value in task.writes:
             key = _storage(values, homes, value)
             if key not in touches and isinstance(key, int):
-                for before in occupants.take(offsets[value] or 0, values[key].nbytes, key):
-                    waits.update(touches[before].everyone())
-            waits.update(touches.setdefault(key, _Touch()).everyone())
+                gone = occupants.take(offsets[value] or 0, values[key].nbytes, key)
+                touches[key] = _Touch([last for block in gone for last in touches[block].everyone()])
+            touch = touches.setdefault(key, _Touch())
+            waits.update(touch.settled if value in shared and touch.shares() else touch.everyone())
         for value in task.reads:
             touches[_storage(values, homes, value)].readers.append(position)
         for value in task.writes:
-            touches[_storage(values, homes, value)] = _Touch(position)
-        waits -= {-1, position}
+            key = _storage(values, homes, value)
+            if value in shared and touches[key].shares():
+                touches[key].sharers.append(position)
+            else:
+                touches[key] = _Touch([position])
+        waits.discard(position)
         implied = {earlier for wait in waits for earlier in depends[wait]}
         depends.append(tuple(sorted(waits - implied)))
     return tuple(depends)

@@ -154,6 +154,42 @@ def test_an_epilogue_may_read_what_its_kernel_wrote() -> None:
         verify(edit(plan, 0, kernel="tile", operands=()))
 
 
+def shared(**fields: tuple[int, ...]) -> Plan:
+    """Two launches write the halves of one buffer, each without waiting for the other; a third reads it."""
+    buffers = [
+        buffer("x", "input", 16), buffer("y", "output", 16), buffer("t", "arena", 16, 0, 0, 1),
+        buffer("both", "arena", 32, 64, 1, 3),
+    ]  # fmt: skip
+    first = add_launch(0, 0, 2, 16)
+    halves = [replace(add_launch(0, 2, 3, 16, depends=[0]), shares=(3,)) for _ in range(2)]
+    halves[1] = replace(halves[1], operands=(Ref(0), Ref(0), Ref(3, 64)), reads=(0,))
+    reader = replace(add_launch(3, 3, 1, 16, depends=[1, 2]), **fields)
+    return plan_of(buffers, [first, *halves, reader], arena=192)
+
+
+def test_those_that_share_a_buffer_need_not_wait_for_each_other() -> None:
+    plan = shared()
+    assert verify(plan) is plan
+    for position in (1, 2):
+        with pytest.raises(InternalError, match="launches 1 and 2 both touch the bytes of buffer 3"):
+            verify(edit(plan, position, shares=()))
+    with pytest.raises(InternalError, match="launches 1 and 3 both touch the bytes of buffer 3"):
+        verify(shared(depends=(2,)))
+    with pytest.raises(InternalError, match="launches 2 and 3 both touch the bytes of buffer 3"):
+        verify(shared(depends=(1,)))
+    with pytest.raises(InternalError, match="shares a buffer that it does not write"):
+        verify(shared(shares=(3,)))
+
+
+def test_all_that_share_a_buffer_wait_for_what_was_there_before() -> None:
+    plan = edit_buffer(edit_buffer(shared(), 2, last=0), 3, offset=0)
+    plan = edit(plan, 1, operands=(Ref(0), Ref(0), Ref(3)), reads=(0,))
+    assert verify(plan) is plan
+    for position in (1, 2):
+        with pytest.raises(InternalError, match=f"launches 0 and {position} both touch"):
+            verify(edit(plan, position, depends=()))
+
+
 def test_an_epilogue_may_write_in_the_place_of_what_its_kernel_wrote() -> None:
     """Both buffers are born in one launch; the kernel's own result dies there."""
     plan = edit_buffer(in_place(), 3, first=0)

@@ -147,6 +147,17 @@ def test_launches_and_memory(name: str) -> None:
     assert (len(labels), copies, plan.arena_bytes) == (case.launches, case.copies, case.arena), labels
 
 
+def test_parts_do_not_wait_for_each_other() -> None:
+    inputs = [gx.input(f"x{i}", SQUARE) for i in range(40)]
+    parts = [x @ x for x in inputs]
+    whole = gx.concatenate(parts, 1)
+    plan = compile_plan(build_graph(inputs, [whole, *(gx.cumsum(part.T @ part, 0) for part in parts)])[0]).plan
+    writers = [launch for launch in plan.launches if launch.shares]
+    assert len(writers) == 40
+    assert sum(not launch.depends for launch in writers) >= 16
+    assert max(len(launch.depends) for launch in plan.launches) <= 17
+
+
 def check(inputs: list[gx.Tensor], outputs: list[gx.Tensor], backend: str) -> None:
     """Compare outputs and gradients with the reference, in two calls."""
     rng = np.random.default_rng(0)
@@ -175,7 +186,8 @@ def test_random_concatenations_of_launches(seed: int) -> None:
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-def test_exported_under_sanitizers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["address", "thread"])
+def test_exported_under_sanitizers(kind: str, tmp_path: Path) -> None:
     """All cases as one program: no launch touches what lies beside its part, nor by addresses that it may not."""
     inputs, outputs = [], []
     for name, case in CASES.items():
@@ -183,8 +195,8 @@ def test_exported_under_sanitizers(tmp_path: Path) -> None:
         inputs, outputs = [*inputs, *own], [*outputs, *case.build(*own)]
     rng = np.random.default_rng(2)
     arrays = [(0.5 * rng.standard_normal(x.shape)).astype(np.float32) for x in inputs]
-    program = gx.compile(inputs, outputs, backend="numpy")
-    runner = build_runner(program, tmp_path, SANITIZERS["address"])
+    program = gx.compile(inputs, outputs, backend="numpy", threads=2)
+    runner = build_runner(program, tmp_path, SANITIZERS[kind])
     (found,), _ = run(program, runner, arrays)
     reference = gx.evaluate(outputs, dict(zip(inputs, arrays, strict=True)))
     for one, other in zip(found, reference, strict=True):
