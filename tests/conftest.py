@@ -4,7 +4,6 @@ The checkout's root comes last on the path, for `tests` alone: put first, its ba
 package. Child processes do not put their working directory first either.
 
 "auto" is the Cython engine here, which compiles nothing; tests of the C engine ask for it, and find its cache empty.
-Where Python is not to write bytecode, child processes share what they compile in a folder that goes with the session.
 """
 
 from __future__ import annotations
@@ -14,19 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
-
 ROOT = str(Path(__file__).parent.parent)
 if ROOT not in sys.path:
     sys.path.append(ROOT)
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ.setdefault("GRAPHC_BACKEND", "cython")
-_CACHE, _BYTECODE = (tempfile.TemporaryDirectory(prefix="graphc-tests-") for _ in range(2))
+_CACHE = tempfile.TemporaryDirectory(prefix="graphc-tests-")
 os.environ["GRAPHC_CACHE"] = _CACHE.name
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """See to it that no start of a child compiles all of graphc; xdist's workers go by what is installed."""
-    if sys.dont_write_bytecode and not getattr(config.option, "numprocesses", None):
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = _BYTECODE.name
