@@ -2,9 +2,9 @@
 
 A run walks the graph with each op's reference, as `evaluate` does. Where an element of a float result was rounded
 (it differs from the one computed a precision wider), some units in the last place are added at random, of the size of
-the sum of magnitudes for what adds up; what is exact stays as it is, so ties, masks and special values do, but for the
-sign of a sum that is 0, which docs/rewrites.md leaves open (`sum(-x) = -sum(x)`). An engine that rounds elsewhere is
-one more such run: `verdict` asks that its results lie within the hull of the runs, widened.
+the sum of magnitudes for what adds up; what is exact stays as it is, so ties, masks and special values do, but for
+the signs of zeros that docs/rewrites.md leaves open. An engine that rounds elsewhere is one more such run: `verdict`
+asks that its results lie within the hull of the runs, widened.
 Where no hull of 6 runs will do, 40 are tried, and one in long double, whose exponent range holds what overflows. Where
 an exponential overflows even there, what is not finite in the reference may be anything: stable forms do without it.
 """
@@ -151,7 +151,7 @@ class Oracle:
             rounded = (exact != value) & np.isfinite(value)
         except TypeError:
             rounded = np.isfinite(value)
-        if node.op == "sum" and inputs[0].size > value.size:
+        if _leaves_signs_open(node):
             value = np.where(value == 0, np.copysign(value, self._rng.uniform(-1, 1, value.shape)), value)
         if not rounded.any():
             return value
@@ -164,6 +164,13 @@ class Oracle:
         plain = [np.abs(x) if x.dtype.kind == "f" else x for x in inputs]
         found = np.abs(np.asarray(op_of(node).reference(*plain, **node.attrs)))
         return np.fmax(found, size) if found.shape == size.shape else size
+
+
+def _leaves_signs_open(node: Node) -> bool:
+    """Whether docs/rewrites.md promises no sign of a zero: of a sum over several terms, and of a sum of paddings."""
+    if node.op == "sum":
+        return node.inputs[0].type.size > node.type.size
+    return node.op == "add" and all(x.op == "pad" or _leaves_signs_open(x) for x in node.inputs)
 
 
 def _units(node: Node) -> tuple[float, float]:
