@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [WHAT ...]`: measure, print tables, save them where asked.
 
 `python -m benchmarks memory [WORKLOAD ...]` measures the memory of these workloads, and nothing else. Commands of their
-own, each with -h: `frontier`, `planning`, `scale`, `pairs`, `deep`, `half`, `share`.
+own, each with -h: `contractions`, `frontier`, `planning`, `scale`, `pairs`, `deep`, `half`, `share`.
 
 Exit codes: 0 success; 1 an engine failed, or engines computed different numbers; 2 usage.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import budgets, frontier, pairs, planning, report, scale
+from benchmarks import budgets, contractions, frontier, pairs, planning, report, scale
 from benchmarks.busy import SITUATIONS, measure_busy
 from benchmarks.compare import disagreements
 from benchmarks.engines import ENGINES, OURS, default_engines, missing
@@ -42,6 +42,7 @@ SPECIALS = {
     "memory": "how much memory a step takes; workloads after it: of these alone",
 }
 COMMANDS = {
+    "contractions": ("einsums of every kind beside NumPy's and PyTorch's", contractions.main),
     "frontier": ("memory of large models, planned, and what less of it costs", frontier.main),
     "planning": ("how planning time grows with the graph", planning.main),
     "scale": ("how building and compiling grow with the number of equal parts", scale.main),

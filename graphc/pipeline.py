@@ -14,6 +14,7 @@ from graphc.assembly.plan import Assembled, Assembly, assemble
 from graphc.codegen.target import Target
 from graphc.codegen.tile_target import TileTarget
 from graphc.ir.graph import Graph
+from graphc.lower.turned_products import turn_products
 from graphc.ops.index_ranges import index_ranges
 from graphc.passes import (
     align_reductions,
@@ -49,6 +50,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     gather_terms,  # sums of paddings, of products and of sums as one concatenation, product or sum
     share_stacks,  # stacks that overlap as parts of one
     transpose_products,  # transposes go where a matrix product reads them for nothing
+    turn_products,  # stacks of products written in the order in which they are read
     share_panels,  # matrices of many small products in the layout of the kernels, once
     align_reductions,  # sums of pairs over rows and over columns along the same axis
     split_reductions,  # large reductions to few results in two levels, so that they run in parallel

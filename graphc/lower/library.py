@@ -39,8 +39,9 @@ LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorTyp
     "cumprod": library_indexing.cumprod,
     "recurrence": library_indexing.recurrence,
 }
-PRODUCTS: dict[str, Callable[[Sequence[OperandView], OperandView, int], LibraryCall]] = {
+PRODUCTS: dict[str, Callable[..., LibraryCall]] = {  # of operands, result and threads, with the op's attributes
     "matmul": library_matmul.matmul,
+    "matmul_turned": library_matmul.matmul_turned,
     "matmul_panels": library_matmul.matmul_panels,
 }
 
@@ -60,7 +61,7 @@ def library_call(
     """
     if op in PRODUCTS:
         contiguous = OperandView.contiguous(result)
-        return PRODUCTS[op](operands, replace(contiguous, strides=strides or contiguous.strides), threads)
+        return PRODUCTS[op](operands, replace(contiguous, strides=strides or contiguous.strides), threads, **attrs)
     try:
         lower = LIBRARY[op]
     except KeyError:

@@ -1,7 +1,8 @@
-"""Matrix products as library calls: which kernel, how the batch folds, how the work is cut into tiles.
+"""Matrix products as library calls: in which order a kernel goes, how the batch folds, how the work is cut into tiles.
 
 Tiles are large enough that packing pays, and enough for the threads to share: no bit depends on how they are cut.
-`kernels/cpu/include/graphc/gemm.h` documents the parameters.
+Operands have any strides, and of a turned product the result. A stack of small products goes side by side where that
+costs less (`stack_cost`). `kernels/cpu/include/graphc/gemm.h` documents the parameters.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from graphc.ir.types import DType
+from graphc.errors import InternalError
+from graphc.ir.types import DType, TensorType
 from graphc.lower.kernel import LibraryCall
-from graphc.lower.operand import OperandView, ceil_div, type_tag
+from graphc.lower.operand import OperandView, ceil_div, contiguous_strides, type_tag
+from graphc.lower.stack_cost import cycle_of, product_cycles, stack_cycles
 from graphc.ops.contraction import PANEL_COLUMNS
+from graphc.ops.record import WIDE_FLOAT
 
-__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "is_vector_product", "matmul", "matmul_panels", "product_shapes"]
+__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "can_write", "is_vector_product", "matmul", "matmul_panels", "matmul_turned", "product_shapes"]
 
 DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time if nobody says
 SMALL_PANEL_BYTES = 16384  # GC_SMALL_PANEL: a panel of B that is read where it lies
@@ -42,12 +46,18 @@ READ_COST, COPY_COST, PACK_COST = 3, 3, 10
 _KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either sign have the same bits
 
 
+
+# Orders in which a kernel may go: gemm_real.h
+BY_PANELS, BY_BLOCKS, IN_PANELS, SIDE_BY_SIDE = range(4)
+STACK_STEP = 16  # batches: a multiple of every vector's lanes
+
+
 @dataclass(frozen=True)
 class _Product:
-    """A stack of products. `batch` holds (extent, stride in A, stride in B) for each dim left after folding.
+    """A stack of products. `batch` holds (extent, stride in A, in B and in C) for each dim left after folding.
 
-    `c` are the strides of C's rows and of its matrices. `in_panels`: B lies in panels of PANEL_COLUMNS columns, one
-    after the other.
+    `in_panels`: B lies in panels of PANEL_COLUMNS columns, one after the other. `is_plain`: C's batches, rows and columns
+    follow each other. `exchanged`: A is the second operand.
     """
 
     rows: int
@@ -56,42 +66,52 @@ class _Product:
     a: tuple[int, int]
     b: tuple[int, int]
     c: tuple[int, int]
-    batch: tuple[tuple[int, int, int], ...]
+    batch: tuple[tuple[int, int, int, int], ...]
     in_panels: bool = False
+    is_plain: bool = True
+    exchanged: bool = False
 
     @property
     def batches(self) -> int:
-        return math.prod(extent for extent, _, _ in self.batch)
+        return math.prod(dim[0] for dim in self.batch)
+
+    def flipped(self) -> _Product:
+        """The same, computed as transpose(C) = transpose(B) transpose(A)."""
+        a, b, c = self.b[::-1], self.a[::-1], self.c[::-1]
+        batch = tuple((extent, of_b, of_a, of_c) for extent, of_a, of_b, of_c in self.batch)
+        return replace(self, rows=self.columns, columns=self.rows, a=a, b=b, c=c, batch=batch, exchanged=True)
 
 
-def _folded_batch(a: OperandView, b: OperandView) -> list[tuple[int, int, int]]:
-    """Batch dims without those of extent 1, neighbours merged where both operands allow it."""
-    dims: list[tuple[int, int, int]] = []
-    for extent, step_a, step_b in zip(a.shape[:-2], a.strides[:-2], b.strides[:-2], strict=True):
+def _folded_batch(a: OperandView, b: OperandView, c: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """Batch dims without those of extent 1, neighbours merged where all three allow it."""
+    dims: list[tuple[int, int, int, int]] = []
+    for extent, *steps in zip(a.shape[:-2], a.strides[:-2], b.strides[:-2], c[:-2], strict=True):
         if extent == 1:
             continue
-        if dims and dims[-1][1:] == (step_a * extent, step_b * extent):
+        if dims and dims[-1][1:] == tuple(step * extent for step in steps):
             extent *= dims.pop()[0]
-        dims.append((extent, step_a, step_b))
+        dims.append((extent, *steps))
     return dims
 
 
-def _product(a: OperandView, b: OperandView, c: OperandView) -> _Product:
+def _product(a: OperandView, b: OperandView, c: Sequence[int]) -> _Product:
     """The product in its simplest form: a batch that shares B and lies row after row in A and C becomes rows."""
     (rows, depth), columns = a.shape[-2:], b.shape[-1]
-    (a_row, a_column), (b_row, b_column) = a.strides[-2:], b.strides[-2:]
-    batch, c_row = _folded_batch(a, b), columns if rows == 1 else c.strides[-2]
-    c_step = next((s for n, s in zip(c.shape[-3::-1], c.strides[-3::-1], strict=True) if n != 1), rows * c_row)
-    while batch and batch[-1][2] == 0 and (rows == 1 or (batch[-1][1], c_step) == (rows * a_row, rows * c_row)):
-        extent, step, _ = batch.pop()
-        a_row, c_row = (step, c_step) if rows == 1 else (a_row, c_row)
-        rows, c_step = rows * extent, c_step * extent
+    (a_row, a_column), (b_row, b_column), (c_row, c_column) = a.strides[-2:], b.strides[-2:], c[-2:]
+    batch = _folded_batch(a, b, c)
+    while batch and batch[-1][2] == 0 and (rows == 1 or batch[-1][1::2] == (rows * a_row, rows * c_row)):
+        extent, step, _, c_step = batch.pop()
+        rows, a_row, c_row = rows * extent, step if rows == 1 else a_row, c_step if rows == 1 else c_row
     # The stride of an axis of extent 1 is free: choose the one that suits the kernels best.
     a_column = 1 if depth == 1 else a_column
     b_row = columns if depth == 1 else b_row
     a_row = depth if rows == 1 else a_row
     b_column = 1 if columns == 1 else b_column
-    return _Product(rows, columns, depth, (a_row, a_column), (b_row, b_column), (c_row, c_step), tuple(batch))
+    c_row, c_column = columns if rows == 1 else c_row, 1 if columns == 1 else c_column
+    plain = tuple(c) == contiguous_strides((*a.shape[:-1], columns))
+    return _Product(
+        rows, columns, depth, (a_row, a_column), (b_row, b_column), (c_row, c_column), tuple(batch), is_plain=plain
+    )
 
 
 def _work(rows: int, columns: int, depth: int) -> int:
@@ -186,13 +206,32 @@ def _result_bytes(dtype: DType, p: _Product, rows: int, columns: int, batches: i
     return stretch * dtype.itemsize if stretch * dtype.itemsize <= MOST_RESULT_BYTES else 0
 
 
-def matmul(operands: Sequence[OperandView], result: OperandView, threads: int) -> LibraryCall:
-    """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included.
+def matmul(operands: Sequence[OperandView], result: TensorType, threads: int) -> LibraryCall:
+    """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included."""
+    return matmul_turned(operands, result, threads, tuple(range(result.ndim)))
 
-    Rows of the result may lie apart, and so may its matrices if all are as far from the next.
-    """
-    a, b = operands
-    return _call(_product(a, b, result), result.dtype, threads)
+
+def matmul_turned(
+    operands: Sequence[OperandView], result: TensorType, threads: int, axes: tuple[int, ...]
+) -> LibraryCall:
+    """The same with the result's axes in another order. Raises InternalError where no kernel can write it."""
+    return _call(_product(*operands, _turned_strides(result, axes)), result.dtype, threads)
+
+
+def can_write(operands: Sequence[OperandView], result: TensorType, axes: tuple[int, ...]) -> bool:
+    """Whether some kernel writes a product with its axes in this order."""
+    p = _product(*operands, _turned_strides(result, axes))
+    return 1 in p.c or _goes_across(p, result.dtype)
+
+
+def _turned_strides(result: TensorType, axes: tuple[int, ...]) -> list[int]:
+    """How far apart in `result` the product's batches, rows and columns lie."""
+    strides = contiguous_strides(result.shape)
+    return [strides[axes.index(axis)] for axis in range(len(axes))]
+
+
+def _goes_across(p: _Product, dtype: DType) -> bool:
+    return bool(p.batch and p.depth and p.batches) and dtype.name in WIDE_FLOAT
 
 
 def matmul_panels(operands: Sequence[OperandView], result: OperandView, threads: int) -> LibraryCall:
@@ -201,26 +240,66 @@ def matmul_panels(operands: Sequence[OperandView], result: OperandView, threads:
     rows, depth = a.shape
     a_row, a_column = depth if rows == 1 else a.strides[0], 1 if depth == 1 else a.strides[1]
     columns = panels.shape[0] * PANEL_COLUMNS
-    c_row = columns if rows == 1 else result.strides[0]
-    c = c_row, rows * c_row
-    p = _Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), c, (), True)
-    return _call(p, result.dtype, threads)
+    return _call(
+        _Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), (columns, 1), (), True),
+        result.dtype, threads,
+    )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=256)
 def _call(p: _Product, dtype: DType, threads: int) -> LibraryCall:
-    rows, columns, batches = (max(extent, 1) for extent in _cut(p, dtype.itemsize, threads))
+    """The cheaper way, of those that can write the result."""
+    ways = []
+    if 1 in p.c:
+        ways.append(_apart(p if p.c[1] == 1 else p.flipped(), dtype, threads))
+    if _goes_across(p, dtype):
+        ways.append(_across(p, dtype, threads))
+    if not ways:
+        raise InternalError(f"library: no product of {dtype.name} writes its result with strides {p.c}")
+    return min(ways, key=lambda call: call.effort)
+
+
+def _apart(p: _Product, dtype: DType, threads: int) -> LibraryCall:
+    """Product by product, by panels or by blocks."""
+    itemsize = dtype.itemsize
+    order = IN_PANELS if p.in_panels else BY_BLOCKS if _by_blocks(p) else BY_PANELS
+    cycles = product_cycles(p.rows, p.columns, p.depth, p.a, p.b, itemsize) * p.batches if p.batch else 0
+    return _written(p, dtype, _cut(p, itemsize, threads), order, _packs_a(p, itemsize), cycles)
+
+
+def _across(p: _Product, dtype: DType, threads: int) -> LibraryCall:
+    """Side by side, along the last batch dim."""
+    if not p.is_plain:  # then nobody minds in which order its batches come
+        p = replace(p, batch=tuple(sorted(p.batch, key=lambda dim: (dim[1:].count(1), dim[0]))))
+    p = p.flipped() if p.rows > p.columns else p
+    extent, *steps = p.batch[-1]
+    cycles = stack_cycles(extent, steps, p.rows, p.columns, p.depth, (p.a, p.b, p.c), dtype.itemsize)
+    cycles *= p.batches / extent
+    most = SMALL_WORK * p.batches / max(1.0, cycles * cycle_of(dtype.itemsize)) if threads > 1 else p.batches
+    batches = min(p.batches, ceil_div(max(1, int(most)), STACK_STEP) * STACK_STEP)
+    return _written(p, dtype, (p.rows, p.columns, batches), SIDE_BY_SIDE, False, cycles)
+
+
+def _written(
+    p: _Product, dtype: DType, tile: tuple[int, int, int], order: int, packs_a: bool, cycles: float
+) -> LibraryCall:
+    """The call that goes in this order, by such tiles; it takes so many cycles, or as long as its work does."""
+    rows, columns, batches = (max(extent, 1) for extent in tile)
     tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
-    strides = (*p.a, *p.b, *p.c)
-    order = (_slice(p), int(_packs_a(p, dtype.itemsize)), 2 if p.in_panels else int(_by_blocks(p)))
     dims = tuple(number for dim in p.batch for number in dim)
-    tile = (rows, columns, batches)
-    params = (p.rows, p.columns, p.depth, *strides, *tile, p.batches, *order, len(p.batch), *dims)
-    tag = type_tag(dtype)
-    return LibraryCall(
-        f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, _scratch(dtype, p, rows, columns),
-        2 * p.rows * p.columns * p.depth * p.batches, _result_bytes(dtype, p, rows, columns, batches),
+    strides, tile = (*p.a, *p.b, *p.c), (rows, columns, batches)
+    params = (
+        p.rows, p.columns, p.depth, *strides, *tile, p.batches, _slice(p), int(packs_a), order, int(p.exchanged),
+        len(p.batch), *dims,
     )  # fmt: skip
+    if order == SIDE_BY_SIDE:
+        scratch = STACK_STEP * 4 * (p.rows * p.depth + p.depth * p.columns + p.rows * p.columns)
+    else:
+        scratch = _scratch(dtype, p, rows, columns)
+    tag, work = type_tag(dtype), 2 * p.rows * p.columns * p.depth * p.batches
+    held = _result_bytes(dtype, p, rows, columns, batches) if p.is_plain else 0
+    slowness = max(1.0, cycles * cycle_of(dtype.itemsize) / max(work, 1))
+    return LibraryCall(f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, scratch, work, held, slowness)
 
 
 def is_vector_product(call: LibraryCall) -> bool:
@@ -229,7 +308,7 @@ def is_vector_product(call: LibraryCall) -> bool:
         return False
     params = call.params
     rows, columns, _, a_row, a_column, b_row, b_column = params[:7]
-    if rows != 1 and columns != 1:
+    if params[15] == SIDE_BY_SIDE or (rows != 1 and columns != 1):
         return False
     x, k, line = (a_column, b_row, b_column) if rows == 1 else (b_row, a_column, a_row)
     tile = params[10] if rows == 1 else params[9]
@@ -238,12 +317,12 @@ def is_vector_product(call: LibraryCall) -> bool:
 
 
 def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int]]:
-    """The tiles of the products of floats among `calls` that gemv.h does not serve, as heights.h wants to know them.
+    """The tiles of the products of floats among `calls` that block.h serves, as heights.h wants to know them.
 
     Each as rows, columns, and what may be packed: 1 for panels of B as they are used, plus 2 for A; sorted.
     """
     floats = [call for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
-    products = [call for call in floats if not is_vector_product(call)]
+    products = [call for call in floats if call.params[15] != SIDE_BY_SIDE and not is_vector_product(call)]
     return sorted({(rows, c.params[1], _packing(c)) for c in products for rows in _tile_rows(c)})
 
 

@@ -99,7 +99,11 @@ class _Lowering:
         """The dims by falling stride in the array that decides: a full store if there is one, else the largest read."""
         candidates = [(node, self.group.access(node)) for node in self.group.stores]
         candidates += [
-            (leaf.node, leaf.access) for reads in self.group.reads.values() for t in reads for leaf in t.leaves
+            (leaf.node, leaf.access)
+            for reads in self.group.reads.values()
+            for trace in reads
+            for leaf in trace.leaves
+            if leaf.node not in self.group.accesses  # a member's values are in no memory
         ]
         best: tuple[int, Affine] = (0, Affine(0))
         for node, access in candidates:

@@ -94,6 +94,33 @@ primitive(
 )
 
 
+# The same with the axes of the result in another order ------------------------------------------------------------
+def _infer_matmul_turned(a: TensorType, b: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+    product = _infer_matmul(a, b)
+    if sorted(axes) != list(range(product.ndim)):
+        raise ShapeError(f"matmul_turned takes an order of the axes of {product}, not {axes}")
+    return product.with_shape(tuple(product.shape[axis] for axis in axes))
+
+
+def _turned_back(g: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return permute(g, tuple(axes.index(axis) for axis in range(len(axes))))
+
+
+primitive(
+    "matmul_turned",
+    kind=Kind.CONTRACTION,
+    infer=_infer_matmul_turned,
+    vjp=(
+        lambda g, y, a, b, *, axes: apply("matmul", _turned_back(g, axes), _matrix_transpose(b)),
+        lambda g, y, a, b, *, axes: apply("matmul", _matrix_transpose(a), _turned_back(g, axes)),
+    ),
+    jvp=Jvp.MULTILINEAR,
+    reference=lambda a, b, *, axes: np.matmul(a, b).transpose(axes),
+    cost=256,
+    strided_operands=range(2),
+)
+
+
 # Functions -------------------------------------------------------------------------------------------------------
 def total(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """The sum over `axes`, in the dtype of `x`; of bools, whether any is True."""

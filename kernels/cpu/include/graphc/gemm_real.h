@@ -5,15 +5,18 @@
  * second cache, while each strip of A goes by its panels; so pages of A and C are few at a time, and B is packed once for
  * as many rows as there are. Operands are read where they lie unless that would cost more. Or B lies in panels already,
  * of GC_PANEL_COLUMNS columns for every instruction set; their first columns are b_column * GC_PANEL_COLUMNS elements apart.
+ * Stacks of small products go side by side: across_real.h.
  */
 #ifndef GC_PANEL_COLUMNS
 #define GC_PANEL_COLUMNS 32
-enum { GC_BY_PANELS, GC_BY_BLOCKS, GC_IN_PANELS };
+enum { GC_BY_PANELS, GC_BY_BLOCKS, GC_IN_PANELS, GC_SIDE_BY_SIDE };
 #endif
 
 #include "block.h"
 #include "gemv.h"
 #include "pack.h"
+
+#include "across_real.h"
 
 /* C = A B for one tile: all of the depth. `a` and `b` point to the tile's first row and first column. How they are packed
  * is a pointer, so that what no product of generated C needs is not compiled. */
