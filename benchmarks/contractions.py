@@ -1,9 +1,9 @@
-"""`python -m benchmarks contractions`: einsums of every kind beside NumPy's and PyTorch's, values and gradients, one thread.
+"""`python -m benchmarks contractions`: einsums of every kind beside NumPy's and PyTorch's, on one thread.
 
-One table, `TABLE`: the batch in front, in the middle and at the end of operands and result; several summed axes; outer
-products, diagonals; tiny matrices in large batches and the reverse. Contenders take turns in one process; times are
-those of the thread's processor, and ratios of the least ones. NumPy runs with or without `optimize`, whichever is faster;
-its gradients are einsums written out and left out where they are none (of a diagonal).
+One table, `TABLE`, of values and gradients: the batch in front, in the middle and at the end of operands and result;
+several summed axes; outer products, diagonals; tiny matrices in large batches and the reverse. Contenders take turns in
+one process; times are those of the thread's processor, and ratios of the least ones. NumPy runs with or without
+`optimize`, whichever is faster; its gradients are einsums written out and left out where they are none (of a diagonal).
 """
 
 from __future__ import annotations
@@ -192,7 +192,9 @@ def _timed(run: Run, count: int) -> float:
     return (time.thread_time() - begin) / count
 
 
-def _rows(cases: Sequence[Case], dtypes: Sequence[str], rounds: int) -> Iterator[tuple[str, str, dict[str, list[float]]]]:
+def _rows(
+    cases: Sequence[Case], dtypes: Sequence[str], rounds: int
+) -> Iterator[tuple[str, str, dict[str, list[float]]]]:
     for case in cases:
         for dtype in dtypes:
             for gradients in (False, True):

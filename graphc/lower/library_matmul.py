@@ -20,7 +20,17 @@ from graphc.lower.stack_cost import cycle_of, product_cycles, stack_cycles
 from graphc.ops.contraction import PANEL_COLUMNS
 from graphc.ops.record import WIDE_FLOAT
 
-__all__ = ["DEPTH", "PANEL_BYTES", "SMALL_WORK", "can_write", "is_vector_product", "matmul", "matmul_panels", "matmul_turned", "product_shapes"]
+__all__ = [
+    "DEPTH",
+    "PANEL_BYTES",
+    "SMALL_WORK",
+    "can_write",
+    "is_vector_product",
+    "matmul",
+    "matmul_panels",
+    "matmul_turned",
+    "product_shapes",
+]
 
 DEPTH = 256  # GC_DEPTH: how much of the depth is packed at a time if nobody says
 SMALL_PANEL_BYTES = 16384  # GC_SMALL_PANEL: a panel of B that is read where it lies
@@ -46,7 +56,6 @@ READ_COST, COPY_COST, PACK_COST = 3, 3, 10
 _KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either sign have the same bits
 
 
-
 # Orders in which a kernel may go: gemm_real.h
 BY_PANELS, BY_BLOCKS, IN_PANELS, SIDE_BY_SIDE = range(4)
 STACK_STEP = 16  # batches: a multiple of every vector's lanes
@@ -56,8 +65,8 @@ STACK_STEP = 16  # batches: a multiple of every vector's lanes
 class _Product:
     """A stack of products. `batch` holds (extent, stride in A, in B and in C) for each dim left after folding.
 
-    `in_panels`: B lies in panels of PANEL_COLUMNS columns, one after the other. `is_plain`: C's batches, rows and columns
-    follow each other. `exchanged`: A is the second operand.
+    `in_panels`: B lies in panels of PANEL_COLUMNS columns, one after the other. `is_plain`: C's batches, rows and
+    columns follow each other. `exchanged`: A is the second operand.
     """
 
     rows: int
@@ -85,17 +94,18 @@ class _Product:
 def _folded_batch(a: OperandView, b: OperandView, c: Sequence[int]) -> list[tuple[int, int, int, int]]:
     """Batch dims without those of extent 1, neighbours merged where all three allow it."""
     dims: list[tuple[int, int, int, int]] = []
-    for extent, *steps in zip(a.shape[:-2], a.strides[:-2], b.strides[:-2], c[:-2], strict=True):
+    for extent, of_a, of_b, of_c in zip(a.shape[:-2], a.strides[:-2], b.strides[:-2], c[:-2], strict=True):
         if extent == 1:
             continue
-        if dims and dims[-1][1:] == tuple(step * extent for step in steps):
+        if dims and dims[-1][1:] == (of_a * extent, of_b * extent, of_c * extent):
             extent *= dims.pop()[0]
-        dims.append((extent, *steps))
+        dims.append((extent, of_a, of_b, of_c))
     return dims
 
 
-def _product(a: OperandView, b: OperandView, c: Sequence[int]) -> _Product:
+def _product(operands: Sequence[OperandView], c: Sequence[int]) -> _Product:
     """The product in its simplest form: a batch that shares B and lies row after row in A and C becomes rows."""
+    a, b = operands
     (rows, depth), columns = a.shape[-2:], b.shape[-1]
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = a.strides[-2:], b.strides[-2:], c[-2:]
     batch = _folded_batch(a, b, c)
@@ -215,12 +225,12 @@ def matmul_turned(
     operands: Sequence[OperandView], result: TensorType, threads: int, axes: tuple[int, ...]
 ) -> LibraryCall:
     """The same with the result's axes in another order. Raises InternalError where no kernel can write it."""
-    return _call(_product(*operands, _turned_strides(result, axes)), result.dtype, threads)
+    return _call(_product(operands, _turned_strides(result, axes)), result.dtype, threads)
 
 
 def can_write(operands: Sequence[OperandView], result: TensorType, axes: tuple[int, ...]) -> bool:
     """Whether some kernel writes a product with its axes in this order."""
-    p = _product(*operands, _turned_strides(result, axes))
+    p = _product(operands, _turned_strides(result, axes))
     return 1 in p.c or _goes_across(p, result.dtype)
 
 

@@ -1,7 +1,8 @@
 """What stacks of products cost, product by product and side by side, in cycles of a core with vectors of 32 bytes.
 
-A large product multiplies and adds two vectors a cycle. What small ones cost besides was measured: a start, loads that wait,
-lanes without work, elements that are brought into another place. `operations` of a large product are `cycle_of` a cycle.
+A large product multiplies and adds two vectors a cycle. What small ones cost besides was measured: a start, loads that
+wait, lanes without work, elements that are brought into another place. A cycle's operations of a large product are
+`cycle_of`.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ product has no epilogue, so that nothing is lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.lower.kernel import LibraryCall
@@ -15,6 +13,7 @@ from graphc.lower.library_matmul import can_write, matmul, matmul_turned
 from graphc.lower.operand import OperandView
 from graphc.ops.build import apply
 from graphc.ops.tensor import Tensor
+from graphc.ops.views import reshape_to
 from graphc.passes.rewriting import rebuilt
 from graphc.schedule.cost import seconds
 from graphc.schedule.group import operand_view
@@ -25,44 +24,64 @@ _COPIED = 6  # operations of an element that is read and written: twice codegen'
 
 
 def turn_products(graph: Graph) -> Graph:
-    """`graph` with transposes of products that nobody else reads as products that write in the order of the transpose."""
-    if not any(node.op == "transpose" and node.inputs[0].op == "matmul" for node in graph.nodes):
+    """`graph` with products that a transpose alone reads written in its order."""
+    found = {node: product for node in graph.nodes if (product := _transposed(node)) is not None}
+    if not found:
         return graph
     readers, results = consumers(graph.nodes), set(graph.results)
 
     def turn(node: Node, inputs: tuple[Node, ...]) -> Node:
-        product = node.inputs[0] if node.op == "transpose" else None
-        if product is None or product.op != "matmul" or product in results or len(readers[product]) > 1:
+        product, between = found.get(node), node.inputs[:1]
+        if product is None or any(len(readers[x]) > 1 or x in results for x in (*between, product)):
             return rebuilt(node, inputs)
-        if not _pays(product, node):
+        axes = _axes(product, node)
+        if not _pays(product, axes):
             return rebuilt(node, inputs)
         since = next_serial()
-        new = apply("matmul_turned", *inputs[0].inputs, axes=node.attrs["axes"])  # type: ignore[arg-type]
+        source = inputs[0].inputs[0] if between[0] is not product else inputs[0]
+        new = reshape_to(apply("matmul_turned", *source.inputs, axes=axes), node.shape)  # type: ignore[arg-type]
         inherit_location([new], since, node.location)
         return new
 
     return rebuild(graph, turn)
 
 
-def _pays(product: Node, turned: Node) -> bool:
+def _transposed(node: Node) -> Tensor | None:
+    """The product that the transpose `node` reads, perhaps without its extents of 1."""
+    if node.op != "transpose":
+        return None
+    (product,) = (source,) = node.inputs
+    if source.op == "reshape" and _extents(source) == _extents(source.inputs[0]):
+        (product,) = source.inputs
+    return product if product.op == "matmul" and isinstance(product, Tensor) else None
+
+
+def _extents(node: Node) -> list[int]:
+    return [extent for extent in node.shape if extent != 1]
+
+
+def _axes(product: Tensor, turned: Node) -> tuple[int, ...]:
+    """The order in which `turned` has the product's axes; those of extent 1 come first."""
+    ones = [axis for axis, extent in enumerate(product.shape) if extent == 1]
+    others = iter(axis for axis in range(product.ndim) if axis not in ones)
+    (source,) = turned.inputs
+    places = {axis: next(others) for axis, extent in enumerate(source.shape) if extent != 1}
+    return (*ones, *(places[axis] for axis in turned.attrs["axes"] if axis in places))
+
+
+def _pays(product: Tensor, axes: tuple[int, ...]) -> bool:
     """Whether the product takes less time in the other order than with a transposing copy after it."""
-    assert isinstance(product, Tensor)
-    assert isinstance(turned, Tensor)
     views = [
         OperandView(source.dtype, source.shape, operand_view(product, position).strides)
         for position, source in enumerate(product.inputs)
-        if isinstance(source, Tensor)
     ]
-    if not product.size or not can_write(views, turned.type, turned.attrs["axes"]):
+    result = product.type.with_shape(tuple(product.shape[axis] for axis in axes))
+    if not product.size or not can_write(views, result, axes):
         return False
-    apart, copy = matmul(views, product.type, 1), seconds(_COPIED * product.size, 2 * product.type.nbytes)
-    other = matmul_turned(views, turned.type, 1, turned.attrs["axes"])
-    return _seconds(other, product) <= _seconds(apart, product) + copy
+    copy = seconds(_COPIED * product.size, 2 * result.nbytes)
+    turned, plain = matmul_turned(views, result, 1, axes), matmul(views, product.type, 1)
+    return _seconds(turned, product) <= _seconds(plain, product) + copy
 
 
 def _seconds(call: LibraryCall, product: Tensor) -> float:
-    return seconds(call.effort, product.type.nbytes + sum(_bytes(product.inputs)))
-
-
-def _bytes(nodes: Sequence[Node]) -> list[int]:
-    return [node.type.nbytes for node in nodes]
+    return seconds(call.effort, sum(node.type.nbytes for node in (product, *product.inputs)))

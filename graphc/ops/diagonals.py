@@ -16,6 +16,7 @@ from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast, invoke, normalize_axis
 from graphc.ops.index_ranges import bounded
 from graphc.ops.record import ALL, INTEGER, SIGNED, Arg, Sample, function
+from graphc.ops.shapes import moveaxis
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import permute, reshape_to, shape_error, slice_view
 
@@ -95,20 +96,25 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     first, second = normalize_axis(axis1, x.ndim), normalize_axis(axis2, x.ndim)
     if first == second:
         raise shape_error(f"diagonal needs two different axes, got {axis1} and {axis2}")
-    rest = [axis for axis in range(x.ndim) if axis not in (first, second)]
-    x = permute(x, (*rest, first, second))
-    return _last_diagonal(x, _integer(offset, "diagonal"))
+    offset, between = _integer(offset, "diagonal"), abs(second - first) > 1
+    if first > second:
+        first, second, offset = second, first, -offset
+    if between:  # what lies between the two goes in front of them
+        order = [axis for axis in range(x.ndim) if axis not in (first, second)]
+        x = permute(x, (*order[:first], *order[first : second - 1], first, second, *order[second - 1 :]))
+        first = second - 1
+    return moveaxis(_joint_diagonal(x, first, offset), first, -1)
 
 
-def _last_diagonal(x: Tensor, offset: int) -> Tensor:
-    """The diagonal of the last two axes: every (n + 1)-th element of the square block of n rows that holds it."""
-    *lead, rows, columns = x.shape
+def _joint_diagonal(x: Tensor, axis: int, offset: int) -> Tensor:
+    """The diagonal of `axis` and the next one as one axis: every (columns + 1)-th element of the two taken as one."""
+    lead, (rows, columns), rest = x.shape[:axis], x.shape[axis : axis + 2], x.shape[axis + 2 :]
     row, column = max(-offset, 0), max(offset, 0)
     count = max(min(rows - row, columns - column), 0)
-    none = (0,) * len(lead)
-    block = slice_view(x, (*none, row, column), (*lead, count, count))
-    flat = reshape_to(block, (*lead, count * count))
-    return slice_view(flat, (*none, 0), (*lead, count), (*((1,) * len(lead)), count + 1))
+    flat = reshape_to(x, (*lead, rows * columns, *rest))
+    starts = (*(0 for _ in lead), row * columns + column if count else 0, *(0 for _ in rest))
+    steps = (*(1 for _ in lead), columns + 1 if count else 1, *(1 for _ in rest))
+    return slice_view(flat, starts, (*lead, count, *rest), steps)
 
 
 @function(

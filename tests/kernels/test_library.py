@@ -10,6 +10,7 @@ from graphc.errors import InternalError
 from graphc.ir.types import DTYPES, TensorType
 from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Space, Store
 from graphc.lower.library import library_call
+from graphc.lower.library_matmul import can_write
 from graphc.ops.record import OPS
 from tests.kernels.checking import LEVELS, check, every_level, numbers, run, view_of, wide
 from tests.kernels.launching import Epilogue, launch, names
@@ -70,6 +71,25 @@ def test_matmul_of_stacks(level: str, batch: tuple[int, ...]) -> None:
         for left, right in [(a, b), (a, shared_b), (shared_a, b), (shared_a, shared_b), (a.swapaxes(0, -3), b)]:
             if left.shape[:-2] == right.shape[:-2]:
                 check(run(level, "matmul", [left, right], (*batch, rows, columns), "float32"), product(left, right))
+
+
+@every_level
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int32"])
+def test_matmul_in_any_order(level: str, dtype: str) -> None:
+    """Stacks of small and of large products, with operands and results in every order of their axes."""
+    rng, orders = np.random.default_rng(5), list(itertools.permutations(range(3)))
+    for batch, rows, depth, columns in [(50, 2, 3, 2), (21, 4, 4, 5), (16, 1, 9, 3), (3, 20, 1, 33), (7, 6, 900, 2)]:
+        for axes in orders:
+            left, right = (tuple(np.argsort(orders[i])) for i in rng.integers(0, 6, 2))
+            a, b = (batch, rows, depth), (batch, depth, columns)
+            a, b = (
+                numbers(rng, tuple(shape[axis] for axis in np.argsort(order)), dtype).transpose(order)
+                for shape, order in ((a, left), (b, right))
+            )
+            want = product(a, b).transpose(axes)
+            if can_write([view_of(a), view_of(b)], TensorType(DTYPES[dtype], want.shape), axes):
+                check(run(level, "matmul_turned", [a, b], want.shape, dtype, axes=axes), want)
+            check(run(level, "matmul", [a, b], (batch, rows, columns), dtype), product(a, b))
 
 
 @every_level

@@ -39,6 +39,7 @@ NOT_IN_FUNCTIONS = {
     "checkpoint_leave": "marks what goes out of one",
     "copy": "put in by passes",
     "matmul_panels": "put in by a pass",
+    "matmul_turned": "put in by a pass",
     "parameter": "made by the DSL, which owns its storage",
     "with_update": "needs a parameter",
 }

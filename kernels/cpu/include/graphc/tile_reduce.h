@@ -15,22 +15,23 @@ typedef double gc_f64x4_any __attribute__((vector_size(32), aligned(8), may_alia
 
 enum { GC_SHORT = 16 }; /* rows of fewer elements are taken four at a time, one in each lane */
 
-/* Adds to sums[0 .. rows) the rows of `n` elements, each summed from its first to its last. */
-GC_APART gc_short_sums(const float *x, int64_t rows, int64_t n, double *sums) {
-    int64_t o = 0;
-    for (; o + 4 <= rows; o += 4, x += 4 * n) {
-        gc_f64x4 s = {0};
-        for (int64_t i = 0; i < n; i++)
-            s += (gc_f64x4){x[i], x[n + i], x[2 * n + i], x[3 * n + i]};
-        *(gc_f64x4_any *)(sums + o) += s;
+/* The sums of four rows of `n` elements, or of one where there are fewer, each from its first to its last; how many. */
+#define GC_SHORT_SUMS(T)                                                                                               \
+    static inline int64_t gc_short_sums_##T(const gc_##T *x, int64_t rows, int64_t n, double *sums) {                  \
+        if (rows >= 4) {                                                                                               \
+            gc_f64x4 s = {0};                                                                                          \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                s += (gc_f64x4){x[i], x[n + i], x[2 * n + i], x[3 * n + i]};                                           \
+            *(gc_f64x4_any *)sums = s;                                                                                 \
+            return 4;                                                                                                  \
+        }                                                                                                              \
+        sums[0] = 0.0;                                                                                                 \
+        for (int64_t i = 0; i < n; i++)                                                                                \
+            sums[0] += x[i];                                                                                           \
+        return 1;                                                                                                      \
     }
-    for (; o < rows; o++, x += n) {
-        double s = 0.0;
-        for (int64_t i = 0; i < n; i++)
-            s += x[i];
-        sums[o] += s;
-    }
-}
+GC_SHORT_SUMS(f32)
+GC_SHORT_SUMS(f64)
 
 #define GC_REDUCE_STEP(T)                                                                                              \
     const int64_t outer = m->length[GC_OUTER], reduce = m->length[GC_REDUCE], inner = m->length[GC_INNER];             \
@@ -42,7 +43,12 @@ GC_LOOP(sum_step_f32) {
     GC_REDUCE_STEP(f32)
     double *const sum = (double *)state;
     if (inner == 1 && reduce < GC_SHORT) {
-        gc_short_sums(v, outer, reduce, sum);
+        double sums[4];
+        for (int64_t o = 0, taken; o < outer; o += taken, v += taken * reduce) {
+            taken = gc_short_sums_f32(v, outer - o, reduce, sums);
+            for (int64_t k = 0; k < taken; k++)
+                sum[o + k] += sums[k];
+        }
         return;
     }
     for (int64_t o = 0; o < outer; o++, v += block)
@@ -55,6 +61,15 @@ GC_LOOP(sum_step_f32) {
 GC_LOOP(sum_step_f64) {
     GC_REDUCE_STEP(f64)
     double *const sum = (double *)state, *const lost = sum + m->program->capacity[GC_ROW];
+    if (inner == 1 && reduce < GC_SHORT) {
+        double sums[4];
+        for (int64_t o = 0, taken; o < outer; o += taken, v += taken * reduce) {
+            taken = gc_short_sums_f64(v, outer - o, reduce, sums);
+            for (int64_t k = 0; k < taken; k++)
+                gc_add_kept(&sum[o + k], &lost[o + k], sums[k]);
+        }
+        return;
+    }
     for (int64_t o = 0; o < outer; o++, v += block)
         if (inner == 1)
             gc_add_kept(&sum[o], &lost[o], gc_row_sum_f64(v, reduce));
