@@ -243,7 +243,8 @@ def _concatenate_run(node: Tensor) -> Tensor | None:
 REWRITES = (
     Rewrite(
         "transpose(a @ b)", "transpose(b) @ transpose(a)", Keeps.ROUNDING,
-        lambda a, d: permute(apply("matmul", a, d), (1, 0)), "of the last two axes, where nobody else reads a @ b",
+        lambda a, d: permute(apply("matmul", a, d), (1, 0)),
+        "of the last two axes or of others as well, where columns come before rows and nobody else reads a @ b",
     ),
 )  # fmt: skip
 
@@ -261,9 +262,10 @@ def transpose_products(graph: Graph) -> Graph:
         if product is None or not swap or product in results or len(readers[product]) > 1:
             return rebuilt(node, inputs)
         since = next_serial()
-        axes = node.attrs["axes"]
-        a, b = (permute(source, axes) for source in inputs[0].inputs)  # type: ignore[arg-type]
-        new = apply("matmul", b, a)
+        *batch, rows, columns = range(product.ndim)
+        swapped = (*batch, columns, rows)
+        a, b = (permute(source, swapped) for source in inputs[0].inputs)  # type: ignore[arg-type]
+        new = permute(apply("matmul", b, a), tuple(swapped[axis] for axis in node.attrs["axes"]))
         inherit_location([new], since, node.location)
         return new
 
@@ -271,4 +273,4 @@ def transpose_products(graph: Graph) -> Graph:
 
 
 def _swaps_last_two(axes: tuple[int, ...]) -> bool:
-    return axes == (*range(len(axes) - 2), len(axes) - 1, len(axes) - 2)
+    return axes.index(len(axes) - 1) < axes.index(len(axes) - 2)
