@@ -173,8 +173,14 @@ static inline char *gc_in_place(const gc_machine *m, const gc_access *x) {
     {                                                                                                                  \
         A *const d = (A *)to;                                                                                          \
         const A *const s = (const A *)from;                                                                            \
-        for (int64_t i = 0; i < n; i++)                                                                                \
-            d[i * to_stride] = s[i * from_stride];                                                                     \
+        if (to_stride == 1 && from_stride == 0) {                                                                      \
+            const A repeated = *s;                                                                                     \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                d[i] = repeated;                                                                                       \
+        } else {                                                                                                       \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                d[i * to_stride] = s[i * from_stride];                                                                 \
+        }                                                                                                              \
     }                                                                                                                  \
     break
 
