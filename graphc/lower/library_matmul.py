@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.errors import InternalError
-from graphc.ir.types import DType, TensorType
+from graphc.ir.types import DType
 from graphc.lower.kernel import LibraryCall
 from graphc.lower.operand import OperandView, ceil_div, contiguous_strides, type_tag
 from graphc.lower.stack_cost import cycle_of, product_cycles, stack_cycles
@@ -65,7 +65,7 @@ STACK_STEP = 16  # batches: a multiple of every vector's lanes
 class _Product:
     """A stack of products. `batch` holds (extent, stride in A, in B and in C) for each dim left after folding.
 
-    `in_panels`: B lies in panels of PANEL_COLUMNS columns, one after the other. `is_plain`: C's batches, rows and
+    `in_panels`: B lies in panels of PANEL_COLUMNS columns, one after the other. `is_dense`: C's batches, rows and
     columns follow each other. `exchanged`: A is the second operand.
     """
 
@@ -77,7 +77,7 @@ class _Product:
     c: tuple[int, int]
     batch: tuple[tuple[int, int, int, int], ...]
     in_panels: bool = False
-    is_plain: bool = True
+    is_dense: bool = True
     exchanged: bool = False
 
     @property
@@ -118,9 +118,9 @@ def _product(operands: Sequence[OperandView], c: Sequence[int]) -> _Product:
     a_row = depth if rows == 1 else a_row
     b_column = 1 if columns == 1 else b_column
     c_row, c_column = columns if rows == 1 else c_row, 1 if columns == 1 else c_column
-    plain = tuple(c) == contiguous_strides((*a.shape[:-1], columns))
+    dense = tuple(c) == contiguous_strides((*a.shape[:-1], columns))
     return _Product(
-        rows, columns, depth, (a_row, a_column), (b_row, b_column), (c_row, c_column), tuple(batch), is_plain=plain
+        rows, columns, depth, (a_row, a_column), (b_row, b_column), (c_row, c_column), tuple(batch), is_dense=dense
     )
 
 
@@ -216,28 +216,31 @@ def _result_bytes(dtype: DType, p: _Product, rows: int, columns: int, batches: i
     return stretch * dtype.itemsize if stretch * dtype.itemsize <= MOST_RESULT_BYTES else 0
 
 
-def matmul(operands: Sequence[OperandView], result: TensorType, threads: int) -> LibraryCall:
-    """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included."""
-    return matmul_turned(operands, result, threads, tuple(range(result.ndim)))
+def matmul(operands: Sequence[OperandView], result: OperandView, threads: int) -> LibraryCall:
+    """(*batch, M, K) @ (*batch, K, N) with any strides, zero and negative ones included.
+
+    Columns of the result follow each other; its rows and matrices may lie apart.
+    """
+    return _call(_product(operands, result.strides), result.dtype, threads)
 
 
 def matmul_turned(
-    operands: Sequence[OperandView], result: TensorType, threads: int, axes: tuple[int, ...]
+    operands: Sequence[OperandView], result: OperandView, threads: int, axes: tuple[int, ...]
 ) -> LibraryCall:
     """The same with the result's axes in another order. Raises InternalError where no kernel can write it."""
-    return _call(_product(operands, _turned_strides(result, axes)), result.dtype, threads)
+    return _call(_turned(operands, result, axes), result.dtype, threads)
 
 
-def can_write(operands: Sequence[OperandView], result: TensorType, axes: tuple[int, ...]) -> bool:
+def can_write(operands: Sequence[OperandView], result: OperandView, axes: tuple[int, ...]) -> bool:
     """Whether some kernel writes a product with its axes in this order."""
-    p = _product(operands, _turned_strides(result, axes))
+    p = _turned(operands, result, axes)
     return 1 in p.c or _goes_across(p, result.dtype)
 
 
-def _turned_strides(result: TensorType, axes: tuple[int, ...]) -> list[int]:
-    """How far apart in `result` the product's batches, rows and columns lie."""
-    strides = contiguous_strides(result.shape)
-    return [strides[axes.index(axis)] for axis in range(len(axes))]
+def _turned(operands: Sequence[OperandView], result: OperandView, axes: tuple[int, ...]) -> _Product:
+    """The product whose axis `axes[i]` is axis `i` of the result."""
+    strides = [result.strides[axes.index(axis)] for axis in range(len(axes))]
+    return _product(operands, strides)
 
 
 def _goes_across(p: _Product, dtype: DType) -> bool:
@@ -250,10 +253,10 @@ def matmul_panels(operands: Sequence[OperandView], result: OperandView, threads:
     rows, depth = a.shape
     a_row, a_column = depth if rows == 1 else a.strides[0], 1 if depth == 1 else a.strides[1]
     columns = panels.shape[0] * PANEL_COLUMNS
-    return _call(
-        _Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), (columns, 1), (), True),
-        result.dtype, threads,
-    )  # fmt: skip
+    c = columns if rows == 1 else result.strides[0], 1
+    dense = c[0] == columns
+    p = _Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), c, (), in_panels=True, is_dense=dense)
+    return _call(p, result.dtype, threads)
 
 
 @functools.lru_cache(maxsize=256)
@@ -279,8 +282,6 @@ def _apart(p: _Product, dtype: DType, threads: int) -> LibraryCall:
 
 def _across(p: _Product, dtype: DType, threads: int) -> LibraryCall:
     """Side by side, along the last batch dim."""
-    if not p.is_plain:  # then nobody minds in which order its batches come
-        p = replace(p, batch=tuple(sorted(p.batch, key=lambda dim: (dim[1:].count(1), dim[0]))))
     p = p.flipped() if p.rows > p.columns else p
     extent, *steps = p.batch[-1]
     cycles = stack_cycles(extent, steps, p.rows, p.columns, p.depth, (p.a, p.b, p.c), dtype.itemsize)
@@ -307,7 +308,7 @@ def _written(
     else:
         scratch = _scratch(dtype, p, rows, columns)
     tag, work = type_tag(dtype), 2 * p.rows * p.columns * p.depth * p.batches
-    held = _result_bytes(dtype, p, rows, columns, batches) if p.is_plain else 0
+    held = _result_bytes(dtype, p, rows, columns, batches) if p.is_dense else 0
     slowness = max(1.0, cycles * cycle_of(dtype.itemsize) / max(work, 1))
     return LibraryCall(f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, scratch, work, held, slowness)
 

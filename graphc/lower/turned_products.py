@@ -75,11 +75,12 @@ def _pays(product: Tensor, axes: tuple[int, ...]) -> bool:
         OperandView(source.dtype, source.shape, operand_view(product, position).strides)
         for position, source in enumerate(product.inputs)
     ]
-    result = product.type.with_shape(tuple(product.shape[axis] for axis in axes))
+    type = product.type.with_shape(tuple(product.shape[axis] for axis in axes))
+    result, own = OperandView.contiguous(type), OperandView.contiguous(product.type)
     if not product.size or not can_write(views, result, axes):
         return False
-    copy = seconds(_COPIED * product.size, 2 * result.nbytes)
-    turned, plain = matmul_turned(views, result, 1, axes), matmul(views, product.type, 1)
+    copy = seconds(_COPIED * product.size, 2 * type.nbytes)
+    turned, plain = matmul_turned(views, result, 1, axes), matmul(views, own, 1)
     return _seconds(turned, product) <= _seconds(plain, product) + copy
 
 

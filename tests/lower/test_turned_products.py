@@ -105,8 +105,12 @@ def views(batch: int, rows: int, depth: int, columns: int, dtype: str, dense: bo
     return found
 
 
+def result(shape: tuple[int, ...], dtype: str = "float32") -> OperandView:
+    return OperandView.contiguous(TensorType(DTYPES[dtype], shape))
+
+
 def order(batch: int, m: int, k: int, n: int, dtype: str = "float32", dense: bool = False) -> int:
-    call = matmul(views(batch, m, k, n, dtype, dense), TensorType(DTYPES[dtype], (batch, m, n)), 1)
+    call = matmul(views(batch, m, k, n, dtype, dense), result((batch, m, n), dtype), 1)
     return call.params[15]
 
 
@@ -120,16 +124,14 @@ def test_small_products_go_side_by_side(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "int32", "int8"])
 def test_others_go_one_by_one(dtype: str) -> None:
     assert order(1000, 2, 2, 2, dtype) != SIDE_BY_SIDE
-    type = TensorType(DTYPES[dtype], (2, 2, 1000))
-    assert not can_write(views(1000, 2, 2, 2, dtype), type, (1, 2, 0))
-    assert can_write(views(1000, 2, 2, 2, dtype), TensorType(DTYPES[dtype], (2, 1000, 2)), (1, 0, 2))
+    assert not can_write(views(1000, 2, 2, 2, dtype), result((2, 2, 1000), dtype), (1, 2, 0))
+    assert can_write(views(1000, 2, 2, 2, dtype), result((2, 1000, 2), dtype), (1, 0, 2))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])
 def test_tiles_share_a_stack(threads: int) -> None:
     """Each of as many products as fill every vector."""
-    result = TensorType(DTYPES["float32"], (4, 200000, 4))
-    call = matmul_turned(views(200000, 4, 4, 4, "float32"), result, threads, (1, 0, 2))
+    call = matmul_turned(views(200000, 4, 4, 4, "float32"), result((4, 200000, 4)), threads, (1, 0, 2))
     assert call.params[15] == SIDE_BY_SIDE
     assert call.tiles == -(-200000 // call.params[11])
     assert call.tiles == 1 if threads == 1 else call.tiles >= 2 and call.params[11] % 16 == 0
