@@ -118,7 +118,8 @@ def _product(operands: Sequence[OperandView], c: Sequence[int]) -> _Product:
     a_row = depth if rows == 1 else a_row
     b_column = 1 if columns == 1 else b_column
     c_row, c_column = columns if rows == 1 else c_row, 1 if columns == 1 else c_column
-    dense = tuple(c) == contiguous_strides((*a.shape[:-1], columns))
+    shape = (*a.shape[:-1], columns)
+    dense = all(n == 1 or s == w for n, s, w in zip(shape, c, contiguous_strides(shape), strict=True))
     return _Product(
         rows, columns, depth, (a_row, a_column), (b_row, b_column), (c_row, c_column), tuple(batch), is_dense=dense
     )
@@ -208,9 +209,7 @@ def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
 
 def _result_bytes(dtype: DType, p: _Product, rows: int, columns: int, batches: int) -> int:
     """The stretch of C that one tile fills, if it may stay in scratch memory: rows of C lie as far apart as ever."""
-    if not dtype.is_float or dtype.is_low_precision:
-        return 0
-    if p.c != (p.columns, p.rows * p.columns):
+    if not p.is_dense or not dtype.is_float or dtype.is_low_precision:
         return 0
     stretch = batches * p.rows * p.columns if batches > 1 else (rows - 1) * p.columns + columns
     return stretch * dtype.itemsize if stretch * dtype.itemsize <= MOST_RESULT_BYTES else 0
@@ -308,7 +307,7 @@ def _written(
     else:
         scratch = _scratch(dtype, p, rows, columns)
     tag, work = type_tag(dtype), 2 * p.rows * p.columns * p.depth * p.batches
-    held = _result_bytes(dtype, p, rows, columns, batches) if p.is_dense else 0
+    held = _result_bytes(dtype, p, rows, columns, batches)
     slowness = max(1.0, cycles * cycle_of(dtype.itemsize) / max(work, 1))
     return LibraryCall(f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, scratch, work, held, slowness)
 
