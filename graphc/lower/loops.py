@@ -96,15 +96,14 @@ class _Lowering:
         return Space(*(tuple(domain.extents[d] for d in part) for part in (outer, reduce, inner)))
 
     def _memory_order(self, dims: list[int]) -> list[int]:
-        """The dims by falling stride in the array that decides: a full store if there is one, else the largest read."""
+        """The dims by falling stride in the array that decides: a full store if there is one, else the largest read.
+
+        What the group computes itself, and so lies nowhere, has a say only where all that is read is smaller.
+        """
+        reads = [leaf for reads in self.group.reads.values() for trace in reads for leaf in trace.leaves]
+        reads.sort(key=lambda leaf: leaf.node in self.group.accesses)
         candidates = [(node, self.group.access(node)) for node in self.group.stores]
-        candidates += [
-            (leaf.node, leaf.access)
-            for reads in self.group.reads.values()
-            for trace in reads
-            for leaf in trace.leaves
-            if leaf.node not in self.group.accesses  # a member's values are in no memory
-        ]
+        candidates += [(leaf.node, leaf.access) for leaf in reads]
         best: tuple[int, Affine] = (0, Affine(0))
         for node, access in candidates:
             position = linear(self.group.domain.current(access).axes, node.shape)

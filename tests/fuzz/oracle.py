@@ -5,8 +5,9 @@ A run walks the graph with each op's reference, as `evaluate` does. Where an ele
 the sum of magnitudes for what adds up; what is exact stays as it is, so ties, masks and special values do, but for
 the signs of zeros that docs/rewrites.md leaves open. An engine that rounds elsewhere is one more such run: `verdict`
 asks that its results lie within the hull of the runs, widened.
-Where no hull of 6 runs will do, 40 are tried, and one in long double, whose exponent range holds what overflows. Where
-an exponential overflows even there, what is not finite in the reference may be anything: stable forms do without it.
+Where no hull of 6 runs will do, 40 are tried, and one in long double, whose exponent range holds what overflows: where
+that is finite, a reference that is not may overflow in another place. Where an exponential overflows even there, what
+is not finite in the reference may be anything: stable forms do without it.
 """
 
 from __future__ import annotations
@@ -87,9 +88,12 @@ class Oracle:
             found = self._outside(results, range(len(results)), self._runs)
             if not found:
                 return []
-        runs = [*self._runs, self._run(None)]
-        finite = {i: np.isfinite(self.reference[i].astype(np.longdouble)) for i in found}
-        return list(self._outside(results, list(found), runs, finite if self._overflown else {}).values())
+        exact = self._run(None)
+        judged = {}
+        for i in found:
+            finite, other = (np.isfinite(run[i].astype(np.longdouble)) for run in (self.reference, results))
+            judged[i] = finite if self._overflown else finite | other | ~np.isfinite(exact[i].astype(np.longdouble))
+        return list(self._outside(results, list(found), [*self._runs, exact], judged).values())
 
     def _outside(
         self, results: Sequence[Array], which: Sequence[int], runs: list[list[Array]], judged: Mapping[int, Array] = {}
