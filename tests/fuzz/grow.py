@@ -183,7 +183,8 @@ class Grower:
             return self._elementwise(function, _arity(name))
         dtype = self.dtype if self.dtype in function.dtypes else self.chance.choice(function.dtypes)
         sample = self.chance.choice(function.samples)
-        tame = not self.wild or name.startswith("conv")  # a padding times an infinity is nan, or left out
+        hides = name.startswith("conv") or "attention" in name  # nothing there times an infinity is nan, or left out
+        tame = not self.wild or hides
         args = [self._placed(arg, dtype, tame) for arg in sample.args]
         made = function.build(*args, **{key: self._placed(arg, dtype, tame) for key, arg in sample.keywords.items()})
         return [*flatten(made), *self._slopes(made, args)] if self.chance.random() < 0.3 else made

@@ -5,9 +5,9 @@ A run walks the graph with each op's reference, as `evaluate` does. Where an ele
 the sum of magnitudes for what adds up; what is exact stays as it is, so ties, masks and special values do, but for
 the signs of zeros that docs/rewrites.md leaves open. An engine that rounds elsewhere is one more such run: `verdict`
 asks that its results lie within the hull of the runs, widened.
-Where no hull of 6 runs will do, 40 are tried, and one in long double, whose exponent range holds what overflows: where
-that is finite, a reference that is not may overflow in another place. Where an exponential overflows even there, what
-is not finite in the reference may be anything: stable forms do without it.
+A sum whose finite terms overflow may do so anywhere. Where no hull of 6 runs will do, 40 are tried, and one in long
+double, whose exponent range holds what overflows. Where an exponential overflows even there, what is not finite in the
+reference may be anything: stable forms do without it.
 """
 
 from __future__ import annotations
@@ -88,12 +88,9 @@ class Oracle:
             found = self._outside(results, range(len(results)), self._runs)
             if not found:
                 return []
-        exact = self._run(None)
-        judged = {}
-        for i in found:
-            finite, other = (np.isfinite(run[i].astype(np.longdouble)) for run in (self.reference, results))
-            judged[i] = finite if self._overflown else finite | other | ~np.isfinite(exact[i].astype(np.longdouble))
-        return list(self._outside(results, list(found), [*self._runs, exact], judged).values())
+        runs = [*self._runs, self._run(None)]
+        finite = {i: np.isfinite(self.reference[i].astype(np.longdouble)) for i in found}
+        return list(self._outside(results, list(found), runs, finite if self._overflown else {}).values())
 
     def _outside(
         self, results: Sequence[Array], which: Sequence[int], runs: list[list[Array]], judged: Mapping[int, Array] = {}
@@ -145,29 +142,41 @@ class Oracle:
     def _noisy(self, node: Node, value: Array, inputs: list[Array]) -> Array:
         if not node.dtype.is_float or op_of(node).kind is Kind.VIEW or value.dtype not in WIDER or not value.size:
             return value
-        wider = WIDER[value.dtype]
-        size = np.abs(value)
-        unit = UNITS * np.finfo(value.dtype).eps
+        info, rng = np.finfo(value.dtype), self._rng
+        size, unit, exact = np.abs(value), UNITS * info.eps, _computed(node, inputs, WIDER[value.dtype])
+        rounded = np.isfinite(value) if exact is None else (exact != value) & np.isfinite(value)
         if op_of(node).kind is not Kind.ELEMENTWISE:
-            size, unit = self._magnitude(node, inputs, size), ADDING * np.finfo(value.dtype).eps
-        try:
-            exact = np.asarray(op_of(node).reference(*_widened(inputs, wider), **node.attrs))
-            rounded = (exact != value) & np.isfinite(value)
-        except TypeError:
-            rounded = np.isfinite(value)
+            unit = ADDING * info.eps
+            size, partly, spilt = _magnitude(node, value, inputs)
+            rounded |= partly & np.isfinite(value)
+            value = np.where(spilt & ~np.isfinite(value), rng.choice((np.nan, np.inf, -np.inf), value.shape), value)
         if _leaves_signs_open(node):
-            value = np.where(value == 0, np.copysign(value, self._rng.uniform(-1, 1, value.shape)), value)
+            value = np.where(value == 0, np.copysign(value, rng.uniform(-1, 1, value.shape)), value)
         if not rounded.any():
             return value
-        least = np.finfo(value.dtype).smallest_subnormal
-        shift = self._rng.uniform(-1, 1, value.shape) * (unit * np.minimum(size, np.finfo(value.dtype).max) + 4 * least)
+        shift = rng.uniform(-1, 1, value.shape) * (unit * np.minimum(size, info.max) + 4 * info.smallest_subnormal)
         return np.where(rounded, value + shift.astype(value.dtype), value)
 
-    def _magnitude(self, node: Node, inputs: list[Array], size: Array) -> Array:
-        """What the terms of each element come to without their signs."""
-        plain = [np.abs(x) if x.dtype.kind == "f" else x for x in inputs]
-        found = np.abs(np.asarray(op_of(node).reference(*plain, **node.attrs)))
-        return np.fmax(found, size) if found.shape == size.shape else size
+
+def _magnitude(node: Node, value: Array, inputs: list[Array]) -> tuple[Array, Array, Array]:
+    """What the terms of each element come to without their signs; where a part of that may be rounded; and where the
+    finite ones leave the range."""
+    plain = [np.abs(x) if x.dtype.kind == "f" else x for x in inputs]
+    finite = [np.where(np.isfinite(x), x, 0) if x.dtype.kind == "f" else x for x in plain]
+    found = _computed(node, finite, WIDER[value.dtype])
+    size = np.abs(np.asarray(op_of(node).reference(*plain, **node.attrs)))
+    none = np.zeros(value.shape, bool)
+    if size.shape != value.shape or found is None:
+        return np.abs(value), none, none
+    return np.fmax(size, np.abs(value)), found != found.astype(value.dtype), found > np.finfo(value.dtype).max
+
+
+def _computed(node: Node, inputs: list[Array], wider: Any) -> Array | None:
+    """One op in a wider float, or None where its reference knows none."""
+    try:
+        return np.asarray(op_of(node).reference(*_widened(inputs, wider), **node.attrs))
+    except TypeError:
+        return None
 
 
 def _leaves_signs_open(node: Node) -> bool:
