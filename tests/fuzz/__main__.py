@@ -121,7 +121,8 @@ def _in_a_child(seeds: range, engines: Sequence[str], results: Queue[Any]) -> in
     command = [sys.executable, "-c", run, "--engines", ",".join(engines), "--child", f"{seeds.start}:{seeds.stop}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         lines: Queue[str] = Queue()
-        Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()
+        pump = Thread(target=_pump, args=(process.stdout, lines), daemon=True)
+        pump.start()
         running = seeds.start
         while running < seeds.stop:
             try:
@@ -136,6 +137,7 @@ def _in_a_child(seeds: range, engines: Sequence[str], results: Queue[Any]) -> in
             if found is not None:
                 results.put((seed, found))
                 running = seed + 1
+        pump.join()
     return running
 
 

@@ -6,8 +6,8 @@ the sum of magnitudes for what adds up; what is exact stays as it is, so ties, m
 the signs of zeros that docs/rewrites.md leaves open. An engine that rounds elsewhere is one more such run: `verdict`
 asks that its results lie within the hull of the runs, widened.
 A sum whose finite terms overflow may do so anywhere. Where no hull of 6 runs will do, 40 are tried, and one in long
-double, whose exponent range holds what overflows. Where an exponential overflows even there, what is not finite in the
-reference may be anything: stable forms do without it.
+double, whose exponent range holds what overflows: where that is finite, and the reference is not, something else may
+overflow. Where an exponential overflows even there, what is not finite in the reference may be anything.
 """
 
 from __future__ import annotations
@@ -88,9 +88,12 @@ class Oracle:
             found = self._outside(results, range(len(results)), self._runs)
             if not found:
                 return []
-        runs = [*self._runs, self._run(None)]
-        finite = {i: np.isfinite(self.reference[i].astype(np.longdouble)) for i in found}
-        return list(self._outside(results, list(found), runs, finite if self._overflown else {}).values())
+        exact = self._run(None)
+        judged = {}
+        for i in found:
+            finite, other = (np.isfinite(run[i].astype(np.longdouble)) for run in (self.reference, results))
+            judged[i] = finite if self._overflown else finite | other | ~np.isfinite(exact[i].astype(np.longdouble))
+        return list(self._outside(results, list(found), [*self._runs, exact], judged).values())
 
     def _outside(
         self, results: Sequence[Array], which: Sequence[int], runs: list[list[Array]], judged: Mapping[int, Array] = {}
