@@ -126,7 +126,7 @@ class Values:
         return self.number[node]
 
     def locate(self, node: Node | None) -> Place:
-        """Where `node` lies contiguously; None is the random state. Raises InternalError."""
+        """Where `node` starts; None is the random state. Raises InternalError."""
         if node is None:
             self.rng = self.add(None, "rng", _RNG_TYPE, "rng") if self.rng < 0 else self.rng
             return self.rng, 0

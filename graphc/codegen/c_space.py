@@ -203,8 +203,11 @@ def blocked_walk(domain: Domain) -> Walk:
 
 
 def paired_walk(domain: Domain) -> Walk | None:
-    """The walk of a reduction of pairs, or None for another: nothing that it reads along the reduced dims varies along
-    both the vector dim and another one, the block. So a box of several positions of the block reads things again."""
+    """The walk of a reduction of pairs, or None for another.
+
+    Of pairs, nothing that is read along the reduced dims varies along both the vector dim and another one, the block:
+    in a box of several positions of the block it is read again.
+    """
     last, kept = domain.reduce[-1], (*domain.outer, *domain.inner)
     reduced = [place for place in domain.places.values() if place.dims & set(domain.reduce)]
     others = [place for place in domain.places.values() if place not in reduced]

@@ -1,8 +1,9 @@
 """Matrix products as library calls: in which order a kernel goes, how the batch folds, how the work is cut into tiles.
 
 Tiles are large enough that packing pays, and enough for the threads to share: no bit depends on how they are cut.
-Operands have any strides, and of a turned product the result. A stack of small products goes side by side where that
-costs less (`stack_cost`). `kernels/cpu/include/graphc/gemm.h` documents the parameters.
+Operands have any strides, and so have the rows and matrices of the result, and all of a turned one. A stack of small
+products goes side by side where that costs less (`stack_cost`). `kernels/cpu/include/graphc/gemm.h` documents the
+parameters.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = [
     "DEPTH",
     "PANEL_BYTES",
     "SMALL_WORK",
-    "can_write",
+    "can_turn",
     "is_vector_product",
     "matmul",
     "matmul_panels",
@@ -230,7 +231,7 @@ def matmul_turned(
     return _call(_turned(operands, result, axes), result.dtype, threads)
 
 
-def can_write(operands: Sequence[OperandView], result: OperandView, axes: tuple[int, ...]) -> bool:
+def can_turn(operands: Sequence[OperandView], result: OperandView, axes: tuple[int, ...]) -> bool:
     """Whether some kernel writes a product with its axes in this order."""
     p = _turned(operands, result, axes)
     return 1 in p.c or _goes_across(p, result.dtype)

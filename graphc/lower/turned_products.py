@@ -9,7 +9,7 @@ from __future__ import annotations
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import can_write, matmul, matmul_turned
+from graphc.lower.library_matmul import can_turn, matmul, matmul_turned
 from graphc.lower.operand import OperandView
 from graphc.ops.build import apply
 from graphc.ops.tensor import Tensor
@@ -50,9 +50,9 @@ def _transposed(node: Node) -> Tensor | None:
     """The product that the transpose `node` reads, perhaps without its extents of 1."""
     if node.op != "transpose":
         return None
-    (product,) = (source,) = node.inputs
-    if source.op == "reshape" and _extents(source) == _extents(source.inputs[0]):
-        (product,) = source.inputs
+    product = node.inputs[0]
+    if product.op == "reshape" and _extents(product) == _extents(product.inputs[0]):
+        product = product.inputs[0]
     return product if product.op == "matmul" and isinstance(product, Tensor) else None
 
 
@@ -77,7 +77,7 @@ def _pays(product: Tensor, axes: tuple[int, ...]) -> bool:
     ]
     type = product.type.with_shape(tuple(product.shape[axis] for axis in axes))
     result, own = OperandView.contiguous(type), OperandView.contiguous(product.type)
-    if not product.size or not can_write(views, result, axes):
+    if not product.size or not can_turn(views, result, axes):
         return False
     copy = seconds(_COPIED * product.size, 2 * type.nbytes)
     turned, plain = matmul_turned(views, result, 1, axes), matmul(views, own, 1)

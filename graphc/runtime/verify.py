@@ -8,7 +8,8 @@
 * Launches that touch common bytes, one of them writing, are ordered by `depends`, directly or through others.
 * Inputs, constants and the random state are never written. Ranges of indices lie in inputs of integers.
 
-Bytes are counted by whole buffers: two launches that write different parts of one buffer must be ordered.
+Bytes are counted by whole buffers. Of launches that write parts of one and say so in `shares` it is trusted that these
+parts are different ones: they need not be ordered among themselves, unless one of them reads the buffer as well.
 The cost is linear in the plan's size for plans that are mostly chains. A fault is an InternalError that shows its
 surroundings.
 """
@@ -294,7 +295,7 @@ def _check_order(plan: Plan) -> None:
             else:
                 touches[index] = _Touch({chain: position})
         for index in launch.reads:
-            if index not in launch.writes:
+            if index not in launch.writes or index in launch.shares:
                 touches[index].readers[chain] = position
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Node
-from graphc.ops.record import Kind, op_of
+from graphc.ops.record import WIDE_FLOAT, Kind, op_of
 from graphc.ops.reference import evaluate
 from tests.fuzz.grow import SEED, STEP
 from tests.fuzz.program import Array
@@ -140,6 +140,8 @@ class Oracle:
             a.astype(np.float32) if s.dtype.is_low_precision else a for a, s in zip(inputs, node.inputs, strict=True)
         ]
         value = noise(node, np.asarray(op_of(node).reference(*wide, **node.attrs)), wide)
+        hoisted = _hoisted(node, arrays) if self._rng.random() < 0.5 else None
+        value = value if hoisted is None else hoisted
         return value.astype(node.dtype.numpy, copy=False)
 
     def _noisy(self, node: Node, value: Array, inputs: list[Array]) -> Array:
@@ -180,6 +182,22 @@ def _computed(node: Node, inputs: list[Array], wider: Any) -> Array | None:
         return np.asarray(op_of(node).reference(*_widened(inputs, wider), **node.attrs))
     except TypeError:
         return None
+
+
+def _hoisted(node: Node, arrays: Mapping[Node, Array]) -> Array | None:
+    """A sum of products as the product of a sum, and of quotients, where the factor is the same along the axes."""
+    if node.op != "sum" or node.dtype.name not in WIDE_FLOAT:
+        return None
+    x, axes = node.inputs[0], node.attrs["axes"]
+    if x.op not in ("multiply", "divide") or not x.type.size:
+        return None
+    for place in (1, 0) if x.op == "multiply" else (1,):
+        factor = arrays[x.inputs[place]]
+        first = factor[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(factor.ndim))]
+        if factor.ndim == len(x.shape) and np.array_equal(factor, np.broadcast_to(first, factor.shape), equal_nan=True):
+            rest = np.asarray(op_of(node).reference(arrays[x.inputs[1 - place]], axes=axes))
+            return np.asarray(op_of(x).reference(rest, first.reshape(rest.shape)))
+    return None
 
 
 def _leaves_signs_open(node: Node) -> bool:

@@ -15,7 +15,7 @@ import pytest
 
 import graphc as gx
 from graphc.ir.types import DTYPES, TensorType
-from graphc.lower.library_matmul import SIDE_BY_SIDE, can_write, matmul, matmul_turned
+from graphc.lower.library_matmul import SIDE_BY_SIDE, can_turn, matmul, matmul_turned
 from graphc.lower.operand import OperandView
 from tests.ops.helpers import difference
 
@@ -124,8 +124,8 @@ def test_small_products_go_side_by_side(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "int32", "int8"])
 def test_others_go_one_by_one(dtype: str) -> None:
     assert order(1000, 2, 2, 2, dtype) != SIDE_BY_SIDE
-    assert not can_write(views(1000, 2, 2, 2, dtype), result((2, 2, 1000), dtype), (1, 2, 0))
-    assert can_write(views(1000, 2, 2, 2, dtype), result((2, 1000, 2), dtype), (1, 0, 2))
+    assert not can_turn(views(1000, 2, 2, 2, dtype), result((2, 2, 1000), dtype), (1, 2, 0))
+    assert can_turn(views(1000, 2, 2, 2, dtype), result((2, 1000, 2), dtype), (1, 0, 2))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])

@@ -13,7 +13,7 @@
  * epilogue  outer = batches * M rows, inner = N columns; run on each tile once all of its depth is summed
  *
  * Strides are in elements; those of A and B may be zero or negative. C's rows are contiguous except in the order
- * GC_SIDE_BY_SIDE; with an epilogue its batches, rows and columns follow each other, or columns and rows where B comes first.
+ * GC_SIDE_BY_SIDE, and may lie apart; with an epilogue its batches, rows and columns follow each other, or columns and rows where B comes first.
  * A tile sums over the whole depth, in order, so the way C is cut into tiles changes no bit. 16-bit floats are summed in float32
  * and rounded once. Integers wrap, bool is "or" of "and".
  */

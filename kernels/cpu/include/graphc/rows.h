@@ -146,7 +146,7 @@ GC_SHARED double gc_row_sum_f64(const double *x, int64_t n) {
             lanes[k] = lanes[k] beats lanes[k + half] ? lanes[k] : lanes[k + half];                                    \
             signs[k] JOIN signs[k + half];                                                                             \
         }, LANES)                                                                                                      \
-        static const gc_nans_##T none;                                                                                 \
+        static const gc_nans_##T none = {0};                                                                               \
         if (memcmp(&best->nans, &none, sizeof none))                                                                   \
             return (C)NAN;                                                                                             \
         return lanes[0] != 0 ? lanes[0] : signs[0] < 0 ? -(C)0 : (C)0;                                                 \
