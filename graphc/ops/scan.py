@@ -159,10 +159,10 @@ def _recurrence_reference(a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
     factors, out = np.moveaxis(a, axis, -1), np.moveaxis(b.copy(), axis, -1)
     turn = slice(None, None, -1 if reverse else 1)
     for place in np.ndindex(out.shape[:-1]):
-        run, total = [], 0.0
+        run, total = list[float](), 0.0
         links = factors[place][turn].tolist()
         for link, addend in zip(links[-1:] + links if reverse else links, out[place][turn].tolist(), strict=False):
-            total = addend + (link * total if link else 0.0)
+            total = addend + link * total if link and run else addend
             run.append(total)
         out[place] = run[turn]
     return np.moveaxis(out, -1, axis)

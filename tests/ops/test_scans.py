@@ -82,6 +82,15 @@ def test_derivatives_of_recurrences(shape: tuple[int, ...], axis: int, reverse: 
 
 
 @every_backend
+def test_a_zero_and_the_first_factor_link_nothing(backend: str) -> None:
+    """What comes after is the addend itself, to the sign of a zero; the first factor may be anything."""
+    a, b = np.array([np.inf, 2.0, 0.0, -0.0, 2.0]), np.array([-0.0, np.inf, -0.0, -0.0, 1.0])
+    x, y = gx.input("x", a.shape, "float64"), gx.input("y", b.shape, "float64")
+    made = gx.compile([x, y], apply("recurrence", x, y, axis=0, reverse=False), backend=backend)
+    assert np.asarray(made(a, b)).tobytes() == np.array([-0.0, np.inf, -0.0, -0.0, 1.0]).tobytes()
+
+
+@every_backend
 def test_of_equals_the_first_is_the_extreme_and_of_nans_too(backend: str) -> None:
     rng = np.random.default_rng(0)
     array = rng.integers(0, 3, (40, 50)).astype(np.float32)

@@ -185,7 +185,7 @@ def test_what_shares_a_buffer_waits_for_one_that_reads_it_as_well() -> None:
     plan = edit(shared(), 2, operands=(Ref(0), Ref(3), Ref(3, 64)), reads=(0, 3), depends=(1,))
     first = replace(plan.launches[1], depends=(2,))
     plan = replace(plan, launches=(*plan.launches[:3], first, replace(plan.launches[3], depends=(3,))))
-    plan = edit_buffer(plan, 3, last=4)
+    plan = edit_buffer(edit_buffer(plan, 2, last=3), 3, last=4)
     assert verify(plan) is plan
     with pytest.raises(InternalError, match="launches 2 and 3 both touch the bytes of buffer 3"):
         verify(edit(plan, 3, depends=(1,)))
