@@ -10,7 +10,7 @@ from graphc.errors import InternalError
 from graphc.ir.types import DTYPES, TensorType
 from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Space, Store
 from graphc.lower.library import library_call
-from graphc.lower.library_matmul import can_write
+from graphc.lower.library_matmul import can_turn
 from graphc.lower.operand import OperandView
 from graphc.ops.record import OPS
 from tests.kernels.checking import LEVELS, check, every_level, numbers, run, view_of, wide
@@ -89,7 +89,7 @@ def test_matmul_in_any_order(level: str, dtype: str) -> None:
             )
             want = product(a, b).transpose(axes)
             result = OperandView.contiguous(TensorType(DTYPES[dtype], want.shape))
-            if can_write([view_of(a), view_of(b)], result, axes):
+            if can_turn([view_of(a), view_of(b)], result, axes):
                 check(run(level, "matmul_turned", [a, b], want.shape, dtype, axes=axes), want)
             check(run(level, "matmul", [a, b], (batch, rows, columns), dtype), product(a, b))
 
