@@ -177,7 +177,7 @@ def test_it_is_tried_once_and_remembered(monkeypatch: pytest.MonkeyPatch, script
     script(f'# another one\necho "$@" >> {log}; exec {REAL} "$@"')
     compiler._found.cache_clear()
     second = asked(monkeypatch, command)
-    assert sorted(log.read_text().splitlines()) == sorted(2 * tried.splitlines())  # asked by several threads
+    assert sorted(log.read_text().splitlines()) == sorted(2 * tried.splitlines())  # two questions at a time
     assert second.identity != first.identity
     (memory, *_) = sorted((tmp_path / "cache").glob("*.json"), key=lambda path: -path.stat().st_mtime_ns)
     for text in (
