@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 
 import graphc as gx
 from graphc.ir.types import DTYPES
+from tests.runtime.support import needs_compiler
 
 COMPILED = [
     "numpy",
     "cython",
-    pytest.param("c", marks=pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")),
+    pytest.param("c", marks=needs_compiler),
 ]
 X = np.array([-1, 1], np.float32)
 

@@ -25,10 +25,10 @@ from graphc.lower.kernel import LibraryCall
 from graphc.lower.library_matmul import is_vector_product, product_shapes
 from tests.aot.standalone import SANITIZERS, build_runner, run
 from tests.ops.helpers import difference
+from tests.runtime.support import needs_compiler
 from tests.toolchain import TARGETS
 
 FLOATS = ("bfloat16", "float16", "float32", "float64")
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 BACKENDS = ["cython", pytest.param("c", marks=needs_compiler)]
 Build = Callable[..., Any]
 

@@ -160,7 +160,10 @@ class Budgeted:
 
     def smallest(self) -> Choice:
         """The choice that needs the fewest bytes."""
-        best = self.plain if self._apart is None else min(self.plain, self._apart.smallest(), key=lambda c: c.peak)
+        best = self.plain
+        if self._apart is not None:
+            other = self._apart._seen_from(self, self._apart.smallest())
+            best = min(best, other, key=lambda choice: choice.peak)
         for number in sorted(range(len(self._points)), key=self._least):
             if self._least(number) >= best.peak:
                 break

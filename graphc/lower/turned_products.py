@@ -31,14 +31,14 @@ def turn_products(graph: Graph) -> Graph:
     readers, results = consumers(graph.nodes), set(graph.results)
 
     def turn(node: Node, inputs: tuple[Node, ...]) -> Node:
-        product, between = found.get(node), node.inputs[:1]
-        if product is None or any(len(readers[x]) > 1 or x in results for x in (*between, product)):
+        product = found.get(node)
+        if product is None or any(len(readers[x]) > 1 or x in results for x in (node.inputs[0], product)):
             return rebuilt(node, inputs)
         axes = _axes(product, node)
         if not _pays(product, axes):
             return rebuilt(node, inputs)
         since = next_serial()
-        source = inputs[0].inputs[0] if between[0] is not product else inputs[0]
+        source = inputs[0] if node.inputs[0] is product else inputs[0].inputs[0]
         new = reshape_to(apply("matmul_turned", *source.inputs, axes=axes), node.shape)  # type: ignore[arg-type]
         inherit_location([new], since, node.location)
         return new

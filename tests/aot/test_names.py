@@ -25,9 +25,9 @@ from graphc.aot.amalgamation import INCLUDE, Amalgamation
 from graphc.codegen.plain import MOST, plain
 from graphc.errors import BackendError
 from graphc.ops.record import OPS
+from tests.runtime.support import needs_compiler
 from tests.toolchain import TARGETS
 
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 ENDINGS = ("*\\", "*/", "*??/", "*\\\n/", "*\\*//", "*?/?/", "*/*", "//\\\n", "//??/\n", "\\", "??/", "??/\n", "/*")
 HOSTILE = (

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.aot.programs import PROGRAMS, arrays_for, compiled
 from tests.aot.standalone import SANITIZERS, build_runner, run
+from tests.runtime.support import needs_compiler
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+pytestmark = needs_compiler
 STEPS = 4
 
 

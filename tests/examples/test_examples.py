@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import graphc.examples
 from graphc.examples import char_model, digits_cnn, digits_in_c, digits_mlp, torch_twin, worked_example, xor
 from graphc.examples.digits import batches, classifier, load_digits, train, training_step
+from tests.runtime.support import needs_compiler
 
 BACKENDS = ("numpy", "cython")
 
@@ -55,7 +55,7 @@ def test_digits_are_split_and_scaled():
     assert len(list(batches(digits, 64, np.random.default_rng(0)))) == 22
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@needs_compiler
 def test_digits_are_trained_from_c(tmp_path):
     pytest.importorskip("sklearn")
     digits, epochs = load_digits(), 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,11 +28,11 @@ from tests.fuzz.judge import EndlessError, faults, time_limit
 from tests.fuzz.oracle import Oracle
 from tests.fuzz.program import Array, FuzzProgram
 from tests.fuzz.shrink import script, shrunk
+from tests.runtime.support import needs_compiler
 
 COUNT = 3_000 if os.environ.get("GRAPHC_TEST_FULL") else 300
 BLOCK = 20  # programs of one test
 IN_C = 15  # one program of so many is compiled to C as well
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
 @pytest.mark.parametrize("start", range(0, COUNT, BLOCK))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 import graphc as gx
 from tests.fuzz.judge import faults
 from tests.fuzz.views import view_program
+from tests.runtime.support import needs_compiler
 
 BACKENDS = ("numpy", "cython", "c")
 Build = Callable[[gx.Tensor], list[gx.Tensor]]
-NEEDS_COMPILER = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
 def _handed_out(view: Callable[[gx.Tensor], gx.Tensor]) -> Build:
@@ -49,7 +48,7 @@ PROGRAMS: dict[str, Build] = {
 }
 
 
-@pytest.mark.parametrize("backend", [*BACKENDS[:2], pytest.param("c", marks=NEEDS_COMPILER)])
+@pytest.mark.parametrize("backend", [*BACKENDS[:2], pytest.param("c", marks=needs_compiler)])
 def test_views_of_views(backend: str) -> None:
     """One program of all, so that C is compiled once: alone, each of them failed."""
     x = np.random.default_rng(0).normal(size=(4, 3))
@@ -77,7 +76,7 @@ def _normalised(x: gx.Tensor, axis: int) -> gx.Tensor:
     return centred / gx.sqrt(gx.var(x, axis, keepdims=True) + 1e-5)
 
 
-@pytest.mark.parametrize("backend", [*BACKENDS[:2], pytest.param("c", marks=NEEDS_COMPILER)])
+@pytest.mark.parametrize("backend", [*BACKENDS[:2], pytest.param("c", marks=needs_compiler)])
 def test_norms_along_two_axes_with_gradients_and_a_tangent(backend: str) -> None:
     """Merging once made groups of this that waited for one another; ordering them never ended."""
     numbers = np.random.default_rng(0)
@@ -109,7 +108,7 @@ def test_random_views(seeds: tuple[int, ...] | range) -> None:
         assert not faults(view_program(seed), ["cython"]), f"view program {seed}"
 
 
-@NEEDS_COMPILER
+@needs_compiler
 def test_random_views_in_c() -> None:
     for seed in ONCE_WRONG[:2]:
         assert not faults(view_program(seed), ["c"]), f"view program {seed}"

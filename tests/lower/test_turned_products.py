@@ -7,7 +7,6 @@ vectors over, and batches that are no multiple of them.
 from __future__ import annotations
 
 import re
-import shutil
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from graphc.ir.types import DTYPES, TensorType
 from graphc.lower.library_matmul import SIDE_BY_SIDE, can_turn, matmul, matmul_turned
 from graphc.lower.operand import OperandView
 from tests.ops.helpers import difference
+from tests.runtime.support import needs_compiler
 
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 BACKENDS = ["cython", pytest.param("c", marks=needs_compiler)]
 EXTENTS = (
     {"b": 21, "i": 2, "j": 3, "k": 2},

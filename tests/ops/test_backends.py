@@ -7,7 +7,6 @@ with GRAPHC_TEST_FULL=1.
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
@@ -24,11 +23,11 @@ from tests.ops.helpers import (
     precision,
     report,
 )  # fmt: skip
+from tests.runtime.support import needs_compiler
 
 NAMES = sorted(FUNCTIONS)
 FULL = bool(os.environ.get("GRAPHC_TEST_FULL"))
 TOGETHER = 16  # functions whose sampled cases are compiled to one C program
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 COMPILED = [
     pytest.param(backend, marks=needs_compiler if backend == "c" else ()) for backend in BACKENDS if backend != "auto"
 ]

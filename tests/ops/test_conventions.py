@@ -6,7 +6,6 @@ The rows are tried on every engine, and beside PyTorch where it is installed.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,11 +24,11 @@ from graphc.ops.record import FUNCTIONS, OPS
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
 from tests.ops.helpers import Array, input_tensor, report
+from tests.runtime.support import needs_compiler
 
 NAN, INF = np.nan, np.inf
 NAMES = {"inf": INF, "nan": NAN, "True": True, "False": False}
 DOCUMENT = Path(graphc.__file__).parent / "docs" / "conventions.md"
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 ENGINES = [
     *((backend, dtype) for backend in ("numpy", "cython") for dtype in ("float64", "float32")),
     pytest.param("c", "float32", marks=needs_compiler),  # in float64 it has the cython engine's bits: test_points.py

@@ -7,7 +7,6 @@ the derivatives are is told, and tested, by the tables of `graphc/docs/conventio
 from __future__ import annotations
 
 import contextlib
-import shutil
 import warnings
 from functools import cache
 
@@ -23,11 +22,11 @@ from graphc.ops.reference import evaluate
 from graphc.runtime.isa import VARIABLE, usable_levels
 from tests.ops.helpers import Array, report, widened
 from tests.ops.points import Points, Row, faults, points, same
+from tests.runtime.support import needs_compiler
 
 FLOATS = ("float64", "float32", "bfloat16", "float16")
 DTYPES = (*FLOATS, *INTEGER)
 WIDEST = usable_levels()[-1]
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 ENGINES = [*(("cython", level) for level in usable_levels()), pytest.param("c", WIDEST, marks=needs_compiler)]
 
 # How far from NumPy's formula, relative and absolute, and from the reference, which rounds as engines do.

@@ -7,7 +7,6 @@ optimised, under every check and the address sanitizer, too. A program that ends
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from tests.ops.helpers import (
     report,
 )  # fmt: skip
 from tests.ops.test_backends import FULL, NAMES
+from tests.runtime.support import needs_compiler
 
 FLAGS = SANITIZERS["address"] if FULL else SANITIZERS["undefined"]
 FLOATS = [name for name, dtype in DTYPES.items() if dtype.is_float]
@@ -50,7 +50,7 @@ def _is_taken(case: Case) -> bool:
     return (case.position - dtypes.index(case.dtype)) % min(4, len(dtypes), len(function.samples)) == 0
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@needs_compiler
 @pytest.mark.parametrize(
     ("dtype", "start"), [(dtype, start) for dtype in DTYPES for start in range(0, len(chosen(dtype)), TOGETHER)]
 )

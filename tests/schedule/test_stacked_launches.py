@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import graphc as gx
 from graphc.api import build_graph
 from graphc.pipeline import compile_plan
 from tests.aot.standalone import SANITIZERS, build_runner, run
+from tests.runtime.support import needs_compiler
 from tests.schedule.stacks import random_stacks
 
 Build = Callable[..., list[gx.Tensor]]
@@ -185,7 +185,7 @@ def test_random_concatenations_of_launches(seed: int) -> None:
     check(*random_stacks(seed), "c" if seed % 8 == 0 else "cython")
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@needs_compiler
 @pytest.mark.parametrize("kind", ["address", "thread"])
 def test_exported_under_sanitizers(kind: str, tmp_path: Path) -> None:
     """All cases as one program: no launch touches what lies beside its part, nor by addresses that it may not."""
