@@ -30,7 +30,7 @@ __all__ = ["LIMIT", "Accuracy", "Checker", "build", "compiler", "functions", "ma
 
 SOURCE = Path(__file__).parent / "vmath_check.c"
 INCLUDE = Path(cpu.__file__).parent / "include"
-FLAGS = ("-std=gnu11", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off")  # as setup.py's
+FLAGS = ("-std=gnu11", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-falign-loops=64")
 LEVELS = {"avx2": ("-march=x86-64-v3",), "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512")}
 LIMIT = {"f32": 2.0, "f64": 4.0}  # ulp
 

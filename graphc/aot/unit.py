@@ -20,7 +20,7 @@ __all__ = ["header_text", "unit_text"]
 _USE = """\
 /* {name}: a program compiled by graphc. It needs a C11 compiler, libm and POSIX threads, and allocates nothing.
  *
- *     cc -std=c11 -O3 -march=native -pthread -c {name}.c
+ *     cc -std=c11 -O3 -march=native -falign-loops=64 -pthread -c {name}.c
  *
  * With -DGRAPHC_SINGLE_THREAD it needs no threads. {name}.h says how it is called.
  */

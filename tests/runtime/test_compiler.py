@@ -155,6 +155,7 @@ def test_flags_follow_from_the_level() -> None:
     assert "-march=native" in intel.flags(NATIVE)
     for level in (*cpu.LEVELS, NATIVE):
         assert {"-std=c11", "-O3", "-fPIC", "-shared", "-ffp-contract=off"} <= set(intel.flags(level))
+        assert "-falign-loops=64" in intel.flags(level), "speed would be an accident"
         assert not {"-ffast-math", "-Ofast", "-funsafe-math-optimizations", "-g", "-g1"} & set(intel.flags(level))
     arm = Compiler(("cc",), "", "12", "aarch64-linux-gnu")
     assert not any(flag.startswith("-m") for flag in arm.flags("baseline"))
