@@ -12,12 +12,14 @@ from graphc.engines import BACKENDS, ENGINES, Settings
 from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, shown, with_location
 from graphc.ir.collection import collection_paused
 from graphc.ir.data import MOST_SEED, whole_number
+from graphc.ir.fresh import fresh_numbers
 from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ir.public import public
+from graphc.ops.random import check_streams
 from graphc.ops.tensor import Parameter, Tensor
-from graphc.passes import chain_updates, drop_index_marks
+from graphc.passes import chain_updates, drop_index_marks, number_fresh
 from graphc.runtime.build import checked_threads
 from graphc.runtime.program import Program
 from graphc.runtime.quantity import checked_budget
@@ -90,7 +92,9 @@ def build_graph(
     """The checked graph of a program, and the structure of its outputs: "array", "list" or "dict"."""
     given = _checked_inputs([inputs] if isinstance(inputs, Tensor) else inputs)
     names, results, structure = _checked_outputs(outputs)
-    graph = chain_updates(Graph(given, results, _checked_updates(updates or {}), names))
+    graph = Graph(given, results, _checked_updates(updates or {}), names)
+    check_streams(graph.nodes)
+    graph = number_fresh(chain_updates(graph), fresh_numbers(graph.nodes))
     known = set(given)
     for node in graph.nodes:
         if node.op == "input" and node not in known:

@@ -13,7 +13,6 @@ import graphc as gx
 from graphc.cli import main
 from graphc.commands import checking, doctor
 from graphc.commands.target import TargetError, load_target
-from graphc.ops.random import reset_streams
 from graphc.ops.record import OPS
 from graphc.runtime.plan_format import from_json
 
@@ -66,17 +65,10 @@ number = 3
 
 
 @pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("model") / "model.py"
     path.write_text(MODEL)
     return str(path)
-
-
-@pytest.fixture
-def model(model_file: str) -> str:
-    """The same graphs and streams in every test, so that the C compiler sees each program once."""
-    reset_streams()
-    return model_file
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -12,7 +12,6 @@ import numpy as np
 
 import graphc as gx
 from graphc import nn, optim
-from graphc.ops.random import reset_streams
 
 __all__ = ["TrainingProgram", "in_turn", "training_program"]
 
@@ -32,7 +31,6 @@ class TrainingProgram:
 def training_program(seed: int, checkpointed: bool = False) -> TrainingProgram:
     """The training step of a random network."""
     chance = random.Random(seed)
-    reset_streams()
     nn.seed(seed)
     image = chance.random() < 0.3
     batch, width = chance.choice((4, 8, 12)), chance.choice((16, 24, 32))

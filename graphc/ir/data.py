@@ -13,9 +13,10 @@ import numpy as np
 
 from graphc.errors import ArgumentError, GraphcError, shown
 
-__all__ = ["MOST_SEED", "number_of", "read_array", "whole_number"]
+__all__ = ["MOST_SEED", "MOST_STEP", "number_of", "read_array", "whole_number"]
 
-MOST_SEED = (1 << 64) - 1  # seeds and steps have 64 bits
+MOST_SEED = (1 << 64) - 1  # seeds have 64 bits
+MOST_STEP = (1 << 48) - 1  # steps have 48: at one each microsecond, nine years of them
 
 
 def read_array(value: Any) -> Any:

@@ -20,6 +20,7 @@ from weakref import ref
 import numpy as np
 
 from graphc.errors import InternalError
+from graphc.ir.fresh import Fresh
 from graphc.ir.location import Location
 from graphc.ir.types import DType, TensorType, dtype_of
 
@@ -121,7 +122,7 @@ def attribute_key(value: Any) -> Any:
         if _INTEGERS.issuperset(map(type, value)):
             return "integers", value
         return "tuple", tuple([attribute_key(item) for item in value])
-    if isinstance(value, (DType, Literal)):
+    if isinstance(value, (DType, Literal, Fresh)):
         return value
     raise InternalError(f"attribute {value!r} of type {kind.__name__} cannot be part of a node")
 

@@ -5,19 +5,19 @@
     update   = ref "<-" ref                        a parameter, and its next value
     ref      = "%" number                          refs, strings, updates and values are separated by commas
     type     = dtype "[" extent, ... "]"
-    value    = int | float | "true" | "false" | "none" | string | dtype | tuple | uid | literal
+    value    = int | float | "true" | "false" | "none" | string | dtype | tuple | serial | literal
     tuple    = "(" value, ... ")"                  a comma may follow the last value, as in "(3,)"
     float    = Python's repr; "nan:" and hexadecimal bits for a NaN other than NumPy's
     string   = as in JSON, ASCII only
-    uid      = "@" number                          the value of an attribute called "uid"; see below
+    serial   = "@" number                          an attribute called "uid", or a fresh one; see below
     literal  = type "{" element, ... "}"           up to 16 elements, row-major
              | type "$" number                     more: a reference to
     data     = "$" number "=" string               the elements as base64 of little-endian bytes
 
 One statement stands on a line; `#` starts a comment (the user's line). Nodes are numbered in topological order from
-the graph's inputs, results and parameters, so the text depends on structure alone. A "uid" attribute, which keeps
-parameters apart, counts up over the life of a process: the text numbers them in order of appearance, and `uids`
-gives what the numbers stand for.
+the graph's inputs, results and parameters, so the text depends on structure alone. What is of this process alone, a
+"uid", which keeps parameters apart, and a fresh attribute, which has no number yet (fresh.py), is numbered in order of
+appearance; `serials` gives what the numbers stand for.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import FormatError, GraphcError, InternalError
+from graphc.ir.fresh import Fresh
 from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Literal, Node
 from graphc.ir.tokens import Tokens
 from graphc.ir.types import DTYPES, DType, TensorType
 
-__all__ = ["INLINE_ELEMENTS", "MAX_DEPTH", "graph_text", "node_text", "ordered_nodes", "parse_graph", "uids"]
+__all__ = ["INLINE_ELEMENTS", "MAX_DEPTH", "graph_text", "node_text", "ordered_nodes", "parse_graph", "serials"]
 
 INLINE_ELEMENTS = 16
+Serial = int | Fresh  # what is of this process alone
 _NO_NAMES: Mapping[Node, str] = {}
 MAX_DEPTH = 32  # of tuples in tuples, so that reading a hostile text cannot exhaust the stack
 
@@ -70,17 +72,22 @@ def ordered_nodes(graph: Graph) -> list[Node]:
     return topological((*graph.inputs, *graph.results, *(target for target, _ in graph.updates)))
 
 
-def uids(graph: Graph) -> list[int]:
+def serials(graph: Graph) -> list[Serial]:
     """What the numbers behind `@` in the text of `graph` stand for in this process."""
-    return list(dict.fromkeys(node.attrs["uid"] for node in ordered_nodes(graph) if "uid" in node.attrs))
+    items = (item for node in ordered_nodes(graph) for item in node.attrs.items())
+    return list(dict.fromkeys(value for name, value in items if _is_serial(name, value)))
+
+
+def _is_serial(name: str, value: Any) -> bool:
+    return type(value) is Fresh or (name == "uid" and type(value) is int)
 
 
 class _Tables:
-    """Large literals and uids, numbered as they come up."""
+    """Large literals and serials, numbered as they come up."""
 
     def __init__(self) -> None:
         self.literals: dict[Literal, int] = {}
-        self.uids: dict[int, int] = {}
+        self.serials: dict[Serial, int] = {}
 
 
 def node_text(
@@ -104,8 +111,8 @@ def _refs(nodes: Iterable[Node], numbers: dict[Node, int]) -> str:
 
 
 def _attribute(name: str, value: Any, tables: _Tables) -> str:
-    if name == "uid" and type(value) is int:
-        return f"@{tables.uids.setdefault(value, len(tables.uids))}"
+    if _is_serial(name, value):
+        return f"@{tables.serials.setdefault(value, len(tables.serials))}"
     return _value(value, tables)
 
 
@@ -167,15 +174,15 @@ def _encoded(literal: Literal) -> str:
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
-def parse_graph(text: str, build: Callable[..., Node], uids: Sequence[int] = ()) -> Graph:
+def parse_graph(text: str, build: Callable[..., Node], serials: Sequence[Serial] = ()) -> Graph:
     """The graph that `text` describes, made of the same nodes as the graph that it was written from.
 
     `build(op, inputs, attributes)` makes a node (`graphc.ops.build.build_node`); its type must be the one stated.
-    `uids` says what the numbers behind `@` stand for (`uids(graph)` of the graph that was written).
+    `serials` says what the numbers behind `@` stand for (`serials(graph)` of the graph that was written).
 
     Raises FormatError, which names the line.
     """
-    reader = _Reader(build, uids)
+    reader = _Reader(build, serials)
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("$"):
             reader.read_data(number, line)
@@ -190,8 +197,8 @@ def parse_graph(text: str, build: Callable[..., Node], uids: Sequence[int] = ())
 class _Reader:
     """What has been read so far."""
 
-    def __init__(self, build: Callable[..., Node], uids: Sequence[int]) -> None:
-        self.build, self.uids = build, uids
+    def __init__(self, build: Callable[..., Node], serials: Sequence[Serial]) -> None:
+        self.build, self.serials = build, serials
         self.data: dict[str, bytes] = {}
         self.nodes: dict[str, Node] = {}
         self.parts: dict[str, tuple[Any, ...]] = {}
@@ -291,8 +298,8 @@ class _Reader:
             return tokens.integer() if text.lstrip("-").isdigit() else float(tokens.take("number"))
         if kind == "nan":
             return float(self.elements(tokens, [tokens.take("nan")], DTYPES["float64"])[0])
-        if kind == "uid":
-            return self.uid(tokens)
+        if kind == "serial":
+            return self.serial(tokens)
         word = tokens.take("name")
         if word in _WORDS:
             return _WORDS[word]
@@ -300,11 +307,11 @@ class _Reader:
             raise tokens.error(f"has an unknown word {word!r}")
         return self.literal(tokens, DTYPES[word]) if tokens.text == "[" else DTYPES[word]
 
-    def uid(self, tokens: Tokens) -> int:
-        name = tokens.take("uid")
-        if len(name) > 10 or int(name[1:]) >= len(self.uids):
-            raise tokens.error(f"refers to uid {name}, but {len(self.uids)} uid(s) were given")
-        return self.uids[int(name[1:])]
+    def serial(self, tokens: Tokens) -> Serial:
+        name = tokens.take("serial")
+        if len(name) > 10 or int(name[1:]) >= len(self.serials):
+            raise tokens.error(f"refers to serial {name}, but {len(self.serials)} serial(s) were given")
+        return self.serials[int(name[1:])]
 
     def type(self, tokens: Tokens) -> TensorType:
         word = tokens.take("name")

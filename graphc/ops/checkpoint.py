@@ -13,12 +13,12 @@ one is made again.
 from __future__ import annotations
 
 import functools
-import itertools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphc.errors import GraphError, shown, with_location
+from graphc.ir.fresh import Fresh
 from graphc.ir.location import capture
 from graphc.ir.public import public
 from graphc.ir.types import TensorType
@@ -29,10 +29,9 @@ from graphc.ops.tensor import Parameter, Tensor
 __all__ = ["ENTER", "LEAVE", "checkpoint"]
 
 ENTER, LEAVE = "checkpoint_enter", "checkpoint_leave"
-_regions = itertools.count()
 
 
-def _infer(x: TensorType, *, region: int) -> TensorType:
+def _infer(x: TensorType, *, region: int | Fresh) -> TensorType:
     return x
 
 
@@ -64,7 +63,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        region = next(_regions)
+        region = Fresh()
         try:
             if not _holds_tensor((args, kwargs)):
                 raise with_location(GraphError("a checkpointed function takes tensors; none came"), capture())
@@ -79,7 +78,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     return checkpointed
 
 
-def _entered(value: Any, region: int) -> Any:
+def _entered(value: Any, region: Fresh) -> Any:
     """`value` with its tensors marked. So all that is made of them is new, whatever was built before."""
     if isinstance(value, Tensor) and not isinstance(value, Parameter):
         return _marked(ENTER, value, region)
@@ -96,7 +95,7 @@ def _holds_tensor(value: Any) -> bool:
     return isinstance(value, Tensor) or any(map(_holds_tensor, parts))
 
 
-def _left(result: Any, region: int) -> Any:
+def _left(result: Any, region: Fresh) -> Any:
     """The result of a function, its tensors marked. Raises GraphError."""
     if isinstance(result, Tensor):
         return _marked(LEAVE, result, region)
@@ -112,7 +111,7 @@ def _left(result: Any, region: int) -> Any:
     return marked if isinstance(result, list) else getattr(type(result), "_make", tuple)(marked)
 
 
-def _marked(mark: str, tensor: Tensor, region: int) -> Tensor:
+def _marked(mark: str, tensor: Tensor, region: Fresh) -> Tensor:
     node = apply(mark, tensor, region=region)
     node.location = tensor.location
     return node

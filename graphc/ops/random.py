@@ -1,22 +1,27 @@
 """Random numbers by counter: the primitive `random_bits` and uniform, normal, bernoulli and randint numbers from it.
 
-Element i of `random_bits` is word i % 4 of Philox4x32-10 with key (seed low, seed high) and counter (i // 4, stream,
-step low, step high), all 32 bits wide (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). So the
-bits depend on nothing but seed, step, stream and position: not on threads, nor on whether they are recomputed.
-Each call of a function takes the next stream from a counter, in building order from `FIRST_STREAM` on, so that two
-dropouts never merge. `stream=` names one below that instead, and `reset_streams` starts the counter afresh.
+Element i of `random_bits` is word i % 4 of Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+2011). The key is (seed low, seed high), the counter (block low, stream, step low, block high * 2**16 + step high), of
+32 bits each, where the block is i // 4. So blocks and steps have 48 bits: room for the draws of a loop, which follow
+each other. Bits depend on nothing but seed, step, stream and position: not on threads, nor on whether they are
+recomputed.
+
+Each call of a function has a stream of its own, from `FIRST_STREAM` on, which the graph numbers when it is closed.
+`stream=` names one below that instead, for one call in a graph.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_location
+from graphc.ir.fresh import Fresh
 from graphc.ir.location import capture
+from graphc.ir.node import Node
 from graphc.ir.types import DTYPES, DType, TensorType, tensor_type
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast, invoke
@@ -25,21 +30,12 @@ from graphc.ops.tensor import Tensor
 from graphc.ops.views import Ints, narrow, reshape_to, shape_error
 
 __all__ = [
-    "FIRST_STREAM", "bernoulli", "normal", "philox", "randint", "random_bits_reference", "reset_streams", "uniform",
+    "FIRST_STREAM", "bernoulli", "check_streams", "normal", "philox", "randint", "random_bits_reference", "uniform",
 ]  # fmt: skip
 
 FIRST_STREAM = 1 << 31
+MOST_WORDS = 1 << 50  # of a draw
 _WORD = 0xFFFFFFFF
-_streams = itertools.count(FIRST_STREAM)
-
-
-def reset_streams() -> None:
-    """Start the counter of streams afresh, so that building the same functions in the same order gives the same bits.
-
-    Use it between programs, not within one: functions built after it repeat the bits of those built before.
-    """
-    global _streams
-    _streams = itertools.count(FIRST_STREAM)
 
 
 # The primitive ---------------------------------------------------------------------------------------------------
@@ -57,20 +53,21 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Ar
 
 
 def random_bits_reference(shape: Ints, stream: int, seed: int, step: int) -> Array:
-    """The value of `random_bits` for a seed and a step of up to 64 bits: an array of uint32."""
+    """The value of `random_bits` for a seed of 64 bits and a step of 48: an array of uint32."""
     size = math.prod(shape)
     block = np.arange((size + 3) // 4, dtype=np.uint64)
-    words = philox((block, stream, step & _WORD, (step >> 32) & _WORD), (seed & _WORD, (seed >> 32) & _WORD))
+    high = block >> np.uint64(32) << np.uint64(16) | np.uint64(step >> 32 & 0xFFFF)
+    words = philox((block & np.uint64(_WORD), stream, step & _WORD, high), (seed & _WORD, (seed >> 32) & _WORD))
     full = np.stack([np.broadcast_to(word, block.shape) for word in words], axis=-1)
     return full.reshape(-1)[:size].astype(np.uint32).reshape(shape)
 
 
-def _infer_random_bits(*, shape: Ints, stream: int) -> TensorType:
-    if not 0 <= stream <= _WORD:
+def _infer_random_bits(*, shape: Ints, stream: int | Fresh) -> TensorType:
+    if isinstance(stream, int) and not 0 <= stream <= _WORD:
         raise ShapeError(f"random_bits takes a stream of 32 bits, not {stream}")
     result = tensor_type(shape, "uint32")
-    if result.size > 4 << 32:
-        raise ShapeError(f"random_bits makes at most 2**34 words in one stream, not {result.size}")
+    if result.size > MOST_WORDS:
+        raise ShapeError(f"random_bits makes at most 2**50 words in one stream, not {result.size}")
     return result
 
 
@@ -87,13 +84,23 @@ primitive(
 
 def _bits(count: int, shape: Ints, stream: int | None) -> tuple[Tensor, ...]:
     """`count` independent words for each element."""
-    if stream is None:
-        stream = next(_streams)
-    elif isinstance(stream, bool) or not isinstance(stream, int) or not 0 <= stream < FIRST_STREAM:
+    if stream is not None and (type(stream) is not int or not 0 <= stream < FIRST_STREAM):
         message = f"a stream is an integer from 0 to {FIRST_STREAM - 1}, not {shown(stream)}"
         raise with_location(GraphError(message), capture())
-    words = apply("random_bits", shape=(count, *shape), stream=stream)
+    words = apply("random_bits", shape=(count, *shape), stream=Fresh(FIRST_STREAM) if stream is None else stream)
     return tuple(reshape_to(narrow(words, 0, i, 1), shape) for i in range(count))
+
+
+def check_streams(nodes: Iterable[Node]) -> None:
+    """Raise GraphError where two of the nodes of a graph draw from one stream: their bits would be the same."""
+    drawn: dict[int | Fresh, Node] = {}
+    for node in nodes:
+        if node.op == "random_bits":
+            stream, first = node.attrs["stream"], drawn.setdefault(node.attrs["stream"], node)
+            if first is not node:
+                at = "" if first.location is None else f" at {first.location.filename}:{first.location.line}"
+                message = f"stream {stream} is drawn from{at} already: name another, or use those numbers again"
+                raise with_location(GraphError(message), node.location)
 
 
 # From bits to numbers --------------------------------------------------------------------------------------------

@@ -6,20 +6,21 @@ floats are computed in float32 and rounded after every op. An array is freed whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from graphc.errors import GraphError, InputError, InternalError, shown, with_location
-from graphc.ir.data import MOST_SEED, number_of, read_array, whole_number
+from graphc.ir.data import MOST_SEED, MOST_STEP, number_of, read_array, whole_number
+from graphc.ir.fresh import fresh_numbers
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ir.public import public
 from graphc.ops.guard import Storage, copies
 from graphc.ops.index_ranges import index_ranges
-from graphc.ops.random import random_bits_reference
+from graphc.ops.random import check_streams, random_bits_reference
 from graphc.ops.record import Array, op_of
 from graphc.ops.tensor import Parameter, Tensor
 
@@ -34,8 +35,8 @@ def evaluate(results: Any, values: Values | None = None, *, seed: int = 0, step:
 
     For a tensor it is an array, for a dict of tensors a dict, else a list. Any node may be given a value, which then
     stands for it. Parameters have the value they hold unless one is given. `seed` and `step` are those of the random
-    bits. Raises GraphError for an input without a value, InputError for a value of another shape or dtype, or an index
-    out of range.
+    bits; results of one call draw as one program would, so tensors that share draws are evaluated together. Raises
+    GraphError for an input without a value, InputError for a value of another shape or dtype, or an index out of range.
 
     >>> x = input("x", (2,))
     >>> evaluate([x * 2], {x: np.float32([1, 2])})
@@ -51,20 +52,27 @@ def evaluate(results: Any, values: Values | None = None, *, seed: int = 0, step:
 
 
 def _evaluated(wanted: list[Node], values: Values, seed: int, step: int) -> list[Array]:
-    seed, step = (whole_number(value, what, 0, MOST_SEED) for value, what in ((seed, "a seed"), (step, "a step")))
+    seed, step = whole_number(seed, "a seed", 0, MOST_SEED), whole_number(step, "a step", 0, MOST_STEP)
     for node in wanted:
         if not isinstance(node, Node):
             raise GraphError(f"what is evaluated are tensors, not {shown(node)}")
     given = {node: _checked(node, value) for node, value in values.items()}
-    order = _needed(wanted, given)
+    nodes = topological(wanted)
+    check_streams(nodes)
+    order, numbers = _needed(nodes, wanted, given), fresh_numbers(nodes)
     _check_indices(order, given)
     held = [node for node in order if isinstance(node, Parameter) and node not in given]
     given |= copies({parameter: Storage(parameter.storage, parameter.guard) for parameter in held})
     reads = _read_counts(order, wanted, given)
     arrays: dict[Node, Array] = {}
+
+    def draw(node: Node) -> Array:
+        stream = node.attrs["stream"]
+        return random_bits_reference(node.shape, numbers.get(stream, stream), seed, step)
+
     with np.errstate(all="ignore"):
         for node in order:
-            arrays[node] = given[node] if node in given else _compute(node, arrays, seed, step)
+            arrays[node] = given[node] if node in given else _compute(node, arrays, draw)
             for source in () if node in given else node.inputs:
                 reads[source] -= 1
                 if not reads[source]:
@@ -98,8 +106,8 @@ def _check_indices(order: list[Node], given: Mapping[Node, Array]) -> None:
             raise error
 
 
-def _needed(wanted: list[Node], given: Mapping[Node, Array]) -> list[Node]:
-    """The nodes to visit, inputs first; what stands under a given node alone is left out."""
+def _needed(nodes: list[Node], wanted: list[Node], given: Mapping[Node, Array]) -> list[Node]:
+    """Those of `nodes` to visit; what stands under a given node alone is left out."""
     needed: set[Node] = set()
     pending = list(wanted)
     while pending:
@@ -107,7 +115,7 @@ def _needed(wanted: list[Node], given: Mapping[Node, Array]) -> list[Node]:
         if node not in needed:
             needed.add(node)
             pending.extend(() if node in given else node.inputs)
-    return [node for node in topological(wanted) if node in needed]
+    return [node for node in nodes if node in needed]
 
 
 def _read_counts(order: list[Node], wanted: list[Node], given: Mapping[Node, Array]) -> dict[Node, int]:
@@ -121,13 +129,13 @@ def _read_counts(order: list[Node], wanted: list[Node], given: Mapping[Node, Arr
     return reads
 
 
-def _compute(node: Node, arrays: Mapping[Node, Array], seed: int, step: int) -> Array:
-    """The value of one node."""
+def _compute(node: Node, arrays: Mapping[Node, Array], draw: Callable[[Node], Array]) -> Array:
+    """The value of one node; `draw` gives those of random bits."""
     match node.op:
         case "input" | "parameter":
             raise with_location(GraphError(f"{node!r} has no value: give one for it in `values`"), node.location)
         case "random_bits":
-            return random_bits_reference(node.shape, node.attrs["stream"], seed, step)
+            return draw(node)
         case _:
             return _apply_reference(node, [arrays[source] for source in node.inputs])
 

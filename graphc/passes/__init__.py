@@ -10,6 +10,7 @@ from graphc.passes.chained import chain_updates
 from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import drop_index_marks, resolve_marks
+from graphc.passes.numbering import number_fresh
 from graphc.passes.panels import share_panels
 from graphc.passes.pooling import pool_before_relu, sum_before_scatter
 from graphc.passes.products import merge_products
@@ -29,6 +30,7 @@ __all__ = [
     "fold_constants",
     "gather_terms",
     "merge_products",
+    "number_fresh",
     "pool_before_relu",
     "resolve_marks",
     "share_panels",

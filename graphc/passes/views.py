@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, attribute_key, inherit_location, next_serial
-from graphc.ops.build import apply, broadcast_to
+from graphc.ops.build import apply, broadcast_to, full
 from graphc.ops.record import ALL
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, scalar_of, slice_view
@@ -131,6 +131,10 @@ def _is_whole(node: Tensor) -> bool:
     Rewrite(
         "slice(pad(x))", "slice(x)", BITS, lambda x: narrow(pad_view(x, (2,), (3,)), 0, 4, 3), "within x", dtypes=ALL,
     ),
+    Rewrite(
+        "slice(pad(x))", "broadcast(the padding)", BITS, lambda x: narrow(pad_view(x, (2,), (3,), 1), 0, 0, 2),
+        "beside x", dtypes=ALL,
+    ),
 )  # fmt: skip
 def _slice_of_pad(node: Tensor) -> Tensor | None:
     (x,) = node.inputs
@@ -139,10 +143,13 @@ def _slice_of_pad(node: Tensor) -> Tensor | None:
     (source,) = x.inputs
     starts, sizes, steps = _window(node)
     starts = tuple(start - low for start, low in zip(starts, x.attrs["low"], strict=True))
-    for start, size, step, extent in zip(starts, sizes, steps, source.shape, strict=True):
-        if not (0 <= start < extent and 0 <= start + step * (size - 1) < extent):
-            return None
-    return slice_view(source, starts, sizes, steps)
+    ends = [start + step * (size - 1) for start, size, step in zip(starts, sizes, steps, strict=True)]
+    places = list(zip(starts, ends, source.shape, strict=True))
+    if any(max(start, end) < 0 or min(start, end) >= extent for start, end, extent in places):
+        return full(node.shape, x.attrs["value"], node.dtype)
+    if all(0 <= start < extent and 0 <= end < extent for start, end, extent in places):
+        return slice_view(source, starts, sizes, steps)
+    return None
 
 
 @VIEWS.rule(

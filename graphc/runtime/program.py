@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from graphc.dsl.state_dict import Mismatch, read_state, write_state
 from graphc.errors import BackendError, InputError
-from graphc.ir.data import MOST_SEED, whole_number
+from graphc.ir.data import MOST_SEED, MOST_STEP, whole_number
 from graphc.ir.public import public
 from graphc.ir.ranges import IndexRange
 from graphc.ir.uncopied import Uncopied
@@ -145,7 +145,7 @@ class Program(Uncopied):
     @step.setter
     @public
     def step(self, value: int) -> None:
-        step = whole_number(value, "a step", 0, MOST_SEED)
+        step = whole_number(value, "a step", 0, MOST_STEP)
         self.guard.hold(lambda: setattr(self._engine, "step", step), "setting the step")
 
     @property

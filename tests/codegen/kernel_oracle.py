@@ -119,7 +119,7 @@ def philox(words: Array, stream: int, seed: int, step: int) -> Array:
     mask = 0xFFFFFFFF
     results = []
     for i in words.ravel().tolist():
-        c = [(i // 4) & mask, stream, step & mask, step >> 32]
+        c = [i // 4 & mask, stream, step & mask, i >> 34 << 16 | step >> 32 & 0xFFFF]
         k = [seed & mask, seed >> 32]
         for _ in range(10):
             p, q = MULTIPLIERS[0] * c[0], MULTIPLIERS[1] * c[2]

@@ -288,15 +288,16 @@ def test_padding_and_concatenation(level: str) -> None:
 def test_random_bits(level: str, count: int) -> None:
     state = np.array([0x123456789ABCDEF0, 0xFFFFFFFF0], np.uint64).view(np.int64)
     u32 = DTYPES["uint32"]
-    operands = (Operand(DTYPES["int64"], "read"), Operand(u32, "write"), Operand(u32, "write"))
+    operands = (Operand(DTYPES["int64"], "read"), *[Operand(u32, "write")] * 3)
     body = (
         Random(0, 5, Index(2, (1,)), u32), Store(1, Index(0, (1,)), 0),
         Random(0, 9, Index(7, (3,)), u32), Store(2, Index(0, (1,)), 2),
+        Random(0, 5, Index((1 << 34) - 22, (1,)), u32), Store(3, Index(0, (1,)), 4),  # across the 2**32nd block
     )  # fmt: skip
     compare(
         level,
         Kernel(operands, Space((), (), (count,)), body),
-        [state, np.zeros(count, np.uint32), np.zeros(count, np.uint32)],
+        [state, *(np.zeros(count, np.uint32) for _ in range(3))],
     )
 
 

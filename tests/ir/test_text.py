@@ -12,7 +12,7 @@ import graphc as gx
 from graphc.errors import FormatError
 from graphc.ir.graph import Graph, identical
 from graphc.ir.node import Literal, Node, intern
-from graphc.ir.text import MAX_DEPTH, graph_text, parse_graph, uids
+from graphc.ir.text import MAX_DEPTH, graph_text, parse_graph, serials
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops.build import apply, build_node
 
@@ -24,7 +24,7 @@ def raw(op, inputs, attrs):
 
 def read_back(graph):
     text = graph_text(graph)
-    again = parse_graph(text, build_node, uids(graph))
+    again = parse_graph(text, build_node, serials(graph))
     assert again == graph
     assert graph_text(again) == text
     return text
@@ -136,13 +136,13 @@ def test_two_parameters_of_one_name_stay_apart():
     assert "uid=@0" in graph_text(graph)
     assert "uid=@1" in graph_text(graph)
     read_back(graph)
-    swapped = parse_graph(graph_text(graph), build_node, uids(graph)[::-1])
+    swapped = parse_graph(graph_text(graph), build_node, serials(graph)[::-1])
     assert swapped == Graph((), (b - a,))
 
 
 def test_a_dead_parameter_cannot_be_read():
     graph = Graph((), (gx.exp(gx.parameter("gone", [1.0])),))
-    text, numbers = graph_text(graph), uids(graph)
+    text, numbers = graph_text(graph), serials(graph)
     del graph
     gc.collect()
     with pytest.raises(FormatError, match=r"'gone'.*is alive"):
@@ -206,10 +206,10 @@ END = "inputs %0\noutputs %1\n"
         ),
         (GOOD + END + "$0 = AAAA\n", "no data line"),
         (GOOD + END + '$0 = "A*"\n', "no data line"),
-        (GOOD + '%2 = parameter() {dtype=float32, name="w", shape=(), uid=@0} : float32[]\n' + END, "uid @0"),
+        (GOOD + '%2 = parameter() {dtype=float32, name="w", shape=(), uid=@0} : float32[]\n' + END, "serial @0"),
         (GOOD + "%2 = exp(%0) {a=1, a=1} : float32[2]\n" + END, "an attribute twice"),
         (GOOD + f"%2 = exp(%0) {{a={'9' * 5000}}} : float32[2]\n" + END, "where an integer should stand"),
-        (GOOD + f"%2 = exp(%0) {{uid=@{'9' * 5000}}} : float32[2]\n" + END, "0 uid"),
+        (GOOD + f"%2 = exp(%0) {{uid=@{'9' * 5000}}} : float32[2]\n" + END, "0 serial"),
         (GOOD + "%2 = exp(%0) {a=word} : float32[2]\n" + END, "unknown word 'word'"),
         (GOOD + f"%2 = exp(%0) {{a={'(' * 10_000}}} : float32[2]\n" + END, "more than 32 deep"),
         (GOOD + "%2 = exp(%0) {a=!} : float32[2]\n" + END, "cannot be read"),

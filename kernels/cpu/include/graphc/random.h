@@ -1,6 +1,7 @@
 /* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random bits by counter.
  *
- * Element i of a stream is word i % 4 of the block with counter (i / 4, stream, step low, step high), key (seed low, seed high).
+ * Element i of a stream is word i % 4 of block i / 4. A block's counter is (block low, stream, step low, block high * 2^16 +
+ * step high), the key (seed low, seed high), all of 32 bits: blocks and steps have 48.
  */
 #ifndef GRAPHC_RANDOM_H
 #define GRAPHC_RANDOM_H
@@ -8,17 +9,24 @@
 #include <stdint.h>
 
 typedef struct gc_random_key {
-    uint32_t stream, step_low, step_high, seed_low, seed_high;
+    uint32_t stream, step_low, high, seed_low, seed_high;
 } gc_random_key;
 
 /* `state` holds the seed and the step. */
 static inline gc_random_key gc_random_key_of(const uint64_t *state, uint32_t stream) {
-    return (gc_random_key){stream, (uint32_t)state[1], (uint32_t)(state[1] >> 32), (uint32_t)state[0], (uint32_t)(state[0] >> 32)};
+    return (gc_random_key){stream, (uint32_t)state[1], (uint32_t)(state[1] >> 32 & 0xFFFF), (uint32_t)state[0],
+                           (uint32_t)(state[0] >> 32)};
 }
 
-/* The four words of a block. */
+/* The key for the blocks from element i on, up to the next 2^32nd. */
+static inline gc_random_key gc_random_key_at(gc_random_key key, int64_t i) {
+    key.high |= (uint32_t)(i >> 34) << 16;
+    return key;
+}
+
+/* The four words of a block, of which the key holds the high bits. */
 static inline void gc_random_block(gc_random_key key, uint32_t block, uint32_t *w0, uint32_t *w1, uint32_t *w2, uint32_t *w3) {
-    uint32_t x0 = block, x1 = key.stream, x2 = key.step_low, x3 = key.step_high;
+    uint32_t x0 = block, x1 = key.stream, x2 = key.step_low, x3 = key.high;
     uint32_t k0 = key.seed_low, k1 = key.seed_high;
 #pragma GCC unroll 10
     for (int round = 0; round < 10; round++) {
@@ -40,7 +48,7 @@ static inline void gc_random_block(gc_random_key key, uint32_t block, uint32_t *
 /* The word of element i. */
 static inline uint32_t gc_random_word(gc_random_key key, int64_t i) {
     uint32_t w[4];
-    gc_random_block(key, (uint32_t)(i >> 2), &w[0], &w[1], &w[2], &w[3]);
+    gc_random_block(gc_random_key_at(key, i), (uint32_t)(i >> 2), &w[0], &w[1], &w[2], &w[3]);
     return w[i & 3];
 }
 
@@ -51,10 +59,12 @@ static __attribute__((noinline, unused)) void gc_random_fill(gc_random_key key, 
     for (; n >= 4; ) {
         enum { LOT = 32 };
         uint32_t w0[LOT], w1[LOT], w2[LOT], w3[LOT];
-        const int64_t blocks = n / 4 < LOT ? n / 4 : LOT;
         const uint32_t first = (uint32_t)(i >> 2);
+        const int64_t rest = n / 4 < LOT ? n / 4 : LOT, whole = ((int64_t)1 << 32) - first;
+        const int64_t blocks = rest < whole ? rest : whole;
+        const gc_random_key own = gc_random_key_at(key, i);
         for (int b = 0; b < LOT; b++)
-            gc_random_block(key, first + (uint32_t)b, &w0[b], &w1[b], &w2[b], &w3[b]);
+            gc_random_block(own, first + (uint32_t)b, &w0[b], &w1[b], &w2[b], &w3[b]);
         for (int64_t b = 0; b < blocks; b++) {
             out[4 * b] = w0[b];
             out[4 * b + 1] = w1[b];
