@@ -211,7 +211,8 @@ def uniform(
 ) -> Tensor:
     """Independent numbers, uniform in [low, high) up to rounding. Bounds are numbers or tensors that broadcast.
 
-    Every number of float64 is a multiple of 2**-53 of the interval, of float32 of 2**-24.
+    Every number of float64 is a multiple of 2**-53 of the interval, of float32 of 2**-24. `stream` is the number of a
+    random stream, below 2**31, that one call in a graph may draw from; else the graph gives the call one of its own.
 
     >>> uniform((2, 3)).shape
     (2, 3)
