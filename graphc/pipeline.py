@@ -1,7 +1,8 @@
 """From a graph to a plan: every stage, in order, on one screen.
 
 The passes rewrite the graph, each `Graph -> Graph`; then the graph is cut into groups, groups become loop nests and
-library calls, and these get their code, their order and their memory.
+library calls, and these get their code, their order and their memory. What each stage makes has a verifier: of kernels
+and of the plan that runs they always look, of graphs, groups and other plans where `ir.checking` says so.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from graphc.assembly.budgeted import Budgeted, Tables
 from graphc.assembly.plan import Assembled, Assembly, assemble
 from graphc.codegen.target import Target
 from graphc.codegen.tile_target import TileTarget
+from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
+from graphc.ir.verify import verify as verify_graph
 from graphc.lower.turned_products import turn_products
+from graphc.ops.build import infer_type
 from graphc.ops.index_ranges import index_ranges
 from graphc.passes import (
     align_reductions,
@@ -32,10 +36,12 @@ from graphc.passes import (
     transpose_products,
 )
 from graphc.runtime.executor import table_bytes
-from graphc.runtime.verify import verify
+from graphc.runtime.verify import verify as verify_plan
 from graphc.schedule.fusion import fuse
+from graphc.schedule.group import Group
 from graphc.schedule.nesting import divide_stacks, nest_stacks
 from graphc.schedule.results import separate_results
+from graphc.schedule.verify import verify as verify_groups
 
 __all__ = ["PASSES", "assembled_groups", "compile_plan", "optimise", "ways_of"]
 
@@ -62,9 +68,25 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 
 def optimise(graph: Graph) -> Graph:
     """`graph` after all passes."""
+    _check(graph, "closing")
     for rewrite in PASSES:
-        graph = rewrite(graph)
+        before, graph = graph, rewrite(graph)
+        if graph is not before:
+            _check(graph, rewrite.__name__)
     return graph
+
+
+def _check(graph: Graph, stage: str) -> None:
+    if verifies():
+        verify_graph(graph, infer_type, stage)
+
+
+def _grouped(graph: Graph, *, apart: bool = False) -> list[Group]:
+    """The groups that compute `graph`; see `fuse`."""
+    groups = fuse(graph, apart=apart)
+    if verifies():
+        verify_groups(graph, groups)
+    return groups
 
 
 def compile_plan(
@@ -77,20 +99,20 @@ def compile_plan(
     """
     assembled = ways_of(graph, target or TileTarget(), tables).within(budget).assembled
     plan = replace(assembled.plan, ranges=index_ranges(graph.nodes, graph.inputs))
-    verify(plan)
+    verify_plan(plan)
     return replace(assembled, plan=plan)
 
 
 def ways_of(graph: Graph, target: Target, tables: Tables = table_bytes) -> Budgeted:
     """The plans of `graph` with more and with less memory, for an engine as in `compile_plan`."""
     graph = optimise(graph)
-    assembly = assemble(graph, fuse(graph), target)
+    assembly = assemble(graph, _grouped(graph), target)
     if not assembly.values.pieces:
         return Budgeted(assembly, tables)
-    return Budgeted(assembly, tables, lambda: Budgeted(assemble(graph, fuse(graph, apart=True), target), tables))
+    return Budgeted(assembly, tables, lambda: Budgeted(assemble(graph, _grouped(graph, apart=True), target), tables))
 
 
 def assembled_groups(graph: Graph, target: Target) -> Assembly:
     """The launches of `graph` after all passes, before they have an order and a place."""
     graph = optimise(graph)
-    return assemble(graph, fuse(graph), target)
+    return assemble(graph, _grouped(graph), target)

@@ -4,6 +4,7 @@ The checkout's root comes last on the path, for `tests` alone: put first, its ba
 package. Child processes do not put their working directory first either.
 
 "auto" is the Cython engine here, which compiles nothing; tests of the C engine ask for it, and find its cache empty.
+What every stage of compiling makes is verified.
 """
 
 from __future__ import annotations
@@ -18,5 +19,6 @@ if ROOT not in sys.path:
     sys.path.append(ROOT)
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ.setdefault("GRAPHC_BACKEND", "cython")
+os.environ.setdefault("GRAPHC_VERIFY", "1")
 _CACHE = tempfile.TemporaryDirectory(prefix="graphc-tests-")
 os.environ["GRAPHC_CACHE"] = _CACHE.name

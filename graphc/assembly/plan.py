@@ -19,9 +19,11 @@ from graphc.assembly.local import LOCAL, keep_local
 from graphc.assembly.remake import Remaking, arranged, remaking
 from graphc.assembly.values import Values
 from graphc.codegen.target import Target
+from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
 from graphc.ops.tensor import Parameter
 from graphc.runtime.plan import Buffer, Launch, Plan, Ref
+from graphc.runtime.verify import verify
 from graphc.schedule.group import Group
 from graphc.schedule.regions import Regions, regions_of
 from graphc.schedule.rematerialise import Schedule, replay
@@ -77,6 +79,8 @@ class Assembly:
         self, drafts: Sequence[Draft], arrangement: Arrangement, home: Sequence[int], values: Values
     ) -> Assembled:
         plan = _plan(self.graph, drafts, arrangement, home, values, self.target)
+        if verifies():
+            verify(plan)
         owners = values.owners
         parameters = tuple(p for p in values.parameters.values() if p in values.number)
         constants = tuple(o.attrs["value"].array for o in owners if o is not None and o.op == "constant")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -12,13 +10,10 @@ from graphc import nn, optim
 from graphc.api import build_graph
 from graphc.ir.graph import Graph, consumers
 from graphc.ir.node import Node
-from graphc.ops.checkpoint import ENTER, LEAVE
-from graphc.ops.record import Kind, op_of
 from graphc.pipeline import compile_plan, optimise
 from graphc.runtime.plan import Launch
 from graphc.schedule.fusion import fuse
-from graphc.schedule.group import Group
-from graphc.schedule.results import result_base
+from graphc.schedule.verify import faults_of, verify
 from tests.fuzz.grow import grow
 
 ROWS = gx.input("x", (64, 100))
@@ -26,84 +21,29 @@ LABELS = gx.input("labels", (64,), "int64")
 WEIGHTS = gx.input("g", (64, 100))
 
 
-_FREE = (Kind.SOURCE, Kind.VIEW)  # what costs no work, or next to none
-
-
 # Invariants ----------------------------------------------------------------------------------------------------------
-def makers(groups: list[Group]) -> dict[Node, list[int]]:
-    """For each node the groups that compute it."""
-    found: dict[Node, list[int]] = {}
-    for position, group in enumerate(groups):
-        for node in group.members:
-            found.setdefault(node, []).append(position)
-    return found
-
-
-def computed_below(node: Node) -> Iterator[Node]:
-    """The nearest nodes under the inputs of `node` that take work: what lies between are views."""
-    pending, seen = list(node.inputs), set(node.inputs)
-    while pending:
-        source = pending.pop()
-        kind = op_of(source).kind
-        if kind not in _FREE:
-            yield source
-            continue
-        for below in source.inputs if kind is Kind.VIEW else ():
-            if below not in seen:
-                seen.add(below)
-                pending.append(below)
-
-
-def structural_faults(graph: Graph, groups: list[Group]) -> list[str]:
-    made, results = makers(groups), {result_base(result) for result in graph.results}
-    faults = [f"{node!r} is computed {len(by)} times" for node, by in made.items() if len(by) != 1]
-    faults += [f"{node!r} is computed by nobody" for node in results - made.keys() if node.size]
-    faults += [f"{node!r} is computed, but not in the graph" for node in made.keys() - set(graph.nodes)]
-    read_outside: set[Node] = set()
-    stored = {node for group in groups for node in group.stores}
-    for node, (position, *_) in made.items():
-        for source in computed_below(node):
-            direct = any(source is given for given in node.inputs)
-            if source not in made:  # right only where views leave it out, as a slice of a concatenation may
-                faults += [f"{source!r} is computed by nobody"] if direct and op_of(node).kind not in _FREE else []
-                continue
-            maker = made[source][0]
-            if maker > position:  # in this order the groups run, so there is no cycle among them
-                faults.append(f"group {position} reads {source!r} of the later group {maker}")
-            if maker != position:
-                read_outside.add(source)
-                if direct and source not in stored:
-                    faults.append(f"group {position} reads {source!r}, which is not stored")
-    kept = read_outside | results | _kept_on_purpose(graph)
-    return faults + [f"{node!r} is stored for nobody" for node in stored - kept if op_of(node).kind not in _FREE]
-
-
-def _kept_on_purpose(graph: Graph) -> set[Node]:
-    """What a checkpoint keeps, and the parts of a join."""
-    marked = [node for node in graph.nodes if node.op in (ENTER, LEAVE, "concatenate")]
-    return {source for node in marked for source in computed_below(node)}
-
-
 @pytest.mark.parametrize("block", range(4))
 def test_groups_of_random_programs_are_convex_and_compute_everything_once(block: int) -> None:
     for seed in range(1000 + 25 * block, 1025 + 25 * block):
         graph = optimise(grow(seed).graph)
-        groups = [group for group in fuse(graph) if any(node.size for node in group.members)]
-        assert structural_faults(graph, groups) == [], f"program {seed}"
+        groups = fuse(graph)
+        verify(graph, groups)
+        computed = [node for group in groups for node in group.members]
+        assert len(computed) == len(set(computed)), f"program {seed}"  # in graphs as small as these
 
 
 def test_the_check_of_groups_notices_faults() -> None:
     graph = optimise(build_graph([ROWS], gx.sum(gx.exp(gx.sum(gx.sin(ROWS), 0))) + gx.cumsum(gx.sin(ROWS))[-1])[0])
     groups = fuse(graph)
     assert len(groups) > 1
-    assert structural_faults(graph, groups) == []
-    assert "later group" in str(structural_faults(graph, groups[::-1]))
-    assert "computed by nobody" in str(structural_faults(graph, groups[1:]))
-    assert "computed 2 times" in str(structural_faults(graph, [*groups, groups[0]]))
+    assert faults_of(graph, groups) == []
+    assert "later group" in str(faults_of(graph, groups[::-1]))
+    assert "computed by nobody" in str(faults_of(graph, groups[1:]))
+    assert "computed 2 times" in str(faults_of(graph, [*groups, groups[0]]))
     groups[-1].stores += groups[-1].members
-    assert "stored for nobody" in str(structural_faults(graph, groups))
+    assert "stored for nobody" in str(faults_of(graph, groups))
     groups[0].stores.clear()
-    assert "which is not stored" in str(structural_faults(graph, groups))
+    assert "which is not stored" in str(faults_of(graph, groups))
 
 
 # Patterns ------------------------------------------------------------------------------------------------------------
