@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +18,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.text import graph_text
 from graphc.ops.record import OPS
 from graphc.passes import resolve_marks
+from graphc.runtime.compiler import compiler_or_reason
 from graphc.runtime.plan import Launch, Plan
 from graphc.runtime.verify import verify
 from tests.fuzz import judge
@@ -28,42 +28,38 @@ from tests.fuzz.judge import EndlessError, faults, time_limit
 from tests.fuzz.oracle import Oracle
 from tests.fuzz.program import Array, FuzzProgram
 from tests.fuzz.shrink import script, shrunk
-from tests.runtime.support import needs_compiler
 
 COUNT = 3_000 if os.environ.get("GRAPHC_TEST_FULL") else 300
 BLOCK = 20  # programs of one test
-IN_C = 15  # one program of so many is compiled to C as well
+IN_C = 5  # one program of so many, of every kind, is compiled to C as well, which takes a hundred times as long
+
+
+def engines(seed: int) -> list[str]:
+    return ["c", "cython"] if seed % IN_C == 0 and not isinstance(compiler_or_reason(), str) else ["cython"]
 
 
 @pytest.mark.parametrize("start", range(0, COUNT, BLOCK))
 def test_programs_agree_with_the_reference(start: int) -> None:
-    found = [(seed, fault) for seed in range(start, start + BLOCK) for fault in faults(grow(seed), ["cython"])]
+    found = [(seed, fault) for seed in range(start, start + BLOCK) for fault in faults(grow(seed), engines(seed))]
     assert not found, "\n".join(f"program {seed}: {kind}: {text}" for seed, (kind, text) in found[:5])
-
-
-@needs_compiler
-@pytest.mark.parametrize("seed", range(0, COUNT, IN_C))
-def test_programs_in_c_agree_with_the_reference(seed: int) -> None:
-    assert not faults(grow(seed), ["c"])
 
 
 @pytest.mark.parametrize("start", range(0, COUNT // 10, 10))
 def test_large_programs_agree_with_the_reference(start: int) -> None:
     """Arrays that are cut into many tiles: the same bits on any number of threads."""
     for seed in range(start, start + 10):
-        assert not faults(grow(seed, "float64", large=True), ["cython"]), f"program {seed}"
+        assert not faults(grow(seed, "float64", large=True), engines(seed)), f"program {seed}"
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_programs_of_short_floats(dtype: str) -> None:
     for seed in range(25):
-        assert not faults(grow(seed, dtype), ["cython"]), f"program {seed}"
+        assert not faults(grow(seed, dtype), engines(seed)), f"program {seed}"
 
 
 def test_a_program_depends_on_its_seed_alone() -> None:
     first, again = grow(11), grow(11)
-    one, other = (re.sub(r"region=\d+", "region", graph_text(program.graph)) for program in (first, again))
-    assert one == other
+    assert graph_text(first.graph) == graph_text(again.graph)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first.arrays, again.arrays, strict=True))
 
 
