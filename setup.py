@@ -4,9 +4,12 @@ The kernels are compiled once for each instruction set level; `graphc.kernels.cp
 `GRAPHC_BUILD_LEVELS="baseline,avx2"` builds some levels only, for a faster development cycle.
 """
 
+import importlib
 import os
 import platform
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy
 from Cython.Build import cythonize
@@ -14,6 +17,20 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 INCLUDE = "kernels/cpu/include"
+
+
+def write_tile_ops() -> None:
+    """Write the header that follows from the records of scalar ops, where it is another one than lies there."""
+    package = ModuleType("graphc")  # not the package itself, which needs what is built here
+    package.__path__ = [str(Path(__file__).parent / "graphc")]
+    sys.modules["graphc"] = package
+    text = importlib.import_module("graphc.scalar.tile").header()
+    path = Path(INCLUDE) / "graphc" / "tile_ops.h"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+write_tile_ops()
 HEADERS = sorted(str(path) for path in Path(INCLUDE).rglob("*.h"))
 STEP_HEADERS = [f"{INCLUDE}/graphc/{name}.h" for name in ("execute", "isa", "launch", "step", "threads")]
 
@@ -21,7 +38,7 @@ STEP_HEADERS = [f"{INCLUDE}/graphc/{name}.h" for name in ("execute", "isa", "lau
 # Loops begin with a line of the instruction cache, so that their speed does not depend on what stands before them.
 # Where control leaves a function that should answer, compilers put a trap or nothing at all.
 FLAGS = ["-O3", "-g0", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
-FLAGS += ["-falign-loops=64", "-Wno-unused-function", "-Werror=return-type"]
+FLAGS += ["-falign-loops=64", "-Wno-unused-function", "-Werror=return-type", "-Werror=implicit-function-declaration"]
 
 LEVELS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):

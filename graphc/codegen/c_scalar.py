@@ -20,6 +20,7 @@ from graphc.codegen.tile_scalar import (
 )  # fmt: skip
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
+from graphc.scalar.ops import SCALARS
 
 __all__ = ["C_TYPES", "call", "cast", "literal", "loaded", "memory_type", "rounded", "stored", "value_type"]
 
@@ -27,17 +28,6 @@ C_TYPES = {
     "f32": "float", "f64": "double", "i32": "int32_t", "i64": "int64_t", "u32": "uint32_t", "u8": "uint8_t",
     "i8": "int8_t", "u16": "uint16_t",
 }  # fmt: skip
-_OPERATORS = {
-    "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=",
-    "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
-}  # fmt: skip
-_FLOAT_OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
-_ELEMENTARY = frozenset(
-    str.split(
-        "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
-        "erf erfc sigmoid softplus power atan2"
-    )
-)
 _ONE_OR_NONE = {"f32": "1.0f : 0.0f", "f64": "1.0 : 0.0"}
 _TO_INTEGER = {
     ("f32", "u8"): "(uint8_t)gc_f32_to_i32", ("f64", "u8"): "(uint8_t)gc_f64_to_i32",
@@ -86,19 +76,11 @@ def call(op: str, source: DType, args: list[str]) -> str:
     op, twice = elementwise(op, source)
     if not op:
         return args[0]
-    kind = machine_type(source)
-    args = args * 2 if twice else args
-    operator = _OPERATORS.get(op) or (_FLOAT_OPERATORS.get(op) if source.is_float else None)
-    if operator:
-        return f"{args[0]} {operator} {args[1]}"
-    if op == "logical_not":
-        return f"!{args[0]}"
-    if op == "negative" and source.is_float:
-        return f"-{args[0]}"
-    name = f"gc_op_{op}_{kind}"
-    if op in _ELEMENTARY and source.is_float:
-        name = f"gc_{op}_{kind}"
-    return f"{name}({', '.join(args)})"
+    record, args = SCALARS[op], args * 2 if twice else args
+    if record.operator and (source.is_float or not record.of_floats_alone):
+        return f" {record.operator} ".join(args) if record.arity == 2 else f"{record.operator}{args[0]}"
+    prefix = "gc" if record.is_elementary and source.is_float else "gc_op"
+    return f"{prefix}_{op}_{machine_type(source)}({', '.join(args)})"
 
 
 def cast(source: DType, target: DType, value: str, *, skip_rounding: bool) -> str:

@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import math
 
-from graphc.codegen.tile_words import names
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
 from graphc.lower.kernel import Compute, Iota, Kernel, LibraryCall, Load, Random, Reduce, Statement, Store
+from graphc.scalar.ops import SCALARS
 
 __all__ = ["BLOCKS", "GRAIN", "MEMORY_COST", "effort", "operation_cost", "share_of", "statement_cost"]
 
 BLOCKS = 8  # outer positions from which on there are enough to share, so inner ones are not cut as well
 GRAIN = 800_000  # scalar operations of one unit of parallel work: some 40 microseconds
 MEMORY_COST = 3  # of a load or store
-_DEAR = {
-    **dict.fromkeys(("divide", "sqrt", "floor", "ceil", "round", "trunc", "to_i64", "random"), 4),
-    **dict.fromkeys(names("exp exp2 log tanh sigmoid erf sin cos"), 12),
-    **dict.fromkeys(names("expm1 log2 log10 log1p tan asin acos atan sinh cosh asinh acosh atanh erfc softplus"), 30),
-    **dict.fromkeys(("power", "atan2", "floor_divide", "remainder", "fmod"), 60),
-}
+_OTHERS = {"to_i64": 4, "random": 4}  # operations that are no scalar ops
 
 
 def operation_cost(op: str) -> int:
-    """Scalar operations of one element of an op."""
-    return _DEAR.get(op, 1)
+    """Scalar operations of one element of an op, or of an operation of the tile machine."""
+    return SCALARS[op].cost if op in SCALARS else _OTHERS.get(op, 1)
 
 
 def statement_cost(statement: Statement, dtype: DType) -> int:

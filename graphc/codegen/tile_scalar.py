@@ -10,9 +10,9 @@ import struct
 
 import numpy as np
 
-from graphc.codegen.tile_words import names
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
+from graphc.scalar.ops import SCALARS, Loops
 
 __all__ = [
     "bits_type",
@@ -33,25 +33,6 @@ _MACHINE = {
 _NUMPY = {"f32": "<f4", "f64": "<f8", "i32": "<i4", "u32": "<u4", "i64": "<i8", "u8": "u1"}
 SIZES = {"u8": 1, "i8": 1, "u16": 2, "i32": 4, "u32": 4, "i64": 8, "f32": 4, "f64": 8}
 _SHORT = {"bfloat16": "bf16", "float16": "f16"}
-_BOOL_OPS = {
-    "add": "bitwise_or", "maximum": "bitwise_or", "multiply": "bitwise_and", "minimum": "bitwise_and",
-    "logical_and": "bitwise_and", "logical_or": "bitwise_or", "logical_xor": "bitwise_xor",
-    "bitwise_invert": "logical_not",
-}  # fmt: skip
-_IDENTITY_ON_INTEGERS = frozenset(("floor", "ceil", "round", "trunc"))
-_TESTS_ON_INTEGERS = {"isnan": "not_equal", "isinf": "not_equal", "isfinite": "equal"}
-_EXACT = frozenset(
-    names(
-        "negative abs sign relu floor ceil round trunc maximum minimum where "
-        "logical_not bitwise_and bitwise_or bitwise_xor bitwise_invert bitwise_right_shift"
-    )
-)
-_WRAPS = frozenset(names("negative abs add subtract multiply power floor_divide bitwise_left_shift"))
-MIRRORED = {
-    "add": "add", "multiply": "multiply", "maximum": "maximum", "minimum": "minimum",
-    "equal": "equal", "not_equal": "not_equal", "less": "greater", "greater": "less",
-    "less_equal": "greater_equal", "greater_equal": "less_equal",
-}  # fmt: skip
 
 
 def machine_type(dtype: DType) -> str:
@@ -66,29 +47,30 @@ def bits_type(size: int) -> str:
 
 def has_form(op: str, kind: str, form: str) -> bool:
     """Whether there is a loop that takes an argument as one element or as a row value."""
-    wide = kind in ("f32", "f64", "i32", "i64")
-    if op == "divide" or (op == "subtract" and wide):
+    record, wide = SCALARS.get(op), kind in ("f32", "f64", "i32", "i64")
+    if record is None:
+        return False
+    if record.loops is Loops.QUOTIENT or (record.loops is Loops.DIFFERENCE and wide):
         return True
-    return wide and op in MIRRORED and form in ("VS", "VR")
+    return wide and record.loops in (Loops.RING, Loops.COMPARE) and form in ("VS", "VR")
 
 
 def elementwise(op: str, source: DType) -> tuple[str, bool]:
     """The operation for `op` on `source` values, and whether it takes its one argument twice; "" is the identity."""
-    if source.kind == "bool":
-        op = _BOOL_OPS.get(op, "" if op == "abs" else op)
-    if not source.is_float:
-        if op in _IDENTITY_ON_INTEGERS:
-            return "", False
-        if op in _TESTS_ON_INTEGERS:
-            return _TESTS_ON_INTEGERS[op], True
-    return op, False
+    before = SCALARS[op]
+    if source.kind == "bool" and before.on_bool is not None:
+        op = before.on_bool
+    if not source.is_float and op and (other := SCALARS[op].on_integers) is not None:
+        op = other
+    return op, bool(op) and SCALARS[op].arity > before.arity
 
 
 def rounding(op: str, dtype: DType) -> str:
     """The operation that brings the result of `op` back to the values of `dtype`, or empty."""
+    record = SCALARS[op]
     if dtype.name == "int8":
-        return "wrap_i8" if op in _WRAPS else ""
-    return f"round_{_SHORT[dtype.name]}" if dtype.name in _SHORT and op not in _EXACT else ""
+        return "wrap_i8" if record.may_wrap else ""
+    return f"round_{_SHORT[dtype.name]}" if dtype.name in _SHORT and not record.is_exact else ""
 
 
 def load_step(dtype: DType) -> tuple[str, str] | None:

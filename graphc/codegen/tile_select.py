@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from graphc.codegen.tile_fuse import fuse
 from graphc.codegen.tile_nest import Nest
 from graphc.codegen.tile_scalar import (
-    MIRRORED,
     SIZES,
     bits_type,
     cast_steps,
@@ -28,6 +27,7 @@ from graphc.codegen.tile_scalar import (
 from graphc.codegen.tile_words import FULL, ONE, ROW, Access, Axis, Instruction, Segment, Value
 from graphc.ir.scalar import Scalar
 from graphc.lower.kernel import Compute, Iota, Load, Random, Reduce, Store
+from graphc.scalar.ops import SCALARS
 
 __all__ = ["STATE", "Selection", "select"]
 
@@ -259,8 +259,8 @@ class _Selector:
             "V" if self.values[arg].level == level else "S" if self.values[arg].level == ONE else "R" for arg in args
         ]
         form = "".join(letters)
-        if form in ("SV", "RV") and not has_form(op, kind, form) and op in MIRRORED:
-            op, args, form = MIRRORED[op], args[::-1], form[::-1]
+        if form in ("SV", "RV") and not has_form(op, kind, form) and has_form(SCALARS[op].mirror, kind, form[::-1]):
+            op, args, form = SCALARS[op].mirror, args[::-1], form[::-1]
         if form == "VV" or ("V" in form and has_form(op, kind, form)):
             return self._emit(op, kind, form, level, size, *args)
         return self._emit(op, kind, "VV", level, size, *(self._coerce(arg, level) for arg in args))

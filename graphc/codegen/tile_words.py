@@ -1,13 +1,15 @@
 """Tile programs as records, and the words they become: what `kernels/cpu/include/graphc/tile_decode.h` reads back.
 
 An `Instruction` is one loop over a whole value. A value is a number into `values`: (bytes of an element, level,
-constant's bits or None). Levels, types, forms and operations are numbered as in tile_machine.h and tile_table.h.
+constant's bits or None). Levels, types and forms are numbered as in tile_machine.h, operations as in tile_ops.h.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from graphc.scalar.tile import operations
 
 __all__ = [
     "FORMS", "FULL", "ONE", "OPS", "ROW", "TYPES",
@@ -19,25 +21,7 @@ MAGIC = int.from_bytes(b"gctile01", "little")
 FULL, ROW, ONE = range(3)
 TYPES = {name: number for number, name in enumerate(names("u8 i8 u16 i32 u32 i64 f32 f64"))}
 FORMS = {name: number for number, name in enumerate(names("VV VS SV SS VR RV"))}
-OPS = {
-    name: number
-    for number, name in enumerate(
-        names(
-            "load load_over bind store iota random repeat "
-            "sum_start sum_step sum_finish max_start max_step max_finish min_start min_step min_finish "
-            "negative abs sign relu floor ceil round trunc sqrt isnan isinf isfinite "
-            "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan "
-            "sinh cosh tanh asinh acosh atanh erf erfc sigmoid softplus bitwise_invert logical_not "
-            "add subtract multiply divide floor_divide remainder fmod power maximum minimum atan2 "
-            "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift "
-            "equal not_equal less less_equal greater greater_equal where "
-            "to_u8 to_bool to_i8 to_i32 to_u32 to_i64 to_f32 to_f64 to_bf16 to_f16 "
-            "from_bf16 from_f16 wrap_i8 round_bf16 round_f16 to_odd "
-            "multiply_add multiply_subtract subtract_product multiply_multiply add_add add_multiply "
-            "subtract_multiply copy"
-        )
-    )
-}
+OPS = {name: number for number, name in enumerate(operations())}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ no element is written twice.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 from graphc.errors import InternalError
 from graphc.ir.scalar import Scalar
@@ -24,28 +25,19 @@ from graphc.lower.kernel import (
     Store,
 )  # fmt: skip
 from graphc.lower.kernel_text import statement_text
+from graphc.scalar.ops import SCALARS, Domain
 
-__all__ = ["BINARY", "COMPARISONS", "UNARY", "verify"]
+__all__ = ["verify"]
 
-names = str.split
-
-FLOAT_UNARY = frozenset(
-    names(
-        "sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc "
-        "sigmoid softplus"
-    )
-)
-TESTS = frozenset(("isnan", "isinf", "isfinite"))
-UNARY = (
-    FLOAT_UNARY | TESTS | frozenset(names("negative abs sign floor ceil round trunc relu logical_not bitwise_invert"))
-)
-COMPARISONS = frozenset(names("equal not_equal less less_equal greater greater_equal"))
-LOGICAL = frozenset(("logical_and", "logical_or", "logical_xor"))
-BITWISE = frozenset(names("bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift"))
-BINARY = COMPARISONS | LOGICAL | BITWISE | frozenset(
-    names("add subtract multiply divide floor_divide remainder fmod power maximum minimum atan2")
-)  # fmt: skip
 REDUCTIONS = ("sum", "max", "min")
+_TAKES: Mapping[Domain, Callable[[DType], bool]] = {
+    Domain.ANY: lambda dtype: True,
+    Domain.NUMBERS: lambda dtype: dtype.kind != "bool",
+    Domain.FLOATS: lambda dtype: dtype.is_float,
+    Domain.INTEGERS: lambda dtype: dtype.is_integer,
+    Domain.BITS: lambda dtype: not dtype.is_float,
+    Domain.BOOLS: lambda dtype: dtype.kind == "bool",
+}
 
 
 def verify(kernel: Kernel) -> None:
@@ -134,23 +126,8 @@ def _compute_fault(statement: Compute, dtypes: list[DType]) -> str:
     if op == "where":
         fits = len(dtypes) == 3 and dtypes[0].kind == "bool" and dtypes[1] is dtypes[2] is result
         return "" if fits else wrong
-    count = 1 if op in UNARY else 2 if op in BINARY else 0
-    if len(dtypes) != count or any(dtype is not dtypes[0] for dtype in dtypes):
+    record = SCALARS.get(op)
+    if record is None or len(dtypes) != record.arity or any(dtype is not dtypes[0] for dtype in dtypes):
         return wrong
-    source = dtypes[0]
-    to_bool = op in COMPARISONS or op in LOGICAL or op in TESTS or op == "logical_not"
-    if (result.kind != "bool") if to_bool else (result is not source):
-        return wrong
-    return "" if _is_defined(op, source) else wrong
-
-
-def _is_defined(op: str, dtype: DType) -> bool:
-    if op in FLOAT_UNARY or op in ("divide", "atan2"):
-        return dtype.is_float
-    if op in LOGICAL or op == "logical_not":
-        return dtype.kind == "bool"
-    if op in BITWISE or op == "bitwise_invert":
-        return not dtype.is_float and (dtype.kind != "bool" or not op.endswith("shift"))
-    if op in ("subtract", "negative", "sign", "floor_divide", "remainder", "fmod", "power", "relu"):
-        return dtype.kind != "bool"
-    return True
+    fits = result.kind == "bool" if record.gives_bool else result is dtypes[0]
+    return "" if fits and _TAKES[record.domain](dtypes[0]) else wrong

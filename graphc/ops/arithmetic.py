@@ -135,13 +135,13 @@ multiply = binary(
 divide = binary(
     "divide", "The quotient x1 / x2.",
     derivative="1/x2 and -x1/x2**2", vjp=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g / b) * y),
-    reference=np.divide, cost=4, templates=(over(), over(0.5, 3)),
+    reference=np.divide, templates=(over(), over(0.5, 3)),
     example="divide([1.0, 2.0], 4)  # array([0.25, 0.5 ], dtype=float32)",
 )  # fmt: skip
 
 floor_divide = binary(
     "floor_divide", "The quotient rounded down; an integer by 0 is 0.",
-    derivative="0", vjp=(ZERO, ZERO), reference=np.floor_divide, accepts=NUMERIC, cost=6,
+    derivative="0", vjp=(ZERO, ZERO), reference=np.floor_divide, accepts=NUMERIC,
     templates=(over(-9, 9), over(-4, 4, 0.0)), errors=_BOOL_OPERANDS,
     convention="the derivative is 0 everywhere, at the steps too",
     more=[Sample((Arg((3,), values=(-7, 0, 7)), Arg((3,), values=(0, 0, 0))), grad=False, why="division by zero")],
@@ -152,7 +152,7 @@ remainder = binary(
     "remainder", "What floor_divide leaves over, with the sign of x2; an integer by 0 leaves 0.",
     derivative="1 and -floor(x1/x2)",
     vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g * invoke("floor_divide", a, b)),
-    reference=np.remainder, accepts=NUMERIC, cost=6, templates=(over(0.4, 0.9), over(1.1, 1.9)), scalar=None,
+    reference=np.remainder, accepts=NUMERIC, templates=(over(0.4, 0.9), over(1.1, 1.9)), scalar=None,
     errors=_BOOL_OPERANDS, convention="at the jumps the derivative is that of the branch from above",
     more=[
         Sample((Arg((4,), values=(-7, 7, -7, 5)), Arg((4,), values=(3, -3, -2, 2))), grad=False, why="at the jumps"),
@@ -166,7 +166,7 @@ fmod = binary(
     "fmod", "What x1 / x2 rounded towards zero leaves over, with the sign of x1; an integer by 0 leaves 0.",
     derivative="1 and -trunc(x1/x2)",
     vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g * invoke("trunc", a / b)),
-    reference=np.fmod, accepts=NUMERIC, cost=6, templates=(over(0.4, 0.9), over(1.1, 1.9)), scalar=None,
+    reference=np.fmod, accepts=NUMERIC, templates=(over(0.4, 0.9), over(1.1, 1.9)), scalar=None,
     errors=_BOOL_OPERANDS, convention="at the jumps the derivative is that of the branch away from 0",
     more=[
         Sample((Arg((4,), values=(-7.5, 7.5, -8.5, 8.5)), Arg((4,), values=(3.0, -3.0, -2.5, 2.5)))),
@@ -222,7 +222,7 @@ def _power_formula(a: Any, b: Any) -> Any:
 
 primitive(
     "power", kind=Kind.ELEMENTWISE, infer=elementwise_rule("power", NUMERIC), vjp=(_power_by_base, _power_by_exponent),
-    jvp=Jvp.POINTWISE, reference=_power_reference, cost=30,
+    jvp=Jvp.POINTWISE, reference=_power_reference,
 )  # fmt: skip
 
 

@@ -119,12 +119,11 @@ def unary(
     coerce: Callable[[Any], Tensor] | None = None,
     more: Sequence[Sample] = (),
     convention: str = "",
-    cost: int = 1,
     errors: Errors = (),
 ) -> Callable[[Any], Tensor]:
     """Declare a primitive of one input and its function. `derivative` and `example` go into the docstring."""
     primitive(
-        name, kind=Kind.ELEMENTWISE, infer=elementwise_rule(name, accepts, result), cost=cost, reference=reference,
+        name, kind=Kind.ELEMENTWISE, infer=elementwise_rule(name, accepts, result), reference=reference,
         vjp=vjp if vjp is _Sentinel.NO_GRADIENT else (vjp,),
         jvp=vjp if vjp is _Sentinel.NO_GRADIENT else Jvp.POINTWISE,
     )  # fmt: skip
@@ -168,13 +167,12 @@ def binary(
     coerce: Callable[..., tuple[Tensor, ...]] | None = None,
     more: Sequence[Sample] = (),
     convention: str = "",
-    cost: int = 1,
     errors: Errors = (),
 ) -> Callable[[Any, Any], Tensor]:
     """Declare a primitive of two inputs and its function. `scalar` is a Python operand that the samples try."""
     differentiable = not isinstance(vjp, _Sentinel)
     primitive(
-        name, kind=Kind.ELEMENTWISE, infer=elementwise_rule(name, accepts, result), cost=cost, reference=reference,
+        name, kind=Kind.ELEMENTWISE, infer=elementwise_rule(name, accepts, result), reference=reference,
         vjp=vjp, jvp=vjp if isinstance(vjp, _Sentinel) else Jvp.POINTWISE,
     )  # fmt: skip
     takes_floats = accepts == FLOAT and coerce is None

@@ -28,6 +28,7 @@ import numpy as np
 from graphc.errors import InternalError
 from graphc.ir.public import public
 from graphc.ir.types import DTYPES, TensorType
+from graphc.scalar.ops import SCALARS
 
 __all__ = [
     "ALL", "BOOL", "FLOAT", "FUNCTIONS", "INTEGER", "NO_GRADIENT", "NUMERIC", "OPS", "SIGNED", "WIDE_FLOAT", "ZERO",
@@ -188,14 +189,18 @@ def primitive(
     vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | Joint | _Sentinel,
     jvp: Jvp | Rule | _Sentinel,
     reference: Callable[..., Any],
-    cost: int = 1,
+    cost: int | None = None,
     strided_operands: Container[int] = (),
     strided_result: bool = False,
     epilogue_inner: int = 0,
 ) -> Op:
-    """Declare a primitive and put it into `OPS`."""
+    """Declare a primitive and put it into `OPS`. Without a cost, an elementwise one has that of its scalar op."""
     if name in OPS:
         raise InternalError(f"op {name} is declared twice")
+    if kind is Kind.ELEMENTWISE and (cost is None) != (name in SCALARS):
+        raise InternalError(f"op {name} is elementwise: it has either a record in scalar/ops.py or a cost of its own")
+    if cost is None:
+        cost = SCALARS[name].cost if kind is Kind.ELEMENTWISE else 1
     OPS[name] = Op(
         name, kind, infer, vjp, jvp, reference, cost, strided_operands, strided_result, epilogue_inner
     )  # fmt: skip

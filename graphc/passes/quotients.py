@@ -20,6 +20,7 @@ from graphc.ops.record import WIDE_FLOAT
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import reshape_to
 from graphc.passes.rewriting import Keeps, Rewrite, Rules
+from graphc.scalar.ops import SCALARS
 
 __all__ = ["REWRITES", "Quotients", "highest_taken_out", "row_shift"]
 
@@ -66,7 +67,7 @@ REWRITES = (
     ),
 )  # fmt: skip
 
-_POSITIVE = {"exp", "exp2", "sigmoid", "softplus", "cosh"}
+_POSITIVE = {op.name for op in SCALARS.values() if op.is_positive}
 _KEEPS_SIGN = {
     "add", "multiply", "divide", "maximum", "minimum", "sqrt", "sum", "max", "min", "broadcast_to", "reshape",
     "transpose", "slice",

@@ -20,6 +20,7 @@ from graphc.ops.build import apply, broadcast_to
 from graphc.ops.record import Kind, op_of
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import permute, reshape_to
+from graphc.scalar.ops import SCALARS, Parity
 
 __all__ = ["Order", "Turned", "Turning", "pair_leaves", "plain_leaf"]
 
@@ -28,10 +29,10 @@ Order = tuple[int, ...]
 _MOST = 64  # ops that a value of pairs is made of: one loop nest takes not many more
 _SMALLER = 8  # times fewer elements of what is broadcast
 _OTHER_SUM = {"add": "subtract", "subtract": "add"}
-_COMMUTES = {"add", "multiply", "maximum", "minimum", "equal", "not_equal", "logical_and", "logical_or", "logical_xor"}
-_ODD = {"negative", "sin", "tan", "tanh", "asin", "atan", "sinh", "asinh", "erf", "sign"}
-_EVEN = {"abs", "cos", "cosh"}
-_SAME_OF_ZEROS = {"abs", "cos", "cosh", "exp", "exp2", "sigmoid", "softplus"}
+_COMMUTES = {op.name for op in SCALARS.values() if op.mirror == op.name}
+_ODD = {op.name for op in SCALARS.values() if op.parity is Parity.ODD}
+_EVEN = {op.name for op in SCALARS.values() if op.parity is Parity.EVEN}
+_SAME_OF_ZEROS = _EVEN | {op.name for op in SCALARS.values() if op.is_positive}
 _TELLS_ZEROS = {"divide", "atan2", "power", "floor_divide", "remainder", "fmod"}
 
 

@@ -8,6 +8,7 @@
 #include "convert.h"
 #include "scalar.h"
 #include "tile_machine.h"
+#include "tile_ops.h"
 
 typedef uint8_t gc_u8;
 typedef int8_t gc_i8;
@@ -127,14 +128,6 @@ GC_REPEATING(i64)
 
 /* Unary operations ---------------------------------------------------------------------------------------------------- */
 
-#define GC_NUMBER_OPS(F, T) F(negative, T) F(abs, T) F(sign, T) F(relu, T)
-#define GC_ROUNDING_OPS(F, T) F(floor, T) F(ceil, T) F(round, T) F(trunc, T) F(sqrt, T)
-#define GC_TEST_OPS(F, T) F(isnan, T) F(isinf, T) F(isfinite, T)
-#define GC_ELEMENTARY_OPS(F, T)                                                                                        \
-    F(exp, T) F(exp2, T) F(expm1, T) F(log, T) F(log2, T) F(log10, T) F(log1p, T) F(asin, T) F(acos, T) F(atan, T)     \
-    F(sinh, T) F(cosh, T) F(tanh, T) F(asinh, T) F(acosh, T) F(atanh, T) F(erf, T) F(erfc, T) F(sigmoid, T) F(softplus, T)
-#define GC_TURNING_OPS(F, T) F(sin, T) F(cos, T) F(tan, T)
-
 #define GC_UNARY_OP(op, T) GC_UNARY(op##_##T, T, T, gc_op_##op##_##T)
 #define GC_UNARY_TEST(op, T) GC_UNARY(op##_##T, u8, T, gc_op_##op##_##T)
 #define GC_UNARY_ELEMENTARY(op, T) GC_UNARY(op##_##T, T, T, gc_##op##_##T)
@@ -151,11 +144,11 @@ GC_TEST_OPS(GC_UNARY_TEST, f32)
 GC_TEST_OPS(GC_UNARY_TEST, f64)
 GC_ELEMENTARY_OPS(GC_UNARY_ELEMENTARY, f32)
 GC_ELEMENTARY_OPS(GC_UNARY_ELEMENTARY, f64)
-GC_UNARY(bitwise_invert_i32, i32, i32, gc_op_bitwise_invert_i32)
-GC_UNARY(bitwise_invert_i64, i64, i64, gc_op_bitwise_invert_i64)
-GC_UNARY(bitwise_invert_u32, u32, u32, gc_op_bitwise_invert_u32)
-GC_UNARY(bitwise_invert_u8, u8, u8, gc_op_bitwise_invert_u8)
-GC_UNARY(logical_not_u8, u8, u8, gc_op_logical_not_u8)
+GC_INVERT_OPS(GC_UNARY_OP, i32)
+GC_INVERT_OPS(GC_UNARY_OP, i64)
+GC_INVERT_OPS(GC_UNARY_OP, u32)
+GC_INVERT_OPS(GC_UNARY_OP, u8)
+GC_NOT_OPS(GC_UNARY_OP, u8)
 
 /* By blocks: the functions for every argument take longer than those for near ones, in float64 much longer. */
 #define GC_UNARY_BY_BLOCKS(op, T, limit)                                                                               \
@@ -184,21 +177,16 @@ GC_UNARY_ELEMENTARY(tan, f64)
 
 /* Binary operations --------------------------------------------------------------------------------------------------- */
 
-#define GC_RING_OPS(F, T) F(add, T) F(multiply, T) F(maximum, T) F(minimum, T)
-#define GC_COMPARE_OPS(F, T) F(equal, T) F(not_equal, T) F(less, T) F(less_equal, T) F(greater, T) F(greater_equal, T)
-#define GC_FLOOR_OPS(F, T) F(floor_divide, T) F(remainder, T) F(fmod, T) F(power, T)
-#define GC_BIT_OPS(F, T)                                                                                               \
-    F(bitwise_and, T) F(bitwise_or, T) F(bitwise_xor, T) F(bitwise_left_shift, T) F(bitwise_right_shift, T)
-
 #define GC_PAIR_OP(op, T) GC_BINARY(op##_##T, T, T, gc_op_##op##_##T)
+#define GC_PAIR_ELEMENTARY(op, T) GC_BINARY(op##_##T, T, T, gc_##op##_##T)
 #define GC_PAIR_COMPARE(op, T) GC_BINARY(op##_##T, u8, T, gc_op_##op##_##T)
 #define GC_RIGHT_OP(op, T) GC_PAIR_OP(op, T) GC_BINARY_RIGHT(op##_##T, T, T, gc_op_##op##_##T)
 #define GC_RIGHT_COMPARE(op, T) GC_PAIR_COMPARE(op, T) GC_BINARY_RIGHT(op##_##T, u8, T, gc_op_##op##_##T)
 #define GC_BOTH_OP(op, T) GC_RIGHT_OP(op, T) GC_BINARY_LEFT(op##_##T, T, T, gc_op_##op##_##T)
 
 /* Types with all forms. Commutative operations and comparisons need one side only: the assembler swaps. */
-#define GC_WIDE_TYPE(T) GC_RING_OPS(GC_RIGHT_OP, T) GC_BOTH_OP(subtract, T) GC_COMPARE_OPS(GC_RIGHT_COMPARE, T)
-#define GC_NARROW_TYPE(T) GC_RING_OPS(GC_PAIR_OP, T) GC_PAIR_OP(subtract, T) GC_COMPARE_OPS(GC_PAIR_COMPARE, T)
+#define GC_WIDE_TYPE(T) GC_RING_OPS(GC_RIGHT_OP, T) GC_DIFFERENCE_OPS(GC_BOTH_OP, T) GC_COMPARE_OPS(GC_RIGHT_COMPARE, T)
+#define GC_NARROW_TYPE(T) GC_RING_OPS(GC_PAIR_OP, T) GC_DIFFERENCE_OPS(GC_PAIR_OP, T) GC_COMPARE_OPS(GC_PAIR_COMPARE, T)
 
 static inline float gc_op_power_f32(float a, float b) { return gc_power_f32(a, b); }
 static inline double gc_op_power_f64(double a, double b) { return gc_power_f64(a, b); }
@@ -209,8 +197,8 @@ GC_WIDE_TYPE(i32)
 GC_WIDE_TYPE(i64)
 GC_NARROW_TYPE(u32)
 GC_NARROW_TYPE(u8)
-GC_BOTH_OP(divide, f32)
-GC_BOTH_OP(divide, f64)
+GC_QUOTIENT_OPS(GC_BOTH_OP, f32)
+GC_QUOTIENT_OPS(GC_BOTH_OP, f64)
 GC_FLOOR_OPS(GC_PAIR_OP, f32)
 GC_FLOOR_OPS(GC_PAIR_OP, f64)
 GC_FLOOR_OPS(GC_PAIR_OP, i32)
@@ -221,8 +209,8 @@ GC_BIT_OPS(GC_PAIR_OP, i32)
 GC_BIT_OPS(GC_PAIR_OP, i64)
 GC_BIT_OPS(GC_PAIR_OP, u32)
 GC_BIT_OPS(GC_PAIR_OP, u8)
-GC_BINARY(atan2_f32, f32, f32, gc_atan2_f32)
-GC_BINARY(atan2_f64, f64, f64, gc_atan2_f64)
+GC_ANGLE_OPS(GC_PAIR_ELEMENTARY, f32)
+GC_ANGLE_OPS(GC_PAIR_ELEMENTARY, f64)
 
 /* Two operations in one walk, each rounded on its own: second(first(a, b), c), or second(c, first(a, b)) ------------------ */
 

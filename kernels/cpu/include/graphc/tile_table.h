@@ -1,27 +1,13 @@
 /* The tile machine's instruction set: which loop stands for (operation, type, form), and what values it takes.
  *
- * The order of GC_TILE_OPS and of the types and forms in tile_machine.h is that of `graphc/codegen/tile_words.py`.
+ * GC_TILE_OPS and the lists of loops are in tile_ops.h. The order of the types and forms in tile_machine.h is that of
+ * `graphc/codegen/tile_words.py`.
  */
 #ifndef GRAPHC_TILE_TABLE_H
 #define GRAPHC_TILE_TABLE_H
 
 #include "tile_access.h"
 #include "tile_reduce.h"
-
-#define GC_TILE_OPS(F)                                                                                                 \
-    F(load) F(load_over) F(bind) F(store) F(iota) F(random) F(repeat)                                                  \
-    F(sum_start) F(sum_step) F(sum_finish) F(max_start) F(max_step) F(max_finish) F(min_start) F(min_step) F(min_finish) \
-    F(negative) F(abs) F(sign) F(relu) F(floor) F(ceil) F(round) F(trunc) F(sqrt) F(isnan) F(isinf) F(isfinite)        \
-    F(exp) F(exp2) F(expm1) F(log) F(log2) F(log10) F(log1p) F(sin) F(cos) F(tan) F(asin) F(acos) F(atan)              \
-    F(sinh) F(cosh) F(tanh) F(asinh) F(acosh) F(atanh) F(erf) F(erfc) F(sigmoid) F(softplus)                           \
-    F(bitwise_invert) F(logical_not)                                                                                   \
-    F(add) F(subtract) F(multiply) F(divide) F(floor_divide) F(remainder) F(fmod) F(power) F(maximum) F(minimum) F(atan2) \
-    F(bitwise_and) F(bitwise_or) F(bitwise_xor) F(bitwise_left_shift) F(bitwise_right_shift)                           \
-    F(equal) F(not_equal) F(less) F(less_equal) F(greater) F(greater_equal) F(where)                                   \
-    F(to_u8) F(to_bool) F(to_i8) F(to_i32) F(to_u32) F(to_i64) F(to_f32) F(to_f64) F(to_bf16) F(to_f16)                \
-    F(from_bf16) F(from_f16) F(wrap_i8) F(round_bf16) F(round_f16) F(to_odd)                              \
-    F(multiply_add) F(multiply_subtract) F(subtract_product) F(multiply_multiply) F(add_add) F(add_multiply)           \
-    F(subtract_multiply) F(copy)
 
 #define GC_OP(op) GC_OP_##op,
 enum { GC_TILE_OPS(GC_OP) GC_OPS };
@@ -86,13 +72,13 @@ typedef struct gc_entry {
     GC_NUMBER_OPS(GC_UNARY_SAME, T) GC_FLOOR_OPS(GC_PAIR_SAME, T) GC_CASTS_FROM(T)                                     \
     GC_REDUCE_ENTRIES(max, T, finish) GC_REDUCE_ENTRIES(min, T, finish)                                                \
     GC_AT(iota, T, VV) = {gc_loop_iota_##T, GC_NUMBERS, {GC_S(T), 0, 0, 0}},
-#define GC_WIDE_ENTRIES(T) GC_RING_OPS(GC_RIGHT_SAME, T) GC_BOTH_ENTRY(subtract, T) GC_COMPARE_OPS(GC_RIGHT_TO_BOOL, T)
-#define GC_NARROW_ENTRIES(T) GC_RING_OPS(GC_PAIR_SAME, T) GC_PAIR_SAME(subtract, T) GC_COMPARE_OPS(GC_PAIR_TO_BOOL, T)
+#define GC_WIDE_ENTRIES(T) GC_RING_OPS(GC_RIGHT_SAME, T) GC_DIFFERENCE_OPS(GC_BOTH_ENTRY, T) GC_COMPARE_OPS(GC_RIGHT_TO_BOOL, T)
+#define GC_NARROW_ENTRIES(T) GC_RING_OPS(GC_PAIR_SAME, T) GC_DIFFERENCE_OPS(GC_PAIR_SAME, T) GC_COMPARE_OPS(GC_PAIR_TO_BOOL, T)
 #define GC_INTEGER_ENTRIES(T)                                                                                          \
-    GC_BIT_OPS(GC_PAIR_SAME, T) GC_UNARY_SAME(bitwise_invert, T) GC_REDUCE_ENTRIES(sum, T, finish)
+    GC_BIT_OPS(GC_PAIR_SAME, T) GC_INVERT_OPS(GC_UNARY_SAME, T) GC_REDUCE_ENTRIES(sum, T, finish)
 #define GC_FLOAT_ENTRIES(T)                                                                                            \
     GC_ROUNDING_OPS(GC_UNARY_SAME, T) GC_TEST_OPS(GC_UNARY_TO_BOOL, T) GC_ELEMENTARY_OPS(GC_UNARY_SAME, T)             \
-    GC_TURNING_OPS(GC_UNARY_SAME, T) GC_PAIR_SAME(atan2, T) GC_BOTH_ENTRY(divide, T)                                   \
+    GC_TURNING_OPS(GC_UNARY_SAME, T) GC_ANGLE_OPS(GC_PAIR_SAME, T) GC_QUOTIENT_OPS(GC_BOTH_ENTRY, T)                                   \
     GC_REDUCE_ENTRIES(sum, T, sum_finish)
 
 static const gc_entry gc_entries[GC_OPS][GC_TYPES][GC_FORMS] = {
@@ -105,7 +91,7 @@ static const gc_entry gc_entries[GC_OPS][GC_TYPES][GC_FORMS] = {
     GC_INTEGER_ENTRIES(u8) GC_INTEGER_ENTRIES(i32) GC_INTEGER_ENTRIES(u32) GC_INTEGER_ENTRIES(i64)
     GC_FLOAT_ENTRIES(f32) GC_FLOAT_ENTRIES(f64)
     GC_FUSED_OPS(GC_FUSED_ENTRIES, f32) GC_FUSED_OPS(GC_FUSED_ENTRIES, f64)
-    GC_UNARY_SAME(logical_not, u8)
+    GC_NOT_OPS(GC_UNARY_SAME, u8)
     GC_UNARY_ENTRY(to_i8, i8, i32) GC_UNARY_ENTRY(to_i32, i32, i8) GC_UNARY_ENTRY(wrap_i8, i32, i32)
     GC_UNARY_ENTRY(to_bf16, u16, f32) GC_UNARY_ENTRY(to_f16, u16, f32)
     GC_UNARY_ENTRY(from_bf16, f32, u16) GC_UNARY_ENTRY(from_f16, f32, u16)

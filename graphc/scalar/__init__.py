@@ -1,0 +1,1 @@
+"""One record per scalar op, and what is derived from it: see `ops`."""
