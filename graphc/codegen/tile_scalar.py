@@ -66,11 +66,12 @@ def elementwise(op: str, source: DType) -> tuple[str, bool]:
 
 
 def rounding(op: str, dtype: DType) -> str:
-    """The operation that brings the result of `op` back to the values of `dtype`, or empty."""
-    record = SCALARS[op]
+    """The operation that brings what a scalar op or a reduction gives back to the values of `dtype`, or empty."""
+    record = SCALARS.get(op)
     if dtype.name == "int8":
-        return "wrap_i8" if record.may_wrap else ""
-    return f"round_{_SHORT[dtype.name]}" if dtype.name in _SHORT and not record.is_exact else ""
+        return "wrap_i8" if record is not None and record.may_wrap else ""
+    is_exact = record is not None and record.is_exact
+    return f"round_{_SHORT[dtype.name]}" if dtype.name in _SHORT and not is_exact else ""
 
 
 def load_step(dtype: DType) -> tuple[str, str] | None:
