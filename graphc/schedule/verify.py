@@ -6,7 +6,7 @@ must have been computed before, and kept if another group reads it. Raises Inter
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
@@ -34,71 +34,79 @@ def verify(graph: Graph, groups: Sequence[Group]) -> None:
 
 def faults_of(graph: Graph, groups: Sequence[Group]) -> list[str]:
     """What is wrong with the groups that have elements, in words."""
-    makers, pieces, copied = _makers(groups), _pieces(groups), _copied(groups)
+    work = _Work(groups)
     results = {result_base(result) for result in graph.results}
-    dear = [node for node, by in makers.items() if len(by) > 1 and op_of(node).kind is not Kind.ELEMENTWISE]
-    faults = [f"{node!r} is computed {len(makers[node])} times" for node in dear if node not in copied]
-    faults += [f"{node!r} is computed by nobody" for node in results - makers.keys() - pieces.keys() if node.size]
-    faults += [f"{node!r} is computed, but not in the graph" for node in makers.keys() - set(graph.nodes)]
-    faults += [
-        f"{node!r} is put together in part"
-        for node in pieces.keys() | copied.keys()
-        if not _is_whole(node, pieces, copied, makers)
-    ]
-    stored = {node: position for position, group in enumerate(groups) for node in group.stores}
-    asked = [set(reads_of(group)) for group in groups]
     read: set[Node] = set()
-    for position, node in ((position, node) for node, by in makers.items() for position in by):
-        inputs = node.inputs
-        if node in groups[position].parts:
-            inputs = tuple(node.inputs[part] for part in groups[position].parts[node])
-        for source in computed_below(inputs, pieces):
+    faults = [*_making_faults(graph, work, results), *_reading_faults(work, read)]
+    kept = read | results | _kept_on_purpose(graph, work.pieces)
+    idle = [node for node in work.stored.keys() - kept if op_of(node).kind not in _FREE]
+    return faults + [f"{node!r} is stored for nobody" for node in idle]
+
+
+class _Work:
+    """Who computes and who keeps what: `makers` are the groups of a node, `stored` the last that keeps it.
+
+    Of a concatenation that is put together in place, `pieces` are what is computed straight into its buffer, and
+    `copied` the parts that are copied there, by groups that may be several.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+        self.makers: dict[Node, list[int]] = {}
+        self.stored = {node: position for position, group in enumerate(groups) for node in group.stores}
+        self.pieces: dict[Node, list[Node]] = {}
+        self.copied: dict[Node, list[Node]] = {}
+        for position, group in enumerate(groups):
+            for node in group.members:
+                self.makers.setdefault(node, []).append(position)
+            for whole in group.parts:
+                self.copied.setdefault(whole, []).extend(self.inputs(whole, position))
+        for piece, place in groups[0].inside.items() if groups else ():
+            self.pieces.setdefault(place.base, []).append(piece)
+
+    def inputs(self, node: Node, position: int) -> Sequence[Node]:
+        """What a group reads for a node of its own: of a concatenation, the parts that it copies."""
+        parts = self.groups[position].parts.get(node)
+        return node.inputs if parts is None else [node.inputs[part] for part in parts]
+
+    def is_whole(self, join: Node) -> bool:
+        """Whether what is computed or put together in place, and what is copied there, make all of a concatenation."""
+        own = [piece for piece in self.pieces.get(join, ()) if piece in self.makers or piece in self.pieces]
+        sizes: list[int] = [node.size for node in (*own, *self.copied.get(join, ()))]
+        return sum(sizes) == join.size
+
+
+def _making_faults(graph: Graph, work: _Work, results: Set[Node]) -> Iterator[str]:
+    for node, by in work.makers.items():
+        if len(by) > 1 and op_of(node).kind is not Kind.ELEMENTWISE and node not in work.copied:
+            yield f"{node!r} is computed {len(by)} times"
+    for node in results - work.makers.keys() - work.pieces.keys():
+        if node.size:
+            yield f"{node!r} is computed by nobody"
+    for node in work.makers.keys() - set(graph.nodes):
+        yield f"{node!r} is computed, but not in the graph"
+    for join in {**work.pieces, **work.copied}:
+        if not work.is_whole(join):
+            yield f"{join!r} is put together in part"
+
+
+def _reading_faults(work: _Work, read: set[Node]) -> Iterator[str]:
+    """Faults of what groups read of others, which is put into `read`."""
+    asked = [set(reads_of(group)) for group in work.groups]
+    for position, node in ((position, node) for node, by in work.makers.items() for position in by):
+        inputs = work.inputs(node, position)
+        for source in computed_below(inputs, work.pieces):
             direct = any(source is given for given in inputs)  # else views on the way may leave it out
-            if source not in makers:
-                faults += [f"{source!r} is computed by nobody"] if direct and op_of(node).kind not in _FREE else []
-            elif position not in makers[source]:
+            if source not in work.makers:
+                if direct and op_of(node).kind not in _FREE:
+                    yield f"{source!r} is computed by nobody"
+            elif position not in work.makers[source]:
                 read.add(source)
-                maker = stored.get(source, -1)
+                maker = work.stored.get(source, -1)
                 if maker < 0 and direct:
-                    faults.append(f"group {position} reads {source!r}, which is not stored")
+                    yield f"group {position} reads {source!r}, which is not stored"
                 if maker > position and (direct or source in asked[position]):
-                    faults.append(f"group {position} reads {source!r} of the later group {maker}")
-    kept = read | results | _kept_on_purpose(graph, pieces)
-    return faults + [f"{node!r} is stored for nobody" for node in stored.keys() - kept if op_of(node).kind not in _FREE]
-
-
-def _pieces(groups: Sequence[Group]) -> dict[Node, list[Node]]:
-    """For each concatenation that is put together in place, what is computed straight into its buffer."""
-    pieces: dict[Node, list[Node]] = {}
-    for piece, place in groups[0].inside.items() if groups else ():
-        pieces.setdefault(place.base, []).append(piece)
-    return pieces
-
-
-def _copied(groups: Sequence[Group]) -> dict[Node, list[Node]]:
-    """For each concatenation the parts that are copied, by groups that may be several."""
-    parts: dict[Node, list[Node]] = {}
-    for group in groups:
-        for whole, numbers in group.parts.items():
-            parts.setdefault(whole, []).extend(whole.inputs[number] for number in numbers)
-    return parts
-
-
-def _is_whole(
-    whole: Node, pieces: Mapping[Node, Sequence[Node]], copied: Mapping[Node, Sequence[Node]], makers: Container[Node]
-) -> bool:
-    """Whether what is computed or put together in place, and what is copied there, make all of a concatenation."""
-    own = [piece for piece in pieces.get(whole, ()) if piece in makers or piece in pieces]
-    return sum(node.size for node in (*own, *copied.get(whole, ()))) == whole.size
-
-
-def _makers(groups: Sequence[Group]) -> dict[Node, list[int]]:
-    """For each node the groups that compute it."""
-    found: dict[Node, list[int]] = {}
-    for position, group in enumerate(groups):
-        for node in group.members:
-            found.setdefault(node, []).append(position)
-    return found
+                    yield f"group {position} reads {source!r} of the later group {maker}"
 
 
 def computed_below(nodes: Sequence[Node], pieces: Mapping[Node, Sequence[Node]]) -> Iterator[Node]:

@@ -147,7 +147,7 @@ MUTANTS: tuple[Mutant, ...] = (
            'mirror="minimum", on_bool="bitwise_or"', ("tests/codegen/test_tile_ops.py", "-k", "minimum")),
     Mutant("groups-in-any-order", "graphc/schedule/verify.py", "if maker > position and", "if maker > 99 and",
            ("tests/test_verified_stages.py",)),
-    Mutant("parts-of-joins-uncounted", "graphc/schedule/verify.py", "(*own, *copied.get(whole, ()))", "own",
+    Mutant("parts-of-joins-uncounted", "graphc/schedule/verify.py", "(*own, *self.copied.get(join, ()))", "own",
            ("tests/schedule/test_stacked_launches.py", "-k", "values")),
     Mutant("streams-by-results", "graphc/ops/reference.py", "numbers.get(stream, stream)", "stream if 0 else 1 << 31",
            ("tests/ops/test_random.py",)),
