@@ -235,7 +235,13 @@ def opaque(monkeypatch):
     """An op without gradient, in the table for one test."""
     monkeypatch.delitem(OPS, "opaque", raising=False)
     yield primitive(
-        "opaque", kind=Kind.ELEMENTWISE, infer=lambda x: x, vjp=NO_GRADIENT, jvp=NO_GRADIENT, reference=lambda x: x
+        "opaque",
+        kind=Kind.ELEMENTWISE,
+        infer=lambda x: x,
+        vjp=NO_GRADIENT,
+        jvp=NO_GRADIENT,
+        reference=lambda x: x,
+        cost=1,
     )
     del OPS["opaque"]
 
