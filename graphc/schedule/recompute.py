@@ -23,7 +23,7 @@ from graphc.schedule.stacking import Stack
 
 __all__ = ["recompute"]
 
-_COST_OF_BYTE = 4.0  # of arithmetic, in units of `Op.cost`: what is done while a core moves one byte to or from memory
+_COST_OF_BYTE = 2.4  # of arithmetic, in units of `Op.cost`: what is done while a core moves one byte to or from memory
 _MOST = 48  # nodes that one launch computes anew
 _MINOR = 8  # values this many times smaller than others, such as moments of rows, are kept
 _LEAST = 1 << 13  # bytes of values that are worth a look
