@@ -6,7 +6,6 @@ Build a graph with tensors from `input`, `parameter` and `constant` and the func
 
 from graphc import errors, nn, optim
 from graphc.api import compile
-from graphc.autodiff import check_gradients, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from graphc.dsl.variables import constant, input, parameter, state
 from graphc.engines import load
 from graphc.errors import GraphcError
@@ -133,6 +132,7 @@ from graphc.ops.statistics import logsumexp, nanmean, nansum, norm, ptp, std, va
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.ops.trigonometry import acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, sin, sinh, tan, tanh
 from graphc.runtime.program import Program
+from graphc.transforms import check_gradients, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from graphc.version import __version__ as __version__
 
 __all__ = [

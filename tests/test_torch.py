@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphc.autodiff.reverse import vjp
 from graphc.ops.record import FUNCTIONS
 from graphc.ops.reference import evaluate
+from graphc.transforms.reverse import vjp
 from tests.ops.helpers import Built, Case, build, report, weights_like
 
 torch = pytest.importorskip("torch")

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.autodiff.reverse import vjp
 from graphc.errors import GraphcError
 from graphc.ops.record import FUNCTIONS
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
+from graphc.transforms.reverse import vjp
 from tests.ops.helpers import Array, input_tensor
 
 OURS = {

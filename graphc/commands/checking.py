@@ -20,7 +20,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from graphc.api import build_graph, compile
-from graphc.autodiff import check_gradients
 from graphc.commands.target import Target, TargetError
 from graphc.errors import GradientError
 from graphc.ir.graph import Graph, replace, topological
@@ -31,6 +30,7 @@ from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.passes import resolve_marks
 from graphc.runtime.compiler import compiler_or_reason
+from graphc.transforms import check_gradients
 
 __all__ = ["check"]
 

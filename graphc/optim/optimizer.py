@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from graphc.autodiff.reverse import grad
 from graphc.dsl.naming import Serving
 from graphc.dsl.state_dict import Mismatch, read_state, storages, write_state
 from graphc.dsl.variables import state
@@ -29,6 +28,7 @@ from graphc.ops.build import as_tensor, cast
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.optim.clip import clip_grad_norm, clip_grad_value
 from graphc.optim.hyperparameter import Hyperparameter, check_at_least_zero, check_decay
+from graphc.transforms.reverse import grad
 
 __all__ = ["LearningRate", "Moments", "Optimizer", "Scalars", "Trained", "check_at_least_zero", "check_decay"]
 

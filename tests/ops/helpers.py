@@ -12,8 +12,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from graphc.autodiff.forward import jvp
-from graphc.autodiff.reverse import vjp
 from graphc.errors import GraphcError
 from graphc.ir.graph import topological
 from graphc.ir.types import DTYPES, DType, dtype_of
@@ -21,6 +19,8 @@ from graphc.ops.build import apply
 from graphc.ops.record import FUNCTIONS, OPS, WIDE_FLOAT, Arg, Function, Kind, Sample
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
+from graphc.transforms.forward import jvp
+from graphc.transforms.reverse import vjp
 
 Array = np.ndarray[Any, Any]
 

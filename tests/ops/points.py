@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 
-from graphc.autodiff.reverse import vjp
 from graphc.ops.record import FUNCTIONS, WIDE_FLOAT
 from graphc.ops.tensor import Tensor
+from graphc.transforms.reverse import vjp
 from tests.ops.helpers import Array, elementwise_arity, input_tensor
 
 _KINKS = (1e-3, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 20.0, 100.0)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphc.autodiff.reverse import vjp
 from graphc.errors import ShapeError
 from graphc.ir.graph import topological
 from graphc.ops.contraction import matmul, tensordot
@@ -20,6 +19,7 @@ from graphc.ops.einsum import einsum
 from graphc.ops.pooling import max_pool2d
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
+from graphc.transforms.reverse import vjp
 from tests.ops.helpers import input_tensor
 
 Array = np.ndarray[Any, Any]

@@ -18,11 +18,11 @@ import pytest
 import graphc
 from graphc import nn
 from graphc.api import compile
-from graphc.autodiff.reverse import vjp
 from graphc.ops.build import constant, invoke
 from graphc.ops.record import FUNCTIONS, OPS
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
+from graphc.transforms.reverse import vjp
 from tests.ops.helpers import Array, input_tensor, report
 from tests.runtime.support import needs_compiler
 

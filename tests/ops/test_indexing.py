@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.autodiff.reverse import vjp
 from graphc.errors import DTypeError, GraphError, ShapeError
 from graphc.ir.graph import topological
 from graphc.ops.build import constant
@@ -18,6 +17,7 @@ from graphc.ops.indexing import index_add, index_update
 from graphc.ops.record import OPS, Kind
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
+from graphc.transforms.reverse import vjp
 from tests.ops.helpers import input_tensor
 from tests.ops.test_backends import COMPILED
 

@@ -14,11 +14,11 @@ import pytest
 
 import graphc as gx
 from graphc import nn
-from graphc.autodiff.forward import jvp
-from graphc.autodiff.reverse import vjp
 from graphc.errors import GraphcError
 from graphc.ir.graph import topological
 from graphc.ops.record import FUNCTIONS, OPS, Arg, Kind
+from graphc.transforms.forward import jvp
+from graphc.transforms.reverse import vjp
 from tests.ops.helpers import flatten, input_tensor
 from tests.ops.test_backends import COMPILED
 

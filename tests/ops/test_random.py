@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from graphc.api import build_graph, compile
-from graphc.autodiff.reverse import grad
 from graphc.dsl.variables import input, parameter
 from graphc.errors import GraphError
 from graphc.ir.fresh import Fresh
@@ -19,6 +18,7 @@ from graphc.ops.random import FIRST_STREAM, bernoulli, normal, philox, randint, 
 from graphc.ops.reductions import sum
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
+from graphc.transforms.reverse import grad
 from tests.ops.test_backends import COMPILED
 
 COUNT = 20_000

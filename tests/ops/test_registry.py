@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import graphc.ops
-from graphc.autodiff.forward import jvp
-from graphc.autodiff.reverse import vjp
 from graphc.errors import GraphcError
 from graphc.ir.graph import topological
 from graphc.ops.record import FUNCTIONS, OPS, Arg
 from graphc.ops.reference import evaluate
+from graphc.transforms.forward import jvp
+from graphc.transforms.reverse import vjp
 from tests.ops.helpers import (
     Case,
     all_cases,

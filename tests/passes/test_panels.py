@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.autodiff import check_gradients
 from graphc.ir.graph import Graph
 from graphc.ops.build import apply
 from graphc.ops.contraction import panels_of
 from graphc.ops.reference import evaluate
 from graphc.passes import share_panels
+from graphc.transforms import check_gradients
 
 
 def _steps(count: int, rows: int, size: int, dtype: str = "float32") -> Graph:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import special
 
-from graphc.autodiff.reverse import grad
 from graphc.dsl.variables import input as graph_input
 from graphc.ir.graph import Graph
 from graphc.ops.build import apply, broadcast_to, full
 from graphc.ops.record import call
 from graphc.passes import resolve_marks, stabilise
+from graphc.transforms.reverse import grad
 
 from .support import arrays_for, assert_same_values, count, graph_of, ops_of, values_of
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from graphc.autodiff.flat import warn_if_flat
-from graphc.autodiff.structure import checked_tensors
 from graphc.errors import GradientError, GraphcError, InternalError, with_location
 from graphc.ir.collection import collection_paused
 from graphc.ir.graph import topological
@@ -27,6 +25,8 @@ from graphc.ops.build import apply, constant, zeros
 from graphc.ops.record import NO_GRADIENT, ZERO, Joint, op_of
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import join, reshape_to
+from graphc.transforms.flat import warn_if_flat
+from graphc.transforms.structure import checked_tensors
 
 __all__ = ["checked_part", "grad", "jacobian", "rule_error", "value_and_grad", "vjp"]
 

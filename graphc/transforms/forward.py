@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from graphc.autodiff.reverse import checked_part, grad, jacobian, rule_error
-from graphc.autodiff.structure import checked_tensors
 from graphc.errors import GradientError, GraphcError, InternalError
 from graphc.ir.graph import topological
 from graphc.ir.node import Node, inherit_location, next_serial
@@ -18,6 +16,8 @@ from graphc.ir.public import public
 from graphc.ops.build import apply, zeros
 from graphc.ops.record import NO_GRADIENT, ZERO, Jvp, Op, op_of
 from graphc.ops.tensor import Tensor
+from graphc.transforms.reverse import checked_part, grad, jacobian, rule_error
+from graphc.transforms.structure import checked_tensors
 
 __all__ = ["hessian", "hvp", "jvp"]
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from graphc.autodiff.reverse import vjp
-from graphc.autodiff.structure import checked_tensors
 from graphc.errors import GradientError, InputError, shown, with_location
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
@@ -26,6 +24,8 @@ from graphc.ops.build import apply, cast, constant
 from graphc.ops.record import Array
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, Tensor
+from graphc.transforms.reverse import vjp
+from graphc.transforms.structure import checked_tensors
 
 __all__ = ["check_gradients"]
 
