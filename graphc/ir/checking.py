@@ -1,6 +1,6 @@
 """The switch of the verifiers: with GRAPHC_VERIFY=1 in the environment, what every stage of compiling makes is checked.
 
-The tests turn it on. It costs about a fifth of the time that planning takes, and finds the pass to blame for a fault.
+The tests turn it on. It makes compiling slower, and finds the pass to blame for a fault.
 What has to be right for memory's sake, kernels and the plan that is run, is checked in any case.
 """
 

@@ -18,7 +18,6 @@ from graphc.ir.graph import Graph
 from graphc.ir.text import graph_text
 from graphc.ops.record import OPS
 from graphc.passes import resolve_marks
-from graphc.runtime.compiler import compiler_or_reason
 from graphc.runtime.plan import Launch, Plan
 from graphc.runtime.verify import verify
 from tests.fuzz import judge
@@ -28,33 +27,43 @@ from tests.fuzz.judge import EndlessError, faults, time_limit
 from tests.fuzz.oracle import Oracle
 from tests.fuzz.program import Array, FuzzProgram
 from tests.fuzz.shrink import script, shrunk
+from tests.runtime.support import needs_compiler
 
 COUNT = 3_000 if os.environ.get("GRAPHC_TEST_FULL") else 300
 BLOCK = 20  # programs of one test
-IN_C = 5  # one program of so many, of every kind, is compiled to C as well, which takes a hundred times as long
-
-
-def engines(seed: int) -> list[str]:
-    return ["c", "cython"] if seed % IN_C == 0 and not isinstance(compiler_or_reason(), str) else ["cython"]
+IN_C = 5  # one program of so many, of every kind, is compiled to C as well
 
 
 @pytest.mark.parametrize("start", range(0, COUNT, BLOCK))
 def test_programs_agree_with_the_reference(start: int) -> None:
-    found = [(seed, fault) for seed in range(start, start + BLOCK) for fault in faults(grow(seed), engines(seed))]
+    found = [(seed, fault) for seed in range(start, start + BLOCK) for fault in faults(grow(seed), ["cython"])]
     assert not found, "\n".join(f"program {seed}: {kind}: {text}" for seed, (kind, text) in found[:5])
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", range(0, COUNT, IN_C))
+def test_programs_in_c_agree_with_the_reference(seed: int) -> None:
+    assert not faults(grow(seed), ["c"])
+
+
+@needs_compiler
+@pytest.mark.parametrize(("dtype", "large"), [("float64", True), ("bfloat16", False), ("float16", False)])
+def test_large_programs_and_those_of_short_floats_in_c(dtype: str, large: bool) -> None:
+    for seed in range(0, COUNT // 10, IN_C):
+        assert not faults(grow(seed, dtype, large), ["c"]), f"program {seed}"
 
 
 @pytest.mark.parametrize("start", range(0, COUNT // 10, 10))
 def test_large_programs_agree_with_the_reference(start: int) -> None:
     """Arrays that are cut into many tiles: the same bits on any number of threads."""
     for seed in range(start, start + 10):
-        assert not faults(grow(seed, "float64", large=True), engines(seed)), f"program {seed}"
+        assert not faults(grow(seed, "float64", large=True), ["cython"]), f"program {seed}"
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_programs_of_short_floats(dtype: str) -> None:
     for seed in range(25):
-        assert not faults(grow(seed, dtype), engines(seed)), f"program {seed}"
+        assert not faults(grow(seed, dtype), ["cython"]), f"program {seed}"
 
 
 def test_a_program_depends_on_its_seed_alone() -> None:
