@@ -76,10 +76,10 @@ def extension(name: str, source: str, depends: list[str], level: str = "baseline
 EXTENSIONS = [
     *(extension(f"graphc.kernels.cpu.{level}", f"kernels/cpu/{level}.pyx", HEADERS, level) for level in CHOSEN),
     extension("graphc.kernels.cpu.features", "kernels/cpu/features.pyx", [f"{INCLUDE}/graphc/features.h"]),
-    extension("graphc.schedule.simulator", "graphc/schedule/simulator.pyx", []),
+    extension("graphc.memory.simulator", "graphc/memory/simulator.pyx", []),
     extension("graphc.runtime.executor", "graphc/runtime/executor.pyx", STEP_HEADERS),
     extension("graphc.runtime.binding", "graphc/runtime/binding.pyx", []),
-    extension("graphc.schedule.search", "graphc/schedule/search.pyx", ["graphc/schedule/search.h"]),
+    extension("graphc.memory.search", "graphc/memory/search.pyx", ["graphc/memory/search.h"]),
 ]
 
 
@@ -103,7 +103,7 @@ setup(
         "graphc": ["py.typed", "docs/*.md"],
         "graphc.examples": ["*.c"],
         "graphc.runtime": ["*.pyi", "*.pyx"],
-        "graphc.schedule": ["*.h", "*.pyi", "*.pyx"],
+        "graphc.memory": ["*.h", "*.pyi", "*.pyx"],
         "graphc.kernels.cpu": ["*.pyx", "include/graphc/*.h"],
     },
     ext_modules=cythonize(EXTENSIONS, build_dir="build/cython", compiler_directives=DIRECTIVES),

@@ -27,7 +27,7 @@ from benchmarks.models.training import Step
 from benchmarks.sheet import Sheet
 from graphc.api import build_graph
 from graphc.engines import plans
-from graphc.runtime.memory_report import bytes_text
+from graphc.plan.memory_report import bytes_text
 
 __all__ = ["Pair", "compare", "deep_budget", "main_deep", "main_half", "main_share"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.workload import Array, Data, Workload
 from graphc.api import BACKENDS
-from graphc.runtime.memory_report import MemoryReport
+from graphc.plan.memory_report import MemoryReport
 
 __all__ = ["ENGINES", "OURS", "Built", "Engine", "default_engines", "missing"]
 

@@ -26,7 +26,7 @@ from graphc.engines import plans
 from graphc.errors import MemoryBudgetError
 from graphc.frontier import Frontier, frontier_of
 from graphc.ir.collection import collection_paused
-from graphc.runtime.memory_report import bytes_text
+from graphc.plan.memory_report import bytes_text
 
 __all__ = ["GIB", "MODELS", "Planned", "faults_of", "frontier_sheet", "main", "plan_model"]
 

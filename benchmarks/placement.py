@@ -16,9 +16,9 @@ from unittest.mock import patch
 
 from benchmarks.graphc_engine import prepare
 from benchmarks.workloads import WORKLOADS
-from graphc.runtime.cache import FOLDER
-from graphc.schedule import storage
-from graphc.schedule.memory import Placement
+from graphc.memory import storage
+from graphc.memory.placement import Placement
+from graphc.toolchain.cache import FOLDER
 
 __all__ = ["Placed", "measure_placement"]
 

@@ -24,12 +24,12 @@ from graphc import nn, optim
 from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
 from graphc.assembly.plan import assemble
-from graphc.codegen.c_target import CTarget
+from graphc.backends.c.target import CTarget
 from graphc.errors import MemoryBudgetError
+from graphc.fusion.fuse import fuse
 from graphc.ir.collection import collection_paused
 from graphc.pipeline import optimise
 from graphc.runtime.executor import table_bytes
-from graphc.schedule.fusion import fuse
 
 __all__ = ["GRAPHS", "Timing", "main", "plan_graph", "planning_sheet"]
 

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from graphc.codegen.c_target import products_macro
+from graphc.backends.c.target import products_macro
+from graphc.backends.cpu.matmul import matmul
 from graphc.ir.types import DTYPES, TensorType
+from graphc.kernel.ir import LibraryCall
+from graphc.kernel.operand import OperandView
 from graphc.kernels import cpu
-from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import matmul
-from graphc.lower.operand import OperandView
-from graphc.runtime.compiler import find_compiler
-from graphc.runtime.isa import chosen_level
+from graphc.toolchain.compiler import find_compiler
+from graphc.toolchain.isa import chosen_level
 
 Shape = tuple[int, int, int, str]  # rows, depth, columns, and N or T for each operand
 

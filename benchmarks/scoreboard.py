@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.compare import ratio
 from benchmarks.machine import Limits, processor
 from benchmarks.measure import Result
-from graphc.runtime import isa
+from graphc.toolchain import isa
 
 __all__ = ["Machine", "Scoreboard", "from_json", "this_machine", "to_json"]
 

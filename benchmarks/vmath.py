@@ -24,7 +24,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from graphc.kernels import cpu
-from graphc.runtime import isa
+from graphc.toolchain import isa
 
 __all__ = ["LIMIT", "Accuracy", "Checker", "build", "compiler", "functions", "markdown"]
 

@@ -17,12 +17,12 @@ from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ir.public import public
+from graphc.memory.quantity import checked_budget
 from graphc.ops.random import check_streams
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.passes import chain_updates, drop_index_marks, number_fresh
-from graphc.runtime.build import checked_threads
 from graphc.runtime.program import Program
-from graphc.runtime.quantity import checked_budget
+from graphc.runtime.threads import checked_threads
 
 __all__ = ["BACKENDS", "Outputs", "build_graph", "checked_request", "compile", "located"]
 

@@ -30,9 +30,9 @@ from graphc.commands.placing import EFFORT, run_place
 from graphc.commands.target import TargetError, load_target
 from graphc.demo import run_demo
 from graphc.errors import GraphcError
+from graphc.memory.quantity import checked_budget, checked_bytes
 from graphc.picture import FORMATS
 from graphc.runtime.executor import MOST_THREADS
-from graphc.runtime.quantity import checked_budget, checked_bytes
 
 __all__ = ["main"]
 

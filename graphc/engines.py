@@ -22,8 +22,9 @@ from graphc.aot.interface import Interface, functions, interface_of
 from graphc.aot.unit import header_text, unit_text
 from graphc.assembly.budgeted import LARGE_ARENA, Budgeted
 from graphc.assembly.plan import Assembled
-from graphc.codegen.c_target import CTarget
-from graphc.codegen.tile_target import TileTarget
+from graphc.backends.c.target import CTarget
+from graphc.backends.numpy.interpreter import Interpreter
+from graphc.backends.tile.target import TileTarget
 from graphc.dsl.naming import parameters_of
 from graphc.dsl.state_dict import storages
 from graphc.errors import BackendError, FormatError
@@ -36,16 +37,16 @@ from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, aligned_copy
 from graphc.passes import resolve_marks
 from graphc.pipeline import compile_plan, ways_of
+from graphc.plan.state import state_keys
 from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
-from graphc.runtime.build import build, checked_threads, library_key
-from graphc.runtime.compiler import compiler_or_reason, find_compiler, warn_of_fallback
 from graphc.runtime.executor import Executor, return_freed_memory, table_bytes
-from graphc.runtime.interpreter import Interpreter
-from graphc.runtime.isa import chosen_level, kernels, usable_levels
 from graphc.runtime.library import load_image, taken
 from graphc.runtime.program import Program
-from graphc.runtime.state import state_keys
+from graphc.runtime.threads import checked_threads
+from graphc.toolchain.build import build, library_key
+from graphc.toolchain.compiler import compiler_or_reason, find_compiler, warn_of_fallback
+from graphc.toolchain.isa import chosen_level, kernels, usable_levels
 from graphc.version import __version__
 
 __all__ = ["BACKENDS", "ENGINES", "VARIABLE", "Settings", "c_code", "cython_code", "load", "planned_backend", "plans"]

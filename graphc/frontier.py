@@ -17,12 +17,12 @@ from graphc.engines import plans
 from graphc.errors import BackendError, GraphError, MemoryBudgetError
 from graphc.ir.collection import collection_paused
 from graphc.ir.public import public
+from graphc.memory.quantity import bytes_of, checked_budget
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.picture import check_picture, mark_bytes, new_panel, save_picture
-from graphc.runtime.build import checked_threads
-from graphc.runtime.memory_report import bytes_text
-from graphc.runtime.quantity import bytes_of, checked_budget
-from graphc.runtime.repetition import repetition_of
+from graphc.plan.memory_report import bytes_text
+from graphc.plan.repetition import repetition_of
+from graphc.runtime.threads import checked_threads
 
 __all__ = ["Frontier", "FrontierPoint", "frontier_of", "memory_frontier"]
 

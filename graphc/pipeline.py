@@ -12,12 +12,17 @@ from dataclasses import replace
 
 from graphc.assembly.budgeted import Budgeted, Tables
 from graphc.assembly.plan import Assembled, Assembly, assemble
-from graphc.codegen.target import Target
-from graphc.codegen.tile_target import TileTarget
+from graphc.backends.cpu.turned_products import turn_products
+from graphc.backends.target import Target
+from graphc.backends.tile.target import TileTarget
+from graphc.fusion.fuse import fuse
+from graphc.fusion.group import Group
+from graphc.fusion.nesting import divide_stacks, nest_stacks
+from graphc.fusion.results import separate_results
+from graphc.fusion.verify import verify as verify_groups
 from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify as verify_graph
-from graphc.lower.turned_products import turn_products
 from graphc.ops.build import infer_type
 from graphc.ops.index_ranges import index_ranges
 from graphc.passes import (
@@ -35,13 +40,8 @@ from graphc.passes import (
     sum_before_scatter,
     transpose_products,
 )
+from graphc.plan.verify import verify as verify_plan
 from graphc.runtime.executor import table_bytes
-from graphc.runtime.verify import verify as verify_plan
-from graphc.schedule.fusion import fuse
-from graphc.schedule.group import Group
-from graphc.schedule.nesting import divide_stacks, nest_stacks
-from graphc.schedule.results import separate_results
-from graphc.schedule.verify import verify as verify_groups
 
 __all__ = ["PASSES", "assembled_groups", "compile_plan", "optimise", "ways_of"]
 

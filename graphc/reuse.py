@@ -28,11 +28,11 @@ from graphc.ir.text import ordered_nodes
 from graphc.ir.types import DTYPES
 from graphc.kernels import cpu
 from graphc.ops.tensor import Parameter
-from graphc.runtime.build import library_key
-from graphc.runtime.cache import digest, open_cache, use_cache
-from graphc.runtime.compiler import Compiler
-from graphc.runtime.plan import Plan
-from graphc.runtime.plan_format import from_json, to_json, verified
+from graphc.plan.format import from_json, to_json, verified
+from graphc.plan.plan import Plan
+from graphc.toolchain.build import library_key
+from graphc.toolchain.cache import digest, open_cache, use_cache
+from graphc.toolchain.compiler import Compiler
 
 __all__ = ["program_key", "recall_program", "remember_program"]
 

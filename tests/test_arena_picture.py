@@ -14,8 +14,8 @@ from graphc.commands.arena_picture import LABELLED, Box, arena_figure, draw_aren
 from graphc.commands.memory import arena_boxes
 from graphc.errors import GraphcError
 from graphc.picture import check_picture
-from tests.runtime.test_memory_report import two_arms
-from tests.runtime.test_repetition import twice
+from tests.plan.test_memory_report import two_arms
+from tests.plan.test_repetition import twice
 
 drawn = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
 

@@ -14,7 +14,7 @@ from graphc.cli import main
 from graphc.commands import checking, doctor
 from graphc.commands.target import TargetError, load_target
 from graphc.ops.record import OPS
-from graphc.runtime.plan_format import from_json
+from graphc.plan.format import from_json
 
 MODEL = """
 import numpy as np

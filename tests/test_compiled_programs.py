@@ -16,7 +16,7 @@ import pytest
 
 import graphc as gx
 from graphc.errors import MemoryBudgetError
-from graphc.runtime.plan import Plan
+from graphc.plan.plan import Plan
 from tests.runtime.support import HERE, compile_c, needs_compiler
 from tests.test_compile import batch, training_step
 

@@ -19,7 +19,7 @@ from graphc import nn, optim
 from graphc.ir.types import DTYPES
 from graphc.ops import build
 from graphc.ops.record import FUNCTIONS
-from graphc.runtime import isa
+from graphc.toolchain import isa
 from tests.ops.test_documentation import UpToRounding
 
 SKIPPED = ("graphc.__main__", "graphc.kernels", "graphc.examples", "graphc.demo")  # programs, and compiled code

@@ -24,7 +24,7 @@ from graphc.api import build_graph
 from graphc.dsl.naming import named_text
 from graphc.ir.graph import Graph
 from graphc.pipeline import compile_plan, optimise
-from graphc.runtime.plan_format import plan_text
+from graphc.plan.format import plan_text
 
 GOLDENS = Path(__file__).parent / "goldens"
 

@@ -13,8 +13,9 @@ PACKAGE = Path(__file__).parent.parent / "graphc"
 # Rooms on one line are siblings: none imports another. The package's own __init__ shows the house from outside.
 ROOMS = (
     ("errors", "files", "version"), ("kernels", "scalar"), ("ir",), ("ops",), ("dsl", "passes", "transforms"),
-    ("nn", "optim"), ("schedule",), ("lower",), ("codegen",), ("runtime",), ("aot", "assembly"), ("pipeline", "reuse"),
-    ("engines",), ("api", "picture"), ("frontier",), ("cli",), ("examples",),
+    ("nn", "optim"), ("fusion",), ("kernel",), ("plan",), ("memory", "toolchain"), ("runtime",), ("backends",),
+    ("aot", "assembly"), ("pipeline", "reuse"), ("engines",), ("api", "picture"), ("frontier",), ("cli",),
+    ("examples",),
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # These may use `graphc` as a user does.

@@ -17,20 +17,20 @@ import graphc as gx
 from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
 from graphc.assembly.plan import Assembled
-from graphc.codegen.c_target import CTarget
-from graphc.codegen.tile_target import TileTarget
+from graphc.backends.c.target import CTarget
+from graphc.backends.tile.target import TileTarget
 from graphc.engines import c_code
 from graphc.errors import InternalError, MemoryBudgetError
 from graphc.ir.graph import Graph
 from graphc.ops.reference import evaluate
 from graphc.passes import resolve_marks
 from graphc.pipeline import assembled_groups
+from graphc.plan.liveness import arena_spans
+from graphc.plan.memory_report import memory_report
+from graphc.plan.plan import Plan
+from graphc.plan.verify import verify
 from graphc.runtime.executor import Executor, table_bytes
-from graphc.runtime.isa import kernels
-from graphc.runtime.liveness import arena_spans
-from graphc.runtime.memory_report import memory_report
-from graphc.runtime.plan import Plan
-from graphc.runtime.verify import verify
+from graphc.toolchain.isa import kernels
 from tests.runtime.support import needs_compiler
 from tests.training_programs import TrainingProgram, training_program
 

@@ -13,7 +13,7 @@ import pytest
 
 from graphc.errors import BackendError
 from graphc.kernels import cpu
-from graphc.runtime import isa
+from graphc.toolchain import isa
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,7 +56,7 @@ def test_the_environment_asks_for_a_level(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_nothing_wider_than_the_processor_is_loaded() -> None:
     """Importing the executor and choosing kernels loads one level only."""
-    code = "from graphc.runtime import executor, isa; import sys; isa.kernels(); print(*sys.modules)"
+    code = "import graphc.runtime.executor, graphc.toolchain.isa as isa, sys; isa.kernels(); print(*sys.modules)"
     environment = {**os.environ, isa.VARIABLE: "baseline"}
     output = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=True

@@ -19,12 +19,12 @@ from graphc.aot.interface import interface_of
 from graphc.api import build_graph
 from graphc.errors import FormatError
 from graphc.ir.graph import Graph
-from graphc.runtime import build as building
-from graphc.runtime.cache import FOLDER, Cache, digest, open_cache
-from graphc.runtime.compiler import find_compiler
-from graphc.runtime.isa import chosen_level
+from graphc.plan.format import plan_digest
 from graphc.runtime.library import load_image
-from graphc.runtime.plan_format import plan_digest
+from graphc.toolchain import build as building
+from graphc.toolchain.cache import FOLDER, Cache, digest, open_cache
+from graphc.toolchain.compiler import find_compiler
+from graphc.toolchain.isa import chosen_level
 from tests.mutations import mutants
 from tests.runtime.support import needs_compiler
 
@@ -200,7 +200,7 @@ def test_the_package_and_its_headers_count(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(reuse, "files_digest", lambda top: found.append(top) or top)
     reuse.own_digest.__wrapped__()
     walked = {name for top in found for _, _, names in os.walk(top) for name in names}
-    assert {"gemm.h", "fusion.py", "c_text.py"} <= walked
+    assert {"gemm.h", "fuse.py", "text.py"} <= walked
 
 
 # What is damaged or gone ---------------------------------------------------------------------------------------------

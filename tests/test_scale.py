@@ -14,8 +14,8 @@ import pytest
 import graphc as gx
 from benchmarks import scale
 from graphc.api import build_graph
+from graphc.fusion.fuse import fuse
 from graphc.pipeline import compile_plan, optimise
-from graphc.schedule.fusion import fuse
 
 BUILT, COMPILED = 200, 30  # parts of the smaller programs
 MOST = 5  # times as many calls that four times as many parts may take

@@ -20,13 +20,13 @@ import pytest
 
 import graphc as gx
 from graphc import engines, nn
+from graphc.backends.cpu.matmul import is_vector_product, product_shapes
+from graphc.kernel.ir import LibraryCall
 from graphc.kernels import cpu
-from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import is_vector_product, product_shapes
 from tests.aot.standalone import SANITIZERS, build_runner, run
+from tests.compilers import TARGETS
 from tests.ops.helpers import difference
 from tests.runtime.support import needs_compiler
-from tests.toolchain import TARGETS
 
 FLOATS = ("bfloat16", "float16", "float32", "float64")
 BACKENDS = ["cython", pytest.param("c", marks=needs_compiler)]
@@ -110,7 +110,7 @@ def test_what_is_not_foreseen_costs_time_alone(dtype: str, tmp_path: Path, monke
     """Without any kernel that products need, the right values all the same."""
     x, w = gx.input("x", (29, 70), dtype), gx.input("w", (70, 45), dtype)
     exported = gx.compile([x, w], x @ w, backend="numpy")
-    monkeypatch.setattr("graphc.codegen.c_target.product_shapes", lambda calls: [(16, 16, 0)])
+    monkeypatch.setattr("graphc.backends.c.target.product_shapes", lambda calls: [(16, 16, 0)])
     runner = build_runner(exported, tmp_path, ["-O1", "-march=native"])
     check(dtype, [x, w], [x @ w], run(exported, runner, arrays([x, w]))[0][0])
 

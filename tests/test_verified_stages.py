@@ -16,7 +16,7 @@ from graphc.errors import InternalError
 from graphc.ir import checking
 from graphc.ir.graph import Graph
 from graphc.pipeline import compile_plan
-from graphc.runtime.plan import Plan
+from graphc.plan.plan import Plan
 
 
 def graph() -> Graph:

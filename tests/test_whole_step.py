@@ -10,11 +10,11 @@ import pytest
 import graphc as gx
 from graphc import nn, optim
 from graphc.api import build_graph
+from graphc.fusion.fuse import fuse
+from graphc.fusion.results import result_base
 from graphc.ir.graph import topological
 from graphc.pipeline import optimise
-from graphc.runtime.plan import Launch, Plan
-from graphc.schedule.fusion import fuse
-from graphc.schedule.results import result_base
+from graphc.plan.plan import Launch, Plan
 
 STEPS, BATCH, SIZE, HIDDEN = 10, 8, 24, 16
 

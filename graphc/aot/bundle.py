@@ -23,12 +23,12 @@ import numpy as np
 from graphc.aot.interface import PADDING, RANDOM, Interface, interface_of
 from graphc.dsl.state_dict import load_arrays
 from graphc.errors import FormatError, shown
-from graphc.files import folder_lock, replace_files
+from graphc.files.replacing import folder_lock, replace_files
 from graphc.ir.types import DTYPES, TensorType
-from graphc.runtime.elf import is_cut
+from graphc.plan.format import parsed, plan_of, to_json, verified
+from graphc.plan.plan import Plan
 from graphc.runtime.executor import MOST_THREADS
-from graphc.runtime.plan import Plan
-from graphc.runtime.plan_format import parsed, plan_of, to_json, verified
+from graphc.toolchain.elf import is_cut
 
 __all__ = ["Bundle", "random_state", "read_bundle", "write_bundle"]
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from graphc.codegen.plain import plain
+from graphc.aot.plain import plain
 from graphc.dsl.state_dict import SAFETENSORS_NAMES
 from graphc.errors import InternalError
-from graphc.runtime.plan import Buffer, Plan
-from graphc.runtime.plan_format import plan_digest
-from graphc.runtime.state import state_keys
+from graphc.plan.format import plan_digest
+from graphc.plan.plan import Buffer, Plan
+from graphc.plan.state import state_keys
 
 __all__ = ["PADDING", "RANDOM", "Interface", "Stored", "functions", "interface_of", "parameters", "prototype"]
 

@@ -1,6 +1,6 @@
 """The C file of a program: one translation unit with everything in it.
 
-headers (amalgamation.py), kernels (codegen/c_target.py), the table of launches; in a standalone one also what runs them
+headers (amalgamation.py), kernels (backends/c/), the table of launches; in a standalone one also what runs them
 and the interface. In this process the executor does, and a small program is compiled in less than half the time.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 
 from graphc.aot.amalgamation import Amalgamation
 from graphc.aot.interface import Interface, parameters, prototype
-from graphc.codegen.c_parts import PARTS
-from graphc.codegen.c_target import CTarget
-from graphc.runtime.plan import Plan, Ref, copied_outputs
-from graphc.runtime.stages import group, sharable_work
+from graphc.backends.c.parts import PARTS
+from graphc.backends.c.target import CTarget
+from graphc.plan.plan import Plan, Ref, copied_outputs
+from graphc.plan.stages import group, sharable_work
 
 __all__ = ["header_text", "unit_text"]
 

@@ -20,11 +20,11 @@ from heapq import merge
 from graphc.assembly.plan import Assembled, Assembly
 from graphc.assembly.remake import Remaking, arranged
 from graphc.errors import MemoryBudgetError
-from graphc.runtime.memory_report import bytes_text, memory_report
-from graphc.runtime.plan import Plan
-from graphc.runtime.quantity import bytes_of
-from graphc.schedule.budget import Point, frontier, thrift
-from graphc.schedule.rematerialise import replay
+from graphc.memory.budget import Point, frontier, thrift
+from graphc.memory.quantity import bytes_of
+from graphc.memory.rematerialise import replay
+from graphc.plan.memory_report import bytes_text, memory_report
+from graphc.plan.plan import Plan
 
 __all__ = ["LARGE_ARENA", "Budgeted", "Choice", "Tables"]
 

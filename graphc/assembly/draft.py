@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from graphc.assembly.values import Place, Values
-from graphc.codegen.cost import effort
-from graphc.codegen.target import Code, Target
+from graphc.backends.cpu.library import library_call
+from graphc.backends.target import Code, Target
+from graphc.fusion.group import Group
 from graphc.ir.node import Node
-from graphc.lower.kernel import Index, Kernel, LibraryCall, Load, Operand, Random, Space, Store
-from graphc.lower.library import library_call
-from graphc.lower.loops import lower_group
-from graphc.schedule.group import Group
+from graphc.kernel.cost import effort
+from graphc.kernel.ir import Index, Kernel, LibraryCall, Load, Operand, Random, Space, Store
+from graphc.kernel.loops import lower_group
 
 __all__ = ["Draft", "Sketch", "draft_copy", "sketch_group"]
 
@@ -24,7 +24,7 @@ _FAR = 1 << 62  # behind every offset
 class Draft:
     """A launch in terms of values. `operands` are the library kernel's, `program_operands` the fused kernel's.
 
-    `effort` is what it costs beside its traffic (codegen/cost.py). `repeats` is the launch that it repeats, wholly or
+    `effort` is what it costs beside its traffic (kernel/cost.py). `repeats` is the launch that it repeats, wholly or
     in part, or -1.
     """
 
@@ -144,7 +144,7 @@ def _in_place(kernel: Kernel, located: tuple[tuple[int, int], ...]) -> tuple[tup
     """Pairs (value read, value written) of which the kernel reads an element only to write the same element.
 
     Where it reads the element several times, in one loop after the other, both printers see to it that the store comes
-    last (codegen/c_plan.py, tile_select.py).
+    last (backends/c/arrangement.py, backends/tile/selection.py).
     """
     loads: dict[int, set[Index | None]] = {}
     for statement in kernel.body:

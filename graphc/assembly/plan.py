@@ -18,17 +18,17 @@ from graphc.assembly.draft import Draft, draft_copy, sketch_group
 from graphc.assembly.local import LOCAL, keep_local
 from graphc.assembly.remake import Remaking, arranged, remaking
 from graphc.assembly.values import Values
-from graphc.codegen.target import Target
+from graphc.backends.target import Target
+from graphc.fusion.group import Group
+from graphc.fusion.regions import Regions, regions_of
+from graphc.fusion.results import result_base
 from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
+from graphc.memory.rematerialise import Schedule, replay
+from graphc.memory.storage import Arrangement, Task, Value, arrange, plan_updates
 from graphc.ops.tensor import Parameter
-from graphc.runtime.plan import Buffer, Launch, Plan, Ref
-from graphc.runtime.verify import verify
-from graphc.schedule.group import Group
-from graphc.schedule.regions import Regions, regions_of
-from graphc.schedule.rematerialise import Schedule, replay
-from graphc.schedule.results import result_base
-from graphc.schedule.storage import Arrangement, Task, Value, arrange, plan_updates
+from graphc.plan.plan import Buffer, Launch, Plan, Ref
+from graphc.plan.verify import verify
 
 __all__ = ["Assembled", "Assembly", "assemble"]
 

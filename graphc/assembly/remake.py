@@ -1,6 +1,6 @@
 """Computing again: what drafts can be repeated, wholly or in part, and the drafts of a schedule that repeats some.
 
-A draft is repeated with the same code on other buffers; a part (schedule/parts.py) gets a draft of its own. What has a
+A draft is repeated with the same code on other buffers; a part (fusion/parts.py) gets a draft of its own. What has a
 place outside the arena, or is put together by several launches, is never dropped.
 """
 
@@ -11,15 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.assembly.draft import Draft, sketch_group
+from graphc.assembly.regions import region_drops
 from graphc.assembly.values import Values
-from graphc.codegen.target import Target
+from graphc.backends.target import Target
+from graphc.fusion.group import Group
+from graphc.fusion.parts import part_of
+from graphc.fusion.regions import Regions
 from graphc.ir.node import Node
-from graphc.schedule.cost import seconds
-from graphc.schedule.group import Group
-from graphc.schedule.parts import part_of
-from graphc.schedule.regions import Regions, region_drops
-from graphc.schedule.rematerialise import WHOLE, Problem, Recipe, Schedule, check_recipes
-from graphc.schedule.storage import Arrangement, Task, Value, arrange, in_wholes, order_tasks
+from graphc.memory.rematerialise import WHOLE, Problem, Recipe, Schedule, check_recipes
+from graphc.memory.storage import Arrangement, Task, Value, arrange, in_wholes, order_tasks
+from graphc.plan.cost import seconds
 
 __all__ = ["Remaking", "arranged", "remaking"]
 

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from graphc.dsl.naming import parameters_of
 from graphc.errors import InternalError
+from graphc.fusion.group import Group, buffer_view, operand_view
+from graphc.fusion.layout import within
+from graphc.fusion.results import result_base
+from graphc.fusion.views import StridedView
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ir.types import DTYPES, TensorType
-from graphc.lower.operand import OperandView
+from graphc.kernel.operand import OperandView
+from graphc.memory.storage import Value
 from graphc.ops.record import Kind, op_of
-from graphc.schedule.group import Group, buffer_view, operand_view
-from graphc.schedule.layout import within
-from graphc.schedule.results import result_base
-from graphc.schedule.storage import Value
-from graphc.schedule.views import StridedView
 
 __all__ = ["Place", "Values"]
 

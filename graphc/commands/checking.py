@@ -29,7 +29,7 @@ from graphc.ops.build import apply, build_node, cast, constant
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.passes import resolve_marks
-from graphc.runtime.compiler import compiler_or_reason
+from graphc.toolchain.compiler import compiler_or_reason
 from graphc.transforms import check_gradients
 
 __all__ = ["check"]

@@ -28,9 +28,9 @@ from graphc import nn, optim
 from graphc.engines import VARIABLE
 from graphc.kernels import cpu
 from graphc.kernels.cpu.features import has_avx2, has_avx512
-from graphc.runtime import isa
-from graphc.runtime.cache import FOLDER, Statistics, open_cache
-from graphc.runtime.compiler import Compiler, compiler_or_reason, try_compilers
+from graphc.toolchain import isa
+from graphc.toolchain.cache import FOLDER, Statistics, open_cache
+from graphc.toolchain.compiler import Compiler, compiler_or_reason, try_compilers
 
 __all__ = ["clear_cache", "examine", "self_test"]
 

@@ -12,7 +12,7 @@ from graphc.commands.target import Target
 from graphc.dsl.naming import named_text
 from graphc.ir.graph import Graph
 from graphc.pipeline import optimise
-from graphc.runtime.plan_format import plan_text, to_json
+from graphc.plan.format import plan_text, to_json
 from graphc.runtime.program import Program
 
 __all__ = ["SECTIONS", "inspect"]

@@ -20,13 +20,13 @@ from graphc.commands.target import Target
 from graphc.engines import planned_backend, plans
 from graphc.frontier import frontier_of
 from graphc.ir.collection import collection_paused
+from graphc.memory.quantity import checked_budget
 from graphc.picture import check_picture
-from graphc.runtime.build import checked_threads
-from graphc.runtime.liveness import arena_spans
-from graphc.runtime.memory_report import bytes_text, memory_report
-from graphc.runtime.plan import Buffer, Plan
-from graphc.runtime.quantity import checked_budget
-from graphc.runtime.verify import verify
+from graphc.plan.liveness import arena_spans
+from graphc.plan.memory_report import bytes_text, memory_report
+from graphc.plan.plan import Buffer, Plan
+from graphc.plan.verify import verify
+from graphc.runtime.threads import checked_threads
 
 __all__ = ["TARGETS", "Wish", "arena_boxes", "memory"]
 

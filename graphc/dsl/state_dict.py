@@ -18,7 +18,7 @@ import safetensors
 import safetensors.numpy
 
 from graphc.errors import DTypeError, FormatError, GraphcError, InputError, ShapeError
-from graphc.files import replace_file
+from graphc.files.replacing import replace_file
 from graphc.ir.types import DTYPES
 from graphc.ops.guard import Storage, copies, sets
 from graphc.ops.tensor import Parameter, checked_array

@@ -5,7 +5,7 @@
 
 What depends on the one and is needed for the other is the region. Gradients are built of its nodes as ever; it is when
 memory is planned that what a region stores is dropped after its last reader within, and made again from what entered
-when a gradient needs it (schedule/regions.py). So values and gradients are those of the plain function to the bit, and
+when a gradient needs it (fusion/regions.py). So values and gradients are those of the plain function to the bit, and
 random numbers the same. Regions may lie within regions: what the inner ones store is then dropped again while the outer
 one is made again.
 """

@@ -3,7 +3,7 @@
     stacked(a, b, ...)       = reshape(concatenate(reshape(a, (1, *shape)), ...))       so equal stacks are one node
     stacked(x[0], x[1], ...) = x                                                        parts that lie side by side
 
-A part that a launch computes can be written right into the stack (graphc/schedule/stacking.py); others are copied.
+A part that a launch computes can be written right into the stack (graphc/fusion/stacking.py); others are copied.
 """
 
 from __future__ import annotations

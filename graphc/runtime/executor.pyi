@@ -1,8 +1,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from graphc.runtime.plan import Plan
-from graphc.runtime.stages import Stage
+from graphc.plan.plan import Plan
+from graphc.plan.stages import Stage
 
 IMAGE_FORMAT: int
 MOST_THREADS: int

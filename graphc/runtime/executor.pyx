@@ -15,8 +15,8 @@ cimport numpy as cnp
 import numpy as np
 
 from graphc.errors import InternalError
-from graphc.runtime.plan import copied_outputs
-from graphc.runtime.stages import group, sharable_work
+from graphc.plan.plan import copied_outputs
+from graphc.plan.stages import group, sharable_work
 
 cnp.import_array()
 

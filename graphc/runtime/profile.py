@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphc.runtime.plan import Launch, Plan
+from graphc.plan.plan import Launch, Plan
 
 __all__ = ["Profile", "ProfileRow", "profile_of"]
 

@@ -21,11 +21,11 @@ from graphc.ir.public import public
 from graphc.ir.ranges import IndexRange
 from graphc.ir.uncopied import Uncopied
 from graphc.ops.guard import CALL, Storage, joined, nested
+from graphc.plan.memory_report import MemoryReport, memory_report
+from graphc.plan.plan import Plan
 from graphc.runtime.argument import Argument
 from graphc.runtime.binding import Binding, commit
 from graphc.runtime.executor import Executor
-from graphc.runtime.memory_report import MemoryReport, memory_report
-from graphc.runtime.plan import Plan
 from graphc.runtime.profile import Profile, profile_of
 
 __all__ = ["Engine", "Program"]

@@ -1,6 +1,6 @@
 """The tile machine's operations, in order: those of its own, and between them the scalar ops that have loops.
 
-`operations` numbers them for the assembler (codegen/tile_words.py). `header` writes the same order, and the lists of
+`operations` numbers them for the assembler (backends/tile/words.py). `header` writes the same order, and the lists of
 each kind of loop, as C; setup.py puts it beside the headers as tile_ops.h. So Python and C cannot disagree.
 """
 

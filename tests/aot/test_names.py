@@ -22,11 +22,11 @@ import pytest
 import graphc as gx
 from graphc import engines, nn
 from graphc.aot.amalgamation import INCLUDE, Amalgamation
-from graphc.codegen.plain import MOST, plain
+from graphc.aot.plain import MOST, plain
 from graphc.errors import BackendError
 from graphc.ops.record import OPS
+from tests.compilers import TARGETS
 from tests.runtime.support import needs_compiler
-from tests.toolchain import TARGETS
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 ENDINGS = ("*\\", "*/", "*??/", "*\\\n/", "*\\*//", "*?/?/", "*/*", "//\\\n", "//??/\n", "\\", "??/", "??/\n", "/*")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.runtime import build as module
-from graphc.runtime.compiler import compiler_or_reason
+from graphc.toolchain import build as module
+from graphc.toolchain.compiler import compiler_or_reason
 
 
 @pytest.fixture(autouse=True)

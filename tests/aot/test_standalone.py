@@ -40,7 +40,7 @@ def test_sanitizers_find_nothing(name: str, sanitizer: str, tmp_path: Path) -> N
 
 
 def _level_flags() -> tuple[str, ...]:
-    from graphc.runtime.compiler import find_compiler
-    from graphc.runtime.isa import chosen_level
+    from graphc.toolchain.compiler import find_compiler
+    from graphc.toolchain.isa import chosen_level
 
     return find_compiler().flags(chosen_level())

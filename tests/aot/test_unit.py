@@ -12,9 +12,9 @@ import graphc as gx
 from graphc.aot.interface import functions, interface_of
 from graphc.aot.unit import unit_text
 from graphc.api import build_graph
-from graphc.codegen.c_target import CTarget
+from graphc.backends.c.target import CTarget
 from graphc.pipeline import compile_plan
-from graphc.runtime.compiler import find_compiler
+from graphc.toolchain.compiler import find_compiler
 from tests.runtime.support import needs_compiler
 
 

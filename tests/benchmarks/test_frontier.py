@@ -18,13 +18,13 @@ from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
 from graphc.engines import plans
 from graphc.frontier import Frontier, FrontierPoint, frontier_of
-from graphc.runtime.memory_report import MemoryReport, Resident
+from graphc.plan.memory_report import MemoryReport, Resident
 
 
 @pytest.fixture(autouse=True)
 def _little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches are short."""
-    monkeypatch.setattr("graphc.schedule.budget._EFFORT", 100_000)
+    monkeypatch.setattr("graphc.memory.budget._EFFORT", 100_000)
 
 
 @pytest.fixture(scope="module")

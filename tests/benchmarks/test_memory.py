@@ -17,7 +17,7 @@ from benchmarks.memory import measure_memory
 from benchmarks.report import markdown, memory_sheet
 from benchmarks.scoreboard import Scoreboard, from_json, to_json
 from benchmarks.worker import Footprint, Subject, grouped
-from graphc.runtime.memory_report import Resident
+from graphc.plan.memory_report import Resident
 from tests.benchmarks.recorded import MACHINE
 
 MIB = 1 << 20

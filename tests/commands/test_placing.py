@@ -11,8 +11,8 @@ import pytest
 
 from graphc.cli import main
 from graphc.commands.placing import read_buffers
-from graphc.schedule.memory import Placement, check
-from tests.schedule.instances import cut
+from graphc.memory.placement import Placement, check
+from tests.memory.instances import cut
 
 HEADER = "id,lower,upper,size\n"
 

@@ -18,8 +18,8 @@ from graphc.ir.graph import Graph
 from graphc.ir.text import graph_text
 from graphc.ops.record import OPS
 from graphc.passes import resolve_marks
-from graphc.runtime.plan import Launch, Plan
-from graphc.runtime.verify import verify
+from graphc.plan.plan import Launch, Plan
+from graphc.plan.verify import verify
 from tests.fuzz import judge
 from tests.fuzz.__main__ import main
 from tests.fuzz.grow import grow

@@ -6,9 +6,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from graphc.backends.cpu.library import OperandView, library_call
 from graphc.ir.types import DTYPES, TensorType, dtype_of
 from graphc.kernels import cpu
-from graphc.lower.library import OperandView, library_call
 from tests.kernels.launching import launch
 
 LEVELS = cpu.supported_levels()

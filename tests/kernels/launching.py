@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc.codegen.tile import assemble
+from graphc.backends.tile.assembler import assemble
+from graphc.kernel.ir import Kernel, LibraryCall
 from graphc.kernels import cpu
-from graphc.lower.kernel import Kernel, LibraryCall
 
 GUARD = 64  # bytes after the scratch and the output that no kernel may touch
 GARBAGE = 0xFF  # what scratch and output hold before: NaN as a float, -1 as an integer

@@ -7,10 +7,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from graphc.backends.cpu import attention as library_attention
+from graphc.backends.cpu.library import library_call
 from graphc.ir.types import DTYPES, TensorType
 from graphc.kernels import cpu
-from graphc.lower import library_attention
-from graphc.lower.library import library_call
 from graphc.ops.record import OPS
 from tests.kernels.checking import run, view_of
 from tests.kernels.launching import launch

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from benchmarks.products import compiled
-from graphc.codegen.c_target import products_macro
+from graphc.backends.c.target import products_macro
+from graphc.backends.cpu.matmul import matmul
 from graphc.ir.types import TensorType, dtype_of
+from graphc.kernel.ir import LibraryCall
+from graphc.kernel.operand import OperandView
 from graphc.kernels import cpu
-from graphc.lower.kernel import LibraryCall
-from graphc.lower.library_matmul import matmul
-from graphc.lower.operand import OperandView
 from tests.kernels.launching import guarded, intact
 
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or ""

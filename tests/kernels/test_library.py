@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from graphc.backends.cpu.library import library_call
+from graphc.backends.cpu.matmul import can_turn
 from graphc.errors import InternalError
 from graphc.ir.types import DTYPES, TensorType
-from graphc.lower.kernel import Compute, Index, Kernel, Load, Operand, Space, Store
-from graphc.lower.library import library_call
-from graphc.lower.library_matmul import can_turn
-from graphc.lower.operand import OperandView
+from graphc.kernel.ir import Compute, Index, Kernel, Load, Operand, Space, Store
+from graphc.kernel.operand import OperandView
 from graphc.ops.record import OPS
 from tests.kernels.checking import LEVELS, check, every_level, numbers, run, view_of, wide
 from tests.kernels.launching import Epilogue, launch, names

@@ -19,7 +19,7 @@ from graphc.errors import GraphcError
 from graphc.ops.build import apply
 from graphc.ops.record import FUNCTIONS, INTEGER, OPS, Kind
 from graphc.ops.reference import evaluate
-from graphc.runtime.isa import VARIABLE, usable_levels
+from graphc.toolchain.isa import VARIABLE, usable_levels
 from tests.ops.helpers import Array, report, widened
 from tests.ops.points import Points, Row, faults, points, same
 from tests.runtime.support import needs_compiler

@@ -14,7 +14,7 @@ from graphc import engines, nn, optim
 from graphc.api import build_graph
 from graphc.dsl.naming import named_text
 from graphc.errors import GraphError
-from graphc.runtime.cache import FOLDER
+from graphc.toolchain.cache import FOLDER
 from tests.runtime.support import BACKENDS, needs_compiler
 
 from .support import problem, run_optimizer

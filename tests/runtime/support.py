@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from graphc.kernels import cpu
-from graphc.runtime.plan import Buffer, Launch, Plan, Ref
+from graphc.plan.plan import Buffer, Launch, Plan, Ref
 
 HERE = Path(__file__).parent
 INCLUDE = Path(cpu.__file__).parent / "include"

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from graphc.errors import InternalError
+from graphc.plan.plan import Buffer, Launch, Plan, Ref
 from graphc.runtime.executor import Executor, return_freed_memory
-from graphc.runtime.plan import Buffer, Launch, Plan, Ref
 from tests.runtime.support import (
     HERE,
     add_launch,

@@ -14,7 +14,7 @@ import graphc as gx
 from graphc import nn
 from graphc.errors import InputError, InternalError, ShapeError
 from graphc.ir.types import DTYPES
-from graphc.runtime.verify import verify
+from graphc.plan.verify import verify
 
 BACKENDS = ("numpy", "cython", "c")
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)

@@ -9,13 +9,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from graphc.backends.numpy.interpreter import Interpreter
 from graphc.errors import InputError
 from graphc.ir.types import tensor_type
 from graphc.ops.guard import Guard, Storage
+from graphc.plan.plan import Launch, Ref
 from graphc.runtime.argument import Argument
 from graphc.runtime.executor import Executor
-from graphc.runtime.interpreter import Interpreter
-from graphc.runtime.plan import Launch, Ref
 from graphc.runtime.program import Program
 from tests.runtime.support import add_launch, buffer, plan_of
 

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 from graphc.api import compile
-from graphc.codegen.cost import operation_cost
-from graphc.codegen.tile_words import OPS as TILE_OPS
+from graphc.backends.tile.words import OPS as TILE_OPS
 from graphc.dsl.variables import input
 from graphc.errors import GraphcError, InternalError
 from graphc.ir.types import DTYPES
+from graphc.kernel.cost import operation_cost
 from graphc.kernels import cpu
 from graphc.ops.build import apply, cast
 from graphc.ops.record import NO_GRADIENT, OPS, Kind, primitive
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
-from graphc.runtime.compiler import find_compiler
 from graphc.scalar.ops import SCALARS, Loops, Parity
 from graphc.scalar.tile import header, operations
+from graphc.toolchain.compiler import find_compiler
 from tests.runtime.support import needs_compiler
 
 INCLUDE = Path(cpu.__file__).parent / "include"

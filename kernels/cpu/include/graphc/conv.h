@@ -9,9 +9,9 @@
  *
  * The rows that tile_rows counts are those of the result, for conv2d_input_grad in steps of the stride; the weights'
  * gradient goes by as many output rows at a time. Three ways to form vectors of positions are in conv_real.h and
- * winograd.h, three ways to the weights' gradient in conv_weights_real.h and winograd_weights.h; library_convolution.py says
- * which is taken, and works out the scratch sizes. 16-bit floats are converted to float32 item by item and results rounded
- * once.
+ * winograd.h, three ways to the weights' gradient in conv_weights_real.h and winograd_weights.h; which is taken, and the
+ * scratch sizes, graphc/backends/cpu/convolution.py works out. 16-bit floats are converted to float32 item by item and
+ * results rounded once.
  */
 #ifndef GRAPHC_CONV_H
 #define GRAPHC_CONV_H

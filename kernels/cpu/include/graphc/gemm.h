@@ -8,8 +8,8 @@
  *           14 whether A is packed, 15 the order of gemm_real.h, 16 the position of A among the operands, 17 count of
  *           batch dims, then for each: extent, A's stride, B's stride, C's stride
  * tile      ((batch group) * row tiles + row tile) * column tiles + column tile
- * scratch   as library_matmul.py counts it: the packed panel or block of B, then A's rows if packed; for 16-bit floats
- *           those in float32, with the tile of C
+ * scratch   as graphc/backends/cpu/matmul.py counts it: the packed panel or block of B, then A's rows if packed; for
+ *           16-bit floats those in float32, with the tile of C
  * epilogue  outer = batches * M rows, inner = N columns; run on each tile once all of its depth is summed
  *
  * Strides are in elements; those of A and B may be zero or negative. C's rows are contiguous except in the order

@@ -1,4 +1,4 @@
-/* The tile machine: runs a kernel-IR loop nest, assembled into words by `graphc/codegen/tile.py`, over cache-sized tiles.
+/* The tile machine: runs a kernel-IR loop nest, assembled into words by `graphc/backends/tile/assembler.py`, over cache-sized tiles.
  *
  * gc_program_size and gc_program_decode turn the words into a program, once; gc_tile_kernel runs one unit of its
  * parallel work and gc_run_region any region. Values lie in `scratch` from its start on: a library kernel with an

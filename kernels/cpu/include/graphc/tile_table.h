@@ -1,7 +1,7 @@
 /* The tile machine's instruction set: which loop stands for (operation, type, form), and what values it takes.
  *
  * GC_TILE_OPS and the lists of loops are in tile_ops.h. The order of the types and forms in tile_machine.h is that of
- * `graphc/codegen/tile_words.py`.
+ * `graphc/backends/tile/words.py`.
  */
 #ifndef GRAPHC_TILE_TABLE_H
 #define GRAPHC_TILE_TABLE_H

@@ -1,0 +1,280 @@
+"""Rematerialisation: some values are dropped while they wait for a later reader, and computed again when it comes.
+
+    problem  = tasks in their order, what each costs, and recipes: how a value can be computed again
+    drops    = for values, the positions after which they are kept no longer
+    schedule = steps: the tasks, and before the readers of what was dropped the recipes that make it again
+
+`replay` turns drops into a schedule: a value that a step reads and that is gone is made again just before it, with
+everything that its recipe reads and that is gone as well, and is then kept until its last reader or its next drop. A
+value that was made again is a value of its own, so nothing can merge it with the first. Whatever is dropped, each task
+reads the same contents. All is in numbers of values and tasks, as in `storage`, which places a schedule's values.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
+
+from graphc.errors import InternalError
+from graphc.memory.storage import Task, Value
+
+__all__ = [
+    "NEVER", "WHOLE", "Drops", "Problem", "Recipe", "Schedule", "Step", "bytes_shared", "check_recipes", "replay",
+]  # fmt: skip
+
+WHOLE = -1  # the part of a task that is all of it
+NEVER = 1 << 62
+Drops = Mapping[int, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How values can be made again: by the task at position `task` as a whole, or by the `part` that makes one value.
+
+    `cost` is in seconds.
+    """
+
+    task: int
+    part: int
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    cost: float
+    in_place: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`tasks` in their order; `costs` in seconds; `recipes` by value, the cheapest first.
+
+    `forced` are drops that every schedule is to make.
+    """
+
+    values: Sequence[Value]
+    tasks: Sequence[Task]
+    costs: Sequence[float]
+    recipes: Mapping[int, Sequence[Recipe]]
+    forced: Drops = field(default_factory=dict)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The bytes of each value in the arena."""
+        return tuple(0 if value.storage is not None else value.nbytes for value in self.values)
+
+    @cached_property
+    def makers(self) -> dict[int, int]:
+        """The position of the first task that writes a value."""
+        found: dict[int, int] = {}
+        for position, task in enumerate(self.tasks):
+            for value in task.writes:
+                found.setdefault(value, position)
+        return found
+
+    @cached_property
+    def readers(self) -> dict[int, list[int]]:
+        """The positions of the tasks that read a value, in order."""
+        found: dict[int, list[int]] = {}
+        for position, task in enumerate(self.tasks):
+            for value in dict.fromkeys(task.reads):
+                found.setdefault(value, []).append(position)
+        return found
+
+    @cached_property
+    def deadlines(self) -> dict[int, int]:
+        """For values outside the arena, the position of the task that overwrites them."""
+        holders: dict[str, list[int]] = {}
+        for number, value in enumerate(self.values):
+            if value.storage is not None:
+                holders.setdefault(value.storage, []).append(number)
+        found: dict[int, int] = {}
+        for numbers in holders.values():
+            for number in numbers:
+                others = (self.makers[n] for n in numbers if n != number and n in self.makers)
+                first = min((at for at in others if at > self.makers.get(number, -1)), default=None)
+                if first is not None:
+                    found[number] = first
+        return found
+
+    def deadline(self, recipe: Recipe) -> int:
+        """The last position before which the recipe still finds what it reads from outside the arena."""
+        return min((self.deadlines.get(value, NEVER) for value in recipe.reads), default=NEVER)
+
+
+def check_recipes(problem: Problem) -> None:
+    """Raises InternalError where to make a value again might take that value: to replay it would never end.
+
+    Tasks read what earlier tasks write, and a part reads what its own task writes besides. Ends, as each round takes
+    out at least one value or raises.
+    """
+    waits: dict[int, set[int]] = {}  # for values, what their own task writes and their parts read
+    for value, recipes in problem.recipes.items():
+        for recipe in recipes:
+            later = [read for read in recipe.reads if problem.makers.get(read, -1) > recipe.task]
+            if later:
+                raise InternalError(f"rematerialisation: the recipe of value {value} reads {later}, made later")
+            own = {read for read in recipe.reads if problem.makers.get(read, -1) == recipe.task}
+            if own:
+                waits.setdefault(value, set()).update(own)
+    while waits:
+        ready = [value for value, own in waits.items() if waits.keys().isdisjoint(own)]
+        if not ready:
+            raise InternalError(f"rematerialisation: values {sorted(waits)} are made again from one another")
+        for value in ready:
+            del waits[value]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The task at a position, or a recipe for it, with what it reads and writes in numbers of the schedule's values."""
+
+    task: int
+    recipe: Recipe | None
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    in_place: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps in their order. `origin` is, for each value, the problem's value that it is or repeats.
+
+    `failed` are values that could not be made again where they were needed, and so were kept.
+    """
+
+    problem: Problem
+    steps: tuple[Step, ...]
+    origin: tuple[int, ...]
+    failed: frozenset[int] = field(default=frozenset())
+
+    @cached_property
+    def cost(self) -> float:
+        """Seconds that computing again takes."""
+        return sum(step.recipe.cost for step in self.steps if step.recipe is not None)
+
+    @cached_property
+    def spans(self) -> tuple[list[int], list[int]]:
+        """The steps that touch each value first and last; -1 for values that no step touches."""
+        first, last = [-1] * len(self.origin), [-1] * len(self.origin)
+        for position, step in enumerate(self.steps):
+            for value in (*step.writes, *step.reads):
+                if first[value] < 0:
+                    first[value] = position
+                last[value] = position
+        return first, last
+
+    @cached_property
+    def live(self) -> list[int]:
+        """The bytes of the arena that are alive in each step; what is written over what it replaces counts once."""
+        sizes, (first, last) = [self.problem.sizes[origin] for origin in self.origin], self.spans
+        change = [0] * (len(self.steps) + 1)
+        for value, size in enumerate(sizes):
+            if first[value] >= 0:
+                change[first[value]] += size
+                change[last[value] + 1] -= size
+        live = list(accumulate(change))[:-1]
+        for position, step in enumerate(self.steps):
+            pairs = [(a, b) for a, b in step.in_place if last[a] == position == first[b]]
+            live[position] -= bytes_shared(pairs, sizes)
+        return live
+
+    @cached_property
+    def peak(self) -> int:
+        """The most bytes of the arena that are alive in a step."""
+        return max(self.live, default=0)
+
+
+def bytes_shared(pairs: Iterable[tuple[int, int]], sizes: Sequence[int]) -> int:
+    """The bytes that are spared where, of pairs (read, written), values are written over others of their size."""
+    taken, filled = set[int](), set[int]()
+    for read, written in pairs:
+        if sizes[read] == sizes[written] and read not in taken and written not in filled:
+            taken.add(read)
+            filled.add(written)
+    return sum(sizes[value] for value in filled)
+
+
+def replay(problem: Problem, drops: Drops) -> Schedule:
+    """The schedule in which values are kept no longer than `drops` allows."""
+    return _Replay(problem, drops).run()
+
+
+class _Replay:
+    """The state of one run of `replay`: which value stands for each of the problem's now, and since when."""
+
+    def __init__(self, problem: Problem, drops: Drops) -> None:
+        self.problem = problem
+        self.drops = drops
+        self.steps: list[Step] = []
+        self.origin = list(range(len(problem.values)))
+        self.now = list(range(len(problem.values)))
+        self.made = [-1] * len(problem.values)
+        self.failed: set[int] = set()
+
+    def run(self) -> Schedule:
+        now, made, drops = self.now, self.made, self.drops
+        for position, task in enumerate(self.problem.tasks):
+            for value in task.reads:
+                if value in drops and self._is_gone(value, position):
+                    self._make(value, position)
+            reads = tuple([now[value] for value in task.reads])
+            for value in task.writes:
+                made[value] = position
+            pairs = task.in_place and tuple([(now[read], written) for read, written in task.in_place])
+            self.steps.append(Step(position, None, reads, task.writes, pairs))
+        return Schedule(self.problem, tuple(self.steps), tuple(self.origin), frozenset(self.failed))
+
+    def _is_gone(self, value: int, position: int) -> bool:
+        """Whether the value was dropped since it was made last."""
+        since, drops = self.made[value], self.drops.get(value, ())
+        at = bisect_left(drops, since)
+        return since >= 0 and at < len(drops) and drops[at] < position and value not in self.failed
+
+    def _make(self, value: int, position: int) -> None:
+        """Make `value` again, and what it takes. Ends, as recipes read earlier values alone (`check_recipes`)."""
+        pending = [value]
+        while pending:
+            wanted = pending[-1]
+            if not self._is_gone(wanted, position):
+                pending.pop()
+                continue
+            recipe = self._recipe(wanted, position)
+            if recipe is None:
+                self.failed.add(wanted)
+                continue
+            missing = [read for read in recipe.reads if self._is_gone(read, position)]
+            if missing:
+                pending += missing
+            else:
+                pending.pop()
+                self._emit(recipe, position)
+
+    def _recipe(self, value: int, position: int) -> Recipe | None:
+        """The cheapest recipe that still can run; not a part that needs what its whole would make as well."""
+        found = None
+        for recipe in self.problem.recipes.get(value, ()):
+            if self.problem.deadline(recipe) < position:
+                continue
+            twice = recipe.part != WHOLE and any(
+                self.problem.makers.get(read) == recipe.task and self._is_gone(read, position) for read in recipe.reads
+            )
+            if not twice:
+                return recipe
+            found = found or recipe
+        return found
+
+    def _emit(self, recipe: Recipe, position: int) -> None:
+        reads = tuple([self.now[read] for read in recipe.reads])
+        old = dict(zip(recipe.reads, reads, strict=True))
+        writes = []
+        for value in recipe.writes:
+            new = len(self.origin)
+            self.origin.append(value)
+            writes.append(new)
+            if self._is_gone(value, position):
+                self.now[value], self.made[value] = new, position
+        made = dict(zip(recipe.writes, writes, strict=True))
+        names = old | made
+        pairs = tuple([(names[read], names[written]) for read, written in recipe.in_place])
+        self.steps.append(Step(recipe.task, recipe, reads, tuple(writes), pairs))

@@ -1,0 +1,74 @@
+"""How a plan's launches are grouped for threads.
+
+A launch with enough work for several threads is a stage of its own, whose tiles are handed out `grain` at a time;
+neighbouring small launches form one stage that a single thread runs, so that they cost no synchronisation. The
+grouping decides who computes a tile, never what a tile computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphc.plan.plan import Launch
+
+__all__ = ["Stage", "group", "sharable_work"]
+
+GRAIN_WORK = 10_000  # scalar operations worth handing out: a few microseconds
+SMALL_WORK = 40_000  # a launch below joins its neighbours
+GROUP_WORK = 200_000  # a group of small launches grows no further, so that groups can run side by side
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Launches [first, last), run once the stages in `depends` are done."""
+
+    first: int
+    last: int
+    tiles: int
+    grain: int
+    work: int
+    depends: tuple[int, ...]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several threads can run it at the same time."""
+        return self.tiles > self.grain
+
+
+def group(launches: Sequence[Launch]) -> list[Stage]:
+    """The stages of a launch list, in its order."""
+    stages: list[Stage] = []
+    owner: list[int] = []  # the stage of each launch
+    for position, launch in enumerate(launches):
+        stage = _stage_of(position, launch, tuple(sorted({owner[needed] for needed in launch.depends})))
+        if stages and _can_join(stages[-1], stage):
+            stages[-1] = _join(stages[-1], stage, len(stages) - 1)
+        else:
+            stages.append(stage)
+        owner.append(len(stages) - 1)
+    return stages
+
+
+def _stage_of(position: int, launch: Launch, depends: tuple[int, ...]) -> Stage:
+    grain = max(1, launch.tiles * GRAIN_WORK // max(launch.work, 1))
+    tiles = launch.tiles if launch.tiles > grain else 1
+    return Stage(position, position + 1, tiles, min(grain, tiles), launch.work, depends)
+
+
+def _can_join(last: Stage, new: Stage) -> bool:
+    small = not (last.is_shared or new.is_shared) and new.work < SMALL_WORK
+    return small and last.work + new.work <= GROUP_WORK
+
+
+def _join(last: Stage, new: Stage, position: int) -> Stage:
+    depends = tuple(sorted({*last.depends, *new.depends} - {position}))
+    return Stage(last.first, new.last, 1, 1, last.work + new.work, depends)
+
+
+def sharable_work(stages: Sequence[Stage]) -> int:
+    """The scalar operations of a step, or 0 where no two threads could ever work at the same time."""
+    for position, stage in enumerate(stages):
+        if stage.is_shared or (position and position - 1 not in stage.depends):
+            return sum(stage.work for stage in stages)
+    return 0
