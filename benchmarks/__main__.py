@@ -32,7 +32,7 @@ from benchmarks.overhead import call_overhead, compile_times
 from benchmarks.plot import save_plot
 from benchmarks.scoreboard import Scoreboard, this_machine, to_json
 from benchmarks.workloads import GROUPS, WORKLOADS
-from graphc.api import BACKENDS
+from graphc.backends.table import NAMES
 
 SPECIALS = {
     "call": "what a call costs beside its work",
@@ -149,7 +149,7 @@ def _first(board: Scoreboard, task: Task) -> Iterator[Scoreboard]:
 def _calls(board: Scoreboard, task: Task) -> Iterator[Scoreboard]:
     if "call" in task.options.what:
         calls = 2_000 if task.options.quick else 20_000
-        rows = [row for name in BACKENDS if name in ("c", "cython") for row in call_overhead(calls, name)]
+        rows = [row for name in NAMES if name in ("c", "cython") for row in call_overhead(calls, name)]
         task.console.print(report.call_sheet(rows))
         yield replace(board, calls=tuple(rows))
 

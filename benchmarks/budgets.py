@@ -26,7 +26,8 @@ from benchmarks.models import gpt, residual
 from benchmarks.models.training import Step
 from benchmarks.sheet import Sheet
 from graphc.api import build_graph
-from graphc.engines import plans
+from graphc.backends.table import BACKENDS
+from graphc.pipeline import ways_of
 from graphc.plan.memory_report import bytes_text
 
 __all__ = ["Pair", "compare", "deep_budget", "main_deep", "main_half", "main_share"]
@@ -183,7 +184,7 @@ def main_share(arguments: Sequence[str]) -> int:
     (x, y), classes = step[0], sizes.get("classes", 1000)
     arrays = [rng.standard_normal(x.shape, np.float32), rng.integers(0, classes, y.shape).astype(np.int32)]
     assert model.published is not None
-    largest = plans(build_graph(*model.build())[0], options.backend, 1).plain.peak
+    largest = ways_of(build_graph(*model.build())[0], BACKENDS[options.backend], 1).plain.peak
     fraction = 0.95 if options.quick else model.published.monet * GIB / largest
     name, goal = f"MobileNet-V2, batch {x.shape[0]}", 1 + model.published.overhead
     pair = compare(name, step, arrays, fraction, options.rounds, options.steps, options.backend, goal)

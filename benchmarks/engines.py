@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.workload import Array, Data, Workload
-from graphc.api import BACKENDS
+from graphc.backends.table import NAMES
 from graphc.plan.memory_report import MemoryReport
 
 __all__ = ["ENGINES", "OURS", "Built", "Engine", "default_engines", "missing"]
@@ -70,7 +70,7 @@ OURS = tuple(name for name in ENGINES if name.startswith("graphc"))
 
 def default_engines() -> list[str]:
     """The best of graphc, its engine without a compiler where that is another one, and all peers."""
-    return ["graphc", *(["graphc-cython"] if "c" in BACKENDS else []), "torch", "torch-compile", "jax"]
+    return ["graphc", *(["graphc-cython"] if "c" in NAMES else []), "torch", "torch-compile", "jax"]
 
 
 def missing(name: str) -> str:
@@ -78,4 +78,4 @@ def missing(name: str) -> str:
     engine = ENGINES[name]
     if engine.package:
         return "" if find_spec(engine.package) else f"{engine.package} is not installed"
-    return "" if engine.option in BACKENDS else f"this graphc has no backend {engine.option!r}"
+    return "" if engine.option in NAMES else f"this graphc has no backend {engine.option!r}"

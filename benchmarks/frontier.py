@@ -22,10 +22,11 @@ from benchmarks.models.training import Step
 from benchmarks.sheet import Sheet
 from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
-from graphc.engines import plans
+from graphc.backends.table import BACKENDS
 from graphc.errors import MemoryBudgetError
 from graphc.frontier import Frontier, frontier_of
 from graphc.ir.collection import collection_paused
+from graphc.pipeline import ways_of
 from graphc.plan.memory_report import bytes_text
 
 __all__ = ["GIB", "MODELS", "Planned", "faults_of", "frontier_sheet", "main", "plan_model"]
@@ -87,7 +88,7 @@ def plan_model(name: str, budgets: int, backend: str, small: bool, tell: Callabl
     graph, _ = build_graph(*model.build(**(model.small if small else {})))
     built = time.perf_counter()
     with collection_paused():
-        ways = plans(graph, backend, 1)
+        ways = ways_of(graph, BACKENDS[backend], 1)
         frontier = frontier_of(ways, lambda text: tell(f"{name}: {text}"))
         planned = time.perf_counter()
         tell(f"{name}: {budgets} budgets")

@@ -18,7 +18,7 @@ from rich.console import Console
 
 import graphc as gx
 from benchmarks.sheet import Sheet
-from graphc.api import BACKENDS
+from graphc.backends.table import NAMES
 
 __all__ = ["FORMS", "KINDS", "Timing", "main", "pairs_sheet", "time_pairs"]
 
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
         "--sizes", type=_sizes, default=SIZES, metavar="NxDxK,NxDxK", help="points, coordinates, centres"
     )
     parser.add_argument("--dtype", choices=DTYPES, action="append")
-    parser.add_argument("--backend", choices=BACKENDS, default="c")
+    parser.add_argument("--backend", choices=NAMES, default="c")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each row and kind")
     options = parser.parse_args(arguments)
     console = Console(width=max(Console().width, 120))

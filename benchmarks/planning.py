@@ -23,13 +23,12 @@ from benchmarks.sheet import Sheet
 from graphc import nn, optim
 from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
-from graphc.assembly.plan import assemble
-from graphc.backends.c.target import CTarget
+from graphc.assembly.plan import sketch_program
+from graphc.backends.c.backend import C
 from graphc.errors import MemoryBudgetError
 from graphc.fusion.fuse import fuse
 from graphc.ir.collection import collection_paused
 from graphc.pipeline import optimise
-from graphc.runtime.executor import table_bytes
 
 __all__ = ["GRAPHS", "Timing", "main", "plan_graph", "planning_sheet"]
 
@@ -85,21 +84,21 @@ def plan_graph(name: str, nodes: int) -> Timing:
 
     with collection_paused():
         graph = timed(build_graph(*GRAPHS[name](nodes))[0])
-        optimised = timed(optimise(graph))
+        optimised = timed(optimise(graph, C))
         groups = timed(fuse(optimised))
-        assembly = timed(assemble(optimised, groups, CTarget(1)))
-        ways = timed(Budgeted(assembly, table_bytes))
+        program = timed(sketch_program(optimised, groups, C.how, 1))
+        ways = timed(Budgeted(program))
         outcome = timed(_half(ways))
     seconds = [end - begin for begin, end in itertools.pairwise(times)]
-    return Timing(name, len(graph.nodes), len(assembly.drafts), dict(zip(STAGES, seconds, strict=True)), outcome)
+    return Timing(name, len(graph.nodes), len(program.sketches), dict(zip(STAGES, seconds, strict=True)), outcome)
 
 
 def _half(ways: Budgeted) -> str:
-    arena = ways.plain.assembled.plan.arena_bytes
+    arena = ways.plain.planned.plan.arena_bytes
     try:
         return f"{ways.within(ways.plain.peak - arena // 2).overhead:.1%} more work"
     except MemoryBudgetError:
-        return f"refused; least {(ways.smallest().assembled.plan.arena_bytes) / max(arena, 1):.0%} of the arena"
+        return f"refused; least {(ways.smallest().planned.plan.arena_bytes) / max(arena, 1):.0%} of the arena"
 
 
 # Output ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphc.backends.c.target import products_macro
+from graphc.backends.c.launches import products_macro
 from graphc.backends.cpu.matmul import matmul
 from graphc.ir.types import DTYPES, TensorType
 from graphc.kernel.ir import LibraryCall

@@ -5,9 +5,9 @@ Build a graph with tensors from `input`, `parameter` and `constant` and the func
 """
 
 from graphc import errors, nn, optim
+from graphc.aot.exporting import load
 from graphc.api import compile
 from graphc.dsl.variables import constant, input, parameter, state
-from graphc.engines import load
 from graphc.errors import GraphcError
 from graphc.frontier import Frontier, FrontierPoint, memory_frontier
 from graphc.ops.activations import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphc.engines import BACKENDS, ENGINES, Settings
+from graphc.backends.table import NAMES, candidates
 from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, shown, with_location
 from graphc.ir.collection import collection_paused
 from graphc.ir.data import MOST_SEED, whole_number
@@ -21,10 +21,12 @@ from graphc.memory.quantity import checked_budget
 from graphc.ops.random import check_streams
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.passes import chain_updates, drop_index_marks, number_fresh
+from graphc.pipeline import Settings, make_program
 from graphc.runtime.program import Program
 from graphc.runtime.threads import checked_threads
+from graphc.toolchain.compiler import warn_of_fallback
 
-__all__ = ["BACKENDS", "Outputs", "build_graph", "checked_request", "compile", "located"]
+__all__ = ["Outputs", "build_graph", "checked_request", "compile", "located"]
 
 Outputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -71,15 +73,29 @@ def compile(
         graph, structure = build_graph(inputs, outputs, updates)
         graph = graph if check_indices else drop_index_marks(graph)
         with collection_paused():
-            return ENGINES[backend](graph, structure, settings)
+            return _program(graph, structure, backend, settings)
     except (GraphError, MemoryBudgetError) as error:
         raise located(error) from None
 
 
+def _program(graph: Graph, structure: str, name: str, settings: Settings) -> Program:
+    """The program on the first backend that works, with one warning for each that should and does not."""
+    *others, last = candidates(name)
+    for backend in others:
+        reason = backend.lack()
+        if not reason:
+            try:
+                return make_program(graph, structure, backend, settings)
+            except BackendError as error:
+                reason = str(error)
+        warn_of_fallback(reason)
+    return make_program(graph, structure, last, settings)
+
+
 def checked_request(backend: str, threads: int | None) -> None:
     """Raise BackendError unless there is such a backend, and so many threads can be asked for."""
-    if backend not in BACKENDS:
-        raise located(BackendError(f"backend {shown(backend)} is unknown here; choose from {', '.join(BACKENDS)}"))
+    if backend not in NAMES:
+        raise located(BackendError(f"backend {shown(backend)} is unknown here; choose from {', '.join(NAMES)}"))
     try:
         checked_threads(threads)
     except BackendError as error:

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from graphc import __version__
-from graphc.api import BACKENDS
+from graphc.backends.table import NAMES
 from graphc.commands.bench import bench
 from graphc.commands.checking import check
 from graphc.commands.doctor import clear_cache, examine
@@ -269,7 +269,7 @@ def _add_bench(commands: Any) -> None:
 
 
 def _add_backend(parser: Any) -> None:
-    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the programs (%(default)s)")
+    parser.add_argument("--backend", choices=NAMES, default="auto", help="what runs the programs (%(default)s)")
 
 
 def _picture(text: str) -> Path:

@@ -13,13 +13,14 @@ from typing import Any
 
 from graphc.api import Outputs, build_graph, checked_request, located
 from graphc.assembly.budgeted import Budgeted, Choice
-from graphc.engines import plans
+from graphc.backends.table import usable
 from graphc.errors import BackendError, GraphError, MemoryBudgetError
 from graphc.ir.collection import collection_paused
 from graphc.ir.public import public
 from graphc.memory.quantity import bytes_of, checked_budget
 from graphc.ops.tensor import Parameter, Tensor
 from graphc.picture import check_picture, mark_bytes, new_panel, save_picture
+from graphc.pipeline import ways_of
 from graphc.plan.memory_report import bytes_text
 from graphc.plan.repetition import repetition_of
 from graphc.runtime.threads import checked_threads
@@ -118,7 +119,7 @@ def memory_frontier(
         graph, _ = build_graph(inputs, outputs, updates)
         with collection_paused():
             tell("cutting the work into launches")
-            return frontier_of(plans(graph, backend, checked_threads(threads)), tell)
+            return frontier_of(ways_of(graph, usable(backend), checked_threads(threads)), tell)
     except (BackendError, GraphError) as error:
         raise located(error) from None
 
@@ -137,7 +138,7 @@ def frontier_of(ways: Budgeted, tell: Callable[[str], None] = lambda text: None)
 
 
 def _point(choice: Choice) -> FrontierPoint:
-    again = repetition_of(choice.assembled.plan)
+    again = repetition_of(choice.planned.plan)
     return FrontierPoint(choice.peak, again.overhead, again.launches, again.nbytes)
 
 

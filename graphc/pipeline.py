@@ -1,20 +1,36 @@
-"""From a graph to a plan: every stage, in order, on one screen.
+"""From a graph to a program: every stage by name, in order, with its verifier.
 
-The passes rewrite the graph, each `Graph -> Graph`; then the graph is cut into groups, groups become loop nests and
-library calls, and these get their code, their order and their memory. What each stage makes has a verifier: of kernels
-and of the plan that runs they always look, of graphs, groups and other plans where `ir.checking` says so.
+    close      DSL graph -> graph            checked, fresh streams numbered              api.build_graph
+    optimise   graph -> graph                PASSES, then the backend's, then LAYOUT      ir/verify.py after each pass
+    fuse       graph -> groups               which nodes run in one launch                fusion/verify.py
+    sketch     groups -> sketches            a loop nest or a library call for each       kernel/verify.py
+    schedule   sketches -> choices           order, and what is computed again            memory/rematerialise.py
+    arrange    choice -> storage             who shares memory, where everything lies     plan/verify.py, with the plan
+    plan       storage -> plan               buffers and launches, without code           plan/verify.py
+    write      plan -> plan and code         the code of its launches, nothing else       plan/verify.py
+    load       code -> what runs             the C compiler and its cache, or nothing     the library's digest
+    execute    plan and what runs -> Program
+
+Kernels and the plan that runs are always verified, all else where `ir.checking` says so. A graph that was compiled
+before goes from its closing to its loading (reuse.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from graphc.assembly.budgeted import Budgeted, Tables
-from graphc.assembly.plan import Assembled, Assembly, assemble
-from graphc.backends.cpu.turned_products import turn_products
-from graphc.backends.target import Target
-from graphc.backends.tile.target import TileTarget
+from graphc.aot.exporting import export
+from graphc.assembly.budgeted import LARGE_ARENA, Budgeted
+from graphc.assembly.plan import sketch_program
+from graphc.assembly.write import Assembled, write
+from graphc.backends.backend import Backend, Interpreting, Planning
+from graphc.backends.c.backend import C
+from graphc.backends.tile.backend import CYTHON
+from graphc.dsl.naming import parameters_of
+from graphc.dsl.state_dict import storages
+from graphc.errors import BackendError
 from graphc.fusion.fuse import fuse
 from graphc.fusion.group import Group
 from graphc.fusion.nesting import divide_stacks, nest_stacks
@@ -24,28 +40,31 @@ from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify as verify_graph
 from graphc.ops.build import infer_type
+from graphc.ops.guard import Storage
 from graphc.ops.index_ranges import index_ranges
 from graphc.passes import (
-    align_reductions,
     fill_empty,
     gather_terms,
     merge_products,
     pool_before_relu,
     resolve_marks,
-    share_panels,
     share_reciprocals,
     share_stacks,
-    split_reductions,
     stabilise,
     sum_before_scatter,
     transpose_products,
 )
+from graphc.plan.state import state_keys
 from graphc.plan.verify import verify as verify_plan
-from graphc.runtime.executor import table_bytes
+from graphc.reuse import program_key, recall_program, remember_program
+from graphc.runtime.argument import Argument
+from graphc.runtime.executor import Executor, return_freed_memory
+from graphc.runtime.program import Program
 
-__all__ = ["PASSES", "assembled_groups", "compile_plan", "optimise", "ways_of"]
+__all__ = ["LAYOUT", "PASSES", "Settings", "compile_graph", "compile_plan", "make_program", "optimise", "ways_of"]
 
-PASSES: tuple[Callable[[Graph], Graph], ...] = (
+Pass = Callable[[Graph], Graph]
+PASSES: tuple[Pass, ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
     fill_empty,  # what has no elements becomes a constant
     stabilise,  # constants folded, algebra that changes no value, stable forms of log(softmax(x)), log(1 + x), ...
@@ -56,20 +75,28 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     gather_terms,  # sums of paddings, of products and of sums as one concatenation, product or sum
     share_stacks,  # stacks that overlap as parts of one
     transpose_products,  # transposes go where a matrix product reads them for nothing
-    turn_products,  # stacks of products written in the order in which they are read
-    share_panels,  # matrices of many small products in the layout of the kernels, once
-    align_reductions,  # sums of pairs over rows and over columns along the same axis
-    split_reductions,  # large reductions to few results in two levels, so that they run in parallel
+)
+LAYOUT: tuple[Pass, ...] = (
     separate_results,  # every result in a buffer of its own
     nest_stacks,  # concatenations inside others that hold all their parts
     divide_stacks,  # concatenations of many parts as concatenations of a few
 )
 
 
-def optimise(graph: Graph) -> Graph:
+@dataclass(frozen=True)
+class Settings:
+    """How a program is to run: threads of a step, the seed of its random numbers, and its memory budget, if any."""
+
+    threads: int
+    seed: int = 0
+    budget: int | float | None = None
+
+
+# The stages ----------------------------------------------------------------------------------------------------------
+def optimise(graph: Graph, backend: Backend = CYTHON) -> Graph:
     """`graph` after all passes."""
     _check(graph, "closing")
-    for rewrite in PASSES:
+    for rewrite in (*PASSES, *_planning(backend).passes, *LAYOUT):
         before, graph = graph, rewrite(graph)
         if graph is not before:
             _check(graph, rewrite.__name__)
@@ -89,30 +116,89 @@ def _grouped(graph: Graph, *, apart: bool = False) -> list[Group]:
     return groups
 
 
+def ways_of(graph: Graph, backend: Backend = CYTHON, threads: int = 2) -> Budgeted:
+    """The plans of `graph` with more and with less memory: no code is written. Raises BackendError."""
+    planning, graph = _planning(backend), optimise(graph, backend)
+    program = sketch_program(graph, _grouped(graph), planning, threads)
+    if not program.values.pieces:
+        return Budgeted(program)
+    return Budgeted(
+        program, lambda: Budgeted(sketch_program(graph, _grouped(graph, apart=True), planning, threads))
+    )  # fmt: skip
+
+
 def compile_plan(
-    graph: Graph, target: Target | None = None, budget: int | float | None = None, tables: Tables = table_bytes
+    graph: Graph, backend: Backend = CYTHON, threads: int = 2, budget: int | float | None = None
 ) -> Assembled:
-    """The verified plan of `graph`, with what it is bound to. `target` writes the code (default: TileTarget).
+    """The verified plan of `graph` and its code.
 
-    `budget` is the most bytes that the program may hold, or a fraction of what it would hold without; beside what the
-    plan says, an engine takes `tables(plan)` bytes. Raises MemoryBudgetError.
+    `budget` is the most bytes that the program may hold, or a fraction of what it would hold without. Raises
+    BackendError, MemoryBudgetError.
     """
-    assembled = ways_of(graph, target or TileTarget(), tables).within(budget).assembled
-    plan = replace(assembled.plan, ranges=index_ranges(graph.nodes, graph.inputs))
-    verify_plan(plan)
-    return replace(assembled, plan=plan)
+    ways = ways_of(graph, backend, threads)
+    ranges = index_ranges(graph.nodes, graph.inputs)
+    found = write(ways.within(budget).planned, ways.program.writer, ranges)
+    verify_plan(found.plan)
+    return found
 
 
-def ways_of(graph: Graph, target: Target, tables: Tables = table_bytes) -> Budgeted:
-    """The plans of `graph` with more and with less memory, for an engine as in `compile_plan`."""
-    graph = optimise(graph)
-    assembly = assemble(graph, _grouped(graph), target)
-    if not assembly.values.pieces:
-        return Budgeted(assembly, tables)
-    return Budgeted(assembly, tables, lambda: Budgeted(assemble(graph, _grouped(graph, apart=True), target), tables))
+def _planning(backend: Backend) -> Planning:
+    if not isinstance(backend.how, Planning):
+        raise BackendError(f"the {backend.name} backend plans no memory; choose another one")
+    return backend.how
 
 
-def assembled_groups(graph: Graph, target: Target) -> Assembly:
-    """The launches of `graph` after all passes, before they have an order and a place."""
-    graph = optimise(graph)
-    return assemble(graph, _grouped(graph), target)
+# Programs ------------------------------------------------------------------------------------------------------------
+def compile_graph(graph: Graph, backend: Backend, settings: Settings) -> Assembled:
+    """The plan and the code of a graph, from the cache where it was compiled before.
+
+    Raises BackendError, MemoryBudgetError.
+    """
+    planning = _planning(backend)
+    key = program_key(graph, backend.name, planning.identity(), settings.threads, settings.budget)
+    found = recall_program(key, graph, planning.code_of)
+    if found is None:
+        found = compile_plan(graph, backend, settings.threads, settings.budget)
+        remember_program(key, graph, found)
+    return found
+
+
+def make_program(graph: Graph, structure: str, backend: Backend, settings: Settings) -> Program:
+    """The program of a closed graph on a backend, whose outputs are handed back in this structure.
+
+    Raises BackendError, MemoryBudgetError.
+    """
+    arguments, ranges = _arguments(graph), index_ranges(graph.nodes, graph.inputs)
+    exportable = replace(settings, budget=None) if isinstance(backend.how, Interpreting) else settings
+
+    def write_files(path: Path, level: str | None) -> None:
+        export(program, held if backend is C else compile_graph(graph, C, exportable), path, level)
+
+    if isinstance(backend.how, Interpreting):
+        if settings.budget is not None:
+            raise BackendError(f"the {backend.name} backend plans no memory, so it cannot keep to a memory budget")
+        engine = backend.how.engine(graph, settings.seed)
+        program = Program(
+            engine, *arguments, structure, backend=backend.name, parameters=storages(parameters_of(graph)),
+            ranges=ranges, exporter=write_files,
+        )  # fmt: skip
+        return program
+    held = compile_graph(graph, backend, settings)
+    runs = backend.how.load(held.plan, held.code)
+    storage = [parameter.storage for parameter in held.parameters]
+    guarded = [Storage(parameter.storage, parameter.guard) for parameter in held.parameters]
+    if held.plan.arena_bytes >= LARGE_ARENA:
+        return_freed_memory()  # of planning, lest it stand beside the arena
+    program = Program(
+        Executor(held.plan, storage, held.constants, runs, settings.threads, settings.seed), *arguments, structure,
+        backend=backend.name, plan=held.plan, source=held.code.source, ranges=ranges, exporter=write_files,
+        parameters=dict(zip(state_keys(held.plan), guarded, strict=True)),
+    )  # fmt: skip
+    return program
+
+
+def _arguments(graph: Graph) -> tuple[list[Argument], list[Argument]]:
+    """What the program takes and gives."""
+    given = [Argument(node.attrs["name"], node.type, str(node.location or "")) for node in graph.inputs]
+    pairs = zip(graph.names, graph.outputs, strict=True)
+    return given, [Argument(name, node.type, str(node.location or "")) for name, node in pairs]

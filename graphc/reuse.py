@@ -1,8 +1,9 @@
-"""Programs compiled before: a graph met again finds its plan, and through it its library, in the compile cache.
+"""Programs compiled before: a graph met again finds its plan and its code in the compile cache.
 
 What a graph is compiled to follows from its text (ir/text.py, with the user's lines and the names of parameters), the
-files of graphc, NumPy's version (which folds constants), threads and memory budget, the compiler and its flags: the key
-holds all of these. A plan that was read is data like any other, and verified before it runs. Which parameters are
+files of graphc, NumPy's version (which folds constants), threads and memory budget, and what the backend names, such as
+the compiler and its flags: the key holds all of these. A plan that was read is data like any other: it is verified, and
+taken only with the digest that it had. Which parameters are
 trained is no part of a graph's text: it is asked of the parameters themselves.
 """
 
@@ -11,15 +12,16 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from graphc.assembly.plan import Assembled
+from graphc.assembly.write import Assembled
+from graphc.backends.backend import Code
 from graphc.dsl.naming import named_text
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
@@ -28,24 +30,21 @@ from graphc.ir.text import ordered_nodes
 from graphc.ir.types import DTYPES
 from graphc.kernels import cpu
 from graphc.ops.tensor import Parameter
-from graphc.plan.format import from_json, to_json, verified
+from graphc.plan.format import from_json, plan_digest, to_json, verified
 from graphc.plan.plan import Plan
-from graphc.toolchain.build import library_key
 from graphc.toolchain.cache import digest, open_cache, use_cache
-from graphc.toolchain.compiler import Compiler
 
 __all__ = ["program_key", "recall_program", "remember_program"]
 
-FORMAT = "2"
+FORMAT = "3"
 T = TypeVar("T")
 MOST_DATA = 1 << 20  # bytes of constants that are kept beside a plan
 
 
-def program_key(graph: Graph, threads: int, budget: int | float | None, level: str, compiler: Compiler) -> str:
-    """The hash of what the plan and the library of `graph` depend on."""
-    settings = (str(threads), repr(budget))
-    parts = ("program", FORMAT, own_digest(), np.__version__, *settings, named_text(graph))
-    return library_key(digest(*parts), level, compiler)
+def program_key(graph: Graph, backend: str, identity: Sequence[str], threads: int, budget: int | float | None) -> str:
+    """The hash of what the plan and the code of `graph` depend on."""
+    settings = (backend, *identity, str(threads), repr(budget))
+    return digest("program", FORMAT, own_digest(), np.__version__, *settings, named_text(graph))
 
 
 @functools.cache
@@ -68,41 +67,45 @@ def files_digest(top: str) -> str:
     return total.hexdigest()
 
 
-def remember_program(key: str, graph: Graph, assembled: Assembled, library: str) -> None:
-    """Keep the plan of `graph` and the key of its library, unless that would take much room."""
+def remember_program(key: str, graph: Graph, assembled: Assembled) -> None:
+    """Keep the plan of `graph` and its code, unless that would take much room."""
     numbers = {node: number for number, node in enumerate(ordered_nodes(graph))}
     if sum(array.nbytes for array in assembled.constants) > MOST_DATA:
         return
     if not all(parameter in numbers for parameter in assembled.parameters):
         raise InternalError("a plan has a parameter that its graph lacks")
+    code = dict(assembled.code.facts())
     facts = {
-        "library": library,
         "plan": to_json(assembled.plan),
-        "source": assembled.source,
+        "code": code,
+        "digest": _digest(assembled.plan, code),
         "parameters": [numbers[parameter] for parameter in assembled.parameters],
         "constants": [base64.b64encode(np.ascontiguousarray(a).tobytes()).decode() for a in assembled.constants],
     }
     use_cache(lambda cache: cache.remember(key, facts))
 
 
-def recall_program(key: str, graph: Graph) -> tuple[Assembled, Path] | None:
-    """The plan and the library that were kept for `graph`; None where anything of them is missing or damaged."""
-    cache = open_cache()
-    entry = cache.recall(key)
+def recall_program(key: str, graph: Graph, code_of: Callable[[Mapping[str, Any]], Code]) -> Assembled | None:
+    """The plan and the code that were kept for `graph`; None where anything of them is missing or damaged."""
+    entry = open_cache().recall(key)
     try:
-        library, text, source = (_of_type(str, entry[name]) for name in ("library", "plan", "source"))
-        plan = verified(from_json(text))
+        plan, facts = verified(from_json(_of_type(str, entry["plan"]))), _of_type(dict, entry["code"])
+        if entry["digest"] != _digest(plan, facts):
+            return None
+        code = code_of(facts)
         parameters = _parameters(plan, dict(enumerate(ordered_nodes(graph))), entry["parameters"])
         pairs = zip(plan.constants, entry["constants"], strict=True)
         constants = tuple(_constant(plan, position, data) for position, data in pairs)
     except (LookupError, TypeError, ValueError):
         return None
-    path = cache.lookup(library)
-    if path is None:
-        return None
     trained = zip(plan.parameters, (parameter.trainable for parameter in parameters), strict=True)
     plan = replace(plan, states=tuple(position for position, is_trained in trained if not is_trained))
-    return Assembled(plan, parameters, constants, source), path
+    return Assembled(plan, parameters, constants, code)
+
+
+def _digest(plan: Plan, code: Mapping[str, Any]) -> str:
+    """The hash of a plan and its code, which tells an entry whose parts do not belong together."""
+    return digest("contents", plan_digest(plan), json.dumps(code, sort_keys=True))
 
 
 def _of_type(kind: type[T], value: Any) -> T:

@@ -65,7 +65,7 @@ PROGRAMS: dict[str, Callable[[], Graph]] = {
 def described(graph: Graph) -> str:
     assembled = compile_plan(graph)
     plan = re.sub(r", scratch .* a thread", "", plan_text(assembled.plan))  # changes whenever a kernel is tuned
-    return "\n".join([named_text(optimise(graph), locations=False), plan, "", assembled.source, ""])
+    return "\n".join([named_text(optimise(graph), locations=False), plan, "", assembled.code.source, ""])
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

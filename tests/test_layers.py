@@ -14,8 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "graphc"
 ROOMS = (
     ("errors", "files", "version"), ("kernels", "scalar"), ("ir",), ("ops",), ("dsl", "passes", "transforms"),
     ("nn", "optim"), ("fusion",), ("kernel",), ("plan",), ("memory", "toolchain"), ("runtime",), ("backends",),
-    ("aot", "assembly"), ("pipeline", "reuse"), ("engines",), ("api", "picture"), ("frontier",), ("cli",),
-    ("examples",),
+    ("assembly",), ("aot", "reuse"), ("pipeline",), ("api", "picture"), ("frontier",), ("cli",), ("examples",),
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # These may use `graphc` as a user does.

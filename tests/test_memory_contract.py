@@ -7,7 +7,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,13 @@ import pytest
 import graphc as gx
 from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
-from graphc.assembly.plan import Assembled
-from graphc.backends.c.target import CTarget
-from graphc.backends.tile.target import TileTarget
-from graphc.engines import c_code
+from graphc.assembly.write import Assembled, write
+from graphc.backends.c.backend import C
 from graphc.errors import InternalError, MemoryBudgetError
 from graphc.ir.graph import Graph
 from graphc.ops.reference import evaluate
 from graphc.passes import resolve_marks
-from graphc.pipeline import assembled_groups
+from graphc.pipeline import Settings, compile_graph, ways_of
 from graphc.plan.liveness import arena_spans
 from graphc.plan.memory_report import memory_report
 from graphc.plan.plan import Plan
@@ -40,7 +37,7 @@ Bits = list[bytes]
 
 
 def budgeted(graph: Graph) -> Budgeted:
-    return Budgeted(assembled_groups(graph, TileTarget(1)), partial(table_bytes, code=kernels().table))
+    return ways_of(graph, threads=1)
 
 
 def graph_of(program: TrainingProgram) -> Graph:
@@ -80,8 +77,10 @@ def run(program: TrainingProgram, assembled: Assembled, code: Any = None, plan: 
 
 def choices(ways: Budgeted) -> Iterator[Assembled]:
     for choice in ways.choices():
-        assert verify(choice.assembled.plan) is choice.assembled.plan
-        yield choice.assembled
+        assert verify(choice.planned.plan) is choice.planned.plan
+        found = write(choice.planned, ways.program.writer)
+        assert verify(found.plan) is found.plan
+        yield found
 
 
 @functools.cache
@@ -132,12 +131,12 @@ def losses(bits: Bits) -> Bits:
 def test_generated_c_has_the_same_bits() -> None:
     program = training_program(17)
     graph = graph_of(program)
-    smallest = Budgeted(assembled_groups(graph, CTarget(1)), table_bytes).smallest()
-    repeats = [launch for launch in smallest.assembled.plan.launches if launch.repeats >= 0]
-    assert any(smallest.assembled.plan.rng in launch.reads for launch in repeats)
-    plain, code = c_code(graph, 1)
-    less, smaller_code = c_code(graph, 1, smallest.peak)
-    assert run(program, less, smaller_code) == run(program, plain, code)
+    smallest = ways_of(graph, C, 1).smallest()
+    repeats = [launch for launch in smallest.planned.plan.launches if launch.repeats >= 0]
+    assert any(smallest.planned.plan.rng in launch.reads for launch in repeats)
+    plain, less = (compile_graph(graph, C, Settings(1, budget=budget)) for budget in (None, smallest.peak))
+    bits = [run(program, found, C.how.load(found.plan, found.code)) for found in (plain, less)]
+    assert bits[0] == bits[1]
 
 
 # Budgets -------------------------------------------------------------------------------------------------------------

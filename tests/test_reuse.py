@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import graphc as gx
-from graphc import engines, nn, optim, reuse
-from graphc.aot.interface import interface_of
+from graphc import nn, optim, pipeline, reuse
 from graphc.api import build_graph
-from graphc.errors import FormatError
+from graphc.backends.c import backend as c_backend
+from graphc.backends.c.backend import C
 from graphc.ir.graph import Graph
 from graphc.plan.format import plan_digest
-from graphc.runtime.library import load_image
 from graphc.toolchain import build as building
 from graphc.toolchain.cache import FOLDER, Cache, digest, open_cache
 from graphc.toolchain.compiler import find_compiler
@@ -65,8 +64,8 @@ def test_a_program_met_again_is_not_compiled(monkeypatch: pytest.MonkeyPatch) ->
     """The same model built twice, random streams and a checkpointed region in it: no count of the process shows."""
     first, w = training_step()
     bits = run(first, w)
-    monkeypatch.setattr(engines, "compile_plan", never)
-    monkeypatch.setattr(engines, "build", never)
+    monkeypatch.setattr(pipeline, "compile_plan", never)
+    monkeypatch.setattr(building, "_compile", never)
     again, v = training_step()
     assert again.plan == first.plan
     assert again.source == first.source
@@ -81,14 +80,14 @@ def test_a_parameter_that_is_no_longer_trained_is_state(monkeypatch: pytest.Monk
         return gx.compile([], [p + 1], {p: p * 2}, backend="c")
 
     assert (doubled(gx.parameter).memory.parameter, doubled(gx.parameter).memory.state) == (16, 0)
-    monkeypatch.setattr(engines, "compile_plan", never)
+    monkeypatch.setattr(pipeline, "compile_plan", never)
     assert (doubled(gx.state).memory.parameter, doubled(gx.state).memory.state) == (0, 16)
 
 
 def test_values_of_parameters_are_no_part_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     first, w = training_step(0)
     bits = run(first, w)
-    monkeypatch.setattr(engines, "compile_plan", never)
+    monkeypatch.setattr(pipeline, "compile_plan", never)
     other, v = training_step(1)
     assert run(other, v) != bits
 
@@ -99,7 +98,13 @@ def graph_of(build: Callable[[gx.Tensor], Any]) -> Graph:
 
 
 def key(build: Callable[[gx.Tensor], Any], threads: int = 2, level: str = "", budget: int | float | None = None) -> str:
-    return reuse.program_key(graph_of(build), threads, budget, level or chosen_level(), find_compiler())
+    return _key(graph_of(build), find_compiler(), threads, level, budget)
+
+
+def _key(graph: Graph, compiler: Any, threads: int = 2, level: str = "", budget: int | float | None = None) -> str:
+    level = level or chosen_level()
+    with mock.patch.multiple(c_backend, find_compiler=lambda: compiler, chosen_level=lambda: level):
+        return reuse.program_key(graph, C.name, C.how.identity(), threads, budget)
 
 
 def scaled(x: gx.Tensor) -> gx.Tensor:
@@ -158,7 +163,7 @@ COMPILERS: dict[str, dict[str, Any]] = {
 def test_every_fact_of_the_compiler_is_part_of_a_key(what: str) -> None:
     compiler, graph = find_compiler(), graph_of(scaled)
     other = replace(compiler, **COMPILERS[what])
-    one, another = (reuse.program_key(graph, 1, None, chosen_level(), which) for which in (compiler, other))
+    one, another = (_key(graph, which) for which in (compiler, other))
     assert one != another
     assert {field.name for field in fields(compiler)} == {name for facts in COMPILERS.values() for name in facts}
 
@@ -217,19 +222,17 @@ def test_an_entry_damaged_in_any_way_is_passed_over(folder: Path, monkeypatch: p
     facts = open_cache().recall(path.stem)
     facts["plan"] = json.loads(facts["plan"])
     graph = graph_of(scaled)
-    whole = reuse.recall_program(path.stem, graph)
+    whole = reuse.recall_program(path.stem, graph, C.how.code_of)
     assert whole is not None
     with monkeypatch.context() as patch:
         for what in mutants(facts):
             text = json.dumps({**facts, "plan": json.dumps(facts["plan"])} if "plan" in facts else facts)
             patch.setattr(Cache, "recall", lambda cache, key, text=text: json.loads(text))
-            found = reuse.recall_program(path.stem, graph)
-            if found is None:
-                continue
-            with contextlib.suppress(FormatError):
-                load_image(found[1], engines.IN_PROCESS, interface_of(found[0].plan, engines.IN_PROCESS).digest)
-                assert plan_digest(found[0].plan) == plan_digest(whole[0].plan), what
-                assert found[0].parameters == whole[0].parameters, what
+            found = reuse.recall_program(path.stem, graph, C.how.code_of)
+            if found is not None:
+                assert plan_digest(found.plan) == plan_digest(whole.plan), what
+                assert found.code == whole.code, what
+                assert found.parameters == whole.parameters, what
     remembered(folder)
 
 
@@ -238,7 +241,7 @@ def test_an_entry_damaged_in_any_way_is_passed_over(folder: Path, monkeypatch: p
 def test_what_is_no_entry_is_passed_over(folder: Path, text: str, *, signed: bool) -> None:
     path = remembered(folder)
     path.write_text(f"{digest(path.stem, text)}\n{text}" if signed else text)
-    assert reuse.recall_program(path.stem, graph_of(scaled)) is None
+    assert reuse.recall_program(path.stem, graph_of(scaled), C.how.code_of) is None
     remembered(folder)
 
 
@@ -262,9 +265,6 @@ def test_large_constants_are_not_kept() -> None:
     x = gx.input("x", (reuse.MOST_DATA // 4 + 1,))
     table = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
     program = gx.compile([x], x + table, backend="c")
-    found = reuse.recall_program(
-        reuse.program_key(build_graph([x], x + table, None)[0], program.threads, None, chosen_level(), find_compiler()),
-        build_graph([x], x + table, None)[0],
-    )
-    assert found is None
+    graph = build_graph([x], x + table, None)[0]
+    assert reuse.recall_program(_key(graph, find_compiler(), program.threads), graph, C.how.code_of) is None
     assert open_cache().statistics().entries == 1

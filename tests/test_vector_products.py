@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc import engines, nn
+from graphc import nn
+from graphc.aot import exporting
 from graphc.backends.cpu.matmul import is_vector_product, product_shapes
 from graphc.kernel.ir import LibraryCall
 from graphc.kernels import cpu
@@ -110,7 +111,7 @@ def test_what_is_not_foreseen_costs_time_alone(dtype: str, tmp_path: Path, monke
     """Without any kernel that products need, the right values all the same."""
     x, w = gx.input("x", (29, 70), dtype), gx.input("w", (70, 45), dtype)
     exported = gx.compile([x, w], x @ w, backend="numpy")
-    monkeypatch.setattr("graphc.backends.c.target.product_shapes", lambda calls: [(16, 16, 0)])
+    monkeypatch.setattr("graphc.backends.c.launches.product_shapes", lambda calls: [(16, 16, 0)])
     runner = build_runner(exported, tmp_path, ["-O1", "-march=native"])
     check(dtype, [x, w], [x @ w], run(exported, runner, arrays([x, w]))[0][0])
 
@@ -150,7 +151,7 @@ def test_no_generated_kernel_holds_a_trap(target: str, tmp_path: Path) -> None:
     command = [*TARGETS[target].command, "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-c", "step.c"]
     pairs = [program(dtype) for dtype in ("bfloat16", "float64")]
     inputs, outputs = ([tensor for pair in pairs for tensor in pair[side]] for side in (0, 1))
-    with mock.patch.object(engines, "build", return_value=Path(os.devnull)):
+    with mock.patch.object(exporting, "build", return_value=Path(os.devnull)):
         gx.compile(inputs, outputs, backend="numpy").export(tmp_path / "step")
     subprocess.run(command, cwd=tmp_path, check=True)
     assert traps(tmp_path / "step.o") == []

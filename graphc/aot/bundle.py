@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.aot.interface import PADDING, RANDOM, Interface, interface_of
+from graphc.backends.c.interface import PADDING, RANDOM, Interface, interface_of
 from graphc.dsl.state_dict import load_arrays
 from graphc.errors import FormatError, shown
 from graphc.files.replacing import folder_lock, replace_files

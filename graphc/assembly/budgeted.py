@@ -17,21 +17,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import merge
 
-from graphc.assembly.plan import Assembled, Assembly
-from graphc.assembly.remake import Remaking, arranged
+from graphc.assembly.plan import Planned, SketchedProgram
+from graphc.assembly.rematerialise import Rematerialisation, arranged
 from graphc.errors import MemoryBudgetError
 from graphc.memory.budget import Point, frontier, thrift
 from graphc.memory.quantity import bytes_of
 from graphc.memory.rematerialise import replay
-from graphc.plan.memory_report import bytes_text, memory_report
-from graphc.plan.plan import Plan
+from graphc.plan.memory_report import MemoryReport, bytes_text, memory_report
 
-__all__ = ["LARGE_ARENA", "Budgeted", "Choice", "Tables"]
+__all__ = ["LARGE_ARENA", "Budgeted", "Choice"]
 
 _NAMED = 5  # tensors that a refusal names
 LARGE_ARENA = 64 << 20  # bytes of an arena from which on memory is worth a little time
 _SPARED = 0.9  # of the arena: what must go for it
-Tables = Callable[[Plan], int]  # the bytes of an engine's tables for a plan
 
 
 @dataclass(frozen=True)
@@ -40,43 +38,45 @@ class Choice:
 
     peak: int
     overhead: float
-    assembled: Assembled
+    planned: Planned
 
 
 class Budgeted:
-    """The ways to run a program with less memory, on an engine that takes `tables(plan)` bytes beside the plan's.
+    """The ways to run a program with less memory.
 
     `apart` makes those of the same program whose launches write nothing together, where others do.
     """
 
-    def __init__(self, assembly: Assembly, tables: Tables, apart: Callable[[], Budgeted] | None = None) -> None:
-        self.assembly = assembly
-        self.tables = tables
+    def __init__(self, program: SketchedProgram, apart: Callable[[], Budgeted] | None = None) -> None:
+        self.program = program
         self._make_apart = apart
         self._chosen: dict[int, Choice] = {}  # by number of the point
-        plain = assembly.plan()
-        self.plain = Choice(self._peak(plain.plan), self._forced_overhead(), plain)
+        plain = program.plan()
+        self.plain = Choice(self.report(plain).peak_bytes, self._forced_overhead(), plain)
 
-    def _peak(self, plan: Plan) -> int:
-        return memory_report(plan, self.assembly.target.threads, self.tables(plan)).peak_bytes
+    def report(self, planned: Planned) -> MemoryReport:
+        """What a program of this plan holds while it runs."""
+        routines = [sketch.routine for sketch in planned.sketches]
+        tables = self.program.writer.tables(planned.plan, routines)
+        return memory_report(planned.plan, self.program.threads, tables)
 
     @property
-    def _remaking(self) -> Remaking:
-        return self.assembly.remaking
+    def _rematerialisation(self) -> Rematerialisation:
+        return self.program.rematerialisation
 
     def _forced_overhead(self) -> float:
         """What checkpointed regions cost."""
-        if self.assembly.regions is None:
+        if self.program.regions is None:
             return 0.0
-        return replay(self._remaking.problem, self._remaking.problem.forced).cost / self._whole
+        return replay(self._rematerialisation.problem, self._rematerialisation.problem.forced).cost / self._whole
 
     @cached_property
     def thrifty(self) -> Choice:
         """What runs without a budget: the plain program, where that is large with what is worth making again."""
-        if self.plain.assembled.plan.arena_bytes < LARGE_ARENA:
+        if self.plain.planned.plan.arena_bytes < LARGE_ARENA:
             return self.plain
-        point = thrift(self._remaking.problem)
-        if point.peak > _SPARED * self.plain.assembled.plan.arena_bytes:
+        point = thrift(self._rematerialisation.problem)
+        if point.peak > _SPARED * self.plain.planned.plan.arena_bytes:
             return self.plain
         return self._made(point)
 
@@ -95,7 +95,7 @@ class Budgeted:
     @cached_property
     def _points(self) -> tuple[Point, ...]:
         """The frontier, cheapest first, without what the plain program is: no more dropped than must be."""
-        problem = self._remaking.problem
+        problem = self._rematerialisation.problem
         return tuple(point for point in frontier(problem) if point.drops != problem.forced)
 
     def _choice(self, number: int) -> Choice:
@@ -105,13 +105,13 @@ class Budgeted:
         return self._chosen[number]
 
     def _made(self, point: Point) -> Choice:
-        schedule = replay(self._remaking.problem, point.drops)
-        assembled = self.assembly.repeating(schedule, arranged(schedule))
-        return Choice(self._peak(assembled.plan), point.cost / self._whole, assembled)
+        schedule = replay(self._rematerialisation.problem, point.drops)
+        planned = self.program.repeating(schedule, arranged(schedule))
+        return Choice(self.report(planned).peak_bytes, point.cost / self._whole, planned)
 
     @property
     def _whole(self) -> float:
-        return sum(self._remaking.problem.costs) or 1.0
+        return sum(self._rematerialisation.problem.costs) or 1.0
 
     def _least(self, number: int) -> int:
         """Bytes that the plan of a point needs at least: what its arena needs above that comes on top, and tables."""
@@ -120,8 +120,8 @@ class Budgeted:
     @cached_property
     def _beside(self) -> int:
         """Bytes beside the arena."""
-        plain = self.plain.assembled.plan
-        return memory_report(plain, self.assembly.target.threads).peak_bytes - plain.arena_bytes
+        plain = self.plain.planned.plan
+        return memory_report(plain, self.program.threads).peak_bytes - plain.arena_bytes
 
     def within(self, budget: int | float | None) -> Choice:
         """The cheapest choice that needs at most `budget`, bytes or a fraction of the plain program's peak.
@@ -186,7 +186,7 @@ class Budgeted:
 
     def _refusal(self, limit: int) -> MemoryBudgetError:
         smallest = self.smallest()
-        report = memory_report(smallest.assembled.plan)
+        report = memory_report(smallest.planned.plan)
         fixed = smallest.peak - report.arena
         message = (
             f"the budget is {limit} bytes ({bytes_text(limit)}); the smallest budget that will do is {smallest.peak} "

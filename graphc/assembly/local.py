@@ -11,31 +11,28 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from graphc.assembly.draft import Draft
+from graphc.assembly.sketch import LOCAL, Sketch
 from graphc.assembly.values import Values
 
-__all__ = ["LOCAL", "keep_local"]
-
-LOCAL = -1  # stands for the value, and for the buffer, in the scratch memory of a thread
-ALIGNMENT = 64
+__all__ = ["keep_local"]
 
 
-def keep_local(drafts: Sequence[Draft], values: Values, wanted: Collection[int]) -> tuple[list[Draft], set[int]]:
-    """The drafts, with local results in scratch memory, and these results. `wanted` values are read after the step."""
-    touches = Counter(value for draft in drafts for value in {*draft.reads, *draft.writes})
+def keep_local(sketches: Sequence[Sketch], values: Values, wanted: Collection[int]) -> tuple[list[Sketch], set[int]]:
+    """The sketches, with local results in scratch memory, and these results; `wanted` values are read afterwards."""
+    touches = Counter(value for sketch in sketches for value in {*sketch.reads, *sketch.writes})
     local = set[int]()
     result = []
-    for draft in drafts:
-        value = draft.operands[-1][0] if draft.operands else LOCAL
+    for sketch in sketches:
+        value = sketch.operands[-1][0] if sketch.operands else LOCAL
         if value != LOCAL and touches[value] == 1 and value not in wanted and _is_alone(value, values):
-            over = [values.values[written] for read, written in draft.in_place if read == value]
+            over = [values.values[written] for read, written in sketch.in_place if read == value]
             inside = next((record.inside for record in over if record.inside is not None), None)
             if inside is not None:
                 values.put_inside(value, *inside)
-            elif draft.result_bytes and not any(record.storage is None for record in over):
+            elif sketch.routine.result_bytes and not any(record.storage is None for record in over):
                 local.add(value)
-                draft = _localised(draft, value)
-        result.append(draft)
+                sketch = _localised(sketch, value)
+        result.append(sketch)
     return result, local
 
 
@@ -45,16 +42,14 @@ def _is_alone(value: int, values: Values) -> bool:
     return record.storage is None and record.inside is None and value not in values.pieces
 
 
-def _localised(draft: Draft, value: int) -> Draft:
-    """The draft with `value` behind the rest of its scratch memory."""
-    start = -(-draft.code.scratch // ALIGNMENT) * ALIGNMENT
+def _localised(sketch: Sketch, value: int) -> Sketch:
+    """The sketch with `value` in scratch memory, behind the rest that the launch needs there."""
     operands, program_operands = (
-        tuple((LOCAL, start) if operand == value else (operand, offset) for operand, offset in places)
-        for places in (draft.operands, draft.program_operands)
+        tuple((LOCAL, 0) if operand == value else (operand, offset) for operand, offset in places)
+        for places in (sketch.operands, sketch.program_operands)
     )
     return replace(
-        draft, operands=operands, program_operands=program_operands,
-        code=replace(draft.code, scratch=start + draft.result_bytes),
-        reads=tuple(v for v in draft.reads if v != value), writes=tuple(v for v in draft.writes if v != value),
-        in_place=tuple(pair for pair in draft.in_place if value not in pair),
+        sketch, operands=operands, program_operands=program_operands,
+        reads=tuple(v for v in sketch.reads if v != value), writes=tuple(v for v in sketch.writes if v != value),
+        in_place=tuple(pair for pair in sketch.in_place if value not in pair),
     )  # fmt: skip

@@ -25,7 +25,7 @@ from rich.table import Table
 
 import graphc as gx
 from graphc import nn, optim
-from graphc.engines import VARIABLE
+from graphc.backends.table import VARIABLE
 from graphc.kernels import cpu
 from graphc.kernels.cpu.features import has_avx2, has_avx512
 from graphc.toolchain import isa

@@ -15,15 +15,17 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
+from graphc.assembly.plan import Planned
+from graphc.backends.table import usable
 from graphc.commands.arena_picture import Box, draw_arena
 from graphc.commands.target import Target
-from graphc.engines import planned_backend, plans
 from graphc.frontier import frontier_of
 from graphc.ir.collection import collection_paused
 from graphc.memory.quantity import checked_budget
 from graphc.picture import check_picture
+from graphc.pipeline import ways_of
 from graphc.plan.liveness import arena_spans
-from graphc.plan.memory_report import bytes_text, memory_report
+from graphc.plan.memory_report import bytes_text
 from graphc.plan.plan import Buffer, Plan
 from graphc.plan.verify import verify
 from graphc.runtime.threads import checked_threads
@@ -49,20 +51,20 @@ def memory(target: Target, wish: Wish, write: Callable[[str], None]) -> int:
     if wish.picture is not None:
         check_picture(wish.picture)
     budget = checked_budget(target.options.get("memory_budget") if wish.budget is None else wish.budget)
-    backend = planned_backend(wish.backend)
+    backend = usable(wish.backend)
     threads = checked_threads(wish.threads or target.options.get("threads"))
     graph, _ = build_graph(target.inputs, target.outputs, target.updates)
     with _progress() as tell, collection_paused():
         tell("cutting the work into launches")
-        ways = plans(graph, backend, threads)
+        ways = ways_of(graph, backend, threads)
         if wish.frontier:
             found = frontier_of(ways, tell)
         else:
             tell("searching for what to compute again" if budget is not None else "")
-            plan = ways.within(budget).assembled.plan
-    write(f"as the {backend} engine runs it on {threads} thread{'s' * (threads > 1)}")
+            planned = ways.within(budget).planned
+    write(f"as the {backend.name} engine runs it on {threads} thread{'s' * (threads > 1)}")
     if not wish.frontier:
-        return _report(plan, ways, threads, wish.picture, target.name, write)
+        return _report(planned, ways, wish.picture, target.name, write)
     write(str(found))
     if wish.picture is not None:
         found.plot(wish.picture, target.name)
@@ -70,11 +72,9 @@ def memory(target: Target, wish: Wish, write: Callable[[str], None]) -> int:
     return 0
 
 
-def _report(
-    plan: Plan, ways: Budgeted, threads: int, picture: Path | None, name: str, write: Callable[[str], None]
-) -> int:
-    verify(plan)
-    write(str(memory_report(plan, threads, ways.tables(plan))))
+def _report(planned: Planned, ways: Budgeted, picture: Path | None, name: str, write: Callable[[str], None]) -> int:
+    plan = verify(planned.plan)
+    write(str(ways.report(planned)))
     if picture is not None:
         arena = f"arena {bytes_text(plan.arena_bytes)}, {len(plan.launches)} launches"
         draw_arena(arena_boxes(plan), plan.lower_bound, picture, f"{name}: {arena}")

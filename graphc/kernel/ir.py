@@ -135,6 +135,13 @@ class Kernel:
     space: Space
     body: tuple[Statement, ...]
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.operands, self.space, self.body))
+
+    def __hash__(self) -> int:  # once: kernels are keys of several tables
+        return self._hash
+
     def arguments(self, statement: Statement) -> tuple[int, ...]:
         """The values that a statement reads."""
         match statement:

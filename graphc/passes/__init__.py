@@ -1,8 +1,8 @@
 """Rewrites of the tensor graph: functions from one graph to the next, each idempotent.
 
-Their order matters in three places: `resolve_marks` comes first, since marks stand between patterns; `stabilise`
-contains `simplify`; and `split_reductions` comes last, since `simplify` would undo it. Dead code and common
-subexpressions need no pass (see `rewriting`).
+Their order (pipeline.py) matters in three places: `resolve_marks` comes first, since marks stand between patterns;
+`stabilise` contains `simplify`; and what a backend splits comes last, since `simplify` would undo it. Dead code and
+common subexpressions need no pass (see `rewriting`).
 """
 
 from graphc.passes.alignment import align_reductions
@@ -11,12 +11,10 @@ from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import drop_index_marks, resolve_marks
 from graphc.passes.numbering import number_fresh
-from graphc.passes.panels import share_panels
 from graphc.passes.pooling import pool_before_relu, sum_before_scatter
 from graphc.passes.products import merge_products
 from graphc.passes.reciprocals import share_reciprocals
 from graphc.passes.simplify import simplify
-from graphc.passes.split_reductions import split_reductions
 from graphc.passes.stability import stabilise
 from graphc.passes.stacks import share_stacks
 from graphc.passes.sums import gather_terms
@@ -33,11 +31,9 @@ __all__ = [
     "number_fresh",
     "pool_before_relu",
     "resolve_marks",
-    "share_panels",
     "share_reciprocals",
     "share_stacks",
     "simplify",
-    "split_reductions",
     "stabilise",
     "sum_before_scatter",
     "transpose_products",

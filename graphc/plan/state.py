@@ -10,7 +10,7 @@ __all__ = ["state_keys"]
 
 _OURS = re.compile(
     r"\(random\)|\(constant \d+\)"
-)  # what else the state of an exported program holds (aot/interface.py)
+)  # what else the state of an exported program holds (backends/c/interface.py)
 
 
 def state_keys(plan: Plan) -> dict[str, int]:

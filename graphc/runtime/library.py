@@ -31,8 +31,9 @@ class _Image(ctypes.Structure):
 def load_image(path: Path, name: str, digest: str) -> Any:
     """The capsule of the image that the library at `path` has for the program `name`; `Executor` takes it.
 
-    `digest` is that of the program (aot/interface.py), which the library must have been compiled for. Loading a library
-    runs its code: only load what you would run. It stays loaded. Raises BackendError, FormatError (another program's).
+    `digest` is that of the program (backends/c/interface.py), which the library must have been compiled for. Loading a
+    library runs its code: only load what you would run. It stays loaded. Raises BackendError, FormatError (another
+    program's).
     """
     try:
         image = _Image.in_dll(_opened(path), f"{name}_image")

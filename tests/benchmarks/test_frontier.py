@@ -16,8 +16,9 @@ from benchmarks.frontier import Planned, faults_of, frontier_sheet
 from benchmarks.models import gpt, residual
 from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
-from graphc.engines import plans
+from graphc.backends.table import BACKENDS
 from graphc.frontier import Frontier, FrontierPoint, frontier_of
+from graphc.pipeline import ways_of
 from graphc.plan.memory_report import MemoryReport, Resident
 
 
@@ -29,7 +30,7 @@ def _little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def ways() -> Budgeted:
-    return plans(build_graph(*residual.build(8, 32, 256, rng=0))[0], "c", 1)
+    return ways_of(build_graph(*residual.build(8, 32, 256, rng=0))[0], BACKENDS["c"], 1)
 
 
 def test_budgets_are_kept(ways: Budgeted) -> None:
@@ -51,7 +52,7 @@ def test_wrong_plans_are_noticed(ways: Budgeted, peak: int, overhead: float, fau
 
         def within(self, budget: int) -> Any:
             found = ways.within(budget)
-            return type(found)(peak, overhead * budget, found.assembled)
+            return type(found)(peak, overhead * budget, found.planned)
 
     assert any(fault in text for text in faults_of(Wrong(), frontier_of(ways), 4))  # type: ignore[arg-type]
 

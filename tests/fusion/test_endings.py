@@ -1,4 +1,4 @@
-"""Every loop of fusion and of memory planning that runs until something is so says why it ends, and faults end it in an error."""
+"""Loops of fusion and of memory planning that run until something is so say why they end; faults end in an error."""
 
 from __future__ import annotations
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.engines import c_code, cython_code
+from graphc.backends.table import BACKENDS
 from graphc.errors import GraphcError, MemoryBudgetError
 from graphc.ir.collection import collection_paused
 from graphc.passes import resolve_marks
+from graphc.pipeline import Settings, compile_graph
 from graphc.runtime.executor import Executor
 from tests.fuzz.grow import SEED, STEP
 from tests.fuzz.oracle import Oracle
@@ -24,7 +25,7 @@ from tests.fuzz.program import Array, FuzzProgram
 
 __all__ = ["ENGINES", "EndlessError", "faults", "time_limit"]
 
-ENGINES = {"c": c_code, "cython": cython_code}
+ENGINES = {name: BACKENDS[name] for name in ("c", "cython")}
 BUDGETS: Mapping[str, Sequence[float | None]] = {"c": (None,), "cython": (None, 0.7)}  # budgets change no code
 SECONDS = 30.0  # that a compilation and its runs may take
 
@@ -86,11 +87,12 @@ def _runs(program: FuzzProgram, engine: str, budget: Any) -> Iterator[list[Array
     """Results with one thread, with two, and with two where every launch is shared; outputs first, then updates."""
     before = [(parameter, parameter.storage.copy()) for parameter in program.parameters]
     with collection_paused():
-        assembled, code = ENGINES[engine](program.graph, 2, budget)
-    storage = [parameter.storage for parameter in assembled.parameters]
+        made = compile_graph(program.graph, ENGINES[engine], Settings(2, budget=budget))
+        code = ENGINES[engine].how.load(made.plan, made.code)
+    storage = [parameter.storage for parameter in made.parameters]
     updated = dict(program.graph.updates)  # the keys in order
     for threads, together in ((1, False), (2, False), (2, True)):
-        executor = Executor(assembled.plan, storage, assembled.constants, code, threads, SEED)
+        executor = Executor(made.plan, storage, made.constants, code, threads, SEED)
         executor.poison()
         executor.step = STEP
         outputs = [_unwritten(node) for node in program.graph.outputs]

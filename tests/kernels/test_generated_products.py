@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.products import compiled
-from graphc.backends.c.target import products_macro
+from graphc.backends.c.launches import products_macro
 from graphc.backends.cpu.matmul import matmul
 from graphc.ir.types import TensorType, dtype_of
 from graphc.kernel.ir import LibraryCall

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from graphc.api import compile
-from graphc.engines import BACKENDS
+from graphc.backends.table import BACKENDS
 from graphc.ops.record import FUNCTIONS
 from graphc.ops.reference import evaluate
 from tests.ops.helpers import (
@@ -28,9 +28,7 @@ from tests.runtime.support import needs_compiler
 NAMES = sorted(FUNCTIONS)
 FULL = bool(os.environ.get("GRAPHC_TEST_FULL"))
 TOGETHER = 16  # functions whose sampled cases are compiled to one C program
-COMPILED = [
-    pytest.param(backend, marks=needs_compiler if backend == "c" else ()) for backend in BACKENDS if backend != "auto"
-]
+COMPILED = [pytest.param(backend, marks=needs_compiler if backend == "c" else ()) for backend in BACKENDS]
 
 
 def one_case(name: str) -> Case:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from graphc.toolchain.shares import share_out
 
-__all__ = ["PARTS", "Function", "cut", "in_parts"]
+__all__ = ["PARTS", "FunctionText", "cut", "in_parts"]
 
 PARTS = """\
 /* Compilers may share the work: with -DGC_PARTS=MASK only the parts whose bits are set are compiled, to be linked. */
@@ -38,7 +38,7 @@ _ELEMENTARY = re.compile(r"\bgc_(?:exp|log|sin|cos|tan|sigmoid|erf|gelu|pow|soft
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionText:
     """The text of a function and its helpers; `family` is the header of a library kernel, or "" for a printed loop."""
 
     name: str
@@ -54,12 +54,12 @@ class Function:
         return len(code) + ELEMENTARY * len(_ELEMENTARY.findall(code))
 
 
-def cut(functions: Sequence[Function], driver: int = DRIVER) -> list[tuple[int, list[Function]]]:
+def cut(functions: Sequence[FunctionText], driver: int = DRIVER) -> list[tuple[int, list[FunctionText]]]:
     """The weights of parts and what belongs to each, in order. One where few do.
 
     The first has the table of launches and, in a standalone program, the code that runs them: that weighs `driver`.
     """
-    families: dict[str, list[Function]] = defaultdict(list)
+    families: dict[str, list[FunctionText]] = defaultdict(list)
     for function in functions:
         families[function.family or function.name].append(function)
     weights = [sum(f.weight for f in members) + FAMILIES.get(name, 0) for name, members in families.items()]
@@ -75,7 +75,7 @@ def cut(functions: Sequence[Function], driver: int = DRIVER) -> list[tuple[int, 
     return parts
 
 
-def in_parts(parts: Sequence[Sequence[Function]], across: Sequence[str]) -> str:
+def in_parts(parts: Sequence[Sequence[FunctionText]], across: Sequence[str]) -> str:
     """The text of all parts; the functions called `across` are known to every part."""
     prototypes, known = [], set(across)
     found = re.compile(r"^static ((?:__attribute__\(\(.*?\)\) )?void (\w+)\(.*?\)) \{$", re.MULTILINE)

@@ -25,20 +25,20 @@ from graphc.backends.c.values import Values
 from graphc.backends.c.writer import Writer
 from graphc.kernel.machine import SIZES
 
-__all__ = ["Function", "print_function"]
+__all__ = ["KernelFunction", "print_function"]
 
 ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class Function:
+class KernelFunction:
     """A function's text, and the bytes of scratch that it uses."""
 
     text: str
     scratch: int
 
 
-def print_function(plan: Plan, name: str) -> Function:
+def print_function(plan: Plan, name: str) -> KernelFunction:
     """The function `name` over regions of the plan's walk."""
     return _Printer(plan, name).run()
 
@@ -75,7 +75,7 @@ class _Printer:
     def loops(self) -> Loops:
         return Loops(self.plan, self.places, self.values, self.pieces, self.functions, self.writer)
 
-    def run(self) -> Function:
+    def run(self) -> KernelFunction:
         self._place_buffers()
         one = sorted(p for p in self.plan.scalars if self.plan.scopes[p] == ONE)
         self._scalars(one)
@@ -86,7 +86,7 @@ class _Printer:
         head = f"static __attribute__((flatten, unused)) void {self.name}("
         head += "const gc_call *call, int64_t a0, int64_t a1, int64_t c0, int64_t c1) {"
         text = "\n".join([head, *self._declarations("\n".join(body)), *body, "}"])
-        return Function(text, self.scratch)
+        return KernelFunction(text, self.scratch)
 
     def _declarations(self, body: str) -> list[str]:
         """Operands, buffers and keys that the body uses, and the parameters that it does not."""

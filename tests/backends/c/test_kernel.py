@@ -23,10 +23,12 @@ from graphc.backends.c.kernel import print_kernel
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES
 from graphc.kernel.ir import Compute, Index, Kernel, Load, Operand, Random, Space, Store
+from tests.backends.c import kernels as c_kernels
 from tests.backends.c.cases import Case, recorded
 from tests.backends.c.running import COMPILER, FAST, QUICK, Compiled, build, printed_kernels, unit_text
+from tests.backends.tile import test_assembler as test_tile
+from tests.backends.tile import test_ops as test_tile_ops
 from tests.backends.tile.test_assembler import column_sums, layer_norm, softmax
-from tests.codegen import c_kernels, test_tile, test_tile_ops
 from tests.kernel.oracle import Oracle
 from tests.kernel.support import RandomKernel, assert_close, elementwise_kernel, small_values, values_of
 

@@ -1,5 +1,6 @@
 """Parts: every function in one, families together, shares about equal, the text whole or in parts."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,14 +8,15 @@ import sys
 
 import pytest
 
-from graphc.backends.c import target as c_target
-from graphc.backends.c.parts import CALL, DRIVER, FAMILIES, LEAST, MOST, Function, cut, in_parts
+from graphc.backends.backend import Routine
+from graphc.backends.c import launches
+from graphc.backends.c.parts import CALL, DRIVER, FAMILIES, LEAST, MOST, FunctionText, cut, in_parts
 from graphc.kernel.ir import LibraryCall
 from graphc.toolchain.shares import share_out
 
 
 def _loop(name, length):
-    return Function(
+    return FunctionText(
         name, f"/* kernel */\nstatic __attribute__((unused)) void {name}(int a) {{\n" + "x" * length + "}\n"
     )
 
@@ -27,7 +29,7 @@ def test_a_small_program_is_one_part():
 
 
 def test_every_function_is_in_one_part():
-    calls = [Function(f"call_{n}", "static void f(void) {\n}\n", "gemm.h") for n in range(9)]
+    calls = [FunctionText(f"call_{n}", "static void f(void) {\n}\n", "gemm.h") for n in range(9)]
     functions = [*calls, *(_loop(f"fused_{n}", 500 + 400 * n) for n in range(20))]
     parts = cut(functions)
     assert sorted(f.name for _, part in parts for f in part) == sorted(f.name for f in functions)
@@ -57,27 +59,24 @@ def test_what_other_parts_call_is_declared_for_all():
     ]
 
 
-@pytest.mark.parametrize(("work", "copies"), [(c_target.LARGE, 1), (c_target.LARGE - 1, 4)])
+@pytest.mark.parametrize(("work", "copies"), [(launches.LARGE, 1), (launches.LARGE - 1, 4)])
 def test_large_products_share_their_kernel(work, copies):
-    target = c_target.CTarget()
-    for depth in range(4):
-        target.code(LibraryCall("gemm_f32", (64, 64, depth, *[1] * 14), tiles=2, work=2 * work), None)
-    assert target.source.count("    gc_gemm_f32(") == copies
-    assert target.source == target.source
+    calls = [LibraryCall("gemm_f32", (64, 64, depth, *[1] * 14), tiles=2, work=2 * work) for depth in range(4)]
+    code = launches.CWriter().write([Routine(call, None) for call in calls]).code
+    assert code.source.count("    gc_gemm_f32(") == copies
+    assert launches.CCode.of(json.loads(json.dumps(code.facts()))) == code
 
 
 TEXT = """
 import graphc as gx
 from graphc import nn
 from graphc.api import build_graph
-from graphc.backends.c.target import CTarget
+from graphc.backends.c.backend import C
 from graphc.pipeline import compile_plan
 x, w, y = gx.input("x", (32, 20)), gx.input("w", (20, 10)), gx.input("y", (32,), "int32")
 loss = nn.cross_entropy(gx.tanh(x @ w), y)
 graph, _ = build_graph([x, w, y], [loss, *gx.grad(loss, [x, w])])
-target = CTarget()
-compile_plan(graph, target)
-print(target.source)
+print(compile_plan(graph, C).code.source)
 """
 
 

@@ -29,8 +29,8 @@ from graphc.kernel.ir import (
 from graphc.kernel.nest import Nest
 from graphc.kernel.verify import verify
 from graphc.kernels import cpu
+from tests.backends.tile import running as tile_running
 from tests.backends.tile.running import decode, run
-from tests.codegen import tile_running
 from tests.kernel.oracle import philox
 from tests.kernel.support import (
     RandomKernel,

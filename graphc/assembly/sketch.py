@@ -1,76 +1,50 @@
-"""Drafts: launches whose buffers have no place yet, one for each group."""
+"""Sketches: launches before they have code and their buffers a place, one for each group."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from graphc.assembly.values import Place, Values
-from graphc.backends.cpu.library import library_call
-from graphc.backends.target import Code, Target
+from graphc.backends.backend import Lowering, Routine
 from graphc.fusion.group import Group
 from graphc.ir.node import Node
-from graphc.kernel.cost import effort
-from graphc.kernel.ir import Index, Kernel, LibraryCall, Load, Operand, Random, Space, Store
+from graphc.kernel.ir import Index, Kernel, Load, Operand, Random, Space, Store
 from graphc.kernel.loops import lower_group
 
-__all__ = ["Draft", "Sketch", "draft_copy", "sketch_group"]
+__all__ = ["LOCAL", "Sketch", "sketch_copy", "sketch_group"]
 
+LOCAL = -1  # stands for the value, and for the buffer, in the scratch memory of a thread
 _FAR = 1 << 62  # behind every offset
 
 
 @dataclass(frozen=True)
-class Draft:
-    """A launch in terms of values. `operands` are the library kernel's, `program_operands` the fused kernel's.
+class Sketch:
+    """A launch in terms of values. `operands` are the library kernel's, `program_operands` the loop nest's.
 
-    `effort` is what it costs beside its traffic (kernel/cost.py). `repeats` is the launch that it repeats, wholly or
-    in part, or -1.
+    `number` is its place among all sketches of the program: one that runs again keeps it. `repeats` is the launch that
+    it repeats, wholly or in part, or -1.
     """
 
     label: str
-    code: Code
-    effort: int
+    routine: Routine
     operands: tuple[Place, ...]
     program_operands: tuple[Place, ...]
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     in_place: tuple[tuple[int, int], ...] = ()
     location: str = ""
-    result_bytes: int = 0  # what a tile's results take in scratch memory, if an epilogue can read them there
+    number: int = 0
     repeats: int = -1
 
-
-@dataclass(frozen=True)
-class Sketch:
-    """A draft before its code is written: what is called, with the loop nest `kernel` alone or as the epilogue."""
-
-    label: str
-    call: LibraryCall | None
-    kernel: Kernel | None
-    operands: tuple[Place, ...]
-    program_operands: tuple[Place, ...]
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
-    in_place: tuple[tuple[int, int], ...]
-    location: str
-
-    @cached_property
-    def effort(self) -> int:
-        """The operations of a large matrix product that take as long, were it not for traffic."""
-        return effort(self.call, self.kernel)
-
-    def draft(self, target: Target) -> Draft:
-        """The launch, with code by `target`."""
-        local = self.call.result_bytes if self.call is not None and self.kernel is not None else 0
-        return Draft(
-            self.label, target.code(self.call, self.kernel), self.effort, self.operands, self.program_operands,
-            self.reads, self.writes, self.in_place, self.location, local,
-        )  # fmt: skip
+    @property
+    def is_local(self) -> bool:
+        """Whether the library kernel leaves its result in scratch memory (local.py)."""
+        return bool(self.operands) and self.operands[-1][0] == LOCAL
 
 
-def sketch_group(group: Group, values: Values, threads: int) -> Sketch:
-    """The launch of a group, cut for so many threads, without its code."""
+def sketch_group(group: Group, values: Values, lowering: Lowering, threads: int) -> Sketch:
+    """The launch of a group, cut for so many threads."""
     kernel, kernel_operands = lower_group(group, values.strides) if group.is_fused else (None, ())
     located = tuple(values.locate(o.node) for o in kernel_operands)
     reads = [v for (v, _), o in zip(located, kernel_operands, strict=True) if o.access == "read"]
@@ -84,27 +58,28 @@ def sketch_group(group: Group, values: Values, threads: int) -> Sketch:
     nodes = ([group.library] if group.library is not None else []) + group.nodes
     label, location = _label(nodes), str(nodes[-1].location or "").split("\n")[0]
     if group.library is None:
-        return Sketch(label, None, kernel, (), located, values.with_pieces(reads), tuple(writes), pairs, location)
+        routine = Routine(None, kernel)
+        return Sketch(label, routine, (), located, values.with_pieces(reads), tuple(writes), pairs, location)
     views, operands = values.operands(group.library)
     library = group.library
-    call = library_call(library.op, library.attrs, views, library.type, threads, values.strides.get(library))
+    call = lowering(library.op, library.attrs, views, library.type, threads, values.strides.get(library))
     result = values.number[library]
     inputs = [value for value, _ in operands]
     return Sketch(
-        label, call, kernel, (*operands, (result, 0)), located,
+        label, Routine(call, kernel), (*operands, (result, 0)), located,
         reads=values.with_pieces([*inputs, *(r for r in reads if r != result)]),
         writes=(result, *(w for w in writes if w != result)),
         in_place=tuple((r, w) for r, w in pairs if r not in inputs), location=location,
     )  # fmt: skip
 
 
-def draft_copy(source: int, result: int, values: Values, target: Target) -> Draft:
+def sketch_copy(source: int, result: int, values: Values) -> Sketch:
     """A launch that copies one value to another of its type."""
     type = values.types[source]
     index = Index(0, (1,))
     body = (Load(0, type.dtype, index), Store(1, index, 0))
     kernel = Kernel((Operand(type.dtype, "read"), Operand(type.dtype, "write")), Space((), (), (type.size,)), body)
-    return Draft("copy", target.code(None, kernel), 0, (), ((source, 0), (result, 0)), (source,), (result,))
+    return Sketch("copy", Routine(None, kernel), (), ((source, 0), (result, 0)), (source,), (result,))
 
 
 def _rebased(kernel: Kernel, located: tuple[Place, ...], fixed: Collection[int]) -> tuple[Kernel, tuple[Place, ...]]:

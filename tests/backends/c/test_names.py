@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc import engines, nn
-from graphc.aot.amalgamation import INCLUDE, Amalgamation
-from graphc.aot.plain import MOST, plain
+from graphc import nn
+from graphc.aot import exporting
+from graphc.backends.c.amalgamation import INCLUDE, Amalgamation
+from graphc.backends.c.plain import MOST, plain
 from graphc.errors import BackendError
 from graphc.ops.record import OPS
 from tests.compilers import TARGETS
@@ -69,7 +70,7 @@ def program(names: Sequence[str]) -> dict[str, Any]:
 
 def export(program: gx.Program, path: Path) -> dict[str, str]:
     """The texts of an exported program, by suffix; its library is not compiled."""
-    with mock.patch.object(engines, "build", return_value=Path(os.devnull)):
+    with mock.patch.object(exporting, "build", return_value=Path(os.devnull)):
         program.export(path)
     return {suffix: path.with_suffix(f".{suffix}").read_text() for suffix in ("c", "h", "json")}
 

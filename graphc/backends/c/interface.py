@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from graphc.aot.plain import plain
+from graphc.backends.c.plain import plain
 from graphc.dsl.state_dict import SAFETENSORS_NAMES
 from graphc.errors import InternalError
 from graphc.plan.format import plan_digest

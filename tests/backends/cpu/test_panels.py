@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.backends.cpu.panels import share_panels
 from graphc.ir.graph import Graph
 from graphc.ops.build import apply
 from graphc.ops.contraction import panels_of
 from graphc.ops.reference import evaluate
-from graphc.passes import share_panels
 from graphc.transforms import check_gradients
 
 

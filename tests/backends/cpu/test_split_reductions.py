@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from graphc.backends.cpu.split_reductions import split_reductions
 from graphc.dsl.variables import input as graph_input
 from graphc.ops.build import apply
-from graphc.passes import split_reductions
 
 from .support import assert_same_values, graph_of, ops_of
 

@@ -1,7 +1,7 @@
 """All rewrites of all passes in one table, from which docs/rewrites.md is written and the tests are derived.
 
 An engine's answer differs from that of the reference, which interprets the graph as it was built, by the rounding of
-its kernels and by what stands here. `python -m graphc.passes.table` prints the document.
+its kernels and by what stands here. `python -m graphc.commands.rewrites` prints the document.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from graphc.backends.cpu import panels
+from graphc.backends.cpu.split_reductions import SPLITTING
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, apply_parameter
@@ -27,7 +29,6 @@ from graphc.passes import (
     empty,
     fold,
     marks,
-    panels,
     pooling,
     products,
     quotients,
@@ -39,7 +40,6 @@ from graphc.passes import (
     views,
 )
 from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, rewrite
-from graphc.passes.split_reductions import SPLITTING
 
 __all__ = ["TABLE", "Entry", "document", "left_side"]
 
@@ -111,9 +111,9 @@ Before a graph is compiled, passes rewrite it (`graphc/pipeline.py` has their or
 interprets the graph as it was written. So the engines differ from it by what stands in the first three tables here, and
 by the rounding of their kernels (README, "Numbers").
 
-This file is written by `python -m graphc.passes.table` from the records that the passes are made of; a test runs every
-one of these, and compares the file with them. `f` is an op, `c` and `d` are constants. Where no dtypes are named, a
-rewrite is done in all floats.
+This file is written by `python -m graphc.commands.rewrites` from the records that the passes are made of; a test runs
+every one of these, and compares the file with them. `f` is an op, `c` and `d` are constants. Where no dtypes are named,
+a rewrite is done in all floats.
 """
 _SECTIONS = {
     Keeps.REAL: """

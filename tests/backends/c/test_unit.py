@@ -9,19 +9,18 @@ from pathlib import Path
 import pytest
 
 import graphc as gx
-from graphc.aot.interface import functions, interface_of
-from graphc.aot.unit import unit_text
 from graphc.api import build_graph
-from graphc.backends.c.target import CTarget
+from graphc.backends.c.backend import C
+from graphc.backends.c.interface import functions, interface_of
+from graphc.backends.c.unit import unit_text
 from graphc.pipeline import compile_plan
 from graphc.toolchain.compiler import find_compiler
 from tests.runtime.support import needs_compiler
 
 
 def text_of(output: gx.Tensor, inputs: list[gx.Tensor], *, standalone: bool) -> str:
-    target = CTarget(1, standalone=standalone)
-    assembled = compile_plan(build_graph(inputs, output, None)[0], target)
-    return unit_text(interface_of(assembled.plan, "step"), target)
+    assembled = compile_plan(build_graph(inputs, output, None)[0], C, 1)
+    return unit_text(interface_of(assembled.plan, "step"), assembled.code, standalone=standalone)
 
 
 @pytest.mark.parametrize("standalone", [False, True])

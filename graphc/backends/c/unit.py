@@ -1,17 +1,17 @@
 """The C file of a program: one translation unit with everything in it.
 
-headers (amalgamation.py), kernels (backends/c/), the table of launches; in a standalone one also what runs them
-and the interface. In this process the executor does, and a small program is compiled in less than half the time.
+headers (amalgamation.py), kernels (launches.py), the table of launches; in a standalone one also what runs them and
+the interface. In this process the executor does, and a small program is compiled in less than half the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from graphc.aot.amalgamation import Amalgamation
-from graphc.aot.interface import Interface, parameters, prototype
-from graphc.backends.c.parts import PARTS
-from graphc.backends.c.target import CTarget
+from graphc.backends.c.amalgamation import Amalgamation
+from graphc.backends.c.interface import Interface, parameters, prototype
+from graphc.backends.c.launches import CCode
+from graphc.backends.c.parts import DRIVER, PARTS
 from graphc.plan.plan import Plan, Ref, copied_outputs
 from graphc.plan.stages import group, sharable_work
 
@@ -117,8 +117,8 @@ def header_text(interface: Interface) -> str:
     )  # fmt: skip
 
 
-def unit_text(interface: Interface, code: CTarget) -> str:
-    """The C file, with what C programs call if `code` is standalone. Equal plans and kernels give equal text."""
+def unit_text(interface: Interface, code: CCode, *, standalone: bool = False) -> str:
+    """The C file, with what C programs call if it is `standalone`. Equal plans and kernels give equal text."""
     headers, name = Amalgamation(), interface.name
     kernels = [
         "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n",
@@ -126,7 +126,7 @@ def unit_text(interface: Interface, code: CTarget) -> str:
         code.definitions,
         headers.text([*code.headers, "step.h"]),
         "/* Kernels ------------------------------------------------------------------------------------------ */",
-        code.source,
+        code.text(DRIVER if standalone else 0),
     ]
     launches = [
         "#if GC_PART(0)",
@@ -134,7 +134,7 @@ def unit_text(interface: Interface, code: CTarget) -> str:
         _IMAGE.format(name=name, launches=len(interface.plan.launches), digest=interface.digest),
         "#endif",
     ]
-    if not code.standalone:
+    if not standalone:
         return "\n".join([_HEAD, *kernels, *launches])
     driver = [
         "#if GC_PART(0)",
