@@ -28,7 +28,7 @@ from benchmarks.sheet import Sheet
 from graphc.api import build_graph
 from graphc.backends.table import BACKENDS
 from graphc.pipeline import ways_of
-from graphc.plan.memory_report import bytes_text
+from graphc.plan.text import bytes_text
 
 __all__ = ["Pair", "compare", "deep_budget", "main_deep", "main_half", "main_share"]
 

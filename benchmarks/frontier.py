@@ -27,7 +27,7 @@ from graphc.errors import MemoryBudgetError
 from graphc.frontier import Frontier, frontier_of
 from graphc.ir.collection import collection_paused
 from graphc.pipeline import ways_of
-from graphc.plan.memory_report import bytes_text
+from graphc.plan.text import bytes_text
 
 __all__ = ["GIB", "MODELS", "Planned", "faults_of", "frontier_sheet", "main", "plan_model"]
 

@@ -15,7 +15,7 @@ from benchmarks.scoreboard import Machine, Scoreboard
 from benchmarks.sheet import Sheet
 from benchmarks.workload import Goal
 from benchmarks.workloads import GROUP_GOALS, GROUPS, WORKLOADS
-from graphc.plan.memory_report import bytes_text
+from graphc.plan.text import bytes_text
 
 __all__ = ["busy_sheet", "call_sheet", "compile_sheet", "first_sheet", "machine_lines", "markdown", "memory_sheet",
            "step_sheet", "summary_sheet"]  # fmt: skip

@@ -23,7 +23,8 @@ from benchmarks.engines import ENGINES, Built
 from benchmarks.machine import cores
 from benchmarks.workload import Array, Data, Workload
 from benchmarks.workloads import WORKLOADS
-from graphc.plan.memory_report import Resident, bytes_text
+from graphc.plan.memory_report import Resident
+from graphc.plan.text import bytes_text
 
 __all__ = ["Footprint", "Start", "Subject", "Turn", "compiled", "serve"]
 

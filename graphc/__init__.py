@@ -95,6 +95,7 @@ from graphc.ops.extremes import maximum, minimum
 from graphc.ops.gathering import scatter_add, take, take_along_axis
 from graphc.ops.indexing import index_add, index_update
 from graphc.ops.joining import concatenate, meshgrid, pad, split, stack, unstack
+from graphc.ops.parameter import Parameter
 from graphc.ops.piecewise import (
     hardshrink,
     hardsigmoid,
@@ -129,7 +130,7 @@ from graphc.ops.shapes import (
 from graphc.ops.softmax import glu, log_softmax, softmax, softmin
 from graphc.ops.sources import arange, eye, full, full_like, linspace, ones, ones_like, stop_gradient, zeros, zeros_like
 from graphc.ops.statistics import logsumexp, nanmean, nansum, norm, ptp, std, var
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.tensor import Tensor
 from graphc.ops.trigonometry import acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, sin, sinh, tan, tanh
 from graphc.runtime.program import Program
 from graphc.transforms import check_gradients, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp

@@ -18,11 +18,12 @@ from graphc.errors import BackendError, GraphError, MemoryBudgetError
 from graphc.ir.collection import collection_paused
 from graphc.ir.public import public
 from graphc.memory.quantity import bytes_of, checked_budget
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.parameter import Parameter
+from graphc.ops.tensor import Tensor
 from graphc.picture import check_picture, mark_bytes, new_panel, save_picture
 from graphc.pipeline import ways_of
-from graphc.plan.memory_report import bytes_text
 from graphc.plan.repetition import repetition_of
+from graphc.plan.text import bytes_text
 from graphc.runtime.threads import checked_threads
 
 __all__ = ["Frontier", "FrontierPoint", "frontier_of", "memory_frontier"]

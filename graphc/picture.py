@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.errors import GraphcError
-from graphc.plan.memory_report import bytes_text
+from graphc.plan.text import bytes_text
 
 __all__ = ["FORMATS", "check_picture", "mark_bytes", "new_panel", "save_picture"]
 

@@ -29,7 +29,7 @@ from graphc.ir.node import Node
 from graphc.ir.text import ordered_nodes
 from graphc.ir.types import DTYPES
 from graphc.kernels import cpu
-from graphc.ops.tensor import Parameter
+from graphc.ops.parameter import Parameter
 from graphc.plan.format import from_json, plan_digest, to_json, verified
 from graphc.plan.plan import Plan
 from graphc.toolchain.cache import digest, open_cache, use_cache

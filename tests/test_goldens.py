@@ -24,7 +24,7 @@ from graphc.api import build_graph
 from graphc.dsl.naming import named_text
 from graphc.ir.graph import Graph
 from graphc.pipeline import compile_plan, optimise
-from graphc.plan.format import plan_text
+from graphc.plan.text import plan_text
 
 GOLDENS = Path(__file__).parent / "goldens"
 
@@ -64,7 +64,9 @@ PROGRAMS: dict[str, Callable[[], Graph]] = {
 
 def described(graph: Graph) -> str:
     assembled = compile_plan(graph)
-    plan = re.sub(r", scratch .* a thread", "", plan_text(assembled.plan))  # changes whenever a kernel is tuned
+    plan = re.sub(
+        r", scratch .* a thread", "", plan_text(assembled.plan, lines=False)
+    )  # changes whenever a kernel is tuned
     return "\n".join([named_text(optimise(graph), locations=False), plan, "", assembled.code.source, ""])
 
 

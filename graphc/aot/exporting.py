@@ -19,7 +19,7 @@ from graphc.errors import BackendError
 from graphc.ir.public import public
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops.guard import Guard, Storage
-from graphc.ops.tensor import aligned_copy
+from graphc.ops.parameter import aligned_copy
 from graphc.plan.state import state_keys
 from graphc.runtime.argument import Argument
 from graphc.runtime.executor import Executor

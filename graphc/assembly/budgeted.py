@@ -23,7 +23,8 @@ from graphc.errors import MemoryBudgetError
 from graphc.memory.budget import Point, frontier, thrift
 from graphc.memory.quantity import bytes_of
 from graphc.memory.rematerialise import replay
-from graphc.plan.memory_report import MemoryReport, bytes_text, memory_report
+from graphc.plan.memory_report import MemoryReport, memory_report
+from graphc.plan.text import bytes_text
 
 __all__ = ["LARGE_ARENA", "Budgeted", "Choice"]
 

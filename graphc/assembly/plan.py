@@ -24,9 +24,9 @@ from graphc.fusion.regions import Regions, regions_of
 from graphc.fusion.results import result_base
 from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
-from graphc.memory.rematerialise import Schedule, replay
+from graphc.memory.rematerialise import TaskSchedule, replay
 from graphc.memory.storage import Arrangement, Task, Value, arrange, plan_updates
-from graphc.ops.tensor import Parameter
+from graphc.ops.parameter import Parameter
 from graphc.plan.plan import Buffer, Launch, Plan, Ref
 from graphc.plan.verify import verify
 
@@ -75,7 +75,7 @@ class SketchedProgram:
             return self.repeating(schedule, arranged(schedule))
         return self._planned(self.sketches, arrange(self.values.values, self.tasks), self.home, self.values)
 
-    def repeating(self, schedule: Schedule, arrangement: Arrangement) -> Planned:
+    def repeating(self, schedule: TaskSchedule, arrangement: Arrangement) -> Planned:
         """The plan of a schedule, whose values lie as in `arrangement`."""
         values = self.values.copy()
         sketches = self.rematerialisation.sketches_of(schedule, values, self.planning.lowering, self.threads)

@@ -18,7 +18,7 @@ from graphc.fusion.group import Group
 from graphc.fusion.parts import part_of
 from graphc.fusion.regions import Regions
 from graphc.ir.node import Node
-from graphc.memory.rematerialise import WHOLE, Problem, Recipe, Schedule, check_recipes
+from graphc.memory.rematerialise import WHOLE, Problem, Recipe, TaskSchedule, check_recipes
 from graphc.memory.storage import Arrangement, Task, Value, arrange, in_wholes, order_tasks
 from graphc.plan.cost import seconds
 
@@ -36,7 +36,7 @@ class Rematerialisation:
     sketches: Sequence[Sketch]
     parts: Mapping[tuple[int, int], Group]  # by position and value
 
-    def sketches_of(self, schedule: Schedule, values: Values, lowering: Lowering, threads: int) -> list[Sketch]:
+    def sketches_of(self, schedule: TaskSchedule, values: Values, lowering: Lowering, threads: int) -> list[Sketch]:
         """The launches of `schedule`. Values that stand for others are added to `values`."""
         number = [*range(len(self.problem.values))]
         number += [values.repeat(origin) for origin in schedule.origin[len(number) :]]
@@ -60,7 +60,7 @@ class Rematerialisation:
         return sketches
 
 
-def arranged(schedule: Schedule) -> Arrangement:
+def arranged(schedule: TaskSchedule) -> Arrangement:
     """Where the values of a schedule lie."""
     known = schedule.problem.values
     added = [Value(known[origin].nbytes) for origin in schedule.origin[len(known) :]]

@@ -132,7 +132,7 @@ class Values:
             return self.rng, 0
         if node in self.number:
             return self.number[node], 0
-        if op_of(node).kind is Kind.SOURCE and node.op in ("parameter", "constant"):
+        if op_of(node).kind is Kind.SOURCE:
             return self._source(node), 0
         view = buffer_view(node)
         if view.base is node:

@@ -9,7 +9,7 @@ import numpy as np
 from graphc.assembly.plan import Planned
 from graphc.backends.backend import Code, Writer, coded
 from graphc.ir.ranges import IndexRange
-from graphc.ops.tensor import Parameter
+from graphc.ops.parameter import Parameter
 from graphc.plan.plan import Plan
 
 __all__ = ["Assembled", "write"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.picture import check_picture, mark_bytes, new_panel, save_picture
-from graphc.plan.memory_report import bytes_text
+from graphc.plan.text import bytes_text
 
 __all__ = ["Box", "draw_arena"]
 

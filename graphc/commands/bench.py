@@ -17,7 +17,7 @@ from rich.table import Table
 import graphc as gx
 from graphc.examples import digits_cnn, digits_mlp
 from graphc.examples.digits import CLASSES, training_step
-from graphc.plan.memory_report import bytes_text
+from graphc.plan.text import bytes_text
 
 __all__ = ["bench"]
 

@@ -26,8 +26,9 @@ from graphc.ir.graph import Graph, replace, topological
 from graphc.ir.node import Node
 from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, build_node, cast, constant
+from graphc.ops.parameter import Parameter
 from graphc.ops.reference import evaluate
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.tensor import Tensor
 from graphc.passes import resolve_marks
 from graphc.toolchain.compiler import compiler_or_reason
 from graphc.transforms import check_gradients

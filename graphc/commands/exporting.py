@@ -8,7 +8,7 @@ from rich.console import Console
 
 from graphc.api import compile
 from graphc.commands.target import Target
-from graphc.plan.memory_report import bytes_text
+from graphc.plan.text import bytes_text
 
 __all__ = ["export"]
 

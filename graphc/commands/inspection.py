@@ -12,7 +12,7 @@ from graphc.commands.target import Target
 from graphc.dsl.naming import named_text
 from graphc.ir.graph import Graph
 from graphc.pipeline import optimise
-from graphc.plan.format import plan_text, to_json
+from graphc.plan.format import to_json
 from graphc.runtime.program import Program
 
 __all__ = ["SECTIONS", "inspect"]
@@ -21,7 +21,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Graph, Program], str]]] = {
     "graph": ("the graph as it was written", lambda graph, program: _readable(graph)),
     "optimised": ("the graph after the passes", lambda graph, program: _readable(optimise(graph))),
     "kernels": ("the loop nests of the fused groups", lambda graph, program: program.source),
-    "plan": ("buffers and launches", lambda graph, program: plan_text(program.plan) if program.plan else ""),
+    "plan": ("buffers and launches", lambda graph, program: str(program.plan or "")),
     "memory": ("bytes by purpose", lambda graph, program: str(program.memory)),
     "json": ("the plan as JSON", lambda graph, program: to_json(program.plan) if program.plan else ""),
 }

@@ -25,8 +25,8 @@ from graphc.memory.quantity import checked_budget
 from graphc.picture import check_picture
 from graphc.pipeline import ways_of
 from graphc.plan.liveness import arena_spans
-from graphc.plan.memory_report import bytes_text
 from graphc.plan.plan import Buffer, Plan
+from graphc.plan.text import bytes_text
 from graphc.plan.verify import verify
 from graphc.runtime.threads import checked_threads
 

@@ -20,7 +20,7 @@ from graphc.commands.arena_picture import Box, draw_arena
 from graphc.errors import FormatError
 from graphc.memory.placement import Block, Placement, check, place
 from graphc.picture import check_picture
-from graphc.plan.memory_report import bytes_text
+from graphc.plan.text import bytes_text
 
 __all__ = ["EFFORT", "Table", "read_buffers", "run_place", "write_offsets"]
 

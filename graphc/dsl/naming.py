@@ -17,7 +17,7 @@ from weakref import ref
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, next_serial
 from graphc.ir.text import graph_text, ordered_nodes
-from graphc.ops.tensor import Parameter
+from graphc.ops.parameter import Parameter
 
 __all__ = ["Held", "Owner", "Place", "Serving", "named", "named_text", "parameters_of"]
 

@@ -21,7 +21,7 @@ from graphc.errors import DTypeError, FormatError, GraphcError, InputError, Shap
 from graphc.files.replacing import replace_file
 from graphc.ir.types import DTYPES
 from graphc.ops.guard import Storage, copies, sets
-from graphc.ops.tensor import Parameter, checked_array
+from graphc.ops.parameter import Parameter, checked_array
 
 __all__ = [
     "SAFETENSORS_NAMES", "Mismatch", "load_arrays", "read_state", "save_arrays", "storages", "write_state",

@@ -9,7 +9,8 @@ from graphc.ir.location import capture
 from graphc.ir.public import public
 from graphc.ir.types import tensor_type
 from graphc.ops.build import apply, apply_parameter, as_array, constant
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.parameter import Parameter
+from graphc.ops.tensor import Tensor
 
 __all__ = ["constant", "input", "parameter", "state"]
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from graphc.ir.node import Node
 from graphc.ir.scalar import Scalar
-from graphc.ops.checkpoint import ENTER, LEAVE
+from graphc.ops.record import View, view_of
 
 __all__ = ["STRIDED", "Access", "Affine", "Domain", "Leaf", "Trace", "linear", "position", "row_major", "trace"]
 
@@ -221,13 +221,13 @@ def trace(node: Node, access: Access, domain: Domain, stops: Container[Node] = _
     Answers with the node at which the chain could not be followed where the access stops being affine: that node
     then needs a buffer of its own. It never stands in `stops`.
     """
-    while node.op in _STEPS and node not in stops:
+    while (follow := _STEPS.get(view_of(node))) is not None and node not in stops:
         access = domain.current(access)
-        step = _STEPS[node.op](node, access, domain)
+        step = follow(node, access, domain)
         if step is None:
             return node
         node, access = node.inputs[0], step
-    if node in stops or node.op not in ("pad", "concatenate"):
+    if node in stops or view_of(node) not in (View.PADDED, View.JOINED):
         return Trace((Leaf(node, domain.current(access)),))
     return _trace_guarded(node, domain.current(access), domain, stops)
 
@@ -235,7 +235,7 @@ def trace(node: Node, access: Access, domain: Domain, stops: Container[Node] = _
 def _trace_guarded(node: Node, access: Access, domain: Domain, stops: Container[Node]) -> Trace | Node:
     """A pad or concatenation: each input under a guard on single dims."""
     parts: list[tuple[Node, Access]] = []
-    if node.op == "pad":
+    if view_of(node) is View.PADDED:
         inside = _padded(node, access, domain)
         if inside is None:
             return node
@@ -355,12 +355,11 @@ def _through_mark(node: Node, access: Access, domain: Domain) -> Access:
     return access
 
 
-_STEPS = {
-    ENTER: _through_mark,
-    LEAVE: _through_mark,
-    "broadcast_to": _through_broadcast,
-    "transpose": _through_transpose,
-    "slice": _through_slice,
-    "reshape": _through_reshape,
+_STEPS: dict[View | None, Callable[[Node, Access, Domain], Access | None]] = {
+    View.SAME: _through_mark,
+    View.BROADCAST: _through_broadcast,
+    View.PERMUTED: _through_transpose,
+    View.SLICED: _through_slice,
+    View.RESHAPED: _through_reshape,
 }
-STRIDED = frozenset(_STEPS)  # the ops of views that are one access of one input
+STRIDED = frozenset(_STEPS)  # views that are one access of one input

@@ -81,7 +81,7 @@ class _Fusion:
             self._place_stack(node, self.stacks[node])
         elif kind in (Kind.CONTRACTION, Kind.LIBRARY):
             self._place_library(node)
-        elif kind in _FUSIBLE or kind is Kind.VIEW or node.op in ("random_bits", "iota"):
+        elif kind in _FUSIBLE or kind in (Kind.VIEW, Kind.GENERATED):
             self._place_fused(node)
 
     def _place_fused(self, node: Node) -> None:

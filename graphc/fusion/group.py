@@ -18,7 +18,7 @@ from graphc.fusion.views import StridedView, strided_view
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.checkpoint import ENTER, LEAVE
-from graphc.ops.record import Kind, op_of
+from graphc.ops.record import Kind, View, op_of, view_of
 
 __all__ = ["Group", "boundaries", "buffer_view", "holder", "is_literal", "library_operands", "operand_view"]
 
@@ -263,8 +263,8 @@ class Group:
             stops = ChainMap(unfollowed, self.kept)  # type: ignore[arg-type]
             self.needs.add(holder(found))
         for leaf in found.leaves:
-            free = not leaf.access.guard and (is_literal(leaf.node) or leaf.node.op == "iota")
-            if leaf.node.op != "reshape" and not free:
+            free = not leaf.access.guard and (is_literal(leaf.node) or op_of(leaf.node).kind is Kind.GENERATED)
+            if view_of(leaf.node) is not View.RESHAPED and not free:
                 self.wants.setdefault(leaf.node, []).append(leaf.access)
         return found
 
@@ -276,12 +276,12 @@ def boundaries(graph: Graph) -> set[Node]:
 
 def holder(node: Node) -> Node:
     """The node that must have a buffer for `node` to be read contiguously: never another name or shape of one."""
-    if node.op not in (ENTER, LEAVE, "reshape"):
+    if view_of(node) not in (View.SAME, View.RESHAPED):
         return node
     view = strided_view(node)
     if view is not None and view.is_contiguous:
         return view.base
-    while node.op in (ENTER, LEAVE, "reshape"):
+    while view_of(node) in (View.SAME, View.RESHAPED):
         node = node.inputs[0]
     return node
 

@@ -13,7 +13,7 @@ from graphc.fusion.group import holder, operand_view
 from graphc.fusion.views import StridedView, strided_view
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.ops.record import Kind, op_of
+from graphc.ops.record import Kind, View, op_of, view_of
 
 __all__ = ["can_write", "placed", "unstrided", "within"]
 
@@ -52,7 +52,7 @@ def unstrided(graph: Graph) -> set[Node]:
     """The nodes that somebody reads as one stretch: library ops without strides for it, and views that merge axes."""
     found: set[Node] = set()
     for node in graph.nodes:
-        if node.op == "reshape" and not _only_ones(node):
+        if view_of(node) is View.RESHAPED and not _only_ones(node):
             view = strided_view(node)
             found |= {holder(node), view.base} if view is not None else {holder(node)}
         elif op_of(node).kind in (Kind.CONTRACTION, Kind.LIBRARY):

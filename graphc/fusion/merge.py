@@ -18,11 +18,11 @@ from graphc.fusion.results import result_base
 from graphc.fusion.stacking import Stack, all_pieces
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
+from graphc.ops.record import Kind, op_of
 
 __all__ = ["merge_groups", "reads_of"]
 
 _CROWD = 8  # a value that more groups than this touch is left alone
-_OUTSIDE = ("input", "parameter", "constant")  # nodes that have a buffer without a launch
 
 
 def merge_groups(groups: Sequence[Group], graph: Graph, stacks: dict[Node, Stack], max_nodes: int) -> list[Group]:
@@ -150,7 +150,7 @@ class _Merging:
         if any(union.wanted(node) != union.access(node) for node in touched if node in union.wants):
             return None
         needed = union.needs - first.needs - second.needs  # by views that this loop nest cannot follow: in no buffer
-        if union.needs & union.accesses.keys() or any(node.op not in _OUTSIDE for node in needed):
+        if union.needs & union.accesses.keys() or any(op_of(node).kind is not Kind.SOURCE for node in needed):
             return None
         union.accesses = dict(sorted(union.accesses.items(), key=lambda item: -self.rank[item[0]]))
         union.stores = [node for node in (*lead.stores, *other.stores) if self._is_read_outside(node, first, second)]

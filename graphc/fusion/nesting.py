@@ -13,6 +13,7 @@ from typing import Any
 from graphc.fusion.stacking import FEW_READ, MOST_PARTS, held_nodes, plan_stacks
 from graphc.ir.graph import Graph, identical, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ops.record import View, view_of
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import join
 from graphc.passes.rewriting import rebuilt
@@ -27,10 +28,10 @@ def nest_stacks(graph: Graph) -> Graph:
 
     So the layers of a dense block write one buffer, and each reads the beginning of it.
     """
-    if sum(node.op == "concatenate" for node in graph.nodes) < 2:
+    if sum(view_of(node) is View.JOINED for node in graph.nodes) < 2:
         return graph
     held = held_nodes(graph)
-    stacks = [node for node in graph.nodes if node in held and node.op == "concatenate" and node.size]
+    stacks = [node for node in graph.nodes if node in held and view_of(node) is View.JOINED and node.size]
     starts: dict[tuple[Node, int], list[Node]] = {}
     for stack in sorted(stacks, key=lambda node: -len(node.inputs)):
         if _is_stretch(stack):
@@ -82,13 +83,13 @@ def _held_by(stack: Node, starts: dict[tuple[Node, int], list[Node]]) -> tuple[i
 
 def divide_stacks(graph: Graph) -> Graph:
     """`graph` with each concatenation of too many parts for any launch as one of concatenations of fewer."""
-    many = [node for node in graph.nodes if node.op == "concatenate" and node.size and len(node.inputs) > FEW_READ]
+    many = [node for node in graph.nodes if view_of(node) is View.JOINED and node.size and len(node.inputs) > FEW_READ]
     if not many:
         return graph
     stacks = plan_stacks(graph)
 
     def build(node: Node, inputs: tuple[Node, ...]) -> Node:
-        if node.op != "concatenate" or len(inputs) <= FEW_READ or node in stacks or not node.size:
+        if view_of(node) is not View.JOINED or len(inputs) <= FEW_READ or node in stacks or not node.size:
             return rebuilt(node, inputs)
         since = next_serial()
         new = _divided(inputs, node.attrs["axis"])

@@ -19,7 +19,7 @@ from graphc.fusion.results import result_base
 from graphc.fusion.stacking import Stack
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.ops.record import Kind, op_of
+from graphc.ops.record import Kind, View, op_of, view_of
 
 __all__ = ["recompute"]
 
@@ -184,6 +184,6 @@ def _leaves(group: Group, node: Node) -> list[Node] | None:
     if op_of(node).kind is not Kind.ELEMENTWISE or any(trace.fill is not None for trace in reads):
         return None
     leaves = [leaf.node for trace in reads for leaf in trace.leaves]
-    if any(leaf.op == "reshape" for leaf in leaves):
+    if any(view_of(leaf) is View.RESHAPED for leaf in leaves):
         return None
-    return [leaf for leaf in leaves if not is_literal(leaf) and leaf.op != "iota"]
+    return [leaf for leaf in leaves if not is_literal(leaf) and op_of(leaf).kind is not Kind.GENERATED]

@@ -12,7 +12,7 @@ from graphc.fusion.views import strided_view
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.build import copy
-from graphc.ops.record import Kind, op_of
+from graphc.ops.record import Kind, View, op_of, view_of
 from graphc.ops.tensor import Tensor
 
 __all__ = ["result_base", "separate_results"]
@@ -26,7 +26,7 @@ def result_base(result: Node) -> Node:
 
 def _is_computed(node: Node) -> bool:
     """Whether a launch computes `node`: it is no input, parameter or constant, which have storage of their own."""
-    return op_of(node).kind is not Kind.SOURCE or node.op in ("random_bits", "iota")
+    return op_of(node).kind is not Kind.SOURCE
 
 
 def separate_results(graph: Graph) -> Graph:
@@ -35,7 +35,7 @@ def separate_results(graph: Graph) -> Graph:
     results: list[Node] = []
     for number, result in enumerate(graph.results):
         base = result_base(result)
-        if base in taken or not _is_computed(base) or base.op == "reshape":
+        if base in taken or not _is_computed(base) or view_of(base) is View.RESHAPED:
             assert isinstance(result, Tensor)
             result = base = copy(result, slot=number)
         taken.add(base)

@@ -23,7 +23,7 @@ from graphc.fusion.results import result_base
 from graphc.fusion.views import StridedView, strided_view
 from graphc.ir.graph import Graph, consumers
 from graphc.ir.node import Node
-from graphc.ops.record import Kind, op_of
+from graphc.ops.record import Kind, View, op_of, view_of
 
 __all__ = ["FEW_READ", "MOST_PARTS", "Stack", "all_pieces", "held_nodes", "plan_stacks"]
 
@@ -43,7 +43,7 @@ def plan_stacks(graph: Graph, *, apart: bool = False) -> dict[Node, Stack]:
 
     Where launches are to stay `apart`, there are no pieces: all parts have buffers of their own.
     """
-    if not any(node.op == "concatenate" for node in graph.nodes):
+    if not any(view_of(node) is View.JOINED for node in graph.nodes):
         return {}
     return _Stacking(graph, apart=apart).plan()
 
@@ -85,7 +85,7 @@ class _Stacking:
     def plan(self) -> dict[Node, Stack]:
         stacks: dict[Node, Stack] = {}
         for node in reversed(self.graph.nodes):
-            if node.op == "concatenate" and node.size and (node in self.held or len(node.inputs) > FEW_READ):
+            if view_of(node) is View.JOINED and node.size and (node in self.held or len(node.inputs) > FEW_READ):
                 stack = self._stack(node)
                 if stack is not None:
                     stacks[node] = stack
@@ -120,7 +120,7 @@ class _Stacking:
         if view is None or not view.is_whole or view.base in self.taken or view.base in self.dropped:
             return None
         kind = op_of(view.base).kind
-        computed = kind not in (Kind.SOURCE, Kind.VIEW) or view.base.op == "concatenate"
+        computed = kind not in (Kind.SOURCE, Kind.GENERATED, Kind.VIEW) or view_of(view.base) is View.JOINED
         return view.base if computed and self._has_launch(view.base, part) else None
 
     def _has_launch(self, base: Node, part: Node) -> bool:
@@ -129,7 +129,7 @@ class _Stacking:
         That is elementwise work for `part` alone, but for what finishes a product or a reduction.
         """
         several = len({*self.readers[base]}) > 1 or len({*self.readers[part]}) > 1
-        if several or base.op == "concatenate":
+        if several or view_of(base) is View.JOINED:
             return True
         pending = [(base, base.size)]
         while pending:

@@ -14,12 +14,11 @@ from graphc.fusion.merge import reads_of
 from graphc.fusion.results import result_base
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.ops.checkpoint import ENTER, LEAVE
-from graphc.ops.record import Kind, op_of
+from graphc.ops.record import Kind, View, op_of, view_of
 
 __all__ = ["faults_of", "verify"]
 
-_FREE = (Kind.SOURCE, Kind.VIEW)  # what costs no work, or next to none
+_FREE = (Kind.SOURCE, Kind.GENERATED, Kind.VIEW)  # what costs no work, or next to none
 _SHOWN = 8
 
 
@@ -129,5 +128,5 @@ def computed_below(nodes: Sequence[Node], pieces: Mapping[Node, Sequence[Node]])
 
 def _kept_on_purpose(graph: Graph, pieces: Mapping[Node, Sequence[Node]]) -> set[Node]:
     """What a checkpoint keeps, and the parts of a join, and the join."""
-    marked = [node for node in graph.nodes if node.op in (ENTER, LEAVE, "concatenate")]
+    marked = [node for node in graph.nodes if view_of(node) in (View.SAME, View.JOINED)]
     return {source for node in marked for source in computed_below(node.inputs, pieces)} | pieces.keys()

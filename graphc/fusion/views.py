@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from graphc.fusion.access import STRIDED, Domain, linear, row_major, trace
 from graphc.ir.node import Node
+from graphc.ops.record import View, view_of
 
 __all__ = ["StridedView", "strided_view"]
 
@@ -39,7 +40,7 @@ def strided_view(node: Node, stops: Container[Node] = frozenset()) -> StridedVie
 
     A reshape keeps the order of the elements: of a contiguous array it is contiguous, whatever it does to the axes.
     """
-    if node.op == "reshape" and node not in stops:
+    if view_of(node) is View.RESHAPED and node not in stops:
         contiguous = _under_reshapes(node, stops)
         if contiguous is not None:
             return contiguous
@@ -50,7 +51,7 @@ def strided_view(node: Node, stops: Container[Node] = frozenset()) -> StridedVie
 def _under_reshapes(node: Node, stops: Container[Node]) -> StridedView | None:
     """The reshape `node` as a contiguous part of what lies under it and further reshapes."""
     base = node
-    while base.op == "reshape" and base not in stops:
+    while view_of(base) is View.RESHAPED and base not in stops:
         base = base.inputs[0]
     below = _followed(base, stops)
     if isinstance(below, Node) or not below.is_contiguous:
@@ -69,7 +70,7 @@ def _over_reshape(node: Node, reshape: Node, stops: Container[Node]) -> StridedV
 def _followed(node: Node, stops: Container[Node]) -> StridedView | Node:
     """`node` as a view of what is none (a pad and a concatenation count as none); else where strides cannot follow."""
     base = node
-    while base.op in STRIDED and base not in stops:
+    while view_of(base) in STRIDED and base not in stops:
         base = base.inputs[0]
     if base is node:  # no view at all: what the rest comes to
         steps = zip(node.shape, row_major(node.shape), strict=True)

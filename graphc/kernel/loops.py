@@ -121,11 +121,8 @@ class _Lowering:
 
     def _value(self, node: Node) -> int:
         op, group = op_of(node), self.group
-        if node.op == "random_bits":
-            index = self._index(linear(group.access(node).axes, node.shape))
-            return self._emit(Random(self._operand(RNG, "read"), node.attrs["stream"], index, node.dtype))
-        if node.op == "iota":
-            return self._leaf(Leaf(node, group.access(node)))
+        if op.kind is Kind.GENERATED:
+            return self._generated(node, group.access(node))
         args = tuple(self._read(trace, source.dtype) for trace, source in self._sources(node))
         if op.kind is Kind.VIEW or node.op == "copy":
             return args[0]
@@ -159,10 +156,17 @@ class _Lowering:
             return self._emit(Scalar.of(leaf.node.dtype, leaf.node.attrs["value"].array))
         if leaf.node in self.values:
             return self.values[leaf.node]
-        if leaf.node.op == "iota":
-            axis = self.group.domain.current(leaf.access).axes[leaf.node.attrs["axis"]]
-            return self._emit(Iota(leaf.node.dtype, self._index(axis)))
+        if op_of(leaf.node).kind is Kind.GENERATED:
+            return self._generated(leaf.node, leaf.access)
         return self._load(leaf, None)
+
+    def _generated(self, node: Node, access: Access) -> int:
+        """What is computed from positions alone: one along an axis, or random bits."""
+        axes = self.group.domain.current(access).axes
+        if "axis" in node.attrs:
+            return self._emit(Iota(node.dtype, self._index(axes[node.attrs["axis"]])))
+        index = self._index(linear(axes, node.shape))
+        return self._emit(Random(self._operand(RNG, "read"), node.attrs["stream"], index, node.dtype))
 
     def _load(self, leaf: Leaf, otherwise: int | None) -> int:
         node, access = leaf.node, self.group.domain.current(leaf.access)

@@ -25,18 +25,18 @@ from graphc.kernel.ir import (
     Store,
 )  # fmt: skip
 from graphc.kernel.text import statement_text
-from graphc.scalar.ops import SCALARS, Domain
+from graphc.scalar.ops import SCALARS, ArgumentTypes
 
 __all__ = ["verify"]
 
 REDUCTIONS = ("sum", "max", "min")
-_TAKES: Mapping[Domain, Callable[[DType], bool]] = {
-    Domain.ANY: lambda dtype: True,
-    Domain.NUMBERS: lambda dtype: dtype.kind != "bool",
-    Domain.FLOATS: lambda dtype: dtype.is_float,
-    Domain.INTEGERS: lambda dtype: dtype.is_integer,
-    Domain.BITS: lambda dtype: not dtype.is_float,
-    Domain.BOOLS: lambda dtype: dtype.kind == "bool",
+_TAKES: Mapping[ArgumentTypes, Callable[[DType], bool]] = {
+    ArgumentTypes.ANY: lambda dtype: True,
+    ArgumentTypes.NUMBERS: lambda dtype: dtype.kind != "bool",
+    ArgumentTypes.FLOATS: lambda dtype: dtype.is_float,
+    ArgumentTypes.INTEGERS: lambda dtype: dtype.is_integer,
+    ArgumentTypes.BITS: lambda dtype: not dtype.is_float,
+    ArgumentTypes.BOOLS: lambda dtype: dtype.kind == "bool",
 }
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from graphc.memory.packing import Integers, Problem, Solution, solution
+from graphc.memory.packing import Integers, PlacementProblem, Solution, solution
 from graphc.memory.search import IMPOSSIBLE, PLACED, Search
 
 __all__ = ["descend"]
@@ -22,7 +22,7 @@ _FINE = 200  # capacities that are closer than this part of the bound are told a
 
 
 def descend(
-    problem: Problem, best: Solution, goal: int, effort: int, progress: Callable[[int, float], None] | None
+    problem: PlacementProblem, best: Solution, goal: int, effort: int, progress: Callable[[int, float], None] | None
 ) -> Solution:
     """A solution of at most `goal` units, else the best that is found with `effort`, never worse than `best`.
 
@@ -59,7 +59,7 @@ def _round(attempts: _Attempts, best: Solution, least: int, alone: bool) -> tupl
 class _Attempts:
     """Searches within a capacity, with `work` for each ranking of the blocks. `spent` is the work done so far."""
 
-    def __init__(self, problem: Problem, effort: int, progress: Callable[[int, float], None] | None) -> None:
+    def __init__(self, problem: PlacementProblem, effort: int, progress: Callable[[int, float], None] | None) -> None:
         self.problem, self.effort, self.progress, self.spent = problem, effort, progress, 0
         first, last = _sections(problem)
         duration = (problem.last - problem.first + 1).astype(np.float64)
@@ -91,7 +91,7 @@ class _Attempts:
         return solution(self.problem, offset), False
 
 
-def _sections(problem: Problem) -> tuple[Integers, Integers]:
+def _sections(problem: PlacementProblem) -> tuple[Integers, Integers]:
     """First and last section of each block. A section is a step at which all live that will before one of them ends."""
     steps = np.array(sorted(set(problem.first.tolist())), np.int64)
     ended = np.zeros(len(steps), np.bool_)

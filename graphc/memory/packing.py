@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Integers", "Problem", "Solution", "better", "liveness", "reverse", "solution"]
+__all__ = ["Integers", "PlacementProblem", "Solution", "better", "liveness", "reverse", "solution"]
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
-class Problem:
+class PlacementProblem:
     """Blocks of `size` units that live from step `first` to step `last`; `bound` is the most that is ever alive."""
 
     size: Integers
@@ -33,7 +33,7 @@ class Solution:
     peak: int
 
 
-def solution(problem: Problem, offset: Integers) -> Solution:
+def solution(problem: PlacementProblem, offset: Integers) -> Solution:
     """The solution that places the blocks at `offset`."""
     return Solution(offset, int((offset + problem.size).max()))
 
@@ -43,9 +43,9 @@ def better(a: Solution, b: Solution) -> Solution:
     return b if b.peak < a.peak else a
 
 
-def reverse(problem: Problem) -> Problem:
+def reverse(problem: PlacementProblem) -> PlacementProblem:
     """The same blocks with time running backwards, no longer sorted: a packing of one is a packing of the other."""
-    return Problem(problem.size, -problem.last, -problem.first, problem.bound)
+    return PlacementProblem(problem.size, -problem.last, -problem.first, problem.bound)
 
 
 def liveness(size: Integers, first: Integers, last: Integers) -> Integers:

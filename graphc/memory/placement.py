@@ -17,7 +17,7 @@ import numpy as np
 
 from graphc.errors import InternalError
 from graphc.memory.descent import descend
-from graphc.memory.packing import Integers, Problem, Solution, better, liveness, reverse, solution
+from graphc.memory.packing import Integers, PlacementProblem, Solution, better, liveness, reverse, solution
 from graphc.memory.search import best_fit
 from graphc.memory.sweeps import sweep
 
@@ -83,7 +83,7 @@ def place(
     return Placement(tuple(offsets), found.peak * alignment, problem.bound * alignment)
 
 
-def _problem(blocks: Sequence[Block], alignment: int) -> Problem:
+def _problem(blocks: Sequence[Block], alignment: int) -> PlacementProblem:
     """The blocks, sorted by their first step, in units of the alignment."""
     units = [-(-block.size // alignment) for block in blocks]
     if sum(units) > _MOST_UNITS:
@@ -91,10 +91,12 @@ def _problem(blocks: Sequence[Block], alignment: int) -> Problem:
     size = np.array(units, np.int64)
     first = np.array([block.first for block in blocks], np.int64)
     last = np.array([block.last for block in blocks], np.int64)
-    return Problem(size, first, last, int(liveness(size, first, last).max()))
+    return PlacementProblem(size, first, last, int(liveness(size, first, last).max()))
 
 
-def _solve(problem: Problem, goal: int, effort: int, progress: Callable[[int, float], None] | None) -> Solution:
+def _solve(
+    problem: PlacementProblem, goal: int, effort: int, progress: Callable[[int, float], None] | None
+) -> Solution:
     """The first solution of at most `goal` units, else the best that all methods find. Ends, as these are few."""
     heuristics = _heuristics(problem)
     best = next(heuristics)
@@ -105,7 +107,7 @@ def _solve(problem: Problem, goal: int, effort: int, progress: Callable[[int, fl
     return descend(problem, best, goal, effort, progress)
 
 
-def _heuristics(problem: Problem) -> Iterator[Solution]:
+def _heuristics(problem: PlacementProblem) -> Iterator[Solution]:
     """What cheap ways lead to that the number of blocks allows, the most promising first; made when asked for."""
     yield sweep(problem, sided=False)
     yield sweep(problem, sided=True)
@@ -116,7 +118,7 @@ def _heuristics(problem: Problem) -> Iterator[Solution]:
         yield solution(problem, best_fit(order, problem.size, problem.first, problem.last))
 
 
-def _orders(problem: Problem) -> list[Integers]:
+def _orders(problem: PlacementProblem) -> list[Integers]:
     """Orders in which greedy placement tends to do well, most promising first."""
     size, lifetime = problem.size, problem.last - problem.first + 1
     ties = np.arange(len(size))

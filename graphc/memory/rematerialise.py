@@ -22,7 +22,16 @@ from graphc.errors import InternalError
 from graphc.memory.storage import Task, Value
 
 __all__ = [
-    "NEVER", "WHOLE", "Drops", "Problem", "Recipe", "Schedule", "Step", "bytes_shared", "check_recipes", "replay",
+    "NEVER",
+    "WHOLE",
+    "Drops",
+    "Problem",
+    "Recipe",
+    "Step",
+    "TaskSchedule",
+    "bytes_shared",
+    "check_recipes",
+    "replay",
 ]  # fmt: skip
 
 WHOLE = -1  # the part of a task that is all of it
@@ -137,7 +146,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TaskSchedule:
     """Steps in their order. `origin` is, for each value, the problem's value that it is or repeats.
 
     `failed` are values that could not be made again where they were needed, and so were kept.
@@ -195,7 +204,7 @@ def bytes_shared(pairs: Iterable[tuple[int, int]], sizes: Sequence[int]) -> int:
     return sum(sizes[value] for value in filled)
 
 
-def replay(problem: Problem, drops: Drops) -> Schedule:
+def replay(problem: Problem, drops: Drops) -> TaskSchedule:
     """The schedule in which values are kept no longer than `drops` allows."""
     return _Replay(problem, drops).run()
 
@@ -212,7 +221,7 @@ class _Replay:
         self.made = [-1] * len(problem.values)
         self.failed: set[int] = set()
 
-    def run(self) -> Schedule:
+    def run(self) -> TaskSchedule:
         now, made, drops = self.now, self.made, self.drops
         for position, task in enumerate(self.problem.tasks):
             for value in task.reads:
@@ -223,7 +232,7 @@ class _Replay:
                 made[value] = position
             pairs = task.in_place and tuple([(now[read], written) for read, written in task.in_place])
             self.steps.append(Step(position, None, reads, task.writes, pairs))
-        return Schedule(self.problem, tuple(self.steps), tuple(self.origin), frozenset(self.failed))
+        return TaskSchedule(self.problem, tuple(self.steps), tuple(self.origin), frozenset(self.failed))
 
     def _is_gone(self, value: int, position: int) -> bool:
         """Whether the value was dropped since it was made last."""

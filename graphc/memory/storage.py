@@ -212,7 +212,7 @@ def _share(
 
 
 @dataclass
-class _Touch:
+class _Touched:
     """Who touched a piece of storage last: for whom all wait, who has written some of it since, who has read it."""
 
     settled: list[int] = field(default_factory=list)
@@ -239,21 +239,21 @@ def _depends(
     Those that write some of a value each need not wait for each other.
     """
     shared = {value for value, writers in _producers(tasks).items() if len(writers) > 1}
-    touches: dict[int | str, _Touch] = {}
+    touches: dict[int | str, _Touched] = {}
     occupants = _Occupants()
     depends: list[tuple[int, ...]] = []
     for position, number in enumerate(sequence):
         task = tasks[number]
         waits: set[int] = set()
         for value in task.reads:
-            touch = touches.setdefault(_storage(values, homes, value), _Touch())
+            touch = touches.setdefault(_storage(values, homes, value), _Touched())
             waits.update(touch.settled, touch.sharers)
         for value in task.writes:
             key = _storage(values, homes, value)
             if key not in touches and isinstance(key, int):
                 gone = occupants.take(offsets[value] or 0, values[key].nbytes, key)
-                touches[key] = _Touch([last for block in gone for last in touches[block].everyone()])
-            touch = touches.setdefault(key, _Touch())
+                touches[key] = _Touched([last for block in gone for last in touches[block].everyone()])
+            touch = touches.setdefault(key, _Touched())
             waits.update(touch.settled if value in shared and touch.shares() else touch.everyone())
         for value in task.reads:
             touches[_storage(values, homes, value)].readers.append(position)
@@ -262,7 +262,7 @@ def _depends(
             if value in shared and touches[key].shares():
                 touches[key].sharers.append(position)
             else:
-                touches[key] = _Touch([position])
+                touches[key] = _Touched([position])
         waits.discard(position)
         implied = {earlier for wait in waits for earlier in depends[wait]}
         depends.append(tuple(sorted(waits - implied)))

@@ -9,7 +9,7 @@ from bisect import bisect_left, insort
 
 import numpy as np
 
-from graphc.memory.packing import Problem, Solution, solution
+from graphc.memory.packing import PlacementProblem, Solution, solution
 
 __all__ = ["sweep"]
 
@@ -60,7 +60,7 @@ class _FreeList:
         return end
 
 
-def sweep(problem: Problem, *, sided: bool) -> Solution:
+def sweep(problem: PlacementProblem, *, sided: bool) -> Solution:
     """Place blocks as an allocator would: in time order, best fit, long-lived before short-lived at one step.
 
     A block goes to the low end of its gap; with `sided` to the end where the arena ends, else to that beside the block

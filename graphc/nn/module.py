@@ -22,7 +22,8 @@ from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_locati
 from graphc.ir.location import capture
 from graphc.ir.public import make_public
 from graphc.ops.build import as_tensor
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.parameter import Parameter
+from graphc.ops.tensor import Tensor
 
 __all__ = ["Module", "ModuleList", "Residual", "Sequential", "check_input"]
 

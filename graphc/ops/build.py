@@ -22,8 +22,9 @@ from graphc.ir.notice import warn_once
 from graphc.ir.public import public
 from graphc.ir.types import DTYPES, DType, TensorType, checked_size, dtype_of, promote
 from graphc.ops.guard import Guard
+from graphc.ops.parameter import Parameter, aligned_copy
 from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, primitive
-from graphc.ops.tensor import Parameter, Tensor, aligned_copy
+from graphc.ops.tensor import Tensor
 
 __all__ = [
     "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes",

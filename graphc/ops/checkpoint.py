@@ -23,8 +23,9 @@ from graphc.ir.location import capture
 from graphc.ir.public import public
 from graphc.ir.types import TensorType
 from graphc.ops.build import apply
-from graphc.ops.record import Jvp, Kind, primitive
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.parameter import Parameter
+from graphc.ops.record import Jvp, Kind, View, primitive
+from graphc.ops.tensor import Tensor
 
 __all__ = ["ENTER", "LEAVE", "checkpoint"]
 
@@ -37,7 +38,7 @@ def _infer(x: TensorType, *, region: int | Fresh) -> TensorType:
 
 for _name in (ENTER, LEAVE):
     primitive(
-        _name, kind=Kind.VIEW, infer=_infer, vjp=(lambda g, y, x, region: g,), jvp=Jvp.POINTWISE,
+        _name, kind=Kind.VIEW, view=View.SAME, infer=_infer, vjp=(lambda g, y, x, region: g,), jvp=Jvp.POINTWISE,
         reference=lambda x, *, region: x, cost=0,
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """`x[...]` as NumPy has it, and its transposes: `getitem`, `index_add`, `index_update`.
 
-A key is taken apart once, into a `Selection`: slice the axes, drop those with an integer, move the axes with index
+A key is taken apart once, into a `Indexing`: slice the axes, drop those with an integer, move the axes with index
 arrays together and merge them, `take` along the merged axis, put in new axes. Without arrays there is no `take` and
 the result is a view. The block of axes that the arrays' common shape becomes stands where the arrays are, or in front
 if a slice, an ellipsis or a new axis lies between them; integers beside arrays count as arrays, as in NumPy.
@@ -29,7 +29,7 @@ __all__ = ["getitem", "index_add", "index_update"]
 
 
 @dataclass(frozen=True)
-class Selection:
+class Indexing:
     """How a key picks elements from a tensor of shape `source`.
 
     `starts`, `sizes`, `steps` slice it; `kept` is that without the axes of integers; `order` brings the axes of index
@@ -147,7 +147,7 @@ def _axis_slice(part: slice | int | Any, extent: int, what: str) -> tuple[int, i
     return (steps.start if len(steps) else 0), len(steps), (steps.step if len(steps) > 1 else 1)
 
 
-def selection(x: Tensor, key: Any) -> Selection:
+def selection(x: Tensor, key: Any) -> Indexing:
     """`key` taken apart for `x`. Raises ShapeError and DTypeError for what cannot index it."""
     items = _items(key, x)
     parts = [part for part in items if part is not None and part is not _GAP]
@@ -159,7 +159,7 @@ def selection(x: Tensor, key: Any) -> Selection:
     kept = tuple(sizes[axis] for axis in axes)
     if not arrays:
         result = _placed(items, sizes, None, ())
-        return Selection(x.shape, starts, sizes, steps, kept, tuple(range(len(kept))), kept, 0, None, result)
+        return Indexing(x.shape, starts, sizes, steps, kept, tuple(range(len(kept))), kept, 0, None, result)
     indices = [_index(parts[axes[place]], kept[place], whats[axes[place]]) for place in arrays]
     index = _merged_index(indices, [kept[place] for place in arrays])
     block = _block_place(items)
@@ -169,7 +169,7 @@ def selection(x: Tensor, key: Any) -> Selection:
     whole = math.prod(kept[place] for place in arrays)
     merged = (*(kept[place] for place in rest[:front]), whole, *(kept[place] for place in rest[front:]))
     result = _placed(items, sizes, block, index.shape)
-    return Selection(x.shape, starts, sizes, steps, kept, order, merged, front, index, result)
+    return Indexing(x.shape, starts, sizes, steps, kept, order, merged, front, index, result)
 
 
 def _index(part: Any, extent: int, what: str) -> Tensor:
@@ -285,7 +285,7 @@ def getitem(x: Any, key: Any) -> Tensor:
     return selection(x, key).select(x)
 
 
-def _values(x: Tensor, key: Any, values: Any, what: str) -> tuple[Selection, Tensor]:
+def _values(x: Tensor, key: Any, values: Any, what: str) -> tuple[Indexing, Tensor]:
     """The selection, and `values` as elements for it."""
     chosen = selection(x, key)
     values = as_tensor(values, x.dtype)

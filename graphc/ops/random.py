@@ -73,7 +73,7 @@ def _infer_random_bits(*, shape: Ints, stream: int | Fresh) -> TensorType:
 
 primitive(
     "random_bits",
-    kind=Kind.SOURCE,
+    kind=Kind.GENERATED,
     infer=_infer_random_bits,
     vjp=(),
     jvp=NO_GRADIENT,

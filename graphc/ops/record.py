@@ -32,7 +32,8 @@ from graphc.scalar.ops import SCALARS
 
 __all__ = [
     "ALL", "BOOL", "FLOAT", "FUNCTIONS", "INTEGER", "NO_GRADIENT", "NUMERIC", "OPS", "SIGNED", "WIDE_FLOAT", "ZERO",
-    "Arg", "Function", "Joint", "Jvp", "Kind", "Op", "Sample", "call", "function", "op_of", "primitive",
+    "Arg", "Function", "Joint", "Jvp", "Kind", "Op", "Sample", "View", "call", "function", "op_of", "primitive",
+    "view_of",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -51,13 +52,26 @@ ALL = tuple(DTYPES)
 class Kind(enum.StrEnum):
     """How an op relates its output elements to its input elements; what fusion and lowering go by."""
 
-    SOURCE = "source"  # no tensor inputs: input, parameter, constant, arange, random_bits
+    SOURCE = "source"  # no tensor inputs, and storage that outlives the step: input, parameter, constant
+    GENERATED = "generated"  # no tensor inputs: output[i] is computed from i wherever it is wanted, as in iota
     ELEMENTWISE = "elementwise"  # output[i] depends on inputs[i]; all shapes equal
     VIEW = "view"  # output elements are input elements (or a fill value) at affine indices
     REDUCTION = "reduction"  # combines along attrs["axes"], which leave the shape
     CONTRACTION = "contraction"  # matmul and convolutions: a library kernel that may carry an epilogue
     LIBRARY = "library"  # any other op with a kernel of its own
     MARK = "mark"  # passes its first input through and tells a pass something
+
+
+class View(enum.Enum):
+    """Where the elements of a view come from: what fusion follows accesses by."""
+
+    SAME = "same"  # output[i] is input[i]
+    BROADCAST = "broadcast"  # axes of extent 1, and those that the input lacks, are at 0
+    PERMUTED = "permuted"  # the input's axes are attrs["axes"] of the output's
+    SLICED = "sliced"  # attrs["start"] + attrs["step"] * i
+    RESHAPED = "reshaped"  # the same elements in row-major order
+    PADDED = "padded"  # an element of the input, or attrs["value"] outside of it
+    JOINED = "joined"  # an element of the input that attrs["axis"] runs through at that place
 
 
 class _Sentinel(enum.Enum):
@@ -95,6 +109,7 @@ class Op:
     `strided_operands`: the inputs that the library kernel reads through any strides, so that views need no copy.
     `strided_result`: whether the library kernel writes rows and matrices of its result as far apart as it is told.
     `epilogue_inner`: how many trailing axes of the output are the inner dims of an epilogue; 0 means it takes none.
+    `view`: where a view's elements come from; only views have it.
     """
 
     name: str
@@ -107,6 +122,7 @@ class Op:
     strided_operands: Container[int] = ()
     strided_result: bool = False
     epilogue_inner: int = 0
+    view: View | None = None
 
     def vjp_rule(self, position: int) -> Rule | _Sentinel:
         """The entry for the input at `position`, where each has one."""
@@ -193,16 +209,19 @@ def primitive(
     strided_operands: Container[int] = (),
     strided_result: bool = False,
     epilogue_inner: int = 0,
+    view: View | None = None,
 ) -> Op:
     """Declare a primitive and put it into `OPS`. Without a cost, an elementwise one has that of its scalar op."""
     if name in OPS:
         raise InternalError(f"op {name} is declared twice")
     if kind is Kind.ELEMENTWISE and (cost is None) != (name in SCALARS):
         raise InternalError(f"op {name} is elementwise: it has either a record in scalar/ops.py or a cost of its own")
+    if (kind is Kind.VIEW) != (view is not None):
+        raise InternalError(f"op {name} says where its elements come from if, and only if, it is a view")
     if cost is None:
         cost = SCALARS[name].cost if kind is Kind.ELEMENTWISE else 1
     OPS[name] = Op(
-        name, kind, infer, vjp, jvp, reference, cost, strided_operands, strided_result, epilogue_inner
+        name, kind, infer, vjp, jvp, reference, cost, strided_operands, strided_result, epilogue_inner, view
     )  # fmt: skip
     return OPS[name]
 
@@ -237,6 +256,11 @@ def op_of(node: Any) -> Op:
         return OPS[node.op]
     except KeyError:
         raise InternalError(f"no op is called {node.op!r}") from None
+
+
+def view_of(node: Any) -> View | None:
+    """Where the elements of `node` come from, if it is a view."""
+    return op_of(node).view
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> Any:

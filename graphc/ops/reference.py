@@ -20,9 +20,10 @@ from graphc.ir.node import Node
 from graphc.ir.public import public
 from graphc.ops.guard import Storage, copies
 from graphc.ops.index_ranges import index_ranges
+from graphc.ops.parameter import Parameter
 from graphc.ops.random import check_streams, random_bits_reference
 from graphc.ops.record import Array, op_of
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.tensor import Tensor
 
 __all__ = ["evaluate"]
 

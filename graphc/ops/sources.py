@@ -55,7 +55,7 @@ def _iota_reference(*, shape: tuple[int, ...], axis: int, dtype: DType) -> Any:
     return np.broadcast_to(line.reshape([-1 if a == axis else 1 for a in range(len(shape))]), shape)
 
 
-primitive("iota", kind=Kind.SOURCE, infer=_infer_iota, vjp=(), jvp=NO_GRADIENT, reference=_iota_reference)
+primitive("iota", kind=Kind.GENERATED, infer=_infer_iota, vjp=(), jvp=NO_GRADIENT, reference=_iota_reference)
 
 
 def _located_dtype(dtype: Any) -> DType:

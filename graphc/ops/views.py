@@ -19,7 +19,7 @@ from graphc.errors import DTypeError, ShapeError, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DType, TensorType
 from graphc.ops.build import apply
-from graphc.ops.record import Array, Joint, Jvp, Kind, primitive
+from graphc.ops.record import Array, Joint, Jvp, Kind, View, primitive
 from graphc.ops.tensor import Tensor
 
 __all__ = [
@@ -111,6 +111,7 @@ def sum_to(g: Tensor, shape: Ints) -> Tensor:
 primitive(
     "broadcast_to",
     kind=Kind.VIEW,
+    view=View.BROADCAST,
     infer=_infer_broadcast_to,
     vjp=(lambda g, y, x, *, shape: sum_to(g, x.shape),),
     jvp=Jvp.LINEAR,
@@ -129,6 +130,7 @@ def _infer_reshape(x: TensorType, *, shape: Ints) -> TensorType:
 primitive(
     "reshape",
     kind=Kind.VIEW,
+    view=View.RESHAPED,
     infer=_infer_reshape,
     vjp=(lambda g, y, x, *, shape: reshape_to(g, x.shape),),
     jvp=Jvp.LINEAR,
@@ -151,6 +153,7 @@ def _transpose_vjp(g: Tensor, y: Tensor, x: Tensor, *, axes: Ints) -> Tensor:
 primitive(
     "transpose",
     kind=Kind.VIEW,
+    view=View.PERMUTED,
     infer=_infer_transpose,
     vjp=(_transpose_vjp,),
     jvp=Jvp.LINEAR,
@@ -209,6 +212,7 @@ def _dilate(g: Tensor, steps: Ints, room: Ints) -> Tensor:
 primitive(
     "slice",
     kind=Kind.VIEW,
+    view=View.SLICED,
     infer=_infer_slice,
     vjp=(lambda g, y, x, *, starts, sizes, steps: unslice_view(g, x.shape, starts, steps),),
     jvp=Jvp.LINEAR,
@@ -235,6 +239,7 @@ def _pad_jvp(tangents: Sequence[Tensor], y: Tensor, x: Tensor, *, low: Ints, hig
 primitive(
     "pad",
     kind=Kind.VIEW,
+    view=View.PADDED,
     infer=_infer_pad,
     vjp=(_pad_vjp,),
     jvp=_pad_jvp,
@@ -273,6 +278,7 @@ def _concatenate_vjp(g: Tensor, y: Tensor, *parts: Tensor, axis: int) -> list[Te
 primitive(
     "concatenate",
     kind=Kind.VIEW,
+    view=View.JOINED,
     infer=_infer_concatenate,
     vjp=Joint(_concatenate_vjp),
     jvp=Jvp.LINEAR,

@@ -25,7 +25,8 @@ from graphc.ir.public import make_public, public
 from graphc.ir.types import DTYPES, DType
 from graphc.ir.uncopied import Uncopied
 from graphc.ops.build import as_tensor, cast
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.parameter import Parameter
+from graphc.ops.tensor import Tensor
 from graphc.optim.clip import clip_grad_norm, clip_grad_value
 from graphc.optim.hyperparameter import Hyperparameter, check_at_least_zero, check_decay
 from graphc.transforms.reverse import grad

@@ -49,7 +49,7 @@ def fill_empty(graph: Graph) -> Graph:
     def rewrite(node: Node, inputs: tuple[Node, ...]) -> Node:
         kind, since = op_of(node).kind, next_serial()
         empty = any(source.size == 0 for source in inputs)
-        if kind is Kind.SOURCE or not (node.size == 0 or empty):
+        if kind in (Kind.SOURCE, Kind.GENERATED) or not (node.size == 0 or empty):
             return rebuilt(node, inputs)
         if node.size == 0 or kind is Kind.CONTRACTION or node.op == "sum":
             new: Node = full(node.shape, 0, node.dtype)

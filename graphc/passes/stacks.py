@@ -51,7 +51,7 @@ def copied_elements(parts: Sequence[Tensor]) -> int:
     if _run(parts) is not None:
         return 0
     once = dict.fromkeys(map(_under_reshapes, parts))
-    computed = sum(base.size for base in once if op_of(base).kind not in (Kind.VIEW, Kind.SOURCE))
+    computed = sum(base.size for base in once if op_of(base).kind not in (Kind.VIEW, Kind.SOURCE, Kind.GENERATED))
     return sum(part.size for part in parts) - computed
 
 

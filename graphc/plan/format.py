@@ -1,4 +1,4 @@
-"""Plans outside the process: `to_json` and `from_json`, which lose nothing, and `plan_text` for people.
+"""Plans outside the process: `to_json` and `from_json`, which lose nothing.
 
 Reading is strict: an unknown version, a missing, extra or wrongly typed field is a FormatError that names it. A plan
 that was read is data, not trusted to be right: `verified` decides whether it keeps its own rules, and `plan_digest`,
@@ -16,11 +16,10 @@ from typing import Any, TypeVar, get_type_hints
 
 from graphc.errors import FormatError, InternalError
 from graphc.ir.ranges import IndexRange
-from graphc.plan.memory_report import bytes_text
 from graphc.plan.plan import Buffer, Launch, Plan, Ref
 from graphc.plan.verify import verify
 
-__all__ = ["VERSION", "from_json", "parsed", "plan_digest", "plan_of", "plan_text", "to_json", "verified"]
+__all__ = ["VERSION", "from_json", "parsed", "plan_digest", "plan_of", "to_json", "verified"]
 
 VERSION = 5
 _LARGEST = 1 << 63  # beyond what an int64 holds
@@ -130,40 +129,3 @@ def _is_small(numbers: list[int]) -> bool:
 
 def _within(where: str, name: Any) -> str:
     return f"{where}[{name}]" if isinstance(name, int) else f"{where}.{name}"
-
-
-def plan_text(plan: Plan) -> str:
-    """The plan for people: a line for each buffer and each launch, sizes at the top.
-
-    A launch reads `writes <- kernel(reads) after depends`; buffers are written `%number`.
-    """
-    head = (
-        f"plan: {len(plan.launches)} launches, {len(plan.buffers)} buffers, {len(plan.programs)} tile programs; "
-        f"arena {bytes_text(plan.arena_bytes)} (lower bound {bytes_text(plan.lower_bound)}), "
-        f"scratch {bytes_text(plan.scratch_bytes)} a thread"
-    )
-    lines = [head, "buffers:"]
-    lines += [f"  {_buffer_text(position, buffer)}" for position, buffer in enumerate(plan.buffers)]
-    lines.append("launches:")
-    lines += [f"  {_launch_text(position, launch)}" for position, launch in enumerate(plan.launches)]
-    return "\n".join(lines)
-
-
-def _buffer_text(position: int, buffer: Buffer) -> str:
-    shape = f"{buffer.dtype}[{', '.join(map(str, buffer.shape))}]"
-    place = buffer.space
-    if buffer.space == "arena":
-        place += f" {buffer.offset}..{buffer.offset + buffer.nbytes} during {buffer.first}..{buffer.last}"
-    return f"%{position} {buffer.name}: {shape} {place}"
-
-
-def _launch_text(position: int, launch: Launch) -> str:
-    writes = ", ".join(f"%{index}" for index in launch.writes)
-    reads = ", ".join(f"%{index}" for index in launch.reads)
-    kernel = launch.kernel + (f" #{launch.program}" if launch.program >= 0 else "")
-    notes = [f"tiles {launch.tiles}"] if launch.tiles != 1 else []
-    notes += [f"after {', '.join(map(str, launch.depends))}"] if launch.depends else []
-    notes += ["in place " + ", ".join(f"%{a}->%{b}" for a, b in launch.in_place)] if launch.in_place else []
-    notes += ["shares " + ", ".join(f"%{index}" for index in launch.shares)] if launch.shares else []
-    notes += [f"repeats {launch.repeats}"] if launch.repeats >= 0 else []
-    return f"{position}: {writes} <- {kernel}({reads})  {launch.label}" + (f"  [{'; '.join(notes)}]" if notes else "")

@@ -12,8 +12,9 @@ from textwrap import wrap
 from graphc.plan.liveness import Span, arena_spans, bytes_alive
 from graphc.plan.plan import Plan
 from graphc.plan.repetition import Recomputed, gathered, repetition_of
+from graphc.plan.text import bytes_text, short_place
 
-__all__ = ["MemoryReport", "Resident", "bytes_text", "memory_report"]
+__all__ = ["MemoryReport", "Resident", "memory_report"]
 
 WIDTH = 80  # columns of a report
 SHOWN = 10  # tensors at the peak that the report prints
@@ -179,26 +180,3 @@ def _residents(plan: Plan, spans: Sequence[Span], launch: int) -> tuple[Resident
             found.append((-plan.buffers[position].nbytes, position))
     held = [plan.buffers[position] for _, position in sorted(found)]
     return tuple(Resident(b.name, b.dtype, b.shape, b.nbytes, b.first, b.last, b.location) for b in held)
-
-
-def short_place(location: str) -> str:
-    """A line of the user's as a table has room for it: without folders, and without "in <module>".
-
-    >>> short_place("/home/me/model.py:7 in build")
-    'model.py:7 in build'
-    """
-    return location.rpartition("/")[2].removesuffix(" in <module>")
-
-
-def bytes_text(count: int) -> str:
-    """A number of bytes for people: exact below 1 KiB, else to two decimals.
-
-    >>> bytes_text(1536)
-    '1.50 KiB'
-    """
-    if count < 1024:
-        return f"{count} B"
-    size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size, units = size / 1024, units[1:]
-    return f"{size:.2f} {units[0]}"

@@ -6,7 +6,7 @@
 
 Spaces: "input" (the caller's array or its staged copy), "output" (a new array, or the caller's), "parameter" (storage
 that outlives the call), "constant" (read-only data), "rng" (seed and step, two uint64), "arena" (one block, planned
-offsets). Everything is plain frozen data: it can be compared, saved as JSON and printed: plan_format.py.
+offsets). Everything is plain frozen data: it can be compared, saved as JSON (format.py) and printed (text.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc.ir.ranges import IndexRange
+from graphc.plan.text import plan_text
 
 __all__ = ["Buffer", "Launch", "Plan", "Ref", "copied_outputs"]
 
@@ -107,6 +108,9 @@ class Plan:
     names: tuple[str, ...] = ()  # input names, then output names
     states: tuple[int, ...] = ()
     ranges: tuple[IndexRange, ...] = ()
+
+    def __str__(self) -> str:
+        return plan_text(self)
 
 
 def copied_outputs(plan: Plan) -> list[int]:

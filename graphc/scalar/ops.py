@@ -16,10 +16,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["SCALARS", "Domain", "Loops", "Parity", "ScalarOp"]
+__all__ = ["SCALARS", "ArgumentTypes", "LoopKind", "Parity", "ScalarOp"]
 
 
-class Domain(enum.Enum):
+class ArgumentTypes(enum.Enum):
     """The dtypes that an op takes; all its arguments have one, but for those of `where` and `cast`."""
 
     ANY = "any"
@@ -30,7 +30,7 @@ class Domain(enum.Enum):
     BOOLS = "bool"
 
 
-class Loops(enum.Enum):
+class LoopKind(enum.Enum):
     """The lists of the tile machine: ops of one list have loops for the same types and forms (tile_loops.h)."""
 
     NUMBER = "of one argument, for every type"
@@ -72,8 +72,8 @@ class ScalarOp:
 
     name: str
     arity: int
-    domain: Domain
-    loops: Loops
+    domain: ArgumentTypes
+    loops: LoopKind
     cost: int = 1
     gives_bool: bool = False
     is_exact: bool = False
@@ -88,51 +88,51 @@ class ScalarOp:
     on_integers: str | None = None
 
 
-_ANY, _NUMBERS, _FLOATS, _INTEGERS, _BITS, _BOOLS = Domain
+_ANY, _NUMBERS, _FLOATS, _INTEGERS, _BITS, _BOOLS = ArgumentTypes
 _ODD, _EVEN, _NEITHER = Parity
 
 
 def _elementary(
-    name: str, cost: int, parity: Parity = _NEITHER, *, positive: bool = False, loops: Loops = Loops.ELEMENTARY
+    name: str, cost: int, parity: Parity = _NEITHER, *, positive: bool = False, loops: LoopKind = LoopKind.ELEMENTARY
 ) -> ScalarOp:
     return ScalarOp(name, 1, _FLOATS, loops, cost, parity=parity, is_positive=positive, is_elementary=True)
 
 
 def _rounding(name: str, parity: Parity = _NEITHER) -> ScalarOp:
-    return ScalarOp(name, 1, _ANY, Loops.ROUNDING, 4, is_exact=True, parity=parity, on_integers="")
+    return ScalarOp(name, 1, _ANY, LoopKind.ROUNDING, 4, is_exact=True, parity=parity, on_integers="")
 
 
 def _test(name: str, on_integers: str) -> ScalarOp:
-    return ScalarOp(name, 1, _ANY, Loops.TEST, gives_bool=True, parity=_EVEN, on_integers=on_integers)
+    return ScalarOp(name, 1, _ANY, LoopKind.TEST, gives_bool=True, parity=_EVEN, on_integers=on_integers)
 
 
 def _compare(name: str, operator: str, mirror: str) -> ScalarOp:
-    return ScalarOp(name, 2, _ANY, Loops.COMPARE, gives_bool=True, operator=operator, mirror=mirror)
+    return ScalarOp(name, 2, _ANY, LoopKind.COMPARE, gives_bool=True, operator=operator, mirror=mirror)
 
 
 def _logical(name: str, on_bool: str) -> ScalarOp:
-    return ScalarOp(name, 2, _BOOLS, Loops.NONE, gives_bool=True, mirror=name, on_bool=on_bool)
+    return ScalarOp(name, 2, _BOOLS, LoopKind.NONE, gives_bool=True, mirror=name, on_bool=on_bool)
 
 
 def _bits(name: str, operator: str) -> ScalarOp:
-    return ScalarOp(name, 2, _BITS, Loops.BIT, is_exact=True, operator=operator, mirror=name)
+    return ScalarOp(name, 2, _BITS, LoopKind.BIT, is_exact=True, operator=operator, mirror=name)
 
 
 SCALARS: Mapping[str, ScalarOp] = {
     op.name: op
     for op in (
         ScalarOp(
-            "negative", 1, _NUMBERS, Loops.NUMBER, is_exact=True, may_wrap=True, parity=_ODD, operator="-",
+            "negative", 1, _NUMBERS, LoopKind.NUMBER, is_exact=True, may_wrap=True, parity=_ODD, operator="-",
             of_floats_alone=True,
         ),
-        ScalarOp("abs", 1, _ANY, Loops.NUMBER, is_exact=True, may_wrap=True, parity=_EVEN, on_bool=""),
-        ScalarOp("sign", 1, _NUMBERS, Loops.NUMBER, is_exact=True),  # not odd: sign(-0.0) is 0.0, as in NumPy
-        ScalarOp("relu", 1, _NUMBERS, Loops.NUMBER, is_exact=True),
+        ScalarOp("abs", 1, _ANY, LoopKind.NUMBER, is_exact=True, may_wrap=True, parity=_EVEN, on_bool=""),
+        ScalarOp("sign", 1, _NUMBERS, LoopKind.NUMBER, is_exact=True),  # not odd: sign(-0.0) is 0.0, as in NumPy
+        ScalarOp("relu", 1, _NUMBERS, LoopKind.NUMBER, is_exact=True),
         _rounding("floor"),
         _rounding("ceil"),
         _rounding("round", _ODD),
         _rounding("trunc", _ODD),
-        ScalarOp("sqrt", 1, _FLOATS, Loops.ROUNDING, 4),
+        ScalarOp("sqrt", 1, _FLOATS, LoopKind.ROUNDING, 4),
         _test("isnan", "not_equal"),
         _test("isinf", "not_equal"),
         _test("isfinite", "equal"),
@@ -143,9 +143,9 @@ SCALARS: Mapping[str, ScalarOp] = {
         _elementary("log2", 30),
         _elementary("log10", 30),
         _elementary("log1p", 30),
-        _elementary("sin", 12, _ODD, loops=Loops.TURNING),
-        _elementary("cos", 12, _EVEN, loops=Loops.TURNING),
-        _elementary("tan", 30, _ODD, loops=Loops.TURNING),
+        _elementary("sin", 12, _ODD, loops=LoopKind.TURNING),
+        _elementary("cos", 12, _EVEN, loops=LoopKind.TURNING),
+        _elementary("tan", 30, _ODD, loops=LoopKind.TURNING),
         _elementary("asin", 30, _ODD),
         _elementary("acos", 30),
         _elementary("atan", 30, _ODD),
@@ -159,40 +159,40 @@ SCALARS: Mapping[str, ScalarOp] = {
         _elementary("erfc", 30, positive=True),
         _elementary("sigmoid", 12, positive=True),
         _elementary("softplus", 30, positive=True),
-        ScalarOp("bitwise_invert", 1, _BITS, Loops.INVERT, is_exact=True, on_bool="logical_not"),
-        ScalarOp("logical_not", 1, _BOOLS, Loops.NOT, gives_bool=True, is_exact=True, operator="!"),
+        ScalarOp("bitwise_invert", 1, _BITS, LoopKind.INVERT, is_exact=True, on_bool="logical_not"),
+        ScalarOp("logical_not", 1, _BOOLS, LoopKind.NOT, gives_bool=True, is_exact=True, operator="!"),
         ScalarOp(
-            "add", 2, _ANY, Loops.RING, may_wrap=True, operator="+", of_floats_alone=True, mirror="add",
+            "add", 2, _ANY, LoopKind.RING, may_wrap=True, operator="+", of_floats_alone=True, mirror="add",
             on_bool="bitwise_or",
         ),
-        ScalarOp("subtract", 2, _NUMBERS, Loops.DIFFERENCE, may_wrap=True, operator="-", of_floats_alone=True),
+        ScalarOp("subtract", 2, _NUMBERS, LoopKind.DIFFERENCE, may_wrap=True, operator="-", of_floats_alone=True),
         ScalarOp(
-            "multiply", 2, _ANY, Loops.RING, may_wrap=True, operator="*", of_floats_alone=True, mirror="multiply",
+            "multiply", 2, _ANY, LoopKind.RING, may_wrap=True, operator="*", of_floats_alone=True, mirror="multiply",
             on_bool="bitwise_and",
         ),
-        ScalarOp("divide", 2, _FLOATS, Loops.QUOTIENT, 4, operator="/", of_floats_alone=True),
-        ScalarOp("floor_divide", 2, _NUMBERS, Loops.FLOOR, 60, may_wrap=True),
-        ScalarOp("remainder", 2, _NUMBERS, Loops.FLOOR, 60),
-        ScalarOp("fmod", 2, _NUMBERS, Loops.FLOOR, 60),
-        ScalarOp("power", 2, _NUMBERS, Loops.FLOOR, 60, may_wrap=True, is_elementary=True),
-        ScalarOp("maximum", 2, _ANY, Loops.RING, is_exact=True, mirror="maximum", on_bool="bitwise_or"),
-        ScalarOp("minimum", 2, _ANY, Loops.RING, is_exact=True, mirror="minimum", on_bool="bitwise_and"),
-        ScalarOp("atan2", 2, _FLOATS, Loops.ANGLE, 60, is_elementary=True),
+        ScalarOp("divide", 2, _FLOATS, LoopKind.QUOTIENT, 4, operator="/", of_floats_alone=True),
+        ScalarOp("floor_divide", 2, _NUMBERS, LoopKind.FLOOR, 60, may_wrap=True),
+        ScalarOp("remainder", 2, _NUMBERS, LoopKind.FLOOR, 60),
+        ScalarOp("fmod", 2, _NUMBERS, LoopKind.FLOOR, 60),
+        ScalarOp("power", 2, _NUMBERS, LoopKind.FLOOR, 60, may_wrap=True, is_elementary=True),
+        ScalarOp("maximum", 2, _ANY, LoopKind.RING, is_exact=True, mirror="maximum", on_bool="bitwise_or"),
+        ScalarOp("minimum", 2, _ANY, LoopKind.RING, is_exact=True, mirror="minimum", on_bool="bitwise_and"),
+        ScalarOp("atan2", 2, _FLOATS, LoopKind.ANGLE, 60, is_elementary=True),
         _bits("bitwise_and", "&"),
         _bits("bitwise_or", "|"),
         _bits("bitwise_xor", "^"),
-        ScalarOp("bitwise_left_shift", 2, _INTEGERS, Loops.BIT, may_wrap=True),
-        ScalarOp("bitwise_right_shift", 2, _INTEGERS, Loops.BIT, is_exact=True),
+        ScalarOp("bitwise_left_shift", 2, _INTEGERS, LoopKind.BIT, may_wrap=True),
+        ScalarOp("bitwise_right_shift", 2, _INTEGERS, LoopKind.BIT, is_exact=True),
         _compare("equal", "==", "equal"),
         _compare("not_equal", "!=", "not_equal"),
         _compare("less", "<", "greater"),
         _compare("less_equal", "<=", "greater_equal"),
         _compare("greater", ">", "less"),
         _compare("greater_equal", ">=", "less_equal"),
-        ScalarOp("where", 3, _ANY, Loops.CHOICE, is_exact=True),
+        ScalarOp("where", 3, _ANY, LoopKind.CHOICE, is_exact=True),
         _logical("logical_and", "bitwise_and"),
         _logical("logical_or", "bitwise_or"),
         _logical("logical_xor", "bitwise_xor"),
-        ScalarOp("cast", 1, _ANY, Loops.NONE),
+        ScalarOp("cast", 1, _ANY, LoopKind.NONE),
     )
 }  # fmt: skip

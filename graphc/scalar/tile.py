@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 
-from graphc.scalar.ops import SCALARS, Loops
+from graphc.scalar.ops import SCALARS, LoopKind
 
 __all__ = ["header", "operations"]
 
@@ -26,7 +26,7 @@ _WIDTH = 110
 
 def operations() -> tuple[str, ...]:
     """Every operation; its place is its number."""
-    scalars = (op.name for op in SCALARS.values() if op.loops is not Loops.NONE)
+    scalars = (op.name for op in SCALARS.values() if op.loops is not LoopKind.NONE)
     return (*_BEFORE.split(), *scalars, *_AFTER.split())
 
 
@@ -35,8 +35,8 @@ def header() -> str:
     guard = "GRAPHC_TILE_OPS_H"
     top = "/* The tile machine's operations. Written by setup.py from graphc/scalar: change it there. */"
     lists = [_macro("GC_TILE_OPS(F)", [f"F({name})" for name in operations()])]
-    for loops in Loops:
-        calls = [f"F({op.name},T)" for op in SCALARS.values() if op.loops is loops and loops is not Loops.NONE]
+    for loops in LoopKind:
+        calls = [f"F({op.name},T)" for op in SCALARS.values() if op.loops is loops and loops is not LoopKind.NONE]
         lists += [f"/* {loops.value} */\n" + _macro(f"GC_{loops.name}_OPS(F, T)", calls)] if calls else []
     return "\n\n".join([f"{top}\n#ifndef {guard}\n#define {guard}", *lists, "#endif\n"])
 

@@ -55,7 +55,7 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _CacheEntry:
     """The files of one key."""
 
     files: tuple[Path, ...]
@@ -161,7 +161,7 @@ class Cache:
     def _file(self, key: str, suffix: str) -> Path:
         return self.folder / f"{key}.{suffix}"
 
-    def _entries(self) -> list[_Entry]:
+    def _entries(self) -> list[_CacheEntry]:
         """All entries, the least recently used first."""
         found: dict[str, list[tuple[Path, os.stat_result]]] = {}
         with contextlib.suppress(OSError), os.scandir(self.folder) as files:
@@ -170,7 +170,7 @@ class Cache:
                     with contextlib.suppress(OSError):  # another process has removed it
                         found.setdefault(name[1], []).append((Path(file.path), file.stat(follow_symlinks=False)))
         entries = [
-            _Entry(
+            _CacheEntry(
                 tuple(path for path, _ in files), sum(s.st_size for _, s in files), max(s.st_mtime for _, s in files)
             )
             for files in found.values()

@@ -21,9 +21,10 @@ from graphc.ir.node import Literal, Node
 from graphc.ir.public import public
 from graphc.ir.types import DTYPES, DType
 from graphc.ops.build import apply, cast, constant
+from graphc.ops.parameter import Parameter
 from graphc.ops.record import Array
 from graphc.ops.reference import evaluate
-from graphc.ops.tensor import Parameter, Tensor
+from graphc.ops.tensor import Tensor
 from graphc.transforms.reverse import vjp
 from graphc.transforms.structure import checked_tensors
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.graph import Graph
-from graphc.ops.tensor import Parameter
+from graphc.ops.parameter import Parameter
 
 __all__ = ["Array", "FuzzProgram"]
 

@@ -43,7 +43,7 @@ def test_equal_numbers_of_other_dtypes_are_other_scalars() -> None:
 
 
 # Records -------------------------------------------------------------------------------------------------------------
-ROOMS = ("ir", "passes", "schedule", "lower", "codegen", "assembly", "aot")
+ROOMS = ("ir", "passes", "fusion", "kernel", "memory", "backends", "assembly", "aot")
 NUMBERS = ("float", "complex", "Any", "Array", "ndarray", "generic")
 # Fields that may hold such numbers, with what these are: no two records are taken for one by them.
 OTHER_NUMBERS = {
@@ -57,6 +57,8 @@ OTHER_NUMBERS = {
     "Recipe.cost": "an estimate of cost",
     "Problem.costs": "estimates of cost",
     "Assembled.constants": "arrays, kept by position; never compared",
+    "Planned.constants": "arrays, kept by position; never compared",
+    "Planning.code_of": "a function",
     "Bundle.state": "arrays, kept by name; never compared",
     "Rewrite.differs": "examples of the document; never compared",
 }

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from graphc.memory.budget import Point, frontier, thrift
-from graphc.memory.rematerialise import WHOLE, Problem, Recipe, Schedule, replay
+from graphc.memory.rematerialise import WHOLE, Problem, Recipe, TaskSchedule, replay
 from graphc.memory.simulator import Simulator
 from graphc.memory.storage import Task, Value
 
@@ -74,7 +74,7 @@ def drops_of(choice: list[tuple[int, int]]) -> dict[int, list[int]]:
     return drops
 
 
-def check(schedule: Schedule) -> None:
+def check(schedule: TaskSchedule) -> None:
     """Each task once and in order, each step on values that hold what it asks for and were written before."""
     problem, written = schedule.problem, set[int]()
     makers = {value for task in problem.tasks for value in task.writes}
@@ -126,7 +126,7 @@ def test_a_wrong_schedule_is_noticed() -> None:
     problem = problem_of(3)
     schedule = replay(problem, drops_of(random_choice(problem, random.Random(1))))
     steps = schedule.steps
-    wrong = Schedule(problem, (*steps[1:], steps[0]), schedule.origin)
+    wrong = TaskSchedule(problem, (*steps[1:], steps[0]), schedule.origin)
     with pytest.raises(AssertionError):
         check(wrong)
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from graphc.errors import FormatError
-from graphc.plan.format import from_json, plan_text, to_json
+from graphc.plan.format import from_json, to_json
+from graphc.plan.text import plan_text
 from tests.plan.test_verify import diamond, in_place
 from tests.runtime.support import chain
 
@@ -48,16 +49,20 @@ def test_what_is_no_plan_is_refused(text: str, message: str) -> None:
         from_json(text)
 
 
+TEXT = """\
+plan: 3 launches, 4 buffers, 0 tile programs; arena 64 B (lower bound 64 B), scratch 0 B a thread
+
+buffer  name  type         where        launches
+%0      x     float32[16]  input
+%1      y     float32[16]  output
+%2      t0    float32[16]  arena 0..64  0..1
+%3      t1    float32[16]  arena 0..64  1..2
+
+launch  kernel  writes  reads  tiles  after              computes
+0       add     %2      %0     1                         add 0 0 2
+1       add     %3      %0 %2  1      0      %3 over %2  add 2 0 3
+2       add     %1      %0 %3  1      1                  add 3 0 1"""
+
+
 def test_text() -> None:
-    assert plan_text(in_place()) == (
-        "plan: 3 launches, 4 buffers, 0 tile programs; arena 64 B (lower bound 64 B), scratch 0 B a thread\n"
-        "buffers:\n"
-        "  %0 x: float32[16] input\n"
-        "  %1 y: float32[16] output\n"
-        "  %2 t0: float32[16] arena 0..64 during 0..1\n"
-        "  %3 t1: float32[16] arena 0..64 during 1..2\n"
-        "launches:\n"
-        "  0: %2 <- add(%0)  add 0 0 2\n"
-        "  1: %3 <- add(%0, %2)  add 2 0 3  [after 0; in place %2->%3]\n"
-        "  2: %1 <- add(%0, %3)  add 3 0 1  [after 1]"
-    )
+    assert str(in_place()) == plan_text(in_place()) == TEXT

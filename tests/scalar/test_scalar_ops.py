@@ -21,7 +21,7 @@ from graphc.ops.build import apply, cast
 from graphc.ops.record import NO_GRADIENT, OPS, Kind, primitive
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
-from graphc.scalar.ops import SCALARS, Loops, Parity
+from graphc.scalar.ops import SCALARS, LoopKind, Parity
 from graphc.scalar.tile import header, operations
 from graphc.toolchain.compiler import find_compiler
 from tests.runtime.support import needs_compiler
@@ -59,12 +59,12 @@ def test_the_tile_machine_has_the_operations_of_the_assembler_in_order() -> None
     assert (INCLUDE / "graphc" / "tile_ops.h").read_text() == header(), "build again"
     assert list(TILE_OPS) == list(operations())
     assert list(TILE_OPS.values()) == list(range(len(TILE_OPS)))
-    assert {op.name for op in SCALARS.values() if op.loops is not Loops.NONE} <= TILE_OPS.keys()
+    assert {op.name for op in SCALARS.values() if op.loops is not LoopKind.NONE} <= TILE_OPS.keys()
 
 
 @needs_compiler
-@pytest.mark.parametrize("loops", [loops for loops in Loops if loops not in (Loops.NONE, Loops.CHOICE)])
-def test_without_its_c_function_nothing_is_built(loops: Loops, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loops", [loops for loops in LoopKind if loops not in (LoopKind.NONE, LoopKind.CHOICE)])
+def test_without_its_c_function_nothing_is_built(loops: LoopKind, tmp_path: Path) -> None:
     text, name = header(), f"GC_{loops.name}_OPS(F, T) \\\n"
     assert text.count(name) == 1
     written = text.replace(name, f"{name}    F(twice,T) \\\n").replace("F(load) ", "F(load) F(twice) ", 1)

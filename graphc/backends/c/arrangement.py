@@ -1,8 +1,8 @@
 """What the fused loops of a printed kernel compute: which loop computes which value, and which values wait in buffers.
 
-A fused loop stands for a `Step`: how many reductions must be done before (its stage), over a row or over the box, and
-how many functions over buffers (sines) must have run. A value that several loops need is computed again where that is
-cheap, or else kept in a buffer. The argument of a reduction of rows waits in a buffer for the function that reduces
+A fused loop stands for a `LoopStep`: how many reductions must be done before (its stage), over a row or over the box,
+and how many functions over buffers (sines) must have run. A value that several loops need is computed again where that
+is cheap, or else kept in a buffer. The argument of a reduction of rows waits in a buffer for the function that reduces
 it; columns are reduced in the loop.
 
 A store runs in the first loop that has its value, unless what it overwrites may be read later: an operand that is
@@ -21,13 +21,13 @@ from graphc.ir.types import DType
 from graphc.kernel.ir import Load, Random, Reduce, Store
 from graphc.kernel.machine import SIZES, load_step, machine_type
 
-__all__ = ["LAST", "Buffer", "Plan", "Step", "make_plan"]
+__all__ = ["LAST", "LoopPlan", "LoopStep", "ScratchBuffer", "make_plan"]
 
 DEAR_BYTES = 8  # scalar operations from which on a value of one byte is kept, which makes the loop that keeps it narrow
 LAST = 1 << 30  # the stage of stores of row values, after all loops
 
 
-class Step(NamedTuple):
+class LoopStep(NamedTuple):
     """The place of a loop in the order of all."""
 
     stage: int
@@ -37,15 +37,15 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Buffer:
+class ScratchBuffer:
     """An array in scratch memory over `dims`: of the box if its name starts with b, f or t, of a row with w or g."""
 
     name: str
     c_type: str
     size: int  # bytes of an element
     dims: tuple[int, ...]
-    first: Step
-    last: Step
+    first: LoopStep
+    last: LoopStep
 
     @property
     def is_full(self) -> bool:
@@ -54,20 +54,22 @@ class Buffer:
 
 
 @dataclass
-class Plan(Facts):
+class LoopPlan(Facts):
     """The loops of one walk. `resident`: the box holds every reduction whole, so buffers outlive a stage."""
 
     resident: bool
     scalars: set[int] = field(default_factory=set)
     chunk_scalars: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))  # by stage
-    computed: dict[Step, set[int]] = field(default_factory=lambda: defaultdict(set))
-    read: dict[Step, set[int]] = field(default_factory=lambda: defaultdict(set))  # from a buffer
-    written: dict[Step, set[tuple[int, str]]] = field(default_factory=lambda: defaultdict(set))  # value, kind of buffer
-    stores: dict[Step, list[int]] = field(default_factory=lambda: defaultdict(list))
-    added: dict[Step, list[int]] = field(default_factory=lambda: defaultdict(list))  # reductions in the loop itself
+    computed: dict[LoopStep, set[int]] = field(default_factory=lambda: defaultdict(set))
+    read: dict[LoopStep, set[int]] = field(default_factory=lambda: defaultdict(set))  # from a buffer
+    written: dict[LoopStep, set[tuple[int, str]]] = field(
+        default_factory=lambda: defaultdict(set)
+    )  # value, kind of buffer
+    stores: dict[LoopStep, list[int]] = field(default_factory=lambda: defaultdict(list))
+    added: dict[LoopStep, list[int]] = field(default_factory=lambda: defaultdict(list))  # reductions in the loop itself
     reductions: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))  # by the stage that steps them
-    buffers: dict[tuple[int, str], Buffer] = field(default_factory=dict)
-    store_buffers: dict[int, Buffer] = field(default_factory=dict)
+    buffers: dict[tuple[int, str], ScratchBuffer] = field(default_factory=dict)
+    store_buffers: dict[int, ScratchBuffer] = field(default_factory=dict)
 
     def kept_kind(self, position: int) -> str:
         """The buffer that keeps a value for other loops: over the box, or the vector dim."""
@@ -79,34 +81,34 @@ class Plan(Facts):
             return self.kept_kind(position)
         return "f" if is_full else "g"
 
-    def input_of(self, reduction: int) -> tuple[Step | None, str]:
+    def input_of(self, reduction: int) -> tuple[LoopStep | None, str]:
         """The loop that writes the argument of a reduction of rows, None if it is fetched, and its kind of buffer."""
         (arg,) = self.args(reduction)
         step, kind = self.full_step(arg), self.input_kind(arg, True)
         return (step, kind) if (arg, kind) in self.written.get(step, ()) else (None, "b")
 
-    def full_step(self, position: int) -> Step:
+    def full_step(self, position: int) -> LoopStep:
         """The first loop over the box that can have the value."""
-        return Step(self.stages[position], True, self.turns[position])
+        return LoopStep(self.stages[position], True, self.turns[position])
 
-    def step_of(self, position: int) -> Step:
+    def step_of(self, position: int) -> LoopStep:
         """The first loop that can compute a value."""
-        return Step(self.stages[position], self.scopes[position] == FULL, self.turns[position])
+        return LoopStep(self.stages[position], self.scopes[position] == FULL, self.turns[position])
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[LoopStep]:
         """The loops in order."""
         return sorted({step for step in (*self.written, *self.stores, *self.added) if self._is_busy(step)})
 
-    def _is_busy(self, step: Step) -> bool:
+    def _is_busy(self, step: LoopStep) -> bool:
         return bool(self.written.get(step) or self.stores.get(step) or self.added.get(step))
 
 
-def make_plan(walk: Walk, resident: bool) -> Plan:
+def make_plan(walk: Walk, resident: bool) -> LoopPlan:
     """The plan of a walk."""
     late: set[int] = set()
     while True:
-        plan = Plan(walk, resident)
+        plan = LoopPlan(walk, resident)
         _Demand(plan, late).run()
         exposed = _exposed_stores(plan) - late
         if not exposed:
@@ -122,9 +124,9 @@ def make_plan(walk: Walk, resident: bool) -> Plan:
 class _Demand:
     """Walks the statements from the last to the first and notes which loops need them. Stores in `late` run last."""
 
-    plan: Plan
+    plan: LoopPlan
     late: set[int]
-    wants: dict[int, set[Step]] = field(default_factory=lambda: defaultdict(set))
+    wants: dict[int, set[LoopStep]] = field(default_factory=lambda: defaultdict(set))
     inputs: set[int] = field(default_factory=set)  # values that are kept anyhow, as arguments of functions
 
     def run(self) -> None:
@@ -155,11 +157,11 @@ class _Demand:
             if position in homes:
                 step = last if position in self.late and last is not None else homes[position]
             else:
-                step = Step(LAST, False, 0)
+                step = LoopStep(LAST, False, 0)
             plan.stores[step].append(position)
             self.want(arg, step)
 
-    def _reducing_steps(self) -> list[Step]:
+    def _reducing_steps(self) -> list[LoopStep]:
         plan = self.plan
         arguments = (plan.args(p)[0] for positions in plan.reductions.values() for p in positions)
         return [plan.full_step(arg) for arg in arguments]
@@ -181,7 +183,7 @@ class _Demand:
             return
         self._write(arg, plan.full_step(arg))
 
-    def _write(self, arg: int, step: Step) -> None:
+    def _write(self, arg: int, step: LoopStep) -> None:
         """The loop `step` writes the value into a buffer for a function."""
         kind = self.plan.input_kind(arg, step.is_full)
         self.plan.written[step].add((arg, kind))
@@ -189,7 +191,7 @@ class _Demand:
             self.inputs.add(arg)
         self.want(arg, step)
 
-    def want(self, position: int, step: Step) -> None:
+    def want(self, position: int, step: LoopStep) -> None:
         """A loop needs a value."""
         plan = self.plan
         if plan.scopes[position] == CHUNK:
@@ -220,7 +222,7 @@ class _Demand:
         for group in groups:
             self._shared(position, group)
 
-    def _turning(self, position: int, wants: list[Step]) -> None:
+    def _turning(self, position: int, wants: list[LoopStep]) -> None:
         plan = self.plan
         (arg,) = plan.args(position)
         for step in wants:
@@ -228,10 +230,10 @@ class _Demand:
         is_full = plan.scopes[position] == FULL
         stages = {plan.stages[arg]} if plan.resident or not is_full else {step.stage for step in wants}
         for stage in stages:
-            self._write(arg, Step(stage, is_full, plan.turns[arg]))
+            self._write(arg, LoopStep(stage, is_full, plan.turns[arg]))
 
-    def _shared(self, position: int, wants: list[Step]) -> None:
-        """Loops that could share one computation of a value: the first keeps it for all, or each does its own."""
+    def _shared(self, position: int, wants: list[LoopStep]) -> None:
+        """LoopPrinter that could share one computation of a value: the first keeps it for all, or each does its own."""
         plan = self.plan
         least = DEAR_BYTES if plan.dtype(position).itemsize == 1 else DEAR
         dear = plan.walk.vector in plan.dims[position] and (plan.costs[position] >= least or position in self.inputs)
@@ -253,18 +255,18 @@ class _Demand:
                     self.want(arg, step)
 
 
-def _is_plain(plan: Plan, position: int) -> bool:
+def _is_plain(plan: LoopPlan, position: int) -> bool:
     """Whether a fetched value's buffer holds it in its machine type."""
     statement = plan.kernel.body[position]
     return isinstance(statement, (Load, Random)) and load_step(statement.dtype) is None
 
 
-def _exposed_stores(plan: Plan) -> set[int]:
+def _exposed_stores(plan: LoopPlan) -> set[int]:
     """Stores after which a loop reads from a place that may be the memory they wrote."""
     domain = plan.walk.domain
-    reads: dict[tuple[object, int], Step] = {}
+    reads: dict[tuple[object, int], LoopStep] = {}
 
-    def note(position: int, step: Step) -> None:
+    def note(position: int, step: LoopStep) -> None:
         statement = plan.kernel.body[position]
         if isinstance(statement, Load):
             key = (_spot(plan, position), plan.kernel.operands[statement.operand].dtype.itemsize)
@@ -277,7 +279,7 @@ def _exposed_stores(plan: Plan) -> set[int]:
         for position in positions:
             statement = plan.kernel.body[position]
             assert isinstance(statement, Reduce)
-            note(plan.forward[statement.arg], Step(stage, True, -1))
+            note(plan.forward[statement.arg], LoopStep(stage, True, -1))
     exposed = set()
     for step, stores in plan.stores.items():
         for position in stores:
@@ -290,14 +292,14 @@ def _exposed_stores(plan: Plan) -> set[int]:
     return exposed
 
 
-def _spot(plan: Plan, position: int) -> tuple[int, tuple[int, ...]]:
+def _spot(plan: LoopPlan, position: int) -> tuple[int, tuple[int, ...]]:
     place = plan.walk.domain.places[position]
     return place.offset, place.strides
 
 
-def _name_buffers(plan: Plan) -> None:
+def _name_buffers(plan: LoopPlan) -> None:
     """A buffer for every value that a function fills or a loop writes for others, with its life."""
-    lives: dict[tuple[int, str], list[Step]] = defaultdict(list)
+    lives: dict[tuple[int, str], list[LoopStep]] = defaultdict(list)
     for step, values in plan.written.items():
         for key in sorted(values):  # a set of names has another order in each process
             lives[key].append(step)
@@ -307,12 +309,12 @@ def _name_buffers(plan: Plan) -> None:
     for (position, kind), steps in lives.items():
         first = min(steps)
         if plan.is_turning(position) and kind in "bw":  # filled right after its argument's loop
-            first = min(first, Step(plan.stages[position], kind == "b", plan.turns[position] - 1))
+            first = min(first, LoopStep(plan.stages[position], kind == "b", plan.turns[position] - 1))
         elif plan.is_fetched(position) and kind == "b":
-            first = Step(first.stage, True, -1)
+            first = LoopStep(first.stage, True, -1)
         c_type, size = _buffer_type(plan, position, kind)
         dims = _buffer_dims(plan, position, kind)
-        plan.buffers[position, kind] = Buffer(f"{kind}{position}", c_type, size, dims, first, max(steps))
+        plan.buffers[position, kind] = ScratchBuffer(f"{kind}{position}", c_type, size, dims, first, max(steps))
     for step, stores in plan.stores.items() if plan.moved is None else ():
         for position in stores:
             block = plan.walk.transposing_dim(plan.walk.domain.places[position])
@@ -321,10 +323,10 @@ def _name_buffers(plan: Plan) -> None:
                 assert isinstance(statement, Store)
                 dtype = plan.kernel.operands[statement.operand].dtype
                 kind, size = _memory_kind(dtype), dtype.itemsize
-                plan.store_buffers[position] = Buffer(f"t{position}", kind, size, plan.walk.box, step, step)
+                plan.store_buffers[position] = ScratchBuffer(f"t{position}", kind, size, plan.walk.box, step, step)
 
 
-def _buffer_dims(plan: Plan, position: int, kind: str) -> tuple[int, ...]:
+def _buffer_dims(plan: LoopPlan, position: int, kind: str) -> tuple[int, ...]:
     """The dims that a buffer has: what is fetched for loops over columns needs those alone that it varies along."""
     if kind not in "bf":
         return plan.walk.row_dims
@@ -333,7 +335,7 @@ def _buffer_dims(plan: Plan, position: int, kind: str) -> tuple[int, ...]:
     return plan.walk.box
 
 
-def _buffer_type(plan: Plan, position: int, kind: str) -> tuple[str, int]:
+def _buffer_type(plan: LoopPlan, position: int, kind: str) -> tuple[str, int]:
     statement = plan.kernel.body[position]
     if kind in "bw" and plan.is_fetched(position) and isinstance(statement, Load):
         return _memory_kind(statement.dtype), statement.dtype.itemsize

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphc.backends.c.arrangement import Plan, Step
+from graphc.backends.c.arrangement import LoopPlan, LoopStep
 from graphc.backends.c.facts import FULL
 from graphc.backends.c.index import Places, plus
 from graphc.backends.c.scalar import C_TYPES
 from graphc.backends.c.space import Walk
-from graphc.backends.c.values import REDUCERS, Values
-from graphc.backends.c.writer import Writer
+from graphc.backends.c.values import REDUCERS, Expressions
+from graphc.backends.c.writer import TextWriter
 from graphc.kernel.ir import Compute, Load, Random, Store
 from graphc.kernel.machine import machine_type
 
@@ -29,10 +29,10 @@ _FIRST = {
 class Functions:
     """Writes the calls of one plan."""
 
-    plan: Plan
+    plan: LoopPlan
     places: Places
-    values: Values
-    writer: Writer
+    values: Expressions
+    writer: TextWriter
 
     @property
     def walk(self) -> Walk:
@@ -68,14 +68,14 @@ class Functions:
             self.writer.line(f"gc_transpose_{size}({to}, {pitches[0]}, {source}, {pitches[1]}, {counts});")
         self.writer.close(len(rows))
 
-    def is_fetched_in(self, position: int, step: Step, stage: int) -> bool:
+    def is_fetched_in(self, position: int, step: LoopStep, stage: int) -> bool:
         """Whether a stage must fetch a value that the loop `step` needs."""
         plan = self.plan
         if not plan.is_fetched(position) or plan.scopes[position] != FULL:
             return False
         return plan.buffers[position, "b"].first.stage == stage if plan.resident else step.stage == stage
 
-    def after(self, step: Step) -> None:
+    def after(self, step: LoopStep) -> None:
         """Sines of what the loop wrote, and transposed stores."""
         plan = self.plan
         dims = self.walk.box if step.is_full else self.walk.row_dims
@@ -103,7 +103,7 @@ class Functions:
                 self._transpose_out(position)
 
     def _open_rows(self, dims: Sequence[int]) -> list[int]:
-        """Loops over the dims of a buffer but the vector dim, where its rows do not follow each other."""
+        """LoopPrinter over the dims of a buffer but the vector dim, where its rows do not follow each other."""
         if all(self.walk.is_whole(d) for d in dims):
             return []
         rows = list(dims[:-1])

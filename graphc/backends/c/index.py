@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from graphc.backends.c.space import Place, Walk
+from graphc.backends.c.space import MergedIndex, Walk
 
 __all__ = ["SMALL", "Places", "plus"]
 
@@ -30,7 +30,7 @@ class Places:
         count = self.count(dim)
         return count if count.isdigit() or self.walk.domain.extents[dim] >= SMALL else f"(int){count}"
 
-    def index(self, place: Place, nest: Iterable[int] = (), whole: Iterable[int] = ()) -> str:
+    def index(self, place: MergedIndex, nest: Iterable[int] = (), whole: Iterable[int] = ()) -> str:
         """An index; along the dims of `nest` it moves with the box, those of `whole` start at 0."""
         nest, starts = set(nest), ""
         terms: list[tuple[int, str]] = []
@@ -50,7 +50,7 @@ class Places:
             starts += (" - " if place.offset < 0 else " + ") + str(abs(place.offset))
         return starts[3:] if starts.startswith(" + ") else "-" + starts[3:]
 
-    def inside(self, place: Place, nest: Iterable[int]) -> str:
+    def inside(self, place: MergedIndex, nest: Iterable[int]) -> str:
         """The condition of a guard."""
         parts = []
         for d, low, high in sorted(place.guard, key=lambda interval: interval[0] in set(nest)):
@@ -62,7 +62,7 @@ class Places:
             parts += [f"{at} < {limits[1]}"] if high < self.walk.domain.extents[d] else []
         return " && ".join(parts)
 
-    def number(self, place: Place, nest: Sequence[int]) -> str:
+    def number(self, place: MergedIndex, nest: Sequence[int]) -> str:
         """An index as a number: in 32 bits where that holds all of them, so that loops over it are narrow."""
         spans = [(s * (e - 1)) for s, e in zip(place.strides, self.walk.domain.extents, strict=True)]
         least = place.offset + sum(min(0, span) for span in spans)
@@ -70,7 +70,7 @@ class Places:
         if least < -SMALL or most >= SMALL:
             return self.index(place, nest)
         outside = tuple(0 if d in nest and self.walk.is_whole(d) else s for d, s in enumerate(place.strides))
-        start = self.index(Place(place.offset, outside))
+        start = self.index(MergedIndex(place.offset, outside))
         inside = [(s, f"j{d}") for d, s in enumerate(place.strides) if s and d in nest]
         text = f"(int32_t)({start})" if start != "0" or not inside else ""
         for stride, variable in inside:

@@ -9,7 +9,7 @@ which compute a part of the outer and inner positions (gc_run_region of launch.h
 is computed and how it is cut depends on the kernel alone. An operand that is written may be the memory of one that is
 read with the same index. Reductions of pairs, which are never an epilogue, have no NAME_region.
 
-    kernel -> Domain and Walk (space) -> Plan (facts, arrangement) -> text (text, functions, values, scalar)
+    kernel -> MergedSpace and Walk (space) -> LoopPlan (facts, arrangement) -> text (text, functions, values, scalar)
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-from graphc.backends.c.arrangement import LAST, Plan, Step, make_plan
+from graphc.backends.c.arrangement import LAST, LoopPlan, LoopStep, make_plan
 from graphc.backends.c.facts import FULL
-from graphc.backends.c.space import Domain, Walk, blocked_walk, domain_of, paired_walk, plain_walk
+from graphc.backends.c.space import MergedSpace, Walk, blocked_walk, domain_of, paired_walk, plain_walk
 from graphc.backends.c.text import print_function
 from graphc.ir.scalar import Scalar
 from graphc.kernel.cost import BLOCKS, GRAIN, share_of, statement_cost
@@ -110,7 +110,7 @@ def _nothing(name: str, comment: str) -> CKernel:
 
 
 # How much a box holds ------------------------------------------------------------------------------------------------
-def _fitted(walk: Walk) -> Plan:
+def _fitted(walk: Walk) -> LoopPlan:
     """The plan of a walk with boxes as large as keep its buffers in the cache."""
     plan = make_plan(walk, resident=True)
     width = _width(plan)
@@ -138,7 +138,7 @@ def _fitted(walk: Walk) -> Plan:
     return make_plan(replace(walk, box=(last, vector), limits={last: rows, vector: strip}), resident=False)
 
 
-def _blocked(domain: Domain) -> Plan | None:
+def _blocked(domain: MergedSpace) -> LoopPlan | None:
     """The plan of a walk in blocks over all of the domain, if that is quicker than the plain one."""
     if not domain.is_flat:
         return _paired(domain)
@@ -152,14 +152,18 @@ def _blocked(domain: Domain) -> Plan | None:
     return plan if len(plan.walk.box) > 1 or not in_order or extents[1] <= FIXED else None
 
 
-def _paired(domain: Domain) -> Plan | None:
+def _paired(domain: MergedSpace) -> LoopPlan | None:
     """The plan of a reduction of pairs: a block's states, and what it transposes, stay in the first-level cache."""
     walk = paired_walk(domain)
     if walk is None:
         return None
     plan = make_plan(walk, resident=False)
     stores = [step for step, positions in plan.stores.items() if positions]
-    if _full_stages(plan) > 1 or stores != [Step(LAST, False, 0)] or any(map(plan.is_turning, range(len(plan.scopes)))):
+    if (
+        _full_stages(plan) > 1
+        or stores != [LoopStep(LAST, False, 0)]
+        or any(map(plan.is_turning, range(len(plan.scopes))))
+    ):
         return None
     last, block, vector = walk.box
     strip = share_of(domain.extents[vector], WIDE, STRIP)
@@ -186,18 +190,18 @@ def _multiple(number: int, unit: int, least: int) -> int:
     return max(least, number // unit * unit)
 
 
-def _width(plan: Plan) -> int:
+def _width(plan: LoopPlan) -> int:
     """Bytes of buffers for each position of the box."""
     return sum(buffer.size for buffer in (*plan.buffers.values(), *plan.store_buffers.values()) if buffer.is_full)
 
 
-def _full_stages(plan: Plan) -> int:
+def _full_stages(plan: LoopPlan) -> int:
     """How many times loops go over the reduced dims."""
     return len({step.stage for step in plan.steps if step.is_full} | set(plan.reductions))
 
 
 # Units of work -------------------------------------------------------------------------------------------------------
-def _cost(plan: Plan) -> int:
+def _cost(plan: LoopPlan) -> int:
     """Scalar operations for each point of the space."""
     kernel, total = plan.kernel, 0
     for position, statement in enumerate(kernel.body):

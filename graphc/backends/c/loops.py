@@ -11,18 +11,18 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from graphc.backends.c.arrangement import Plan, Step
+from graphc.backends.c.arrangement import LoopPlan, LoopStep
 from graphc.backends.c.functions import Functions
 from graphc.backends.c.index import SMALL, Places
 from graphc.backends.c.pieces import PIECE, Pieces
 from graphc.backends.c.scalar import C_TYPES
 from graphc.backends.c.space import Walk
-from graphc.backends.c.values import Values
-from graphc.backends.c.writer import Writer
+from graphc.backends.c.values import Expressions
+from graphc.backends.c.writer import TextWriter
 from graphc.kernel.cost import operation_cost
 from graphc.kernel.ir import Compute, Load
 
-__all__ = ["Loops"]
+__all__ = ["LoopPrinter"]
 
 TOGETHER = 8  # positions of a reduced dim that are taken at a time,
 OPERATIONS = 96  # or as many as make so many scalar operations
@@ -39,21 +39,21 @@ class _Range:
 
 
 @dataclass(frozen=True)
-class Loops:
+class LoopPrinter:
     """Writes the loops of one plan."""
 
-    plan: Plan
+    plan: LoopPlan
     places: Places
-    values: Values
+    values: Expressions
     pieces: Pieces
     functions: Functions
-    writer: Writer
+    writer: TextWriter
 
     @property
     def walk(self) -> Walk:
         return self.plan.walk
 
-    def write(self, step: Step, nest: Sequence[int]) -> None:
+    def write(self, step: LoopStep, nest: Sequence[int]) -> None:
         """The fused loop over the dims of `nest`, and the functions over what it wrote."""
         if self.plan.moved is None:
             start, bound = self._open_pieces(step) if step.is_full else (None, None)
@@ -65,7 +65,7 @@ class Loops:
         self.functions.after(step)
 
     # Several positions at a time -------------------------------------------------------------------------------------
-    def _parts(self, step: Step, nest: Sequence[int]) -> list[_Range | None]:
+    def _parts(self, step: LoopStep, nest: Sequence[int]) -> list[_Range | None]:
         """The reduced dim of a loop over columns: as many positions at a time as go, then all that are left at once."""
         reduced = [d for d in nest if d in self.walk.domain.reduce]
         if not self.walk.columns or not reduced or not self.plan.added.get(step) or self._is_streaming(step):
@@ -79,7 +79,7 @@ class Loops:
         parts: list[_Range | None] = [_Range(d, "0", whole, together), _Range(d, whole, bound, rest)]
         return parts if extent > together else parts[1:]
 
-    def _together(self, step: Step, dim: int) -> int:
+    def _together(self, step: LoopStep, dim: int) -> int:
         """How many positions of `dim` a loop takes at a time."""
         moving = [self.plan.kernel.body[p] for p in self._values(step) if dim in self.plan.dims[p]]
         cost = sum(operation_cost(s.op) if isinstance(s, Compute) else 1 for s in moving)
@@ -87,18 +87,18 @@ class Loops:
         most = next((count for count in (TOGETHER, 4, 2) if count * cost <= OPERATIONS), 1)
         return min(most, extent)
 
-    def _is_streaming(self, step: Step) -> bool:
+    def _is_streaming(self, step: LoopStep) -> bool:
         """Whether a loop reads an operand that is as large as the space: memory is quickest in its own order."""
         domain = self.walk.domain
         loads = [p for p in self.plan.computed.get(step, ()) if isinstance(self.plan.kernel.body[p], Load)]
         return any(len(domain.places[p].dims) == len(domain.extents) for p in loads)
 
-    def _values(self, step: Step) -> list[int]:
+    def _values(self, step: LoopStep) -> list[int]:
         """The values that a loop computes or reads."""
         return sorted(self.plan.computed.get(step, set()) | self.plan.read.get(step, set()))
 
     # Text ------------------------------------------------------------------------------------------------------------
-    def _nest(self, step: Step, ranges: Sequence[_Range], start: str | None) -> None:
+    def _nest(self, step: LoopStep, ranges: Sequence[_Range], start: str | None) -> None:
         nest, levels = [r.dim for r in ranges], self._levels(step, ranges, start)
         for depth, r in enumerate(ranges):
             for line in levels[depth]:
@@ -112,7 +112,7 @@ class Loops:
             self.writer.line(line)
         self.writer.close(len(nest))
 
-    def _levels(self, step: Step, ranges: Sequence[_Range], start: str | None) -> list[list[str]]:
+    def _levels(self, step: LoopStep, ranges: Sequence[_Range], start: str | None) -> list[list[str]]:
         """The lines before each loop of the nest, and inside the last."""
         plan, nest = self.plan, [r.dim for r in ranges]
         levels: list[list[str]] = [[] for _ in range(len(nest) + 1)]
@@ -131,7 +131,7 @@ class Loops:
             levels[-1] += copies(self.values.store(position, nest))
         return levels
 
-    def _copies(self, step: Step, several: _Range | None) -> Callable[[str], list[str]]:
+    def _copies(self, step: LoopStep, several: _Range | None) -> Callable[[str], list[str]]:
         """Text for every position that is taken at a time; once if it is the same for all of them."""
         if several is None:
             return lambda text: [text]
@@ -160,7 +160,7 @@ class Loops:
         return f"{buffer.name}[{slot}] = v{position};"
 
     # Pieces of rows --------------------------------------------------------------------------------------------------
-    def _open_pieces(self, step: Step) -> tuple[str, str] | tuple[None, None]:
+    def _open_pieces(self, step: LoopStep) -> tuple[str, str] | tuple[None, None]:
         """Opens a loop over pieces of the row, if reductions take them in or the next row is fetched; their bounds."""
         d, taken, fetched = self.pieces.dim, self.pieces.taken.get(step, []), self.pieces.fetched.get(step, [])
         if d is None or not (taken or fetched):
@@ -177,7 +177,7 @@ class Loops:
             self.functions.fetch_ahead(position, f"p{d}", PIECE, written)
         return f"p{d}", end
 
-    def _close_pieces(self, step: Step, start: str) -> None:
+    def _close_pieces(self, step: LoopStep, start: str) -> None:
         d = self.pieces.dim
         assert d is not None
         whole = self.walk.domain.extents[d] % PIECE == 0

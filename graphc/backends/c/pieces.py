@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from graphc.backends.c.arrangement import Plan, Step
+from graphc.backends.c.arrangement import LoopPlan, LoopStep
 from graphc.backends.c.space import SHORT
 from graphc.kernel.ir import Load, Reduce, Store
 from graphc.kernel.machine import machine_type
@@ -28,7 +28,7 @@ CACHED = 512 << 10  # bytes of operands that stay in the second cache by themsel
 class Pieces:
     """What a plan's loops do piece by piece."""
 
-    plan: Plan
+    plan: LoopPlan
 
     @cached_property
     def dim(self) -> int | None:
@@ -49,9 +49,9 @@ class Pieces:
         return frozenset(reduction for reductions in self.taken.values() for reduction in reductions)
 
     @cached_property
-    def taken(self) -> dict[Step, list[int]]:
+    def taken(self) -> dict[LoopStep, list[int]]:
         """The reductions that each loop takes in."""
-        found: dict[Step, list[int]] = {}
+        found: dict[LoopStep, list[int]] = {}
         for position in self._reductions:
             if self.dim is None or self.plan.is_direct(position) or not self._can_take(position):
                 continue
@@ -69,7 +69,7 @@ class Pieces:
             return False
         return kind == "f32" or (kind == "f64" and (statement.op != "sum" or extent <= BLOCK))
 
-    def _is_plain(self, step: Step) -> bool:
+    def _is_plain(self, step: LoopStep) -> bool:
         """Whether what the loop wrote goes to no function but reductions."""
         plan = self.plan
         written = {position for position, _ in plan.written.get(step, ())}
@@ -86,9 +86,9 @@ class Pieces:
         return bool(readers) and readers <= self.taken_in
 
     @cached_property
-    def fetched(self) -> dict[Step, list[tuple[int, bool]]]:
+    def fetched(self) -> dict[LoopStep, list[tuple[int, bool]]]:
         """The loads and stores whose operand each loop fetches a row ahead, and whether it will be written."""
-        found: dict[Step, list[tuple[int, bool]]] = {}
+        found: dict[LoopStep, list[tuple[int, bool]]] = {}
         if self.dim is None or not self.plan.walk.rows or self._operand_bytes() <= CACHED:
             return found
         loops = [step for step in self.plan.steps if step.is_full and self._is_plain(step)]

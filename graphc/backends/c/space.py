@@ -17,7 +17,7 @@ from functools import cached_property
 
 from graphc.kernel.ir import Index, Iota, Kernel, Load, Random, Store
 
-__all__ = ["Domain", "Place", "Walk", "blocked_walk", "domain_of", "paired_walk", "plain_walk"]
+__all__ = ["MergedIndex", "MergedSpace", "Walk", "blocked_walk", "domain_of", "paired_walk", "plain_walk"]
 
 SHORT = 128  # reduced rows of at most so many elements are taken side by side, one in each lane
 FILLS = 16  # positions that fill the vectors of a loop
@@ -26,7 +26,7 @@ _INDEXED = (Load, Iota, Random, Store)
 
 
 @dataclass(frozen=True)
-class Place:
+class MergedIndex:
     """An affine index over merged dims; `guard` holds (dim, low, high) where less than all of a dim is inside."""
 
     offset: int
@@ -40,7 +40,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Domain:
+class MergedSpace:
     """The merged dims of a kernel by part, and the places of statements with an index that is not always outside."""
 
     kernel: Kernel
@@ -48,7 +48,7 @@ class Domain:
     outer: tuple[int, ...]
     reduce: tuple[int, ...]
     inner: tuple[int, ...]
-    places: dict[int, Place]
+    places: dict[int, MergedIndex]
 
     @property
     def is_flat(self) -> bool:
@@ -58,7 +58,7 @@ class Domain:
         """Points of the dims."""
         return math.prod(self.extents[d] for d in dims)
 
-    def memory(self) -> Iterator[tuple[Place, int]]:
+    def memory(self) -> Iterator[tuple[MergedIndex, int]]:
         """The places of loads and stores, and their elements' bytes."""
         for position, place in self.places.items():
             statement = self.kernel.body[position]
@@ -66,7 +66,7 @@ class Domain:
                 yield place, self.kernel.operands[statement.operand].dtype.itemsize
 
 
-def domain_of(kernel: Kernel, needed: Iterable[bool], *, join: bool = False) -> Domain:
+def domain_of(kernel: Kernel, needed: Iterable[bool], *, join: bool = False) -> MergedSpace:
     """The merged space of `kernel`; `join` lets dims of the outer and inner part become one (a flat kernel's)."""
     space = kernel.space
     indices = {
@@ -91,7 +91,7 @@ def domain_of(kernel: Kernel, needed: Iterable[bool], *, join: bool = False) -> 
             groups.append([d])
     number = {d: merged for merged, group in enumerate(groups) for d in group}
     places = {
-        position: Place(
+        position: MergedIndex(
             index.offset,
             tuple(index.strides[group[-1]] for group in groups),
             tuple((number[d], low, high) for d, low, high in guards[position] or ()),
@@ -100,7 +100,7 @@ def domain_of(kernel: Kernel, needed: Iterable[bool], *, join: bool = False) -> 
     }
     merged = tuple(math.prod(space.extents[d] for d in group) for group in groups)
     of_part = [tuple(m for m, group in enumerate(groups) if parts[group[0]] == part) for part in range(3)]
-    return Domain(kernel, merged, of_part[0], of_part[1], of_part[2], places)
+    return MergedSpace(kernel, merged, of_part[0], of_part[1], of_part[2], places)
 
 
 def _guard(index: Index, extents: tuple[int, ...]) -> tuple[tuple[int, int, int], ...] | None:
@@ -124,7 +124,7 @@ class Walk:
     `all_columns`: the function is only ever asked for whole rows.
     """
 
-    domain: Domain
+    domain: MergedSpace
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     box: tuple[int, ...]
@@ -164,7 +164,7 @@ class Walk:
         always = dim in self.domain.reduce or (self.all_columns and dim in self.columns)
         return always and dim in self.box and self.room(dim) == self.domain.extents[dim]
 
-    def transposing_dim(self, place: Place) -> int | None:
+    def transposing_dim(self, place: MergedIndex) -> int | None:
         """The dim of the box along which a place is dense, if it is strided along the vector dim."""
         if self.vector is None or place.guard or place.strides[self.vector] in (-1, 0, 1):
             return None
@@ -174,7 +174,7 @@ class Walk:
         return dims[-1] if dims else None
 
 
-def plain_walk(domain: Domain) -> Walk:
+def plain_walk(domain: MergedSpace) -> Walk:
     """The walk of a region of `domain`: the ranges count over the outer and the inner dims."""
     if domain.is_flat:
         box = domain.inner[-1:]
@@ -190,7 +190,7 @@ def plain_walk(domain: Domain) -> Walk:
     return Walk(domain, domain.outer, (), domain.reduce, {})
 
 
-def blocked_walk(domain: Domain) -> Walk:
+def blocked_walk(domain: MergedSpace) -> Walk:
     """The best walk over all of a flat domain: its rows are the dims but the vector dim, in any order."""
     dims = range(len(domain.extents))
     vector = min(reversed(dims), key=lambda d: _time_along(domain, d))
@@ -202,7 +202,7 @@ def blocked_walk(domain: Domain) -> Walk:
     return Walk(domain, (*others, block), (vector,), (block, vector), {})
 
 
-def paired_walk(domain: Domain) -> Walk | None:
+def paired_walk(domain: MergedSpace) -> Walk | None:
     """The walk of a reduction of pairs, or None for another.
 
     Of pairs, nothing that is read along the reduced dims varies along both the vector dim and another one, the block:
@@ -227,7 +227,7 @@ def paired_walk(domain: Domain) -> Walk | None:
     return Walk(domain, (*rows, block), (vector,), (last, block, vector), {})
 
 
-def _time_along(domain: Domain, vector: int) -> float:
+def _time_along(domain: MergedSpace, vector: int) -> float:
     """Rough cycles for each element with `vector` as the innermost dim."""
     total = 10.0 / domain.extents[vector]
     for place, size in domain.memory():
@@ -237,7 +237,7 @@ def _time_along(domain: Domain, vector: int) -> float:
     return total
 
 
-def _bytes_dense_along(domain: Domain, dim: int, vector: int) -> int:
+def _bytes_dense_along(domain: MergedSpace, dim: int, vector: int) -> int:
     """Bytes of the places that are dense along `dim` and strided along `vector`."""
     return sum(
         size
@@ -246,7 +246,7 @@ def _bytes_dense_along(domain: Domain, dim: int, vector: int) -> int:
     )
 
 
-def _blocks_with(domain: Domain, dim: int, vector: int) -> bool:
+def _blocks_with(domain: MergedSpace, dim: int, vector: int) -> bool:
     return (
         min(domain.extents[dim], domain.extents[vector]) >= LEAST_BLOCK and _bytes_dense_along(domain, dim, vector) > 0
     )

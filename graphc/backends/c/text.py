@@ -13,16 +13,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from graphc.backends.c.arrangement import LAST, Buffer, Plan, Step
+from graphc.backends.c.arrangement import LAST, LoopPlan, LoopStep, ScratchBuffer
 from graphc.backends.c.facts import ONE
 from graphc.backends.c.functions import Functions
 from graphc.backends.c.index import Places
-from graphc.backends.c.loops import Loops
+from graphc.backends.c.loops import LoopPrinter
 from graphc.backends.c.pieces import Pieces
 from graphc.backends.c.scalar import C_TYPES, memory_type
 from graphc.backends.c.space import Walk
-from graphc.backends.c.values import Values
-from graphc.backends.c.writer import Writer
+from graphc.backends.c.values import Expressions
+from graphc.backends.c.writer import TextWriter
 from graphc.kernel.machine import SIZES
 
 __all__ = ["KernelFunction", "print_function"]
@@ -38,16 +38,16 @@ class KernelFunction:
     scratch: int
 
 
-def print_function(plan: Plan, name: str) -> KernelFunction:
+def print_function(plan: LoopPlan, name: str) -> KernelFunction:
     """The function `name` over regions of the plan's walk."""
     return _Printer(plan, name).run()
 
 
 @dataclass
 class _Printer:
-    plan: Plan
+    plan: LoopPlan
     name: str
-    writer: Writer = field(default_factory=Writer)
+    writer: TextWriter = field(default_factory=TextWriter)
     scratch: int = 0
     arrays: dict[str, str] = field(default_factory=dict)
 
@@ -60,8 +60,8 @@ class _Printer:
         return Places(self.walk)
 
     @cached_property
-    def values(self) -> Values:
-        return Values(self.plan, self.places)
+    def values(self) -> Expressions:
+        return Expressions(self.plan, self.places)
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -72,8 +72,8 @@ class _Printer:
         return Functions(self.plan, self.places, self.values, self.writer)
 
     @cached_property
-    def loops(self) -> Loops:
-        return Loops(self.plan, self.places, self.values, self.pieces, self.functions, self.writer)
+    def loops(self) -> LoopPrinter:
+        return LoopPrinter(self.plan, self.places, self.values, self.pieces, self.functions, self.writer)
 
     def run(self) -> KernelFunction:
         self._place_buffers()
@@ -110,7 +110,7 @@ class _Printer:
         plan = self.plan
         kept = [buffer for key, buffer in plan.buffers.items() if not self.pieces.is_local(*key)]
         full = [b for b in (*kept, *plan.store_buffers.values()) if b.is_full]
-        spaces: list[list[Buffer]] = []  # buffers that share a place because their lives do not meet
+        spaces: list[list[ScratchBuffer]] = []  # buffers that share a place because their lives do not meet
         for buffer in sorted(full, key=lambda b: (b.first, b.name)):
             for space in spaces:
                 same = (space[0].size, space[0].dims) == (buffer.size, buffer.dims)
@@ -231,10 +231,10 @@ class _Printer:
                 if step.stage == stage and not step.is_full:
                     self.loops.write(step, self.walk.row_dims)
             self._full_stage(stage, [step for step in steps if step.stage == stage and step.is_full])
-        if Step(LAST, False, 0) in steps:
-            self.loops.write(Step(LAST, False, 0), self.walk.row_dims)
+        if LoopStep(LAST, False, 0) in steps:
+            self.loops.write(LoopStep(LAST, False, 0), self.walk.row_dims)
 
-    def _full_stage(self, stage: int, steps: list[Step]) -> None:
+    def _full_stage(self, stage: int, steps: list[LoopStep]) -> None:
         plan = self.plan
         reductions = plan.reductions.get(stage, [])
         fetched = sorted(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphc.backends.c.arrangement import Plan
+from graphc.backends.c.arrangement import LoopPlan
 from graphc.backends.c.index import Places
 from graphc.backends.c.scalar import call, cast, literal, loaded, rounded, stored, value_type
 from graphc.backends.c.space import Walk
@@ -17,16 +17,16 @@ from graphc.ir.scalar import Scalar
 from graphc.kernel.ir import Compute, Iota, Load, Random, Reduce, Store
 from graphc.kernel.machine import machine_type
 
-__all__ = ["REDUCERS", "Values"]
+__all__ = ["REDUCERS", "Expressions"]
 
 REDUCERS = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 
 @dataclass(frozen=True)
-class Values:
+class Expressions:
     """The values of one plan."""
 
-    plan: Plan
+    plan: LoopPlan
     places: Places
 
     @property

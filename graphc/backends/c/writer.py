@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Writer"]
+__all__ = ["TextWriter"]
 
 
 @dataclass
-class Writer:
+class TextWriter:
     """Collects lines; `open` and `close` write braces."""
 
     lines: list[str] = field(default_factory=list)

@@ -42,7 +42,7 @@ SWEEP_SLOWNESS, BACKWARD_SLOWNESS, WEIGHT_SLOWNESS, POSITION_SLOWNESS, SQUARE_SL
 
 
 @dataclass(frozen=True)
-class _Convolution:
+class _Geometry:
     """The sizes in gc_conv's order; `channels` and `outputs` are those of one group."""
 
     images: int
@@ -118,9 +118,9 @@ def _pitch(size: int) -> int:
 
 def _convolution(
     x: tuple[int, ...], w: tuple[int, ...], out: tuple[int, ...], dtype: DType, attrs: Mapping[str, Any]
-) -> _Convolution:
+) -> _Geometry:
     groups = attrs["groups"]
-    return _Convolution(
+    return _Geometry(
         x[0], groups, w[1], w[0] // groups, (x[2], x[3]), (out[2], out[3]), (w[2], w[3]),
         attrs["stride"], attrs["padding"], attrs["dilation"], dtype,
     )  # fmt: skip
@@ -131,7 +131,7 @@ class _Sweep:
     """The routine behind the forward product and the input's gradient, gc_sweep: `planes` of the result, each of
     `rows` by `columns`, are summed over `channels` of the source and `taps` of each."""
 
-    convolution: _Convolution
+    convolution: _Geometry
     planes: int
     channels: int
     rows: int
@@ -283,7 +283,7 @@ def _round(size: int) -> int:
     return ceil_div(size, 64) * 64
 
 
-def _wide(c: _Convolution, channels: int, outputs: int, weights: int) -> int:
+def _wide(c: _Geometry, channels: int, outputs: int, weights: int) -> int:
     """Bytes of the float32 copies that a 16-bit convolution makes of an image's planes and of the weights."""
     sizes = (channels * math.prod(c.size), outputs * math.prod(c.out_size), weights)
     return sum(_round(4 * size) for size in sizes) if c.dtype.is_low_precision else 0
@@ -331,13 +331,13 @@ def conv2d_weight_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView]
     return c.call("conv2d_weight_grad", cut, tiles, scratch, _weight_slowness(c, method))
 
 
-def _weight_slowness(c: _Convolution, method: int) -> float:
+def _weight_slowness(c: _Geometry, method: int) -> float:
     if method != LINES:
         return {SQUARES: SQUARE_SLOWNESS, POSITIONS: POSITION_SLOWNESS}[method]
     return WEIGHT_SLOWNESS * ceil_div(c.outputs, c.lanes) * c.lanes / max(c.outputs, 1)
 
 
-def _weight_method(c: _Convolution) -> int:
+def _weight_method(c: _Geometry) -> int:
     """What the vectors of the weights' gradient hold: outputs, squares, or positions if there are few weights."""
     plain = c.kernel == (3, 3) and c.stride == c.dilation == (1, 1) and min(c.out_size) >= 4
     if plain and c.channels >= LEAST_PLANES and c.outputs >= 2 * LEAST_PLANES and c.dtype.itemsize == 4:
@@ -346,7 +346,7 @@ def _weight_method(c: _Convolution) -> int:
     return POSITIONS if few and c.out_size[1] and c.out_size[1] % c.lanes == 0 else LINES
 
 
-def _weight_tile(c: _Convolution, cost: Callable[[_Convolution, int, int], float]) -> tuple[int, int]:
+def _weight_tile(c: _Geometry, cost: Callable[[_Geometry, int, int], float]) -> tuple[int, int]:
     """Channels and outputs of a tile."""
     best, chosen = math.inf, (max(c.channels, 1), max(c.outputs, 1))
     for channels in _halves(c.channels, 1, 8):
@@ -358,14 +358,14 @@ def _weight_tile(c: _Convolution, cost: Callable[[_Convolution, int, int], float
     return chosen
 
 
-def _weight_band(c: _Convolution, channels: int) -> int:
+def _weight_band(c: _Geometry, channels: int) -> int:
     """Rows of squares that are worked on at a time."""
     across, all_rows = ceil_div(c.out_size[1], 2), ceil_div(c.out_size[0], 2)
     most = max(1, SQUARE_BYTES // (64 * (channels + 2 * c.lanes) * across))
     return ceil_div(all_rows, ceil_div(all_rows, most))
 
 
-def _square_cost(c: _Convolution, channels: int, outputs: int) -> float:
+def _square_cost(c: _Geometry, channels: int, outputs: int) -> float:
     """Cycles of a tile by squares: products, squares of both sides, turning the gradient, and sums."""
     rows, across = (ceil_div(extent, 2) for extent in c.out_size)
     slots, vectors = ceil_div(channels, 8) * 8, ceil_div(outputs, 2 * c.lanes) * 2
@@ -378,7 +378,7 @@ def _square_cost(c: _Convolution, channels: int, outputs: int) -> float:
     return TILE_COST + c.images * image + 20 * channels * outputs
 
 
-def _weight_cost(c: _Convolution, channels: int, outputs: int) -> float:
+def _weight_cost(c: _Geometry, channels: int, outputs: int) -> float:
     """Cycles of a tile: products, turning the gradient, spacing the planes, and sums."""
     positions, taps = math.prod(c.out_size), channels * c.window
     strips, vectors = ceil_div(taps, MOST_TAPS), ceil_div(outputs, c.lanes)
@@ -388,7 +388,7 @@ def _weight_cost(c: _Convolution, channels: int, outputs: int) -> float:
     return TILE_COST + c.images * image + 2 * taps * outputs
 
 
-def _position_cost(c: _Convolution, channels: int, outputs: int) -> float:
+def _position_cost(c: _Geometry, channels: int, outputs: int) -> float:
     """Cycles of a tile by positions: products, sums, and spacing the planes."""
     vectors, weights = math.prod(c.out_size) / c.lanes, channels * c.window * outputs
     image = weights * (vectors * 0.6 + 4) + SPACE_COST * channels * c.read_pitch(c.out_size[0])

@@ -63,7 +63,7 @@ STACK_STEP = 16  # batches: a multiple of every vector's lanes
 
 
 @dataclass(frozen=True)
-class _Product:
+class _MatrixProduct:
     """A stack of products. `batch` holds (extent, stride in A, in B and in C) for each dim left after folding.
 
     `in_panels`: B lies in panels of PANEL_COLUMNS columns, one after the other. `is_dense`: C's batches, rows and
@@ -85,7 +85,7 @@ class _Product:
     def batches(self) -> int:
         return math.prod(dim[0] for dim in self.batch)
 
-    def flipped(self) -> _Product:
+    def flipped(self) -> _MatrixProduct:
         """The same, computed as transpose(C) = transpose(B) transpose(A)."""
         a, b, c = self.b[::-1], self.a[::-1], self.c[::-1]
         batch = tuple((extent, of_b, of_a, of_c) for extent, of_a, of_b, of_c in self.batch)
@@ -104,7 +104,7 @@ def _folded_batch(a: OperandView, b: OperandView, c: Sequence[int]) -> list[tupl
     return dims
 
 
-def _product(operands: Sequence[OperandView], c: Sequence[int]) -> _Product:
+def _product(operands: Sequence[OperandView], c: Sequence[int]) -> _MatrixProduct:
     """The product in its simplest form: a batch that shares B and lies row after row in A and C becomes rows."""
     a, b = operands
     (rows, depth), columns = a.shape[-2:], b.shape[-1]
@@ -121,7 +121,7 @@ def _product(operands: Sequence[OperandView], c: Sequence[int]) -> _Product:
     c_row, c_column = columns if rows == 1 else c_row, 1 if columns == 1 else c_column
     shape = (*a.shape[:-1], columns)
     dense = all(n == 1 or s == w for n, s, w in zip(shape, c, contiguous_strides(shape), strict=True))
-    return _Product(
+    return _MatrixProduct(
         rows, columns, depth, (a_row, a_column), (b_row, b_column), (c_row, c_column), tuple(batch), is_dense=dense
     )
 
@@ -131,18 +131,18 @@ def _work(rows: int, columns: int, depth: int) -> int:
     return 2 * rows * max(columns, 16) * max(depth, 1)
 
 
-def _by_blocks(p: _Product) -> bool:
+def _by_blocks(p: _MatrixProduct) -> bool:
     """Whether B is packed by blocks that all rows go by, rather than by panels on the way (gemm_real.h)."""
     return not p.in_panels and p.rows >= BLOCK_ROWS and min(p.columns, p.depth) > PANEL_COLUMNS
 
 
-def _slice(p: _Product) -> int:
+def _slice(p: _MatrixProduct) -> int:
     """How much of the depth is summed at a time, in about equal slices."""
     most = PANELS_DEPTH if not _by_blocks(p) else BLOCKS_DEPTH if p.a[1] == 1 else TURNED_DEPTH
     return max(1, ceil_div(p.depth, max(1, ceil_div(p.depth, most))))
 
 
-def _packs_a(p: _Product, itemsize: int) -> bool:
+def _packs_a(p: _MatrixProduct, itemsize: int) -> bool:
     """Whether tiles copy their rows of A first: elements of a row, or rows, lie so that reading them again is slow."""
     if p.rows == 1 or p.columns <= 2 * PANEL_COLUMNS or (p.a[0] == 1 and p.depth <= 64):
         return False
@@ -163,7 +163,7 @@ def _tiles(work: int, threads: int) -> int:
     return min(wanted, ceil_div(work, SMALL_WORK))
 
 
-def _cut_vector(p: _Product, work: int, threads: int) -> tuple[int, int, int]:
+def _cut_vector(p: _MatrixProduct, work: int, threads: int) -> tuple[int, int, int]:
     """A product with a vector, which reads a matrix once."""
     tiles = min(_tiles(work, threads), LEAST_TILES * threads)
     if p.rows == 1:
@@ -171,7 +171,7 @@ def _cut_vector(p: _Product, work: int, threads: int) -> tuple[int, int, int]:
     return ceil_div(p.rows, tiles), 1, 1
 
 
-def _cut(p: _Product, itemsize: int, threads: int) -> tuple[int, int, int]:
+def _cut(p: _MatrixProduct, itemsize: int, threads: int) -> tuple[int, int, int]:
     """Rows, columns and batches of a tile: enough of them to share, that fit the second cache and pack least again."""
     work = _work(p.rows, p.columns, p.depth)
     if work <= SMALL_WORK:
@@ -195,7 +195,7 @@ def _cut(p: _Product, itemsize: int, threads: int) -> tuple[int, int, int]:
     return rows, min(columns, p.columns), 1
 
 
-def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
+def _scratch(dtype: DType, p: _MatrixProduct, rows: int, columns: int) -> int:
     """Bytes for packed B, packed A and wider sums, as gemm.h and gemm_real.h lay them out."""
     if not dtype.is_float:
         return 0
@@ -208,7 +208,7 @@ def _scratch(dtype: DType, p: _Product, rows: int, columns: int) -> int:
     return dtype.itemsize * (packed_a + packed_b)
 
 
-def _result_bytes(dtype: DType, p: _Product, rows: int, columns: int, batches: int) -> int:
+def _result_bytes(dtype: DType, p: _MatrixProduct, rows: int, columns: int, batches: int) -> int:
     """The stretch of C that one tile fills, if it may stay in scratch memory: rows of C lie as far apart as ever."""
     if not p.is_dense or not dtype.is_float or dtype.is_low_precision:
         return 0
@@ -237,13 +237,13 @@ def can_turn(operands: Sequence[OperandView], result: OperandView, axes: tuple[i
     return 1 in p.c or _goes_across(p, result.dtype)
 
 
-def _turned(operands: Sequence[OperandView], result: OperandView, axes: tuple[int, ...]) -> _Product:
+def _turned(operands: Sequence[OperandView], result: OperandView, axes: tuple[int, ...]) -> _MatrixProduct:
     """The product whose axis `axes[i]` is axis `i` of the result."""
     strides = [result.strides[axes.index(axis)] for axis in range(len(axes))]
     return _product(operands, strides)
 
 
-def _goes_across(p: _Product, dtype: DType) -> bool:
+def _goes_across(p: _MatrixProduct, dtype: DType) -> bool:
     return bool(p.batch and p.depth and p.batches) and dtype.name in WIDE_FLOAT
 
 
@@ -255,12 +255,14 @@ def matmul_panels(operands: Sequence[OperandView], result: OperandView, threads:
     columns = panels.shape[0] * PANEL_COLUMNS
     c = columns if rows == 1 else result.strides[0], 1
     dense = c[0] == columns
-    p = _Product(rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), c, (), in_panels=True, is_dense=dense)
+    p = _MatrixProduct(
+        rows, columns, depth, (a_row, a_column), (PANEL_COLUMNS, depth), c, (), in_panels=True, is_dense=dense
+    )
     return _call(p, result.dtype, threads)
 
 
 @functools.lru_cache(maxsize=256)
-def _call(p: _Product, dtype: DType, threads: int) -> LibraryCall:
+def _call(p: _MatrixProduct, dtype: DType, threads: int) -> LibraryCall:
     """The cheaper way, of those that can write the result."""
     ways = []
     if 1 in p.c:
@@ -272,7 +274,7 @@ def _call(p: _Product, dtype: DType, threads: int) -> LibraryCall:
     return min(ways, key=lambda call: call.effort)
 
 
-def _apart(p: _Product, dtype: DType, threads: int) -> LibraryCall:
+def _apart(p: _MatrixProduct, dtype: DType, threads: int) -> LibraryCall:
     """Product by product, by panels or by blocks."""
     itemsize = dtype.itemsize
     order = IN_PANELS if p.in_panels else BY_BLOCKS if _by_blocks(p) else BY_PANELS
@@ -280,7 +282,7 @@ def _apart(p: _Product, dtype: DType, threads: int) -> LibraryCall:
     return _written(p, dtype, _cut(p, itemsize, threads), order, _packs_a(p, itemsize), cycles)
 
 
-def _across(p: _Product, dtype: DType, threads: int) -> LibraryCall:
+def _across(p: _MatrixProduct, dtype: DType, threads: int) -> LibraryCall:
     """Side by side, along the last batch dim."""
     p = p.flipped() if p.rows > p.columns else p
     extent, *steps = p.batch[-1]
@@ -292,7 +294,7 @@ def _across(p: _Product, dtype: DType, threads: int) -> LibraryCall:
 
 
 def _written(
-    p: _Product, dtype: DType, tile: tuple[int, int, int], order: int, packs_a: bool, cycles: float
+    p: _MatrixProduct, dtype: DType, tile: tuple[int, int, int], order: int, packs_a: bool, cycles: float
 ) -> LibraryCall:
     """The call that goes in this order, by such tiles; it takes so many cycles, or as long as its work does."""
     rows, columns, batches = (max(extent, 1) for extent in tile)

@@ -7,8 +7,8 @@ from typing import Any
 from graphc.backends.backend import Backend, Interpreting
 from graphc.backends.numpy.interpreter import Interpreter
 from graphc.ir.graph import Graph
+from graphc.ops.parameter import Parameter
 from graphc.ops.reference import evaluate
-from graphc.ops.tensor import Parameter
 from graphc.passes import resolve_marks
 
 __all__ = ["NUMPY"]

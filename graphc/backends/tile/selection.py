@@ -26,7 +26,7 @@ from graphc.kernel.machine import (
     store_step,
 )  # fmt: skip
 from graphc.kernel.nest import FULL, ONE, ROW, Axis, Nest, NestIndex
-from graphc.scalar.ops import SCALARS, Loops
+from graphc.scalar.ops import SCALARS, LoopKind
 
 __all__ = ["STATE", "Selection", "select"]
 
@@ -392,6 +392,6 @@ def _has_form(op: str, kind: str, form: str) -> bool:
     record, wide = SCALARS.get(op), kind in ("f32", "f64", "i32", "i64")
     if record is None:
         return False
-    if record.loops is Loops.QUOTIENT or (record.loops is Loops.DIFFERENCE and wide):
+    if record.loops is LoopKind.QUOTIENT or (record.loops is LoopKind.DIFFERENCE and wide):
         return True
-    return wide and record.loops in (Loops.RING, Loops.COMPARE) and form in ("VS", "VR")
+    return wide and record.loops in (LoopKind.RING, LoopKind.COMPARE) and form in ("VS", "VR")

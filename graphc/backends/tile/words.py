@@ -100,41 +100,18 @@ def encode(
             instructions += (OPS[x.op], TYPES[x.type], FORMS[x.form], x.level, *operands, number, x.extra)
     constants = [value.bits for value in values if value.bits is not None]
     access_words = [word for words in accesses.values() for word in words]
-    value_words = [
-        word for value, place in zip(values, layout.places, strict=True) for word in (place, value.size, value.level)
-    ]
+    places = zip(values, layout.places, strict=True)
+    value_words = [word for value, place in places for word in (place, value.size, value.level)]
     sizes = list(operand_sizes)
-    counts = (
-        len(sizes),
-        len(axes) // 4,
-        len(accesses),
-        len(constants),
-        len(values),
-        len(instructions) // 10,
-        len(segments),
-    )
-    head = [
-        *layout.extents,
-        *layout.steps,
-        *layout.grains,
-        int(layout.flat),
-        layout.block,
-        layout.tiles,
-        layout.scratch,
-    ]
-    body = [
-        *head,
-        *layout.capacities,
-        *counts,
-        *sizes,
-        *axes,
-        *access_words,
-        *constants,
-        *value_words,
-        *instructions,
-        *runs,
-    ]
+    counts = [len(sizes), len(axes) // 4, len(accesses), len(constants), len(values), len(instructions) // 10]
+    parts = [sizes, axes, access_words, constants, value_words, instructions, runs]
+    body = [*_head(layout), *counts, len(segments), *(word for part in parts for word in part)]
     return (MAGIC, len(body) + 2, *body)
+
+
+def _head(layout: Layout) -> list[int]:
+    spaces = (*layout.extents, *layout.steps, *layout.grains)
+    return [*spaces, int(layout.flat), layout.block, layout.tiles, layout.scratch, *layout.capacities]
 
 
 def _access_words(access: NestIndex, axes: list[int]) -> list[int]:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from graphc.backends.c.space import Domain, blocked_walk, domain_of, plain_walk
+from graphc.backends.c.space import MergedSpace, blocked_walk, domain_of, plain_walk
 from graphc.ir.types import DTYPES
 from graphc.kernel.ir import Index, Iota, Kernel, Load, Operand, Random, Space, Store
 from graphc.kernel.nest import Nest
@@ -28,7 +28,7 @@ def touched(offset: int, strides: tuple[int, ...], guard: tuple[tuple[int, int, 
     return np.where(inside, elements, OUTSIDE)
 
 
-def check(kernel: Kernel, domain: Domain) -> None:
+def check(kernel: Kernel, domain: MergedSpace) -> None:
     extents = kernel.space.extents
     assert math.prod(domain.extents) == math.prod(extents)
     for position, need in enumerate(Nest(kernel).needed):
