@@ -13,7 +13,7 @@ import pytest
 
 import graphc as gx
 from graphc import nn, optim
-from graphc.api import BACKENDS
+from graphc.backends.table import NAMES
 from graphc.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -81,7 +81,7 @@ def test_every_public_name_is_in_the_table() -> None:
 
 def test_backends_and_commands_are_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     backends = [names_in(line)[0].strip('"') for line in section("Backends").splitlines() if line.startswith('| `"')]
-    assert sorted(backends) == sorted(BACKENDS)
+    assert sorted(backends) == sorted(NAMES)
     commands = re.findall(r"^\| `graphc (\w+)", section("The command line"), re.MULTILINE)
     for command in commands:
         with pytest.raises(SystemExit) as end:

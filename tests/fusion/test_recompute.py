@@ -8,10 +8,10 @@ import pytest
 import graphc as gx
 from graphc import nn
 from graphc.api import build_graph
+from graphc.fusion import recompute as recomputation
 from graphc.fusion.fuse import fuse
 from graphc.fusion.group import Group
 from graphc.pipeline import optimise
-from graphc.schedule import recompute as recomputation
 from tests.fuzz.grow import grow
 from tests.fuzz.judge import faults
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.backends.cpu.split_reductions import split_reductions
 from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, broadcast_to, cast
 from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, slice_view
@@ -20,7 +21,6 @@ from graphc.passes import (
     share_reciprocals,
     share_stacks,
     simplify,
-    split_reductions,
     stabilise,
     transpose_products,
 )

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from graphc.backends.cpu.split_reductions import split_reductions
 from graphc.dsl.variables import input as graph_input
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
@@ -24,7 +25,6 @@ from graphc.passes import (
     resolve_marks,
     share_stacks,
     simplify,
-    split_reductions,
     stabilise,
     transpose_products,
 )

@@ -6,8 +6,7 @@ import pytest
 from graphc.backends.cpu.split_reductions import split_reductions
 from graphc.dsl.variables import input as graph_input
 from graphc.ops.build import apply
-
-from .support import assert_same_values, graph_of, ops_of
+from tests.passes.support import assert_same_values, graph_of, ops_of
 
 CASES = [
     ((1 << 22,), (0,)),
