@@ -54,7 +54,8 @@ class CKernel:
 
     `text` defines the functions and needs `headers` (of kernels/cpu/include/graphc) before it. The `tiles` units of
     work are independent of each other; each needs `scratch` bytes, aligned to 64. `work` counts the scalar operations
-    of all. `regions`: whether there is a function for regions.
+    of all. `regions`: whether there is a function for regions. `units` is the end of the text: the function that runs
+    a unit, which an epilogue does without.
     """
 
     text: str
@@ -63,6 +64,7 @@ class CKernel:
     work: int
     headers: tuple[str, ...]
     regions: bool = True
+    units: str = ""
 
 
 def print_kernel(kernel: Kernel, name: str) -> CKernel:
@@ -85,11 +87,12 @@ def print_kernel(kernel: Kernel, name: str) -> CKernel:
     if blocked is not None:
         functions.append(print_function(blocked, f"{name}_blocks"))
         units = _Units(name, f"{name}_blocks", *_grains(blocked.walk, cost))
-    body = "\n\n".join([*(function.text for function in functions), units.text()])
+    whole = units.text()
+    body = "\n\n".join([*(function.text for function in functions), whole])
     headers = ("printed.h", "scalar.h", *(header for pattern, header in _HEADERS if re.search(pattern, body)))
     scratch = max(function.scratch for function in functions)
     work, regions = domain.size(range(len(domain.extents))) * cost, domain.is_flat or blocked is None
-    return CKernel(f"{comment}\n{body}\n", units.tiles, scratch, work, headers, regions)
+    return CKernel(f"{comment}\n{body}\n", units.tiles, scratch, work, headers, regions, f"\n{whole}\n")
 
 
 def _nothing(name: str, comment: str) -> CKernel:

@@ -150,14 +150,15 @@ class CWriter:
         self._printed: dict[Kernel, CKernel] = {}
 
     def measure(self, routine: Routine) -> Footprint:
-        printed = None if routine.nest is None else self._print(routine.nest)
+        printed = None if routine.nest is None else self.printed(routine.nest)
         scratch, work = (printed.scratch, printed.work) if printed is not None else (0, 0)
         if routine.call is None:
             assert printed is not None
             return Footprint(printed.tiles, scratch, work)
         return Footprint(routine.call.tiles, max(routine.call.scratch, scratch), routine.call.work + work)
 
-    def _print(self, nest: Kernel) -> CKernel:
+    def printed(self, nest: Kernel) -> CKernel:
+        """The functions of a loop nest that is called `UNNAMED`."""
         found = self._printed.get(nest)
         if found is None:
             found = self._printed[nest] = print_kernel(nest, UNNAMED)
@@ -189,6 +190,7 @@ class _Unit:
         if routine.call is None:
             assert routine.nest is not None
             name = self._nest(routine.nest)
+            self._with_units(routine.nest, name)
         elif routine in self._calls:
             return self._calls[routine]
         else:
@@ -198,11 +200,16 @@ class _Unit:
 
     def _nest(self, nest: Kernel) -> str:
         if nest not in self._nests:
-            name, printed = f"fused_{len(self._nests)}", self._writer._print(nest)
+            name, printed = f"fused_{len(self._nests)}", self._writer.printed(nest)
             self._nests[nest] = name
             self._headers.update(dict.fromkeys(printed.headers))
-            self._functions[name] = FunctionText(name, printed.text.replace(UNNAMED, name))
+            self._functions[name] = FunctionText(name, printed.text.removesuffix(printed.units).replace(UNNAMED, name))
         return self._nests[nest]
+
+    def _with_units(self, nest: Kernel, name: str) -> None:
+        """Have a loop nest run as a launch of its own, not only as an epilogue."""
+        text = self._writer.printed(nest).text.replace(UNNAMED, name)
+        self._functions[name] = FunctionText(name, text)
 
     def _call(self, routine: Routine, call: LibraryCall) -> str:
         name, fused = f"call_{len(self._calls)}", ""
