@@ -16,6 +16,9 @@ ROOMS = (
     ("nn", "optim"), ("fusion",), ("kernel",), ("plan",), ("memory", "toolchain"), ("runtime",), ("backends",),
     ("assembly",), ("aot", "reuse"), ("pipeline",), ("api", "picture"), ("frontier",), ("cli",), ("examples",),
 )  # fmt: skip
+# Some rooms have rooms of their own; others may import from very few.
+WITHIN = {"backends": (("backend",), ("cpu",), ("c", "numpy", "tile"), ("table",))}
+ONLY = {"plan": ("errors", "ir", "plan"), "memory": ("errors", "ir", "memory"), "scalar": ("errors", "scalar")}
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # These may use `graphc` as a user does.
 VISITORS = ("__init__.py", "__main__.py", "cli.py", "commands/", "demo.py", "examples/")
@@ -50,7 +53,18 @@ def faults(path: str, source: str) -> list[str]:
             found.append(f"{where}, which is no room")
         elif other != room and LEVEL[other] >= LEVEL[room]:
             found.append(f"{where}, which is not above {room}")
+        elif other not in ONLY.get(room, (other,)):
+            found.append(f"{where}; {room} imports from {', '.join(ONLY[room])} alone")
+        elif other == room in WITHIN and not goes_up(path, target, WITHIN[room]):
+            found.append(f"{where}, which is not above it in {room}")
     return found
+
+
+def goes_up(path: str, target: str, rooms: tuple[tuple[str, ...], ...]) -> bool:
+    """Whether the module at `path` may import `target`, both in one room that has `rooms`."""
+    level = {inner: level for level, inners in enumerate(rooms) for inner in inners}
+    own, other = path.split("/")[1].removesuffix(".py"), target.split(".")[1]
+    return own == "__init__" or own == other or level[other] < level[own]
 
 
 @pytest.mark.parametrize("path", sorted(str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py")))
@@ -67,6 +81,9 @@ def test_imports_go_up(path: str) -> None:
         ("ops/a.py", "from graphc import compile"),
         ("ops/a.py", "from .record import Op"),
         ("runtime/a.py", "from graphc.cli import main"),
+        ("plan/a.py", "from graphc.fusion.group import Group"),
+        ("backends/c/a.py", "from graphc.backends.tile.words import OPS"),
+        ("backends/cpu/a.py", "from graphc.backends.c.kernel import print_kernel"),
     ],
 )
 def test_the_test_notices(path: str, source: str) -> None:

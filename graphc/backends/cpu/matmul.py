@@ -12,6 +12,7 @@ import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from graphc.backends.cpu.stack_cost import cycle_of, product_cycles, stack_cycles
 from graphc.errors import InternalError
@@ -25,6 +26,7 @@ __all__ = [
     "DEPTH",
     "PANEL_BYTES",
     "SMALL_WORK",
+    "Gemm",
     "can_turn",
     "is_vector_product",
     "matmul",
@@ -60,6 +62,42 @@ _KERNELS = {"u32": "i32", "u8": "i8"}  # two's complement: products of either si
 # Orders in which a kernel may go: gemm_real.h
 BY_PANELS, BY_BLOCKS, IN_PANELS, SIDE_BY_SIDE = range(4)
 STACK_STEP = 16  # batches: a multiple of every vector's lanes
+
+
+class Gemm(NamedTuple):
+    """The parameters of the kernels of gemm.h, by name: strides in elements; `dims` tells the batch, four for each dim.
+
+    `tile_*` are what one tile computes, `step` is how much of the depth is summed at a time.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    a_row: int
+    a_column: int
+    b_row: int
+    b_column: int
+    c_row: int
+    c_column: int
+    tile_rows: int
+    tile_columns: int
+    tile_batches: int
+    batches: int
+    step: int
+    packs_a: int
+    order: int
+    exchanged: int
+    dims: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """As the kernels take them."""
+        return (*self[:-1], len(self.dims) // 4, *self.dims)
+
+    @classmethod
+    def of(cls, call: LibraryCall) -> Gemm:
+        """The parameters of a call of such a kernel."""
+        return cls._make((*call.params[:17], call.params[18:]))
 
 
 @dataclass(frozen=True)
@@ -299,11 +337,9 @@ def _written(
     """The call that goes in this order, by such tiles; it takes so many cycles, or as long as its work does."""
     rows, columns, batches = (max(extent, 1) for extent in tile)
     tiles = ceil_div(p.rows, rows) * ceil_div(p.columns, columns) * ceil_div(p.batches, batches)
-    dims = tuple(number for dim in p.batch for number in dim)
-    strides, tile = (*p.a, *p.b, *p.c), (rows, columns, batches)
-    params = (
-        p.rows, p.columns, p.depth, *strides, *tile, p.batches, _slice(p), int(packs_a), order, int(p.exchanged),
-        len(p.batch), *dims,
+    gemm = Gemm(
+        p.rows, p.columns, p.depth, *p.a, *p.b, *p.c, rows, columns, batches, p.batches, _slice(p), int(packs_a), order,
+        int(p.exchanged), tuple(number for dim in p.batch for number in dim),
     )  # fmt: skip
     if order == SIDE_BY_SIDE:
         scratch = STACK_STEP * 4 * (p.rows * p.depth + p.depth * p.columns + p.rows * p.columns)
@@ -312,20 +348,19 @@ def _written(
     tag, work = type_tag(dtype), 2 * p.rows * p.columns * p.depth * p.batches
     held = _result_bytes(dtype, p, rows, columns, batches)
     slowness = max(1.0, cycles * cycle_of(dtype.itemsize) / max(work, 1))
-    return LibraryCall(f"gemm_{_KERNELS.get(tag, tag)}", params, tiles, scratch, work, held, slowness)
+    return LibraryCall(f"gemm_{_KERNELS.get(tag, tag)}", gemm.words, tiles, scratch, work, held, slowness)
 
 
 def is_vector_product(call: LibraryCall) -> bool:
     """Whether a product goes by gemv.h on every machine: wide floats, one row or column, strides and length suit."""
     if call.name not in ("gemm_f32", "gemm_f64"):
         return False
-    params = call.params
-    rows, columns, _, a_row, a_column, b_row, b_column = params[:7]
-    if params[15] == SIDE_BY_SIDE or (rows != 1 and columns != 1):
+    p = Gemm.of(call)
+    if p.order == SIDE_BY_SIDE or (p.rows != 1 and p.columns != 1):
         return False
-    x, k, line = (a_column, b_row, b_column) if rows == 1 else (b_row, a_column, a_row)
-    tile = params[10] if rows == 1 else params[9]
-    last = (columns if rows == 1 else rows) % tile or tile
+    x, k, line = (p.a_column, p.b_row, p.b_column) if p.rows == 1 else (p.b_row, p.a_column, p.a_row)
+    tile = p.tile_columns if p.rows == 1 else p.tile_rows
+    last = (p.columns if p.rows == 1 else p.rows) % tile or tile
     return (k == 1 and x == 1) or (line == 1 and min(tile, last) >= 16)
 
 
@@ -335,18 +370,22 @@ def product_shapes(calls: Iterable[LibraryCall]) -> list[tuple[int, int, int]]:
     Each as rows, columns, and what may be packed: 1 for panels of B as they are used, plus 2 for A; sorted.
     """
     floats = [call for call in calls if call.name in ("gemm_f64", "gemm_f32", "gemm_bf16", "gemm_f16")]
-    products = [call for call in floats if call.params[15] != SIDE_BY_SIDE and not is_vector_product(call)]
-    return sorted({(rows, c.params[1], _packing(c)) for c in products for rows in _tile_rows(c)})
+    products = [
+        (Gemm.of(call), {"gemm_f64": 8, "gemm_f32": 4}.get(call.name, 0))
+        for call in floats
+        if not is_vector_product(call)
+    ]
+    apart = [(p, itemsize) for p, itemsize in products if p.order != SIDE_BY_SIDE]
+    return sorted({(rows, p.columns, _packing(p, itemsize)) for p, itemsize in apart for rows in _tile_rows(p)})
 
 
-def _tile_rows(call: LibraryCall) -> set[int]:
+def _tile_rows(p: Gemm) -> set[int]:
     """How many rows the tiles of a product have."""
-    rows, most = max(call.params[0], 1), call.params[9]
-    return {min(rows, most), rows % most or most}
+    rows = max(p.rows, 1)
+    return {min(rows, p.tile_rows), rows % p.tile_rows or p.tile_rows}
 
 
-def _packing(call: LibraryCall) -> int:
+def _packing(p: Gemm, itemsize: int) -> int:
     """GC_PACKS_PANELS and GC_TAKES_A of heights.h."""
-    params, itemsize = call.params, {"gemm_f64": 8, "gemm_f32": 4}.get(call.name, 0)
-    large = min(params[2], params[13]) * params[5] * itemsize > SMALL_PANEL_BYTES
-    return int(params[15] == 0 and params[6] == 1 and large) + 2 * bool(params[14])
+    large = min(p.depth, p.step) * p.b_row * itemsize > SMALL_PANEL_BYTES
+    return int(p.order == BY_PANELS and p.b_column == 1 and large) + 2 * bool(p.packs_a)

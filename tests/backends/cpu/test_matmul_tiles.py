@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphc.backends.cpu.matmul import BLOCK_BYTES, PANEL_COLUMNS, SMALL_WORK, TILE_BYTES, matmul
+from graphc.backends.cpu.matmul import BLOCK_BYTES, PANEL_COLUMNS, SMALL_WORK, TILE_BYTES, Gemm, matmul
 from graphc.ir.types import DTYPES, TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView, ceil_div
@@ -29,7 +29,8 @@ def product(rows: int, depth: int, columns: int, form: str = "NN", batch: int = 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_tiles_cover_the_product(shape: tuple[int, int, int], form: str, threads: int) -> None:
     (rows, depth, columns), call = shape, product(*shape, form, threads=threads)
-    tile_rows, tile_columns, depth_at_once = call.params[9], call.params[10], call.params[13]
+    gemm = Gemm.of(call)
+    tile_rows, tile_columns, depth_at_once = gemm.tile_rows, gemm.tile_columns, gemm.step
     assert call.tiles == ceil_div(rows, tile_rows) * ceil_div(columns, tile_columns)
     assert tile_columns == columns or tile_columns % PANEL_COLUMNS == 0
     assert 0 < depth_at_once <= max(depth, 1)
@@ -40,7 +41,8 @@ def test_tiles_cover_the_product(shape: tuple[int, int, int], form: str, threads
 def test_tiles_fit_the_second_cache() -> None:
     for shape in [(2048, 384, 1536), (1024, 1024, 1024), (384, 2048, 1536)]:
         call = product(*shape)
-        tile_rows, tile_columns, depth = call.params[9], call.params[10], call.params[13]
+        gemm = Gemm.of(call)
+        tile_rows, tile_columns, depth = gemm.tile_rows, gemm.tile_columns, gemm.step
         assert 4 * tile_rows * tile_columns <= TILE_BYTES
         assert 4 * tile_columns * depth <= BLOCK_BYTES
 
@@ -48,4 +50,4 @@ def test_tiles_fit_the_second_cache() -> None:
 def test_small_products_of_a_stack_share_a_tile() -> None:
     call = product(4, 5, 6, batch=100)
     assert call.tiles == 1
-    assert call.params[11] == 100
+    assert Gemm.of(call).tile_batches == 100

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.backends.cpu.matmul import SIDE_BY_SIDE, can_turn, matmul, matmul_turned
+from graphc.backends.cpu.matmul import SIDE_BY_SIDE, Gemm, can_turn, matmul, matmul_turned
 from graphc.ir.types import DTYPES, TensorType
 from graphc.kernel.operand import OperandView
 from tests.ops.helpers import difference
@@ -110,7 +110,7 @@ def result(shape: tuple[int, ...], dtype: str = "float32") -> OperandView:
 
 def order(batch: int, m: int, k: int, n: int, dtype: str = "float32", dense: bool = False) -> int:
     call = matmul(views(batch, m, k, n, dtype, dense), result((batch, m, n), dtype), 1)
-    return call.params[15]
+    return Gemm.of(call).order
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -131,6 +131,6 @@ def test_others_go_one_by_one(dtype: str) -> None:
 def test_tiles_share_a_stack(threads: int) -> None:
     """Each of as many products as fill every vector."""
     call = matmul_turned(views(200000, 4, 4, 4, "float32"), result((4, 200000, 4)), threads, (1, 0, 2))
-    assert call.params[15] == SIDE_BY_SIDE
-    assert call.tiles == -(-200000 // call.params[11])
-    assert call.tiles == 1 if threads == 1 else call.tiles >= 2 and call.params[11] % 16 == 0
+    assert Gemm.of(call).order == SIDE_BY_SIDE
+    assert call.tiles == -(-200000 // Gemm.of(call).tile_batches)
+    assert call.tiles == 1 if threads == 1 else call.tiles >= 2 and Gemm.of(call).tile_batches % 16 == 0
