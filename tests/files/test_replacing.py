@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from graphc import files
+from graphc.files import replacing as files
 from graphc.files.replacing import folder_lock, replace_file, replace_files
 
 NAMES = ("p.c", "p.so", "p.json")  # the last one vouches for the others
@@ -79,9 +79,12 @@ def test_a_process_that_is_killed_leaves_no_mixture(tmp_path: Path) -> None:
         replace_files(old)
         child = os.fork()
         if child == 0:
-            files.os.replace = failing(step, lambda: os._exit(9))  # type: ignore[assignment]
-            replace_files(new)
-            os._exit(0)
+            try:
+                files.os.replace = failing(step, lambda: os._exit(9))  # type: ignore[assignment]
+                replace_files(new)
+                os._exit(0)
+            finally:
+                os._exit(1)  # else the tests would run in the child as well
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (9 if step < STEPS else 0)
         visible = {path: data for path, data in found(tmp_path).items() if not path.name.startswith(".")}
         if tmp_path / NAMES[-1] in visible:
