@@ -128,6 +128,7 @@ from graphc.ops.shapes import (
     transpose,
 )
 from graphc.ops.softmax import glu, log_softmax, softmax, softmin
+from graphc.ops.sorting import argsort, max_with_index, min_with_index, searchsorted, sort, topk
 from graphc.ops.sources import arange, eye, full, full_like, linspace, ones, ones_like, stop_gradient, zeros, zeros_like
 from graphc.ops.statistics import logsumexp, nanmean, nansum, norm, ptp, std, var
 from graphc.ops.tensor import Tensor
@@ -156,6 +157,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asin",
     "asinh",
     "astype",
@@ -265,11 +267,13 @@ __all__ = [
     "max",
     "max_pool1d",
     "max_pool2d",
+    "max_with_index",
     "maximum",
     "mean",
     "memory_frontier",
     "meshgrid",
     "min",
+    "min_with_index",
     "minimum",
     "mish",
     "moveaxis",
@@ -307,6 +311,7 @@ __all__ = [
     "rsqrt",
     "scaled_dot_product_attention",
     "scatter_add",
+    "searchsorted",
     "selu",
     "sigmoid",
     "sign",
@@ -320,6 +325,7 @@ __all__ = [
     "softplus",
     "softshrink",
     "softsign",
+    "sort",
     "split",
     "sqrt",
     "square",
@@ -339,6 +345,7 @@ __all__ = [
     "tensordot",
     "threshold",
     "tile",
+    "topk",
     "trace",
     "transpose",
     "tril",

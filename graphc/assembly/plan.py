@@ -97,7 +97,7 @@ class SketchedProgram:
 def sketch_program(graph: Graph, groups: Sequence[Group], planning: Planning, threads: int) -> SketchedProgram:
     """The sketches of `graph`, whose work is cut into `groups`, in an order in which they can run."""
     values = Values(graph, groups)
-    groups = [group for group in groups if any(node.size for node in group.members)]
+    groups = [group for group in groups if any(node.elements for node in group.members)]
     sketches = [sketch_group(group, values, planning.lowering, threads) for group in groups]
     wanted = {values.locate(result_base(result))[0] for result in graph.results}
     sketches, local = keep_local(sketches, values, wanted)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from graphc.assembly.values import Place, Values
 from graphc.backends.backend import Lowering, Routine
 from graphc.fusion.group import Group
-from graphc.ir.node import Node
+from graphc.ir.node import Node, Results
 from graphc.kernel.ir import Index, Kernel, Load, Operand, Random, Space, Store
 from graphc.kernel.loops import lower_group
 
@@ -63,12 +63,12 @@ def sketch_group(group: Group, values: Values, lowering: Lowering, threads: int)
     views, operands = values.operands(group.library)
     library = group.library
     call = lowering(library.op, library.attrs, views, library.type, threads, values.strides.get(library))
-    result = values.number[library]
+    results = [values.number[node] for node in (group.stores if isinstance(library, Results) else [library])]
     inputs = [value for value, _ in operands]
     return Sketch(
-        label, Routine(call, kernel), (*operands, (result, 0)), located,
-        reads=values.with_pieces([*inputs, *(r for r in reads if r != result)]),
-        writes=(result, *(w for w in writes if w != result)),
+        label, Routine(call, kernel), (*operands, *((result, 0) for result in results)), located,
+        reads=values.with_pieces([*inputs, *(r for r in reads if r not in results)]),
+        writes=(*results, *(w for w in writes if w not in results)),
         in_place=tuple((r, w) for r, w in pairs if r not in inputs), location=location,
     )  # fmt: skip
 

@@ -86,7 +86,7 @@ class Values:
         """The number of a value that launches store, in a buffer of its own or `inside` another's."""
         if node not in self.number:
             at = outputs.get(node)
-            name = node.op if at is None else graph.names[at] if graph.names else f"output{at}"
+            name = _name(node) if at is None else graph.names[at] if graph.names else f"output{at}"
             value = self.add(node, name, node.type, None if at is None else f"output {at}")
             if node in inside:
                 view = inside[node]
@@ -153,3 +153,8 @@ class Values:
             views.append(OperandView(source.dtype, view.shape, view.strides))
             places.append((value, offset + view.offset * source.dtype.itemsize))
         return views, places
+
+
+def _name(node: Node) -> str:
+    """What a value is called that the user gave no name: its op, for a part that of what it is a part of."""
+    return node.inputs[0].op if op_of(node).kind is Kind.PART else node.op

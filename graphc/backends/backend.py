@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from graphc.ir.graph import Graph
-from graphc.ir.types import TensorType
+from graphc.ir.node import Type
 from graphc.kernel.cost import effort
 from graphc.kernel.ir import Kernel, LibraryCall
 from graphc.kernel.operand import OperandView
@@ -118,7 +118,7 @@ class Lowering(Protocol):
         op: str,
         attrs: Mapping[str, Any],
         operands: Sequence[OperandView],
-        result: TensorType,
+        result: Type,
         threads: int = 2,
         strides: tuple[int, ...] | None = None,
     ) -> LibraryCall:

@@ -41,7 +41,7 @@ def can_write(node: Node, strides: Strides) -> bool:
         together *= extent
     if together * node.dtype.itemsize < _LEAST_BYTES:
         return False
-    if op_of(node).kind not in (Kind.CONTRACTION, Kind.LIBRARY):
+    if op_of(node).kind not in (Kind.CONTRACTION, Kind.LIBRARY, Kind.PART):
         return True
     batch = [(n, s) for n, s in zip(node.shape[:-2], strides[:-2], strict=True) if n != 1]
     evenly = all(outer[1] == inner[0] * inner[1] for outer, inner in pairwise(batch))

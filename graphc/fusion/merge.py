@@ -88,7 +88,7 @@ class _Merging:
 
     def consider(self, value: Node) -> None:
         """Look at the groups around `value`, be it again: what was merged elsewhere may have cleared the way."""
-        if value.size and value in self.touching and value not in self.waiting:
+        if value in self.touching and value.size and value not in self.waiting:
             self.waiting.add(value)
             heapq.heappush(self.queue, (-value.size, value not in self.makers, self.rank[value]))
 

@@ -8,7 +8,7 @@ what its epilogue still needs; a loop nest that reduces has no parts, as the ord
 from __future__ import annotations
 
 from graphc.fusion.group import Group
-from graphc.ir.node import Node
+from graphc.ir.node import Node, Results
 from graphc.ops.record import Kind, op_of
 
 __all__ = ["part_of", "prune"]
@@ -16,7 +16,7 @@ __all__ = ["part_of", "prune"]
 
 def part_of(group: Group, node: Node) -> Group | None:
     """The group that computes `node`, which `group` stores beside other values, alone; None where there is none."""
-    if len(group.stores) < 2 or group.parts:
+    if len(group.stores) < 2 or group.parts or isinstance(group.library, Results):
         return None
     members = _members(group, node)
     if members is None:

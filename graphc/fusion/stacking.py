@@ -135,7 +135,7 @@ class _Stacking:
         while pending:
             node, size = pending.pop()
             kind, alone = op_of(node).kind, node is base or len({*self.readers[node]}) == 1
-            if kind in (Kind.CONTRACTION, Kind.LIBRARY) and node.size >= size:
+            if kind in (Kind.CONTRACTION, Kind.LIBRARY, Kind.PART) and node.size >= size:
                 return True
             if kind is Kind.REDUCTION and alone and node.inputs[0].size >= size:
                 return True

@@ -25,7 +25,7 @@ _SHOWN = 8
 def verify(graph: Graph, groups: Sequence[Group]) -> None:
     """Raise InternalError unless `groups` compute all that takes work and has elements, once, or several times where it
     is elementwise; are in an order in which they can run; and keep what others read, and nothing else."""
-    faults = faults_of(graph, [group for group in groups if any(node.size for node in group.members)])
+    faults = faults_of(graph, [group for group in groups if any(node.elements for node in group.members)])
     if faults:
         more = [f"and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
         raise InternalError("\n  ".join(["fuse: wrong groups:", *faults[:_SHOWN], *more]))
@@ -38,7 +38,7 @@ def faults_of(graph: Graph, groups: Sequence[Group]) -> list[str]:
     read: set[Node] = set()
     faults = [*_making_faults(graph, work, results), *_reading_faults(work, read)]
     kept = read | results | _kept_on_purpose(graph, work.pieces)
-    idle = [node for node in work.stored.keys() - kept if op_of(node).kind not in _FREE]
+    idle = [node for node in work.stored.keys() - kept if op_of(node).kind not in (*_FREE, Kind.PART)]
     return faults + [f"{node!r} is stored for nobody" for node in idle]
 
 
@@ -56,7 +56,7 @@ class _Work:
         self.pieces: dict[Node, list[Node]] = {}
         self.copied: dict[Node, list[Node]] = {}
         for position, group in enumerate(groups):
-            for node in group.members:
+            for node in dict.fromkeys((*group.members, *group.stores)):
                 self.makers.setdefault(node, []).append(position)
             for whole in group.parts:
                 self.copied.setdefault(whole, []).extend(self.inputs(whole, position))
@@ -83,7 +83,8 @@ def _making_faults(graph: Graph, work: _Work, results: Set[Node]) -> Iterator[st
         if node.size:
             yield f"{node!r} is computed by nobody"
     for node in work.makers.keys() - set(graph.nodes):
-        yield f"{node!r} is computed, but not in the graph"
+        if op_of(node).kind is not Kind.PART:  # all of them are computed, if any is wanted
+            yield f"{node!r} is computed, but not in the graph"
     for join in {**work.pieces, **work.copied}:
         if not work.is_whole(join):
             yield f"{join!r} is put together in part"

@@ -22,9 +22,19 @@ import numpy as np
 from graphc.errors import InternalError
 from graphc.ir.fresh import Fresh
 from graphc.ir.location import Location
-from graphc.ir.types import DType, TensorType, dtype_of
+from graphc.ir.types import DType, TensorType, TupleType, dtype_of
 
-__all__ = ["Literal", "Node", "attribute_key", "inherit_location", "intern", "is_interned", "next_serial"]
+__all__ = [
+    "Literal",
+    "Node",
+    "Results",
+    "Type",
+    "attribute_key",
+    "inherit_location",
+    "intern",
+    "is_interned",
+    "next_serial",
+]
 
 
 class Literal:
@@ -64,6 +74,11 @@ class Node:
     location: Location | None
 
     @property
+    def elements(self) -> int:
+        """Number of elements, of all results together."""
+        return self.type.size
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return self.type.shape
 
@@ -86,7 +101,23 @@ class Node:
         return self
 
 
+class Results(Node):
+    """A node of several results, whose type is a `TupleType`. Only its parts are read: nodes of the op "part"."""
+
+    __slots__ = ()
+
+    type: TupleType  # type: ignore[assignment]
+
+    @property
+    def elements(self) -> int:
+        return sum(part.size for part in self.type.parts)
+
+    def __repr__(self) -> str:
+        return f"<{self.op}: {self.type}>"
+
+
 N = TypeVar("N", bound=Node)
+Type = TensorType | TupleType
 
 _NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
 _INTEGERS = frozenset((int,))
@@ -127,7 +158,7 @@ def attribute_key(value: Any) -> Any:
     raise InternalError(f"attribute {value!r} of type {kind.__name__} cannot be part of a node")
 
 
-def intern(cls: type[N], op: str, inputs: tuple[N, ...], attrs: dict[str, Any], type: TensorType) -> N:
+def intern(cls: type[N], op: str, inputs: tuple[Node, ...], attrs: dict[str, Any], type: Type) -> N:
     """The one node with these parts, made now or earlier. `attrs` is taken over, not copied."""
     key = _key(cls, op, inputs, attrs, type)
     with _lock:
@@ -136,7 +167,7 @@ def intern(cls: type[N], op: str, inputs: tuple[N, ...], attrs: dict[str, Any], 
         if found is not None:
             return found  # type: ignore[return-value]
         node = cls.__new__(cls)
-        node.op, node.inputs, node.type = op, inputs, type
+        node.op, node.inputs, node.type = op, inputs, type  # type: ignore[assignment]
         node.attrs = MappingProxyType({name: attrs[name] for name in sorted(attrs)}) if attrs else _NO_ATTRS
         node.serial, node.location = next(_serials), None
         entry = _nodes[key] = _Entry(node, _forget)
@@ -144,9 +175,10 @@ def intern(cls: type[N], op: str, inputs: tuple[N, ...], attrs: dict[str, Any], 
         return node
 
 
-def _key(cls: Any, op: str, inputs: tuple[Node, ...], attrs: Mapping[str, Any], type: TensorType) -> tuple[Any, ...]:
+def _key(cls: Any, op: str, inputs: tuple[Node, ...], attrs: Mapping[str, Any], type: Type) -> tuple[Any, ...]:
     values = tuple([(name, attribute_key(attrs[name])) for name in sorted(attrs)]) if attrs else ()
-    return cls, op, tuple(map(id, inputs)), values, type.dtype, type.shape
+    kinds = (type.dtype, type.shape) if isinstance(type, TensorType) else (type,)
+    return cls, op, tuple(map(id, inputs)), values, *kinds
 
 
 def is_interned(node: Node) -> bool:

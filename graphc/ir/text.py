@@ -35,7 +35,7 @@ from graphc.ir.fresh import Fresh
 from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Literal, Node
 from graphc.ir.tokens import Tokens
-from graphc.ir.types import DTYPES, DType, TensorType
+from graphc.ir.types import DTYPES, DType, TensorType, TupleType
 
 __all__ = ["INLINE_ELEMENTS", "MAX_DEPTH", "graph_text", "node_text", "ordered_nodes", "parse_graph", "serials"]
 
@@ -250,7 +250,7 @@ class _Reader:
         if len(attrs) != len(pairs):
             raise tokens.error("has an attribute twice")
         tokens.expect(":")
-        stated = self.type(tokens)
+        stated = self.types(tokens)
         try:
             node = self.build(op, inputs, attrs)
         except GraphcError as error:
@@ -312,6 +312,12 @@ class _Reader:
         if len(name) > 10 or int(name[1:]) >= len(self.serials):
             raise tokens.error(f"refers to serial {name}, but {len(self.serials)} serial(s) were given")
         return self.serials[int(name[1:])]
+
+    def types(self, tokens: Tokens) -> TensorType | TupleType:
+        """The type of a node, which may have several results."""
+        if tokens.accept("("):
+            return TupleType(tuple(tokens.several(lambda: self.type(tokens), ")")))
+        return self.type(tokens)
 
     def type(self, tokens: Tokens) -> TensorType:
         word = tokens.take("name")

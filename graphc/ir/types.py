@@ -1,8 +1,8 @@
 """Element types and tensor types.
 
-A `DType` is one of ten element types; a `TensorType` is a dtype and a static shape. Both are frozen, hashable and
-printed as in `float32[64, 10]`. Promotion follows NumPy (NEP 50: Python scalars are weak); where NumPy would
-answer with a type that graphc does not have, the next wider one of the same kind is taken.
+A `DType` is one of ten element types; a `TensorType` is a dtype and a static shape, a `TupleType` several of these. All
+are frozen, hashable and printed as in `float32[64, 10]`. Promotion follows NumPy (NEP 50: Python scalars are weak);
+where NumPy would answer with a type that graphc does not have, the next wider one of the same kind is taken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from graphc.errors import DTypeError, ShapeError, shown
 
-__all__ = ["DTYPES", "DType", "TensorType", "checked_size", "dtype_of", "promote", "tensor_type"]
+__all__ = ["DTYPES", "DType", "TensorType", "TupleType", "checked_size", "dtype_of", "promote", "tensor_type"]
 
 MOST_AXES = 64  # as in NumPy
 MOST_BYTES = 1 << 62
@@ -169,6 +169,16 @@ class TensorType:
 
     def __str__(self) -> str:
         return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class TupleType:
+    """The types of a node's several results."""
+
+    parts: tuple[TensorType, ...]
+
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.parts))})"
 
 
 def tensor_type(shape: Any, dtype: Any = "float32") -> TensorType:

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from graphc.errors import GraphcError, InternalError
 from graphc.ir.graph import Graph
-from graphc.ir.node import Node, is_interned
+from graphc.ir.node import Node, Results, Type, is_interned
 from graphc.ir.text import node_text, ordered_nodes
-from graphc.ir.types import TensorType
 
 __all__ = ["neighbourhood", "verify"]
 
 _SHOWN = 8
 
 
-def verify(graph: Graph, infer: Callable[[Node], TensorType] | None = None, stage: str = "verify") -> None:
+def verify(graph: Graph, infer: Callable[[Node], Type] | None = None, stage: str = "verify") -> None:
     """Check that `graph` keeps the promises of the tensor graph. `stage` is the pass to blame.
 
     It is acyclic; every node is interned; every type is what the op's rule gives (`infer(node)`, left out for None);
+    of several results parts alone are read;
     every input node is listed, and nothing else is; no parameter is updated twice, and each takes the type it has;
     there are as many names as outputs, or none, all different.
 
@@ -55,13 +55,15 @@ def neighbourhood(node: Node, nodes: Sequence[Node]) -> str:
 Fault = tuple[str, Node | None]
 
 
-def _faults(graph: Graph, nodes: Sequence[Node], infer: Callable[[Node], TensorType] | None) -> Iterator[Fault]:
+def _faults(graph: Graph, nodes: Sequence[Node], infer: Callable[[Node], Type] | None) -> Iterator[Fault]:
     yield from _order_faults(nodes)
     for node in nodes:
         if not is_interned(node):
             yield "a node is not the interned one of its parts (changed after it was built?)", node
         if infer is not None:
             yield from _type_faults(node, infer)
+        if node.op != "part" and any(isinstance(source, Results) for source in node.inputs):
+            yield "several results are read as one", node
     yield from _interface_faults(graph, nodes)
     yield from _update_faults(graph)
 
@@ -74,7 +76,7 @@ def _order_faults(nodes: Sequence[Node]) -> Iterator[Fault]:
             yield "a node depends on itself", node
 
 
-def _type_faults(node: Node, infer: Callable[[Node], TensorType]) -> Iterator[Fault]:
+def _type_faults(node: Node, infer: Callable[[Node], Type]) -> Iterator[Fault]:
     try:
         expected = infer(node)
     except GraphcError as error:

@@ -17,30 +17,47 @@ import numpy as np
 from graphc.errors import DTypeError, FormatError, GraphcError, GraphError, ShapeError, shown, with_location
 from graphc.ir.data import number_of, read_array
 from graphc.ir.location import capture
-from graphc.ir.node import Literal, intern, next_serial
+from graphc.ir.node import Literal, Node, Results, Type, intern, next_serial
 from graphc.ir.notice import warn_once
 from graphc.ir.public import public
-from graphc.ir.types import DTYPES, DType, TensorType, checked_size, dtype_of, promote
+from graphc.ir.types import DTYPES, DType, TensorType, TupleType, checked_size, dtype_of, promote
 from graphc.ops.guard import Guard
 from graphc.ops.parameter import Parameter, aligned_copy
 from graphc.ops.record import NO_GRADIENT, OPS, Jvp, Kind, Op, call, op_of, primitive
 from graphc.ops.tensor import Tensor
 
 __all__ = [
-    "apply", "apply_parameter", "as_array", "as_float", "as_tensor", "broadcast_shapes",
+    "apply", "apply_parameter", "apply_several", "as_array", "as_float", "as_tensor", "broadcast_shapes",
     "broadcast_to", "build_node", "cast", "constant", "copy", "full", "full_like", "infer_type", "invoke",
-    "normalize_axes", "normalize_axis", "ones_like", "operands", "promoted", "scalar_like", "with_an_axis", "zeros",
-    "zeros_like",
+    "normalize_axes", "normalize_axis", "ones_like", "operands", "parts_of", "promoted", "scalar_like",
+    "with_an_axis", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
-def apply(op: str, *inputs: Tensor, **attrs: Any) -> Tensor:
+def apply(op: str, *inputs: Node, **attrs: Any) -> Tensor:
     """The node for primitive `op`. Errors of its rule are raised with the user's line."""
+    return _node(op, inputs, attrs)  # type: ignore[return-value]
+
+
+def apply_several(op: str, *inputs: Node, **attrs: Any) -> tuple[Tensor, ...]:
+    """The results of primitive `op`, which has several."""
+    return parts_of(_node(op, inputs, attrs))
+
+
+def parts_of(node: Node) -> tuple[Tensor, ...]:
+    """The results of a node that has several, each a node."""
+    assert isinstance(node, Results)
+    return tuple(apply("part", node, index=index) for index in range(len(node.type.parts)))
+
+
+def _node(op: str, inputs: tuple[Node, ...], attrs: dict[str, Any]) -> Node:
     try:
-        result_type = OPS[op].infer(*(source.type for source in inputs), **attrs)
-        node = intern(Tensor, op, inputs, attrs, result_type)
+        found = OPS[op].infer(*(source.type for source in inputs), **attrs)
+        kind: type[Node] = Results if isinstance(found, TupleType) else Tensor
+        node = intern(kind, op, inputs, attrs, found)
         if node.location is None:  # a new one
-            checked_size(result_type)
+            for each in found.parts if isinstance(found, TupleType) else (found,):
+                checked_size(each)
             node.location = capture()
     except GraphcError as error:
         raise with_location(error, capture()) from None
@@ -61,14 +78,14 @@ def apply_parameter(name: str, value: Any, *, trainable: bool) -> Parameter:
     return node
 
 
-def build_node(op: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
+def build_node(op: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Node:
     """The node with these parts: what reading a graph's text builds with. A parameter must still be alive."""
     if op not in OPS:
         raise FormatError(f"no op is called {op!r}")
     _check_arity(OPS[op], len(inputs))
     try:
         if op != "parameter":
-            return apply(op, *inputs, **attrs)
+            return _node(op, inputs, attrs)
         node: Tensor = intern(Parameter, op, inputs, attrs, OPS[op].infer(**attrs))
     except TypeError as error:
         raise FormatError(f"{op} does not take these inputs and attributes: {error}") from None
@@ -77,7 +94,7 @@ def build_node(op: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Tenso
     return node
 
 
-def infer_type(node: Any) -> TensorType:
+def infer_type(node: Any) -> Type:
     """The type that the rule of the node's op gives it. Raises what the rule raises."""
     op = op_of(node)
     _check_arity(op, len(node.inputs))
@@ -89,6 +106,17 @@ def _check_arity(op: Op, count: int) -> None:
         raise GraphError(f"{op.name} takes {len(op.vjp)} input(s), not {count}")
 
 
+def _infer_part(whole: TupleType, *, index: int) -> TensorType:
+    if not isinstance(whole, TupleType) or not 0 <= index < len(whole.parts):
+        raise ShapeError(f"there is no part {index} of {whole}")
+    return whole.parts[index]
+
+
+# Both modes of differentiation, and the reference, know it: what leads to a part leads to the node behind it.
+primitive(
+    "part", kind=Kind.PART, infer=_infer_part, vjp=(NO_GRADIENT,), jvp=NO_GRADIENT,
+    reference=lambda whole, *, index: whole[index],
+)  # fmt: skip
 primitive(
     "constant",
     kind=Kind.SOURCE,

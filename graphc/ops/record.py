@@ -10,10 +10,11 @@ Rules of differentiation, all of which build nodes and so can be differentiated 
 * `vjp`: one rule for each input, `rule(g, y, *inputs, **attrs) -> Tensor`, the cotangent of that input given the
   cotangent `g` of the output `y`. Only rules that are needed are called. `ZERO` is a gradient that is zero
   everywhere (floor); `NO_GRADIENT` an input, or a whole op, that has none (an index). An op of any number of inputs
-  has a `Joint` rule: one for each, which all take all inputs, would need n * n steps for n of them.
+  has a `Joint` rule: one for each, which all take all inputs, would need n * n steps for n of them; and so has one of
+  several results.
 * `jvp`: `POINTWISE` (an elementwise Jacobian is diagonal, so its vjp rules serve), `LINEAR` (linear in all float
   inputs together: the op itself, zeros for missing tangents), `MULTILINEAR` (linear in each float input apart), or
-  `rule(tangents, y, *inputs, **attrs) -> Tensor` with None for a zero tangent.
+  `rule(tangents, y, *inputs, **attrs) -> Tensor` with None for a zero tangent; of several results, as many of both.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from graphc.errors import InternalError
+from graphc.ir.node import Type
 from graphc.ir.public import public
-from graphc.ir.types import DTYPES, TensorType
+from graphc.ir.types import DTYPES
 from graphc.scalar.ops import SCALARS
 
 __all__ = [
@@ -59,6 +61,7 @@ class Kind(enum.StrEnum):
     REDUCTION = "reduction"  # combines along attrs["axes"], which leave the shape
     CONTRACTION = "contraction"  # matmul and convolutions: a library kernel that may carry an epilogue
     LIBRARY = "library"  # any other op with a kernel of its own
+    PART = "part"  # one of the results of a node that has several
     MARK = "mark"  # passes its first input through and tells a pass something
 
 
@@ -93,7 +96,10 @@ class Jvp(enum.Enum):
 
 @dataclass(frozen=True)
 class Joint:
-    """A vjp rule that answers with the cotangents of all inputs at once."""
+    """A vjp rule that answers with the cotangents of all inputs at once, None for those that have none.
+
+    The rule of an op of several results gets a tuple of cotangents, None where there is none, and a tuple of results.
+    """
 
     rule: Callable[..., Sequence[Any]]
 
@@ -114,7 +120,7 @@ class Op:
 
     name: str
     kind: Kind
-    infer: Callable[..., TensorType]
+    infer: Callable[..., Type]
     vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | Joint | _Sentinel
     jvp: Jvp | Rule | _Sentinel
     reference: Callable[..., Any]
@@ -201,7 +207,7 @@ def primitive(
     name: str,
     *,
     kind: Kind,
-    infer: Callable[..., TensorType],
+    infer: Callable[..., Type],
     vjp: tuple[Rule | _Sentinel, ...] | Callable[[int], Rule | _Sentinel] | Joint | _Sentinel,
     jvp: Jvp | Rule | _Sentinel,
     reference: Callable[..., Any],

@@ -16,13 +16,14 @@ from graphc.ir.data import MOST_SEED, MOST_STEP, number_of, read_array, whole_nu
 from graphc.ir.fresh import fresh_numbers
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
-from graphc.ir.node import Node
+from graphc.ir.node import Node, Results
 from graphc.ir.public import public
+from graphc.ir.types import TensorType
 from graphc.ops.guard import Storage, copies
 from graphc.ops.index_ranges import index_ranges
 from graphc.ops.parameter import Parameter
 from graphc.ops.random import check_streams, random_bits_reference
-from graphc.ops.record import Array, op_of
+from graphc.ops.record import Array, Kind, op_of
 from graphc.ops.tensor import Tensor
 
 __all__ = ["evaluate"]
@@ -130,7 +131,7 @@ def _read_counts(order: list[Node], wanted: list[Node], given: Mapping[Node, Arr
     return reads
 
 
-def _compute(node: Node, arrays: Mapping[Node, Array], draw: Callable[[Node], Array]) -> Array:
+def _compute(node: Node, arrays: Mapping[Node, Array], draw: Callable[[Node], Array]) -> Any:
     """The value of one node; `draw` gives those of random bits."""
     match node.op:
         case "input" | "parameter":
@@ -141,13 +142,22 @@ def _compute(node: Node, arrays: Mapping[Node, Array], draw: Callable[[Node], Ar
             return _apply_reference(node, [arrays[source] for source in node.inputs])
 
 
-def _apply_reference(node: Node, inputs: list[Array]) -> Array:
-    """The op's reference on widened inputs, narrowed to the type of the node."""
+def _apply_reference(node: Node, inputs: list[Array]) -> Any:
+    """The op's reference on widened inputs, narrowed to the type of the node; of several results a tuple."""
+    if op_of(node).kind is Kind.PART:
+        return op_of(node).reference(*inputs, **node.attrs)
     wide = [
         array.astype(np.float32) if source.dtype.is_low_precision else array
         for array, source in zip(inputs, node.inputs, strict=True)
     ]
-    result = np.asarray(op_of(node).reference(*wide, **node.attrs))
-    if result.shape != node.shape:
-        raise InternalError(f"the reference of {node.op} answers {result.shape} for {node!r}")
-    return result.astype(node.dtype.numpy, copy=False)
+    answer = op_of(node).reference(*wide, **node.attrs)
+    if not isinstance(node, Results):
+        return _narrowed(answer, node.type, node)
+    return tuple(_narrowed(part, type, node) for part, type in zip(answer, node.type.parts, strict=True))
+
+
+def _narrowed(answer: Any, type: TensorType, node: Node) -> Array:
+    array: Array = np.asarray(answer)
+    if array.shape != type.shape:
+        raise InternalError(f"the reference of {node.op} answers {array.shape} for {node!r}")
+    return array.astype(type.dtype.numpy, copy=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphc.ir.graph import Graph, rebuild
-from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ir.node import Node, Results, inherit_location, next_serial
 from graphc.ops.build import apply, constant, full
 from graphc.ops.record import ALL, NUMERIC, Kind, op_of
 from graphc.ops.tensor import Tensor
@@ -43,13 +43,13 @@ REWRITES = (
 def fill_empty(graph: Graph) -> Graph:
     """`graph` with what has no elements, or is made of none, replaced by constants."""
 
-    if all(node.size for node in graph.nodes):
+    if all(node.elements for node in graph.nodes):
         return graph
 
     def rewrite(node: Node, inputs: tuple[Node, ...]) -> Node:
         kind, since = op_of(node).kind, next_serial()
-        empty = any(source.size == 0 for source in inputs)
-        if kind in (Kind.SOURCE, Kind.GENERATED) or not (node.size == 0 or empty):
+        empty = any(source.elements == 0 for source in inputs)
+        if kind in (Kind.SOURCE, Kind.GENERATED) or isinstance(node, Results) or not (node.size == 0 or empty):
             return rebuilt(node, inputs)
         if node.size == 0 or kind is Kind.CONTRACTION or node.op == "sum":
             new: Node = full(node.shape, 0, node.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.ir.graph import Graph
+from graphc.ir.node import Node, Results
 from graphc.ops.build import apply, broadcast_to, constant, full_like
 from graphc.ops.record import ALL, OPS, Kind
 from graphc.ops.reference import evaluate
@@ -36,8 +37,8 @@ def fold_constants(graph: Graph) -> Graph:
         "it is small, or no larger than what it is made of",
     ),
 )  # fmt: skip
-def _fold(node: Tensor) -> Tensor | None:
-    if not node.inputs or not all(_is_known(source) for source in node.inputs):
+def _fold(node: Node) -> Tensor | None:
+    if isinstance(node, Results) or not node.inputs or not all(_is_known(source) for source in node.inputs):
         return None
     stored = sum(source.size for source in node.inputs if source.op == "constant")
     if node.size > max(_SMALL, stored) or any(source.size > max(_LARGE, stored) for source in node.inputs):
@@ -45,7 +46,7 @@ def _fold(node: Tensor) -> Tensor | None:
     return constant(evaluate([node], {})[0])
 
 
-def _is_known(x: Tensor) -> bool:
+def _is_known(x: Node) -> bool:
     return x.op == "constant" or (x.op == "broadcast_to" and x.inputs[0].op == "constant")
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from graphc.errors import GradientError, GraphcError, InternalError
 from graphc.ir.graph import topological
-from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ir.node import Node, Results, inherit_location, next_serial
 from graphc.ir.public import public
-from graphc.ops.build import apply, zeros
-from graphc.ops.record import NO_GRADIENT, ZERO, Jvp, Op, op_of
+from graphc.ops.build import apply, parts_of, zeros
+from graphc.ops.record import NO_GRADIENT, ZERO, Jvp, Kind, Op, op_of
 from graphc.ops.tensor import Tensor
 from graphc.transforms.reverse import checked_part, grad, jacobian, rule_error
 from graphc.transforms.structure import checked_tensors
@@ -93,36 +93,53 @@ def _push_forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Ta
     for variable, seed in zip(inputs, seeds, strict=True):
         if seed is not None:
             tangents[variable] = apply("add", tangents[variable], seed) if variable in tangents else seed
+    several: dict[Node, Tangents] = {}  # of nodes that have several results
     for node in topological(outputs):
-        if node in given or not node.dtype.is_float:
-            continue
+        since, tangent = next_serial(), None
         parts = [tangents.get(source) for source in node.inputs]
-        if all(part is None for part in parts):
+        if node in given:
             continue
-        since = next_serial()
-        tangent = _push_node(node, parts)
+        if op_of(node).kind is Kind.PART:
+            tangent = several[node.inputs[0]][node.attrs["index"]] if node.inputs[0] in several else None
+        elif isinstance(node, Results) and any(part is not None for part in parts):
+            several[node] = _push_several(node, parts)
+        elif not isinstance(node, Results) and node.dtype.is_float and any(part is not None for part in parts):
+            tangent = _push_node(node, parts)
         if tangent is not None:
             inherit_location([tangent], since, node.location)
             tangents[node] = tangent
     return [tangents.get(output) for output in outputs]
 
 
-def _push_node(node: Any, parts: Tangents) -> Tensor | None:
+def _push_node(node: Node, parts: Tangents) -> Tensor | None:
+    tangent = _pushed(node, parts)
+    return None if tangent is None else checked_part(tangent, node.type, f"the jvp rule of {node.op}")
+
+
+def _push_several(node: Results, parts: Tangents) -> Tangents:
+    types, found = node.type.parts, _pushed(node, parts)
+    rule = f"the jvp rule of {node.op}"
+    if found is None:
+        return [None] * len(types)
+    return [None if part is None else checked_part(part, type, rule) for part, type in zip(found, types, strict=True)]
+
+
+def _pushed(node: Any, parts: Tangents) -> Any:
+    """What the jvp rule of `node` gives; None for zero."""
     op = op_of(node)
     if op.jvp is ZERO:
         return None
     if op.jvp is NO_GRADIENT:
         raise rule_error(node, f"{node.op} has no gradient with respect to its inputs")
     try:
-        tangent = _derive(op, node, parts)
+        return _derive(op, node, parts)
     except (GradientError, InternalError):
         raise
     except GraphcError as error:
         raise InternalError(f"the jvp rule of {node.op} failed for {node!r}: {error}") from error
-    return None if tangent is None else checked_part(tangent, node.type, f"the jvp rule of {node.op}")
 
 
-def _derive(op: Op, node: Any, parts: Tangents) -> Tensor | None:
+def _derive(op: Op, node: Any, parts: Tangents) -> Any:
     if op.jvp is Jvp.POINTWISE:
         return _sum(_pointwise(op, node, parts))
     if op.jvp is Jvp.LINEAR:
@@ -130,7 +147,8 @@ def _derive(op: Op, node: Any, parts: Tangents) -> Tensor | None:
         return apply(op.name, *inputs, **node.attrs)
     if op.jvp is Jvp.MULTILINEAR:
         return _sum(_multilinear(op, node, parts))
-    return op.jvp(tuple(parts), node, *node.inputs, **node.attrs)  # type: ignore[operator,no-any-return]
+    results = parts_of(node) if isinstance(node, Results) else node
+    return op.jvp(tuple(parts), results, *node.inputs, **node.attrs)  # type: ignore[operator]
 
 
 def _pointwise(op: Op, node: Any, parts: Tangents) -> list[Tensor]:

@@ -18,11 +18,11 @@ from graphc.errors import GradientError, GraphcError, InternalError, with_locati
 from graphc.ir.collection import collection_paused
 from graphc.ir.graph import topological
 from graphc.ir.location import capture
-from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ir.node import Node, Results, inherit_location, next_serial
 from graphc.ir.public import public
 from graphc.ir.types import TensorType
-from graphc.ops.build import apply, constant, zeros
-from graphc.ops.record import NO_GRADIENT, ZERO, Joint, op_of
+from graphc.ops.build import apply, constant, parts_of, zeros
+from graphc.ops.record import NO_GRADIENT, ZERO, Joint, Kind, op_of
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import join, reshape_to
 from graphc.transforms.flat import warn_if_flat
@@ -31,6 +31,7 @@ from graphc.transforms.structure import checked_tensors
 __all__ = ["checked_part", "grad", "jacobian", "rule_error", "value_and_grad", "vjp"]
 
 
+Cotangent = Tensor | tuple[Tensor | None, ...]  # of a node that has several results, one or none for each
 _OUTPUTS, _VARIABLES = "what is differentiated", "what to differentiate with respect to"
 
 
@@ -144,15 +145,23 @@ def _pull_back(
         if seed is not None and output in active:
             pending.setdefault(output, []).append(seed)
     wanted: dict[Node, Tensor | None] = dict.fromkeys(inputs)
+    several: dict[Node, dict[int, Tensor]] = {}  # the cotangents of the parts of a node that has several results
     for node in reversed(order):
-        parts = pending.pop(node, None)
-        if parts is None:
+        since, built = next_serial(), list[Tensor]()
+        cotangent: Cotangent
+        if isinstance(node, Results):
+            if node not in several:
+                continue
+            cotangent = tuple(several[node].get(index) for index in range(len(node.type.parts)))
+        elif (parts := pending.pop(node, None)) is not None:
+            cotangent = _total(parts)
+            built.append(cotangent)
+            if node in wanted:
+                wanted[node] = cotangent
+            if op_of(node).kind is Kind.PART and node.inputs[0] in active:
+                several.setdefault(node.inputs[0], {})[node.attrs["index"]] = cotangent
+        else:
             continue
-        since = next_serial()
-        cotangent = _total(parts)
-        if node in wanted:
-            wanted[node] = cotangent
-        built = [cotangent]
         for position, part in _pulled(node, cotangent, active):
             pending.setdefault(node.inputs[position], []).append(part)
             built.append(part)
@@ -164,7 +173,10 @@ def _active(order: Iterable[Node], inputs: Iterable[Node]) -> set[Node]:
     """The float nodes whose value depends on an input through float values. A rule may still cut the path (ZERO)."""
     active: set[Node] = set(inputs)
     for node in order:
-        if node not in active and node.dtype.is_float and any(source in active for source in node.inputs):
+        is_float = (
+            any(part.dtype.is_float for part in node.type.parts) if isinstance(node, Results) else node.dtype.is_float
+        )
+        if node not in active and is_float and any(source in active for source in node.inputs):
             active.add(node)
     return active
 
@@ -176,13 +188,16 @@ def _total(parts: list[Tensor]) -> Tensor:
     return total
 
 
-def _pulled(node: Any, cotangent: Tensor, active: Set[Node]) -> Iterator[tuple[int, Tensor]]:
+def _pulled(node: Any, cotangent: Cotangent, active: Set[Node]) -> Iterator[tuple[int, Tensor]]:
     """The positions of active inputs, each with the cotangent that `node` passes to it; not those that get zero."""
     op = op_of(node)
+    if op.kind is Kind.PART:
+        return
     wanted = [position for position, source in enumerate(node.inputs) if source in active]
     if isinstance(op.vjp, Joint):
         parts = _ruled(op.vjp.rule, node, cotangent, "its inputs")
-        yield from ((position, _checked(parts[position], node, position)) for position in wanted)
+        given = (position for position in wanted if parts[position] is not None)
+        yield from ((position, _checked(parts[position], node, position)) for position in given)
         return
     for position in wanted:
         rule = op.vjp_rule(position)
@@ -193,10 +208,10 @@ def _pulled(node: Any, cotangent: Tensor, active: Set[Node]) -> Iterator[tuple[i
             yield position, _checked(_ruled(rule, node, cotangent, f"input {position}"), node, position)
 
 
-def _ruled(rule: Any, node: Any, cotangent: Tensor, what: str) -> Any:
+def _ruled(rule: Any, node: Any, cotangent: Cotangent, what: str) -> Any:
     """What a vjp rule answers with."""
     try:
-        return rule(cotangent, node, *node.inputs, **node.attrs)
+        return rule(cotangent, parts_of(node) if isinstance(node, Results) else node, *node.inputs, **node.attrs)
     except GradientError:
         raise
     except GraphcError as error:

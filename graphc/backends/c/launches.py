@@ -26,7 +26,7 @@ UNNAMED = "fused_N"  # stands in a printed loop nest for the name that it gets
 _HEADERS = {
     "attention": "attention.h", "gemm": "gemm.h", "conv2d": "conv.h", "max_pool2d": "pool.h", "avg_pool2d": "pool.h",
     "take": "index.h", "scatter_add": "index.h", "argmax": "index.h", "argmin": "index.h",
-    "cumsum": "scan.h", "cumprod": "scan.h", "recurrence": "scan.h",
+    "sort": "sort.h", "searchsorted": "sort.h", "cumsum": "scan.h", "cumprod": "scan.h", "recurrence": "scan.h",
 }  # fmt: skip
 LARGE = 500_000  # scalar operations of a product's tile that is not worth a kernel with its constants folded
 MANY = 4  # products that share a copy instead

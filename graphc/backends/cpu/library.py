@@ -11,15 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphc.backends.cpu import attention, convolution, indexing, matmul, pooling
+from graphc.backends.cpu import attention, convolution, indexing, matmul, pooling, sorting
 from graphc.errors import InternalError
+from graphc.ir.node import Type
 from graphc.ir.types import TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView
 
 __all__ = ["LIBRARY", "PRODUCTS", "OperandView", "library_call"]
 
-LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorType], LibraryCall]] = {
+LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], Any], LibraryCall]] = {  # result type last
     "conv2d": convolution.conv2d,
     "conv2d_input_grad": convolution.conv2d_input_grad,
     "conv2d_weight_grad": convolution.conv2d_weight_grad,
@@ -38,6 +39,8 @@ LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], TensorTyp
     "cumsum": indexing.cumsum,
     "cumprod": indexing.cumprod,
     "recurrence": indexing.recurrence,
+    "sort": sorting.sort,
+    "searchsorted": sorting.searchsorted,
 }
 PRODUCTS: dict[str, Callable[..., LibraryCall]] = {  # of operands, result and threads, with the op's attributes
     "matmul": matmul.matmul,
@@ -50,7 +53,7 @@ def library_call(
     op: str,
     attrs: Mapping[str, Any],
     operands: Sequence[OperandView],
-    result: TensorType,
+    result: Type,
     threads: int = 2,
     strides: tuple[int, ...] | None = None,
 ) -> LibraryCall:
@@ -60,6 +63,7 @@ def library_call(
     InternalError for an op that has no library kernel.
     """
     if op in PRODUCTS:
+        assert isinstance(result, TensorType)
         contiguous = OperandView.contiguous(result)
         return PRODUCTS[op](operands, replace(contiguous, strides=strides or contiguous.strides), threads, **attrs)
     try:

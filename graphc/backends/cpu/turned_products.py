@@ -39,7 +39,7 @@ def turn_products(graph: Graph) -> Graph:
             return rebuilt(node, inputs)
         since = next_serial()
         source = inputs[0] if node.inputs[0] is product else inputs[0].inputs[0]
-        new = reshape_to(apply("matmul_turned", *source.inputs, axes=axes), node.shape)  # type: ignore[arg-type]
+        new = reshape_to(apply("matmul_turned", *source.inputs, axes=axes), node.shape)
         inherit_location([new], since, node.location)
         return new
 

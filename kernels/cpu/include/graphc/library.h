@@ -8,6 +8,7 @@
 #include "index.h"
 #include "pool.h"
 #include "scan.h"
+#include "sort.h"
 #include "tile.h"
 
 struct gc_library_entry {
@@ -47,6 +48,8 @@ static const struct gc_library_entry gc_library[] = {
     GC_ENTRIES_FLOAT(cumprod),
     GC_ENTRY(cumprod_i64),
     GC_ENTRIES_FLOAT(recurrence),
+    GC_ENTRIES_VALUE(sort),
+    GC_ENTRIES_VALUE(searchsorted),
 };
 
 #undef GC_ENTRY
