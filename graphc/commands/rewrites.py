@@ -109,7 +109,7 @@ _HEAD = """\
 
 Before a graph is compiled, passes rewrite it (`graphc/pipeline.py` has their order). The reference, `backend="numpy"`,
 interprets the graph as it was written. So the engines differ from it by what stands in the first three tables here, and
-by the rounding of their kernels (README, "Numbers").
+by the rounding of their kernels ([numbers.md](numbers.md)).
 
 This file is written by `python -m graphc.commands.rewrites` from the records that the passes are made of; a test runs
 every one of these, and compares the file with them. `f` is an op, `c` and `d` are constants. Where no dtypes are named,
