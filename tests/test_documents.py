@@ -20,6 +20,7 @@ from graphc.backends.table import NAMES
 from graphc.cli import main
 from tests import test_layers as layers
 from tests.documents import ROOT, agree, documents, programs, section
+from tests.runtime.support import needs_compiler
 
 DOCUMENTS = documents()
 README = DOCUMENTS["README.md"]
@@ -29,6 +30,7 @@ FUNCTIONS, BACKENDS, ARCHITECTURE = (
 MARK = "=== next block ==="
 ELSEWHERE = {"graphc/docs/add_an_op.md"}  # its program needs the op that it adds: test_add_an_op.py
 RUNNING = [path for path, text in DOCUMENTS.items() if programs(text) and path not in ELSEWHERE]
+COMPILING = [path for path in RUNNING if 'backend="c"' in DOCUMENTS[path] or ".export(" in DOCUMENTS[path]]
 GRAMMARS = ("ir/text.py", "kernel/ir.py", "plan/plan.py")
 
 
@@ -37,7 +39,9 @@ def names_in(table_row: str) -> list[str]:
 
 
 # Programs ------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("path", RUNNING)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=needs_compiler) if path in COMPILING else path for path in RUNNING]
+)
 def test_programs_print_what_is_shown(path: str, tmp_path: Path) -> None:
     """All blocks of a document run as one program, in a process of its own, as a reader would type them."""
     found = programs(DOCUMENTS[path])
