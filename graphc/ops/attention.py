@@ -11,8 +11,8 @@ from graphc.errors import DTypeError, GraphError, ShapeError, shown, with_locati
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops import build
-from graphc.ops.attention_ops import attention_weights, output_parts
-from graphc.ops.build import apply, as_tensor, cast, invoke, promoted, zeros
+from graphc.ops.attention_ops import attention_weights, unlaid
+from graphc.ops.build import apply, apply_several, as_tensor, cast, invoke, promoted, zeros
 from graphc.ops.random import bernoulli
 from graphc.ops.record import FLOAT, Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
@@ -86,8 +86,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float
         return zeros(TensorType(q.dtype, shape))
     if dropout:
         return _with_dropout(q, k, v, masks[0] if masks else None, dropout, causal, scale)
-    flat = apply("attention", q, k, v, *masks, causal=causal, scale=scale)
-    return cast(output_parts(flat, q, v)[0], q.dtype)
+    laid, _, _ = apply_several("attention", q, k, v, *masks, causal=causal, scale=scale)
+    return cast(unlaid(laid), q.dtype)
 
 
 def _with_dropout(

@@ -1,32 +1,31 @@
 """The primitives of attention: `attention`, softmax(scale q kᵀ + mask) v, and its gradient `attention_grad`.
 
-    attention(q, k, v, [mask]; causal, scale) -> output[*batch, Tq, w], top[*batch, Tq] and total[*batch, Tq]
-    attention_grad(q, k, v, g, top, total, delta, [mask]; causal, scale) -> the gradients of q, k and v
+    attention(q, k, v, [mask]; causal, scale) -> output[*batch, Tq, w], top[*batch, Tq], total[*batch, Tq]
+    attention_grad(q, k, v, g, top, total, delta, [mask]; causal, scale) -> the gradients of q, of k, of v
 
-A node has one result, so each gives a vector that holds its parts one after the other; `output_parts` and `grad_parts`
-cut them out, as views. With two batch dims or more an array [b0, b1, ..., T, w] lies as [b0, T, b1, ..., w], the order
-in which heads are put side by side. Parts are float64 for float64 and else float32. `top` is the largest score of a
-query and `total` the sum of exp(score - top), -inf and 0 where it sees no key: its output and its gradients are 0 then.
-They save `attention_grad` a pass and have no derivative: it is a function of the others, as `delta` is sum(g output).
+With two batch dims or more a result [b0, b1, ..., T, w] is laid out as [b0, T, b1, ..., w], the order in which heads
+are put side by side. Results are float64 for float64 and else float32. `top` is the largest score of a query and
+`total` the sum of exp(score - top), -inf and 0 where it sees no key: its output and its gradients are 0 then. They save
+`attention_grad` a pass and have no derivative: it is a function of the others, as `delta` is sum(g output).
 Kernels hold a tile of the weights at a time; derivatives of `attention_grad` and forward mode build all weights.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from graphc.errors import DTypeError, ShapeError
-from graphc.ir.types import DTYPES, DType, TensorType
-from graphc.ops.build import apply, broadcast_to, cast, full_like, invoke, zeros, zeros_like
-from graphc.ops.record import ZERO, Array, Kind, primitive
+from graphc.ir.types import DTYPES, DType, TensorType, TupleType
+from graphc.ops.build import apply, apply_several, broadcast_to, cast, full_like, invoke, zeros, zeros_like
+from graphc.ops.record import Array, Joint, Kind, primitive
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import Ints, join, permute, reshape_to, slice_view
+from graphc.ops.views import Ints, permute, reshape_to
 
-__all__ = ["attention_weights", "grad_parts", "output_parts"]
+__all__ = ["attention_weights", "unlaid"]
 
 NOTHING = -math.inf  # the score of a key that is not seen
 
@@ -52,63 +51,43 @@ def _check(q: TensorType, k: TensorType, v: TensorType, mask: TensorType | None)
 
 def _infer(
     q: TensorType, k: TensorType, v: TensorType, mask: TensorType | None = None, *, causal: bool, scale: float
-) -> TensorType:
+) -> TupleType:
     _check(q, k, v, mask)
-    return TensorType(_real(q.dtype), (math.prod(q.shape[:-1]) * (v.shape[-1] + 2),))
+    real, rows = _real(q.dtype), q.shape[:-1]
+    return TupleType((TensorType(real, _laid_shape((*rows, v.shape[-1]))), *2 * (TensorType(real, rows),)))
 
 
 def _infer_grad(
     q: TensorType, k: TensorType, v: TensorType, g: TensorType, top: TensorType, total: TensorType, delta: TensorType,
     mask: TensorType | None = None, *, causal: bool, scale: float,
-) -> TensorType:  # fmt: skip
+) -> TupleType:  # fmt: skip
     _check(q, k, v, mask)
     real, rows = _real(q.dtype), q.shape[:-1]
     came, wanted = (g, top, total, delta), (TensorType(real, (*rows, v.shape[-1])), *3 * (TensorType(real, rows),))
     if came != wanted:
         raise ShapeError(f"attention_grad takes g, top, total and delta {wanted}, not {came}")
-    return TensorType(real, (math.prod(q.shape) + math.prod(k.shape) + math.prod(v.shape),))
+    return TupleType(tuple(TensorType(real, _laid_shape(x.shape)) for x in (q, k, v)))
 
 
-# Parts of a result -----------------------------------------------------------------------------------------------
+# The order of axes ------------------------------------------------------------------------------------------------
 def _order(ndim: int) -> Ints:
-    """The axes of an array [*batch, T, w] in the order in which it lies in a result."""
+    """The axes of an array [*batch, T, w] in the order in which it is laid out."""
     return (0, ndim - 2, *range(1, ndim - 2), ndim - 1) if ndim > 3 else tuple(range(ndim))
 
 
-def _part(flat: Tensor, start: int, shape: Ints) -> Tensor | None:
-    """The array [*batch, T, w] that starts at `start`; None where `flat` is padding there, a cotangent that is zero."""
-    size = math.prod(shape)
-    if flat.op == "pad" and size:
-        (low,), (source,) = flat.attrs["low"], flat.inputs
-        if start + size <= low or start >= low + source.size:
-            return None
-        if low <= start and start + size <= low + source.size:
-            flat, start = source, start - low
-    order = _order(len(shape))
-    laid = reshape_to(slice_view(flat, (start,), (size,)), [shape[axis] for axis in order])
-    return permute(laid, [order.index(axis) for axis in range(len(shape))])
+def _laid_shape(shape: Ints) -> Ints:
+    return tuple(shape[axis] for axis in _order(len(shape)))
 
 
-def _parts(flat: Tensor, shapes: Sequence[Ints]) -> list[Tensor | None]:
-    starts = [sum(map(math.prod, shapes[:number])) for number in range(len(shapes))]
-    return [_part(flat, start, shape) for start, shape in zip(starts, shapes, strict=True)]
+def _laid(x: Tensor) -> Tensor:
+    """[*batch, T, w] as a result is laid out."""
+    return permute(x, _order(x.ndim))
 
 
-def _packed(parts: Sequence[Tensor]) -> Tensor:
-    """The inverse of `_parts`."""
-    return join([reshape_to(permute(part, _order(part.ndim)), (part.size,)) for part in parts], 0)
-
-
-def output_parts(flat: Tensor, q: Tensor, v: Tensor) -> list[Any]:
-    """Output [*batch, Tq, w], top and total [*batch, Tq] in what `attention` gives; or in its cotangent (or None)."""
-    rows = q.shape[:-1]
-    output, *of_rows = _parts(flat, ((*rows, v.shape[-1]), (math.prod(rows),), (math.prod(rows),)))
-    return [output, *(part if part is None else reshape_to(part, rows) for part in of_rows)]
-
-
-def grad_parts(flat: Tensor, q: Tensor, k: Tensor, v: Tensor) -> list[Any]:
-    """The parts for q, k and v in what `attention_grad` gives, or in a cotangent of it (or None)."""
-    return _parts(flat, (q.shape, k.shape, v.shape))
+def unlaid(x: Tensor) -> Tensor:
+    """A result as [*batch, T, w]."""
+    order = _order(x.ndim)
+    return permute(x, [order.index(axis) for axis in range(x.ndim)])
 
 
 # References ------------------------------------------------------------------------------------------------------
@@ -120,28 +99,27 @@ def _scores(q: Array, k: Array, mask: Array | None, causal: bool, scale: float) 
     return np.where(seen, scores, NOTHING).astype(q.dtype)
 
 
-def _flat(*parts: Array) -> Array:
-    return np.concatenate([part.transpose(_order(part.ndim)).ravel() for part in parts])
-
-
-def _attention(q: Array, k: Array, v: Array, mask: Array | None = None, *, causal: bool, scale: float) -> Array:
+def _attention(
+    q: Array, k: Array, v: Array, mask: Array | None = None, *, causal: bool, scale: float
+) -> tuple[Array, ...]:
     scores = _scores(q, k, mask, causal, scale)
     top = scores.max(axis=-1, keepdims=True, initial=NOTHING)
     weights = np.exp(scores - np.where(top == NOTHING, 0, top))
     total = weights.sum(axis=-1, keepdims=True)
     output = np.matmul(weights, v) / np.where(total == 0, 1, total)
-    return np.concatenate([_flat(output), top.ravel(), total.ravel()]).astype(q.dtype)
+    return output.transpose(_order(output.ndim)).astype(q.dtype), top[..., 0], total[..., 0]
 
 
 def _attention_grad(
     q: Array, k: Array, v: Array, g: Array, top: Array, total: Array, delta: Array, mask: Array | None = None, *,
     causal: bool, scale: float,
-) -> Array:  # fmt: skip
+) -> tuple[Array, ...]:  # fmt: skip
     base, divisor = np.where(top == NOTHING, 0, top), np.where(total == 0, 1, total)
     weights = np.exp(_scores(q, k, mask, causal, scale) - base[..., None]) / divisor[..., None]
     slopes = weights * (np.matmul(g, np.swapaxes(v, -1, -2)) - delta[..., None]) * q.dtype.type(scale)
     weights, turned = np.swapaxes(weights, -1, -2), np.swapaxes(slopes, -1, -2)
-    return _flat(np.matmul(slopes, k), np.matmul(turned, q), np.matmul(weights, g)).astype(q.dtype)
+    found = np.matmul(slopes, k), np.matmul(turned, q), np.matmul(weights, g)
+    return tuple(part.transpose(_order(part.ndim)).astype(q.dtype) for part in found)
 
 
 # Compositions: all weights, for derivatives of derivatives and for forward mode -----------------------------------
@@ -227,74 +205,69 @@ def _whole(
 
 
 # Rules -----------------------------------------------------------------------------------------------------------
-def _attention_rule(position: int) -> Callable[..., Tensor]:
-    """The cotangent of input `position`. Those of q, k and v are cut from one `attention_grad`."""
-
-    def rule(c: Tensor, y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
-        q, k, v, *mask = inputs
-        output, top, total = output_parts(y, q, v)
-        g = output_parts(c, q, v)[0]
-        g = zeros_like(output) if g is None else g
-        delta = _across(g * output)
-        if position < 3:
-            flat = apply("attention_grad", q, k, v, g, top, total, delta, *mask, **attrs)
-            return cast(grad_parts(flat, q, k, v)[position], q.dtype)
+def _attention_rule(
+    cotangents: Sequence[Tensor | None], results: Sequence[Tensor], *inputs: Tensor, **attrs: Any
+) -> list[Tensor | None]:
+    """The cotangents of q, k and v are those of one `attention_grad`; nothing flows through top and total."""
+    (q, k, v, *mask), (laid, top, total) = inputs, results
+    if cotangents[0] is None:
+        return [None] * len(inputs)
+    output, g = unlaid(laid), unlaid(cotangents[0])
+    delta = _across(g * output)
+    found = apply_several("attention_grad", q, k, v, g, top, total, delta, *mask, **attrs)
+    answer: list[Tensor | None] = [cast(unlaid(part), q.dtype) for part in found]
+    if mask and mask[0].dtype.is_float:
         whole = _whole(q, k, v, g, top, total, delta, *mask, **attrs)
-        return cast(whole.p * whole.slope, q.dtype)
-
-    return rule
+        answer.append(cast(whole.p * whole.slope, q.dtype))
+    return answer + [None] * (len(inputs) - len(answer))
 
 
 def _attention_tangent(
-    tangents: Sequence[Tensor | None], y: Tensor, *inputs: Tensor, causal: bool, scale: float
-) -> Tensor:
+    tangents: Sequence[Tensor | None], results: Sequence[Tensor], *inputs: Tensor, causal: bool, scale: float
+) -> tuple[Tensor | None, ...]:
     """With ds the tangent of the scores the output moves by (p ds) v - output Σ p ds + p dv."""
-    dq, dk, dv, *dmask = _filled(tangents, inputs, y.dtype)
-    q, k, v = (cast(x, y.dtype) for x in inputs[:3])
-    output = output_parts(y, q, v)[0]
+    output = unlaid(results[0])
+    dq, dk, dv, *dmask = _filled(tangents, inputs, output.dtype)
+    q, k, v = (cast(x, output.dtype) for x in inputs[:3])
     p = attention_weights(q, k, inputs[3] if dmask else None, causal, scale)
     moved = p * sum(dmask, _Whole(q, k, v, v, p, p, scale).moved_scores(dq, dk))
-    output_moved = _product(moved, v) - _along(_across(moved), output) * output + _product(p, dv)
-    return _packed([output_moved, zeros(TensorType(y.dtype, (y.size - output.size,)))])
+    return _laid(_product(moved, v) - _along(_across(moved), output) * output + _product(p, dv)), None, None
 
 
-def _grad_rule(position: int) -> Any:
-    """The cotangent of input `position` of `attention_grad`, given cotangents hq, hk, hv of its parts.
+def _grad_rule(
+    cotangents: Sequence[Tensor | None], results: Sequence[Tensor], *inputs: Tensor, **attrs: Any
+) -> list[Tensor | None]:
+    """The cotangents of the inputs of `attention_grad`, given cotangents hq, hk, hv of its results.
 
-    These parts are dq = scale d k, dk = scale dᵀ q and dv = pᵀ g with d = p slope. So d has the cotangent
+    These results are dq = scale d k, dk = scale dᵀ q and dv = pᵀ g with d = p slope. So d has the cotangent
     e = scale (hq kᵀ + q hkᵀ), the slope e p, p has f = e slope + g hvᵀ, and the scores p (f - Σ p f).
     """
-    if position in (4, 5):
-        return ZERO
-
-    def rule(c: Tensor, y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
-        hq, hk, hv = _filled(grad_parts(c, *inputs[:3]), inputs[:3], y.dtype)
-        whole = _whole(*inputs, **attrs)
-        q, k, v, g, p, slope, scale = whole
-        e = whole.moved_scores(hq, hk)
-        of_slope, of_weights = e * p, p * (e * slope + _product(g, matrix_transpose(hv)))
-        of_scores = of_weights - p * _along(_across(of_weights), p)
-        match position:
-            case 0:
-                found = (_product(of_scores, k) + _product(p * slope, hk)) * scale
-            case 1:
-                found = (_product(matrix_transpose(of_scores), q) + _product(matrix_transpose(p * slope), hq)) * scale
-            case 2:
-                found = _product(matrix_transpose(of_slope), g)
-            case 3:
-                found = _product(of_slope, v) + _product(p, hv)
-            case 6:
-                found = -_across(of_slope)
-            case _:
-                found = of_scores
-        return cast(found, inputs[position].dtype)
-
-    return rule
+    dtype = results[0].dtype
+    hq, hk, hv = _filled([None if c is None else unlaid(c) for c in cotangents], inputs[:3], dtype)
+    whole = _whole(*inputs, **attrs)
+    q, k, v, g, p, slope, scale = whole
+    e = whole.moved_scores(hq, hk)
+    of_slope, of_weights = e * p, p * (e * slope + _product(g, matrix_transpose(hv)))
+    of_scores = of_weights - p * _along(_across(of_weights), p)
+    found = [
+        (_product(of_scores, k) + _product(p * slope, hk)) * scale,
+        (_product(matrix_transpose(of_scores), q) + _product(matrix_transpose(p * slope), hq)) * scale,
+        _product(matrix_transpose(of_slope), g),
+        _product(of_slope, v) + _product(p, hv),
+        None,
+        None,
+        -_across(of_slope),
+        of_scores,
+    ]  # of q, k, v, g, top, total, delta, mask
+    pairs = zip(found[: len(inputs)], inputs, strict=True)
+    return [None if x is None or not source.dtype.is_float else cast(x, source.dtype) for x, source in pairs]
 
 
-def _grad_tangent(tangents: Sequence[Tensor | None], y: Tensor, *inputs: Tensor, **attrs: Any) -> Tensor:
+def _grad_tangent(
+    tangents: Sequence[Tensor | None], results: Sequence[Tensor], *inputs: Tensor, **attrs: Any
+) -> tuple[Tensor, ...]:
     """The product rule over dq = scale d k, dk = scale dᵀ q, dv = pᵀ g with d = p slope."""
-    dq, dk, dv, dg, _, _, ddelta, *dmask = _filled(tangents, inputs, y.dtype)
+    dq, dk, dv, dg, _, _, ddelta, *dmask = _filled(tangents, inputs, results[0].dtype)
     whole = _whole(*inputs, **attrs)
     q, k, _, g, p, slope, scale = whole
     ds = p * sum(dmask, whole.moved_scores(dq, dk))
@@ -302,7 +275,8 @@ def _grad_tangent(tangents: Sequence[Tensor | None], y: Tensor, *inputs: Tensor,
     d, moved = p * slope, dp * slope + p * (whole.moved_slope(dg, dv) - _along(ddelta, p))
     q_part = (_product(moved, k) + _product(d, dk)) * scale
     k_part = (_product(matrix_transpose(moved), q) + _product(matrix_transpose(d), dq)) * scale
-    return _packed([q_part, k_part, _product(matrix_transpose(dp), g) + _product(matrix_transpose(p), dg)])
+    v_part = _product(matrix_transpose(dp), g) + _product(matrix_transpose(p), dg)
+    return _laid(q_part), _laid(k_part), _laid(v_part)
 
 
 # The primitives --------------------------------------------------------------------------------------------------
@@ -310,7 +284,7 @@ primitive(
     "attention",
     kind=Kind.LIBRARY,
     infer=_infer,
-    vjp=_attention_rule,
+    vjp=Joint(_attention_rule),
     jvp=_attention_tangent,
     reference=_attention,
     cost=1024,
@@ -320,7 +294,7 @@ primitive(
     "attention_grad",
     kind=Kind.LIBRARY,
     infer=_infer_grad,
-    vjp=_grad_rule,
+    vjp=Joint(_grad_rule),
     jvp=_grad_tangent,
     reference=_attention_grad,
     cost=1024,

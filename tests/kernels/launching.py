@@ -86,13 +86,21 @@ def launch(
     tiles: Iterable[int] | None = None, epilogue: Epilogue | None = None,
 ) -> np.ndarray:  # fmt: skip
     """The kernel's output. `tiles` is the order in which they run; scratch is garbage before each."""
+    return launch_several(level, call, inputs, [(shape, dtype)], tiles, epilogue)[0]
+
+
+def launch_several(
+    level: str, call: LibraryCall, inputs: Sequence[np.ndarray], types: Sequence[tuple[tuple[int, ...], np.dtype]],
+    tiles: Iterable[int] | None = None, epilogue: Epilogue | None = None,
+) -> list[np.ndarray]:  # fmt: skip
+    """The outputs of a kernel that has several, of these shapes and dtypes."""
     address = table(level).kernel(call.name.encode())
     assert address, f"{call.name} is not in the library of level {level}"
-    nbytes, scratch_bytes = int(np.prod(shape)) * dtype.itemsize, call.scratch
-    output = guarded(nbytes)
-    arrays = [*inputs, *(epilogue.extra if epilogue else ()), output]
+    scratch_bytes = call.scratch
+    outputs = [guarded(int(np.prod(shape)) * dtype.itemsize) for shape, dtype in types]
+    arrays = [*inputs, *(epilogue.extra if epilogue else ()), *outputs]
     buffers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-    places = [*range(len(inputs)), len(arrays) - 1]
+    places = [*range(len(inputs)), *range(len(arrays) - len(outputs), len(arrays))]
     refs = (_Ref * len(places))(*(_Ref(place, 0) for place in places))
     params = (ctypes.c_int64 * len(call.params))(*call.params)
     program = program_refs = None
@@ -106,5 +114,6 @@ def launch(
         c_call = _Call(*(part and ctypes.addressof(part) for part in parts), scratch.ctypes.data)
         _Kernel(address)(ctypes.byref(c_call), tile)
         assert intact(scratch), f"{call.name} wrote past its scratch"
-    assert intact(output), f"{call.name} wrote past its output"
-    return output[:nbytes].view(dtype).reshape(shape)
+    assert all(map(intact, outputs)), f"{call.name} wrote past its output"
+    pairs = zip(outputs, types, strict=True)
+    return [output[:-GUARD].view(dtype).reshape(shape) for output, (shape, dtype) in pairs]

@@ -9,11 +9,12 @@ import pytest
 
 from graphc.backends.cpu import attention as library_attention
 from graphc.backends.cpu.library import library_call
-from graphc.ir.types import DTYPES, TensorType
+from graphc.ir.types import DTYPES, TensorType, TupleType
+from graphc.kernel.ir import LibraryCall
 from graphc.kernels import cpu
 from graphc.ops.record import OPS
-from tests.kernels.checking import run, view_of
-from tests.kernels.launching import launch
+from tests.kernels.checking import view_of
+from tests.kernels.launching import launch_several
 
 LEVELS = cpu.supported_levels()
 every_level = pytest.mark.parametrize("level", LEVELS)
@@ -66,14 +67,32 @@ def wide(arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [a.astype(np.float32) if a.dtype in (ml_dtypes.bfloat16, np.float16) else a for a in arrays]
 
 
-def check(op: str, level: str, inputs: list[np.ndarray], **attrs: Any) -> np.ndarray:
-    """The kernel's answer, which agrees with the reference and does not depend on the order of tiles."""
-    want = OPS[op].reference(*wide(inputs), **attrs)
-    got = run(level, op, inputs, want.shape, want.dtype.name, **attrs)
-    finite = np.isfinite(want)
-    scale = max(1.0, float(np.abs(want[finite]).max())) if finite.any() else 1.0
-    np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE[inputs[0].dtype.name] * scale)
-    return got
+def run(level: str, op: str, inputs: list[np.ndarray], **attrs: Any) -> list[np.ndarray]:
+    """The kernel's answers, computed with tiles forwards and backwards, which must give the same bits."""
+    call, types = called(op, inputs, **attrs)
+    forward = launch_several(level, call, inputs, types)
+    backward = launch_several(level, call, inputs, types, reversed(range(call.tiles)))
+    assert [part.tobytes() for part in forward] == [part.tobytes() for part in backward]
+    return forward
+
+
+def called(op: str, inputs: list[np.ndarray], **attrs: Any) -> tuple[LibraryCall, list[Any]]:
+    """The call of a kernel, and the shapes and dtypes of its results."""
+    views = [view_of(array) for array in inputs]
+    result = OPS[op].infer(*(TensorType(view.dtype, view.shape) for view in views), **attrs)
+    assert isinstance(result, TupleType)
+    return library_call(op, attrs, views, result), [(part.shape, part.dtype.numpy) for part in result.parts]
+
+
+def check(op: str, level: str, inputs: list[np.ndarray], **attrs: Any) -> list[np.ndarray]:
+    """The kernel's answers, which agree with the reference and do not depend on the order of tiles."""
+    found = run(level, op, inputs, **attrs)
+    wanted = OPS[op].reference(*wide(inputs), **attrs)
+    finite = np.concatenate([np.abs(want[np.isfinite(want)]).ravel() for want in wanted])
+    scale = max(1.0, float(finite.max())) if finite.size else 1.0
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE[inputs[0].dtype.name] * scale)
+    return found
 
 
 def check_both(level: str, shape: Any, dtype: str, layout: str, mask: str, causal: bool) -> None:
@@ -86,8 +105,7 @@ def check_both(level: str, shape: Any, dtype: str, layout: str, mask: str, causa
         for *matrix, kind in ((rows, depth, dtype), (keys, depth, dtype), (keys, width, dtype), (rows, width, real))
     )
     masks = mask_of(rng, mask, (*batch, rows, keys), dtype)
-    flat = check("attention", level, [q, k, v, *masks], **attrs)
-    of_rows = flat[g.size :].reshape((2, *batch, rows))
+    _, *of_rows = check("attention", level, [q, k, v, *masks], **attrs)
     check("attention_grad", level, [q, k, v, g, *of_rows, numbers(rng, (*batch, rows), real), *masks], **attrs)
 
 
@@ -118,15 +136,15 @@ def test_few_large_batches_are_cut(level: str, causal: bool) -> None:
     rng = np.random.default_rng(4)
     q, k, v, g = (numbers(rng, (1, 520, 40), "float32") for _ in range(4))
     attrs = {"causal": causal, "scale": 0.2}
-    flat = check("attention", level, [q, k, v], **attrs)
-    inputs = [q, k, v, g, *flat[g.size :].reshape(2, 1, 520), numbers(rng, (1, 520), "float32")]
+    _, *of_rows = check("attention", level, [q, k, v], **attrs)
+    inputs = [q, k, v, g, *of_rows, numbers(rng, (1, 520), "float32")]
     got = check("attention_grad", level, inputs, **attrs)
-    result = TensorType(DTYPES["float32"], got.shape)
-    call = library_call("attention_grad", attrs, [view_of(array) for array in inputs], result)
+    call, types = called("attention_grad", inputs, **attrs)
     assert call.tiles == 6
     params = (*call.params[:8], 520, 0, *call.params[10:])
     whole = type(call)(call.name, params, 1, call.scratch, call.work)
-    np.testing.assert_allclose(launch(level, whole, inputs, got.shape, got.dtype), got, rtol=0, atol=1e-5)
+    for one, other in zip(launch_several(level, whole, inputs, types), got, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
 @every_level
@@ -134,7 +152,7 @@ def test_nan_stays_where_it_is_seen(level: str) -> None:
     rng = np.random.default_rng(5)
     q, k, v = (numbers(rng, (1, 40, 8), "float32") for _ in range(3))
     k[0, 20, 3] = np.nan
-    got = run(level, "attention", [q, k, v], (40 * 10,), "float32", causal=True, scale=1.0)[: 40 * 8].reshape(40, 8)
+    got = run(level, "attention", [q, k, v], causal=True, scale=1.0)[0][0]
     assert np.isfinite(got[:20]).all()
     assert np.isnan(got[20:]).all()
 
@@ -145,7 +163,7 @@ def test_large_scores_do_not_overflow(level: str) -> None:
     got = check(
         "attention", level, [q, q, numbers(np.random.default_rng(6), (1, 3, 2), "float32")], causal=False, scale=1.0
     )
-    assert np.isfinite(got).all()
+    assert all(np.isfinite(part).all() for part in got)
 
 
 def test_parameters() -> None:
@@ -153,7 +171,9 @@ def test_parameters() -> None:
     q = np.zeros((2, 3, 5, 4), np.float32)
     mask = np.zeros((2, 3, 5, 5), bool)
     views = [view_of(a) for a in (q, q, q, mask)]
-    call = library_attention.attention({"causal": True, "scale": 0.5}, views, TensorType(DTYPES["float32"], (150,)))
+    real = DTYPES["float32"]
+    result = TupleType((TensorType(real, (2, 5, 3, 4)), *2 * (TensorType(real, (2, 3, 5)),)))
+    call = library_attention.attention({"causal": True, "scale": 0.5}, views, result)
     (scale,) = struct.unpack("<q", struct.pack("<d", 0.5))
     assert call.params[:12] == (7, 5, 5, 4, 4, 6, 3, scale, 5, 0, 4, 2)
     assert call.name == "attention_f32"

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphc.ir.types import DType, TensorType
+from graphc.ir.types import DType, TupleType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView, ceil_div, type_tag
 
@@ -54,25 +54,25 @@ def _params(
     return (flags, *sizes, scale, *tile, len(operands), len(batch), *numbers)
 
 
-def attention(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
-    """q[*batch, Tq, d], k[*batch, Tk, d], v[*batch, Tk, w], a mask or none → output, top and total, in one vector."""
+def attention(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TupleType) -> LibraryCall:
+    """q[*batch, Tq, d], k[*batch, Tk, d], v[*batch, Tk, w], a mask or none → output, top and total."""
     q, k, v = operands[:3]
     (rows, depth), keys, width, batches = q.shape[-2:], k.shape[-2], v.shape[-1], math.prod(q.shape[:-2])
     queries = min(rows, MOST_QUERIES)
     while queries > LEAST_QUERIES and batches * ceil_div(rows, queries) < LEAST_TILES:
         queries = ceil_div(queries, 2)
-    lanes = _lanes(result.dtype)
+    lanes = _lanes(result.parts[0].dtype)
     panel, wide, across = 2 * lanes, _round_up(depth, lanes), _round_up(width, lanes)
     reals = KEYS * (wide + across + panel) + panel * (wide + 1) + _round_up(queries, panel) * (wide + across + 2)
     return LibraryCall(
         f"attention_{type_tag(q.dtype)}", _params(attrs, operands, 3, (queries, 0)), batches * ceil_div(rows, queries),
-        reals * result.dtype.itemsize, 2 * batches * rows * keys * (depth + width) // (1 + attrs["causal"]),
+        reals * result.parts[0].dtype.itemsize, 2 * batches * rows * keys * (depth + width) // (1 + attrs["causal"]),
         slowness=SLOWNESS,
     )  # fmt: skip
 
 
-def attention_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
-    """q, k, v, the gradient of the output, top, total, delta, a mask or none → those of q, k and v, in one vector."""
+def attention_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TupleType) -> LibraryCall:
+    """q, k, v, the gradient of the output, top, total, delta, a mask or none → those of q, k and v."""
     q, k, v = operands[:3]
     (rows, depth), keys, width, batches = q.shape[-2:], k.shape[-2], v.shape[-1], math.prod(q.shape[:-2])
     work = 2 * rows * keys * (3 * depth + 2 * width) // (1 + attrs["causal"])
@@ -80,10 +80,10 @@ def attention_grad(attrs: Mapping[str, Any], operands: Sequence[OperandView], re
     if batches < FEW_BATCHES and work > SMALL_WORK:
         tile = (MOST_QUERIES, CHUNK)
         tiles = batches * (ceil_div(rows, MOST_QUERIES) + ceil_div(keys, CHUNK))
-    lanes = _lanes(result.dtype)
+    lanes = _lanes(result.parts[0].dtype)
     panel, wide, across = 2 * lanes, _round_up(depth, lanes), _round_up(width, lanes)
     reals = 2 * KEYS * panel + panel * (3 * wide + 2 * across + 3) + 2 * CHUNK * (wide + across)
     return LibraryCall(
-        f"attention_grad_{type_tag(q.dtype)}", _params(attrs, operands, 7, tile), tiles, reals * result.dtype.itemsize,
-        batches * work, slowness=SLOWNESS,
+        f"attention_grad_{type_tag(q.dtype)}", _params(attrs, operands, 7, tile), tiles,
+        reals * result.parts[0].dtype.itemsize, batches * work, slowness=SLOWNESS,
     )  # fmt: skip

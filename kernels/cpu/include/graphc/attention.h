@@ -4,17 +4,17 @@
  * For each batch: q[Tq, d], k[Tk, d], v[Tk, w]; a mask[Tq, Tk] of bools (false hides a key) or of q's type (it is added);
  * if causal, query i sees the keys j <= i alone. A query that sees no key has the output 0, top = -inf and total = 0.
  *
- * attention       operands  q, k, v, [mask], out (real): the output, then top[Tq], the largest score, then total[Tq], the sum
- *                           of exp(score - top)
+ * attention       operands  q, k, v, [mask]; output, top[Tq], the largest score, and total[Tq], the sum of exp(score - top)
  *                 tile      batch * query tiles + query tile
  * attention_grad  operands  q, k, v, g[Tq, w] (real), top[Tq], total[Tq] (real), delta[Tq] (real: the sum of g times the
- *                           output), [mask], out (real): the gradients of q, then of k, then of v
+ *                           output), [mask]; the gradients of q, of k and of v
  *                 tile      batch, if params[9] is 0; else batch * (key tiles + query tiles) + tile, the key tiles first:
  *                           a key tile gives the gradients of its k and v, a query tile those of its q
  * params  0 flags (below), 1 Tq, 2 Tk, 3 d, 4 w, 5 batches, 6 inner batches, 7 bits of the scale (double), 8 queries of a
- *         tile, 9 keys of a tile, 10 count of operands N (without out), 11 count of batch dims, 12 row and column stride
+ *         tile, 9 keys of a tile, 10 count of operands N (without results), 11 count of batch dims, 12 row and column stride
  *         of each operand, then for each batch dim: extent, N strides. Strides are in elements and may be zero or negative.
- * out     an array [Tq or Tk, d or w] for each batch lies as [outer batch, T, inner batch, d or w]; top and total as [batch, Tq]
+ * results are real; an array [Tq or Tk, d or w] for each batch lies as [outer batch, T, inner batch, d or w], top and total
+ *         as [batch, Tq]
  * scratch see attention_real.h, before gc_attention_forward and gc_attention_backward
  *
  * "real" is float64 for float64, else float32: 16-bit floats are read, and everything is computed and written, in it.

@@ -80,7 +80,7 @@ GC_ATTEND_FUNCTION void GC_ATTEND(at_scale)(int64_t width, const GC_REAL *factor
 
 static inline void GC_ATTEND(at_clear)(GC_REAL *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
 
-/* Where a batch lies in a part of the output that has `extent` rows of `width` for each batch. */
+/* Where a batch lies in a result that has `extent` rows of `width` for each batch. */
 static inline gc_attention_view GC_ATTEND(at_output)(const int64_t *p, int64_t batch, int64_t extent, int64_t width,
                                                      GC_REAL *out) {
     const GC_REAL *from = out + (batch / p[6] * extent * p[6] + batch % p[6]) * width;
@@ -189,8 +189,9 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
     const gc_attention_view mask = gc_attention_operand(call, masked, batch, p[0] & GC_ATTENTION_MASK_BOOL ? 1 : size);
     GC_REAL *keys = (GC_REAL *)(void *)call->scratch, *values = keys + GC_ATTEND_KEYS * dv, *s = values + GC_ATTEND_KEYS * wv;
     GC_REAL *rows = s + GC_ATTEND_KEYS * panel, *decay = rows + panel * dv, *states = decay + panel, *at = states;
-    GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]), *tops = out + p[5] * p[1] * p[4] + batch * p[1];
-    const gc_attention_view output = GC_ATTEND(at_output)(p, batch, p[1], p[4], out);
+    GC_REAL *tops = (GC_REAL *)gc_operand(call, (int)p[10] + 1) + batch * p[1];
+    GC_REAL *totals = (GC_REAL *)gc_operand(call, (int)p[10] + 2) + batch * p[1];
+    const gc_attention_view output = GC_ATTEND(at_output)(p, batch, p[1], p[4], gc_operand(call, (int)p[10]));
     for (int64_t i = first; i < end; i += panel, at += state) {
         reader->pack(gc_attention_from(q, i), end - i, p[3], (GC_REAL)gc_attention_scale(p), rows, panel, dv);
         GC_ATTEND(at_transpose)(dv, rows, at);
@@ -221,7 +222,7 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_forward)(const gc_call *call, int64_
         GC_ATTEND(at_scale)(wv, decay, sums);
         GC_ATTEND(at_write)(gc_attention_from(output, i), lanes, p[4], 1, sums, wv, 0);
         memcpy(tops + i, max, (size_t)lanes * sizeof *tops);
-        memcpy(tops + p[5] * p[1] + i, sum, (size_t)lanes * sizeof *tops);
+        memcpy(totals + i, sum, (size_t)lanes * sizeof *totals);
     }
 }
 
@@ -246,10 +247,9 @@ GC_ATTEND_FUNCTION void GC_ATTEND(attention_backward)(const gc_call *call, int64
     const gc_attention_view delta = gc_attention_operand(call, 6, batch, real->size);
     const gc_attention_view mask = gc_attention_operand(call, masked, batch, p[0] & GC_ATTENTION_MASK_BOOL ? 1 : size);
     const GC_REAL scale = (GC_REAL)gc_attention_scale(p);
-    GC_REAL *out = (GC_REAL *)gc_operand(call, (int)p[10]);
-    const gc_attention_view query_grad = GC_ATTEND(at_output)(p, batch, p[1], p[3], out);
-    const gc_attention_view key_grad = GC_ATTEND(at_output)(p, batch, p[2], p[3], out + p[5] * p[1] * p[3]);
-    const gc_attention_view value_grad = GC_ATTEND(at_output)(p, batch, p[2], p[4], out + p[5] * (p[1] + p[2]) * p[3]);
+    const gc_attention_view query_grad = GC_ATTEND(at_output)(p, batch, p[1], p[3], gc_operand(call, (int)p[10]));
+    const gc_attention_view key_grad = GC_ATTEND(at_output)(p, batch, p[2], p[3], gc_operand(call, (int)p[10] + 1));
+    const gc_attention_view value_grad = GC_ATTEND(at_output)(p, batch, p[2], p[4], gc_operand(call, (int)p[10] + 2));
     GC_REAL *s = (GC_REAL *)(void *)call->scratch, *t = s + GC_ATTEND_KEYS * panel, *rows = t + GC_ATTEND_KEYS * panel;
     GC_REAL *row_sums = rows + panel * dv, *g_rows = row_sums + panel * dv, *columns = g_rows + panel * wv;
     GC_REAL *g_columns = columns + panel * dv, *base = g_columns + panel * wv, *share = base + panel, *shift = share + panel;
