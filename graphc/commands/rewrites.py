@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cpu import panels
+from graphc.backends.cpu import panels, pool_once
 from graphc.backends.cpu.split_reductions import SPLITTING
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
@@ -73,6 +73,7 @@ TABLE: tuple[Entry, ...] = (
     *_of_pass(sums.gather_terms, sums.REWRITES),
     *_of_pass(stacks.share_stacks, stacks.REWRITES),
     *_of_pass(views.transpose_products, views.REWRITES),
+    *_of_pass(pool_once.pool_once, pool_once.REWRITES),
     *_of_pass(panels.share_panels, panels.REWRITES),
     *_of_pass(alignment.align_reductions, alignment.REWRITES),
     *_of_rules("split_reductions", SPLITTING),

@@ -129,8 +129,9 @@ class _Fusion:
             self._open(group, node)
             self._note_reads(group, node)
 
-    def _open(self, group: Group, node: Node) -> None:
-        group.stores.append(node)
+    def _open(self, group: Group, node: Node, *stores: Node) -> None:
+        """Note a new group whose first node is `node`; it stores `stores`, or else that node."""
+        group.stores += stores or (node,)
         self.groups.append(group)
         self.height[group] = self.depth[group] = self.rank[node]
 
@@ -166,10 +167,7 @@ class _Fusion:
     def _place_several(self, node: Results) -> None:
         """The launch of a library op of several results: it stores them all, if any is read."""
         if node in self.wanted:
-            group = Group(library=node)
-            group.stores += parts_of(node)
-            self.groups.append(group)
-            self.height[group] = self.depth[group] = self.rank[node]
+            self._open(Group(library=node), node, *parts_of(node))
             for operand in library_operands(node):
                 self._hold(operand, node)
 

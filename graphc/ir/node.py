@@ -79,6 +79,11 @@ class Node:
         return self.type.size
 
     @property
+    def has_floats(self) -> bool:
+        """Whether the result, or one of several, is of a floating dtype."""
+        return self.type.dtype.is_float
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return self.type.shape
 
@@ -111,6 +116,10 @@ class Results(Node):
     @property
     def elements(self) -> int:
         return sum(part.size for part in self.type.parts)
+
+    @property
+    def has_floats(self) -> bool:
+        return any(part.dtype.is_float for part in self.type.parts)
 
     def __repr__(self) -> str:
         return f"<{self.op}: {self.type}>"

@@ -1,6 +1,7 @@
 """Pooling primitives over the planes of x[N, C, H, W].
 
-`max_pool2d` has the position of each maximum from `max_pool2d_argmax`; `max_pool2d_gather` reads a plane at such
+`max_pool2d` has the position of each maximum from `max_pool2d_argmax`, `max_pool2d_both` gives maxima and positions in
+one pass (backends/cpu/pool_once.py); `max_pool2d_gather` reads a plane at such
 positions and `max_pool2d_scatter` adds into one, each the transpose of the other. `avg_pool2d` is linear, and
 `avg_pool2d_grad` its transpose. Padding is outside the plane: minus infinity for the maximum, zeros for the mean. A
 window of padding alone is refused. The functions users call are in `pooling.py`.
@@ -9,16 +10,17 @@ window of padding alone is refused. The functions users call are in `pooling.py`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from graphc.errors import DTypeError, ShapeError
-from graphc.ir.types import DTYPES, TensorType
+from graphc.ir.types import DTYPES, TensorType, TupleType
 from graphc.ops.build import apply
 from graphc.ops.convolution_ops import Pads, window_count
-from graphc.ops.record import NO_GRADIENT, Array, Jvp, Kind, primitive
+from graphc.ops.record import NO_GRADIENT, Array, Joint, Jvp, Kind, primitive
+from graphc.ops.tensor import Tensor
 from graphc.ops.views import Ints
 
 __all__: list[str] = []
@@ -161,6 +163,13 @@ def _avg_pool_grad(
     return padded[:, :, top : top + size[0], left : left + size[1]]
 
 
+def _both_rule(
+    cotangents: Sequence[Tensor | None], results: Sequence[Tensor], x: Tensor, **attrs: Any
+) -> list[Tensor | None]:
+    g = cotangents[0]
+    return [None if g is None else apply("max_pool2d_scatter", g, results[1], size=x.shape[2:])]
+
+
 # The primitives --------------------------------------------------------------------------------------------------
 primitive(
     "max_pool2d",
@@ -183,6 +192,15 @@ primitive(
     vjp=NO_GRADIENT,
     jvp=NO_GRADIENT,
     reference=lambda x, **attrs: _max_pool(x, **attrs)[1],
+    cost=9,
+)
+primitive(
+    "max_pool2d_both",
+    kind=Kind.LIBRARY,
+    infer=lambda x, **attrs: TupleType((_infer_pool(x, **attrs), _infer_argmax(x, **attrs))),
+    vjp=Joint(_both_rule),
+    jvp=lambda tangents, y, x, **attrs: (apply("max_pool2d_gather", tangents[0], y[1]), None),
+    reference=lambda x, **attrs: _max_pool(x, **attrs),
     cost=9,
 )
 primitive(

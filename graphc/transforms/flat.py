@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from graphc.ir.location import capture
-from graphc.ir.node import Node, Results
+from graphc.ir.node import Node
 from graphc.ir.notice import warn_once
 from graphc.ops.record import Kind, op_of
 
@@ -63,6 +63,4 @@ def _first_flat(source: Node, reader: dict[Node, Node | None]) -> Node:
 
 def _is_flat(node: Node, source: Node) -> bool:
     places = [place for place, other in enumerate(node.inputs) if other is source]
-    if isinstance(node, Results) or op_of(node).kind is Kind.PART:
-        return not isinstance(node, Results) and not node.dtype.is_float
-    return not node.dtype.is_float or all(op_of(node).is_flat(place) for place in places)
+    return not node.has_floats or all(op_of(node).is_flat(place) for place in places)

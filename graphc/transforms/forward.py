@@ -95,16 +95,17 @@ def _push_forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Ta
             tangents[variable] = apply("add", tangents[variable], seed) if variable in tangents else seed
     several: dict[Node, Tangents] = {}  # of nodes that have several results
     for node in topological(outputs):
+        if node in given or not node.has_floats:
+            continue
         since, tangent = next_serial(), None
         parts = [tangents.get(source) for source in node.inputs]
-        if node in given:
-            continue
         if op_of(node).kind is Kind.PART:
             tangent = several[node.inputs[0]][node.attrs["index"]] if node.inputs[0] in several else None
-        elif isinstance(node, Results) and any(part is not None for part in parts):
-            several[node] = _push_several(node, parts)
-        elif not isinstance(node, Results) and node.dtype.is_float and any(part is not None for part in parts):
-            tangent = _push_node(node, parts)
+        elif any(part is not None for part in parts):
+            if isinstance(node, Results):
+                several[node] = _push_several(node, parts)
+            else:
+                tangent = _push_node(node, parts)
         if tangent is not None:
             inherit_location([tangent], since, node.location)
             tangents[node] = tangent

@@ -173,10 +173,7 @@ def _active(order: Iterable[Node], inputs: Iterable[Node]) -> set[Node]:
     """The float nodes whose value depends on an input through float values. A rule may still cut the path (ZERO)."""
     active: set[Node] = set(inputs)
     for node in order:
-        is_float = (
-            any(part.dtype.is_float for part in node.type.parts) if isinstance(node, Results) else node.dtype.is_float
-        )
-        if node not in active and is_float and any(source in active for source in node.inputs):
+        if node not in active and node.has_floats and any(source in active for source in node.inputs):
             active.add(node)
     return active
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from graphc.backends.cpu.library import OperandView, library_call
-from graphc.ir.types import DTYPES, TensorType, dtype_of
+from graphc.ir.types import DTYPES, TensorType, TupleType, dtype_of
 from graphc.kernels import cpu
-from tests.kernels.launching import launch
+from graphc.ops.record import OPS
+from tests.kernels.launching import launch, launch_several
 
 LEVELS = cpu.supported_levels()
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5, "bfloat16": 1e-2, "float16": 2e-3}
@@ -27,6 +28,18 @@ def run(level: str, op: str, inputs: list[np.ndarray], shape: tuple[int, ...], d
     forward = launch(level, call, inputs, shape, result.dtype.numpy)
     backward = launch(level, call, inputs, shape, result.dtype.numpy, reversed(range(call.tiles)))
     assert forward.tobytes() == backward.tobytes()
+    return forward
+
+
+def run_several(level: str, op: str, inputs: list[np.ndarray], **attrs: Any) -> list[np.ndarray]:
+    """The same for an op of several results, whose types are those of its rule."""
+    views = [view_of(array) for array in inputs]
+    result = OPS[op].infer(*(TensorType(view.dtype, view.shape) for view in views), **attrs)
+    assert isinstance(result, TupleType)
+    call, types = library_call(op, attrs, views, result), [(part.shape, part.dtype.numpy) for part in result.parts]
+    forward = launch_several(level, call, inputs, types)
+    backward = launch_several(level, call, inputs, types, reversed(range(call.tiles)))
+    assert [part.tobytes() for part in forward] == [part.tobytes() for part in backward]
     return forward
 
 

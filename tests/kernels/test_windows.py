@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphc.ir.types import DTYPES
-from tests.kernels.checking import check, every_level, numbers, run, wide
+from tests.kernels.checking import check, every_level, numbers, run, run_several, wide
 
 
 # Convolutions ----------------------------------------------------------------------------------------------------
@@ -166,6 +166,9 @@ def test_max_pooling(level: str, dtype: str, case: tuple[Any, ...]) -> None:
     check(run(level, "max_pool2d", [x], positions.shape, dtype, **attrs), real.max(-1).astype(x.dtype))
     got = run(level, "max_pool2d_argmax", [x], positions.shape, "int32", **attrs)
     np.testing.assert_array_equal(got, positions)
+    maxima, found = run_several(level, "max_pool2d_both", [x], **attrs)
+    check(maxima, real.max(-1).astype(x.dtype))
+    np.testing.assert_array_equal(found, positions)
 
     grad, planes = numbers(rng, positions.shape, dtype), (shape[0], shape[1], -1)
     want = np.zeros((shape[0], shape[1], shape[2] * shape[3]), wide(x).dtype)

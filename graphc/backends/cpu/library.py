@@ -26,6 +26,7 @@ LIBRARY: dict[str, Callable[[Mapping[str, Any], Sequence[OperandView], Any], Lib
     "conv2d_weight_grad": convolution.conv2d_weight_grad,
     "max_pool2d": pooling.max_pool2d,
     "max_pool2d_argmax": pooling.max_pool2d_argmax,
+    "max_pool2d_both": pooling.max_pool2d_both,
     "max_pool2d_scatter": pooling.max_pool2d_scatter,
     "max_pool2d_gather": pooling.max_pool2d_gather,
     "avg_pool2d": pooling.avg_pool2d,

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphc.ir.types import DType, TensorType
+from graphc.ir.types import DType, TensorType, TupleType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView, ceil_div, type_tag
 
 __all__ = [
-    "avg_pool2d", "avg_pool2d_grad", "max_pool2d", "max_pool2d_argmax", "max_pool2d_gather", "max_pool2d_scatter",
+    "avg_pool2d", "avg_pool2d_grad", "max_pool2d", "max_pool2d_argmax", "max_pool2d_both", "max_pool2d_gather",
+    "max_pool2d_scatter",
 ]  # fmt: skip
 
 TILE_WORK = 1 << 17  # operations of a tile
@@ -37,6 +38,11 @@ def max_pool2d(attrs: Mapping[str, Any], operands: Sequence[OperandView], result
 def max_pool2d_argmax(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """x[N, C, H, W] -> the flat position of each window's maximum in its plane."""
     return _windows("max_pool2d_argmax", attrs, operands[0].dtype, operands[0].shape, result.shape)
+
+
+def max_pool2d_both(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TupleType) -> LibraryCall:
+    """x[N, C, H, W] -> the maximum of each window, and its flat position in the plane."""
+    return _windows("max_pool2d_both", attrs, operands[0].dtype, operands[0].shape, result.parts[0].shape)
 
 
 def avg_pool2d(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:

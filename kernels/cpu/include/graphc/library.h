@@ -30,6 +30,7 @@ static const struct gc_library_entry gc_library[] = {
     GC_ENTRIES_FLOAT(conv2d_weight_grad),
     GC_ENTRIES_FLOAT(max_pool2d),
     GC_ENTRIES_FLOAT(max_pool2d_argmax),
+    GC_ENTRIES_FLOAT(max_pool2d_both),
     GC_ENTRIES_FLOAT(max_pool2d_scatter),
     GC_ENTRIES_FLOAT(max_pool2d_gather),
     GC_ENTRIES_FLOAT(avg_pool2d),

@@ -1,8 +1,8 @@
-/* Pooling over the planes of x[N, C, H, W]: max_pool2d, max_pool2d_argmax, max_pool2d_scatter, max_pool2d_gather,
- * avg_pool2d and avg_pool2d_grad, each for f64, f32, bf16, f16.
+/* Pooling over the planes of x[N, C, H, W]: max_pool2d, max_pool2d_argmax, max_pool2d_both, max_pool2d_scatter,
+ * max_pool2d_gather, avg_pool2d and avg_pool2d_grad, each for f64, f32, bf16, f16.
  *
- * operands  the op's inputs in order, then the output
- * params    windows (max_pool2d, max_pool2d_argmax, avg_pool2d, avg_pool2d_grad): the fields of gc_pool; for
+ * operands  the op's inputs in order, then the output; of max_pool2d_both the maxima, then their positions
+ * params    windows (max_pool2d and its kin, avg_pool2d, avg_pool2d_grad): the fields of gc_pool; for
  *           avg_pool2d_grad, height and width are those of its output, out_height and out_width of its input.
  *           positions (scatter, gather): 0 planes, 1 plane size of g or of the result, 2 plane size of the other, which
  *           positions count in, 3 planes of a tile, 4 and 5 rows and columns of the first plane
@@ -238,6 +238,7 @@ GC_ALWAYS_INLINE gc_pool gc_pool_common(const gc_pool *g, const int64_t size) {
     }
 GC_POOL_KIND(maxima, 0, out, NULL)
 GC_POOL_KIND(positions, 0, NULL, where)
+GC_POOL_KIND(both, 0, out, where)
 GC_POOL_KIND(means, 1, out, NULL)
 #undef GC_POOL_KIND
 #undef GC_POOL_COMMON
@@ -328,7 +329,7 @@ GC_EACH_FLOAT(GC_POOL_PLANE)
 #undef GC_POOL_PLANE
 
 /* The kernels over windows: maxima, their positions, or means. */
-#define GC_POOL_FORWARD(NAME, KIND, TAG, TYPE, OF, REAL, TO, OUT, VALUES)                                              \
+#define GC_POOL_FORWARD(NAME, KIND, TAG, TYPE, OF, REAL, TO, OUT, VALUES, WHERE)                                       \
     GC_KERNEL gc_##NAME##_##TAG(const gc_call *call, int64_t tile) {                                                   \
         GC_POOL_TILE()                                                                                                 \
         const int widened = VALUES && !GC_IS_NATIVE(TYPE, REAL);                                                       \
@@ -337,16 +338,18 @@ GC_EACH_FLOAT(GC_POOL_PLANE)
             OUT *out = (OUT *)gc_operand(call, 1) + p * out_plane;                                                     \
             REAL *wide = (REAL *)(void *)call->scratch, *values = widened ? wide + plane : (REAL *)(void *)out;        \
             const int64_t room = GC_IS_NATIVE(TYPE, REAL) ? (g->planes - p) * plane : plane;                           \
-            gc_pool_##KIND##_##OF(g, gc_pool_plane_##TAG(x, plane, wide), room, values, (int32_t *)(void *)out);       \
+            int32_t *where = WHERE ? (int32_t *)gc_operand(call, WHERE) + p * out_plane : NULL;                        \
+            gc_pool_##KIND##_##OF(g, gc_pool_plane_##TAG(x, plane, wide), room, values, where);                        \
             for (int64_t k = 0; k < out_plane && widened; k++) out[k] = (OUT)TO(values[k]);                            \
         }                                                                                                              \
         if (VALUES && call->program) gc_run_region(call, start, end, 0, out_plane);                                      \
     }
 
 #define GC_POOL_FORWARDS(TAG, TYPE, OF, REAL, TO)                                             \
-    GC_POOL_FORWARD(max_pool2d, maxima, TAG, TYPE, OF, REAL, TO, TYPE, 1)                     \
-    GC_POOL_FORWARD(max_pool2d_argmax, positions, TAG, TYPE, OF, REAL, TO, int32_t, 0)        \
-    GC_POOL_FORWARD(avg_pool2d, means, TAG, TYPE, OF, REAL, TO, TYPE, 1)
+    GC_POOL_FORWARD(max_pool2d, maxima, TAG, TYPE, OF, REAL, TO, TYPE, 1, 0)                  \
+    GC_POOL_FORWARD(max_pool2d_argmax, positions, TAG, TYPE, OF, REAL, TO, int32_t, 0, 1)     \
+    GC_POOL_FORWARD(max_pool2d_both, both, TAG, TYPE, OF, REAL, TO, TYPE, 1, 2)               \
+    GC_POOL_FORWARD(avg_pool2d, means, TAG, TYPE, OF, REAL, TO, TYPE, 1, 0)
 
 GC_POOL_FORWARDS(f64, double, f64, double, GC_AS_IS)
 GC_POOL_FORWARDS(f32, float, f32, float, GC_AS_IS)
