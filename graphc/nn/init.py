@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import GraphError, ShapeError, shown
+from graphc.errors import GraphError, ShapeError, shown, with_location
 from graphc.ir.data import MOST_SEED, whole_number
+from graphc.ir.location import capture
 from graphc.ir.public import public
 from graphc.ir.types import tensor_type
 
@@ -53,7 +54,8 @@ def fans(shape: Shape) -> tuple[int, int]:
     """
     shape = tensor_type(shape).shape
     if len(shape) < 2:
-        raise ShapeError(f"fan in and fan out need a weight with at least two axes, not shape {shape}")
+        error = f"fan in and fan out need a weight with at least two axes, not shape {shape}"
+        raise with_location(ShapeError(error), capture())
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
@@ -76,7 +78,8 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
         "selu": 0.75,
     }
     if nonlinearity not in gains:
-        raise GraphError(f"no gain is known for {shown(nonlinearity)}; known are {', '.join(gains)}")
+        error = f"no gain is known for {shown(nonlinearity)}; known are {', '.join(gains)}"
+        raise with_location(GraphError(error), capture())
     return gains[nonlinearity]
 
 
@@ -122,7 +125,7 @@ def xavier_normal(shape: Shape, rng: Random = None, gain: float = 1.0) -> Array:
 
 def _kaiming_std(shape: Shape, slope: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
-        raise GraphError(f"mode is 'fan_in' or 'fan_out', not {shown(mode)}")
+        raise with_location(GraphError(f"mode is 'fan_in' or 'fan_out', not {shown(mode)}"), capture())
     fan = fans(shape)[mode == "fan_out"]
     return calculate_gain(nonlinearity, slope) / math.sqrt(max(fan, 1))
 

@@ -70,7 +70,7 @@ class Module:
                 f"modules call each other too deep for Python's stack of {sys.getrecursionlimit()} frames: build deep "
                 "models of long Sequentials, which may nest to any depth, or raise sys.setrecursionlimit"
             )
-            raise GraphError(error) from None
+            raise with_location(GraphError(error), capture()) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, (Set, deque)) and any(isinstance(part, (Module, Parameter)) for part in value):
@@ -216,7 +216,8 @@ class Module:
                 vars(new).update({name: copy.deepcopy(part, memo) for name, part in parts.items()})
                 new._hold(vars(new))
         except RecursionError:
-            raise GraphError(f"{type(self).__name__} holds what is nested too deep to be copied") from None
+            error = f"{type(self).__name__} holds what is nested too deep to be copied"
+            raise with_location(GraphError(error), capture()) from None
         return memo[id(self)]  # type: ignore[no-any-return]
 
     def _with(self: M, attributes: Mapping[str, Any]) -> M:

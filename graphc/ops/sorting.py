@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
+from graphc.errors import DTypeError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType, TupleType
 from graphc.ops.build import apply, apply_several, as_tensor, normalize_axis, promoted, with_an_axis, zeros
@@ -203,7 +203,7 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, 
     """
     extent = (line := with_an_axis(as_tensor(x))).shape[normalize_axis(axis, line.ndim)]
     if isinstance(k, (bool, np.bool_)) or not isinstance(k, (int, np.integer)) or not 0 <= k <= extent:
-        raise shape_error(f"topk takes k from 0 to the {extent} elements along the axis, not {k!r}")
+        raise shape_error(f"topk takes k from 0 to the {extent} elements along the axis, not {shown(k)}")
     values, places = _sorted(line, axis, int(k), bool(largest), bool(largest))
     return values, places
 
@@ -301,7 +301,7 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Tenso
     """
     line, wanted = promoted(sorted_sequence, values)
     if side not in ("left", "right"):
-        raise shape_error(f"side is 'left' or 'right', not {side!r}")
+        raise shape_error(f"side is 'left' or 'right', not {shown(side)}")
     if line.dtype.kind == "bool":
         raise with_location(DTypeError("searchsorted takes numbers; cast bools first"), capture())
     if not line.ndim:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from graphc.errors import GraphError, shown
+from graphc.errors import GraphError, shown, with_location
+from graphc.ir.location import capture
 from graphc.ir.types import DTYPES
 from graphc.ops.build import cast
 from graphc.ops.exponential import sqrt
@@ -24,7 +25,7 @@ def global_norm(gradients: Iterable[Tensor]) -> Tensor:
     """
     tensors = list(gradients)
     if not tensors:
-        raise GraphError("the norm of no gradients is not defined")
+        raise with_location(GraphError("the norm of no gradients is not defined"), capture())
     wide = all(tensor.dtype.name == "float64" for tensor in tensors)
     dtype = DTYPES["float64" if wide else "float32"]
     squares = [(cast(tensor, dtype) * cast(tensor, dtype)).sum() for tensor in tensors]
@@ -53,4 +54,4 @@ def clip_grad_value(gradients: Mapping[K, Tensor], max_value: float) -> dict[K, 
 
 def _check(name: str, value: float) -> None:
     if not value > 0:
-        raise GraphError(f"{name} must be positive, not {shown(value)}")
+        raise with_location(GraphError(f"{name} must be positive, not {shown(value)}"), capture())

@@ -180,7 +180,8 @@ class Optimizer(Uncopied):
         made by `minimize` or `apply`; before either, there is nothing to set, which is a GraphError.
         """
         if not self._moments:
-            raise GraphError(f"{self!r} has no state yet: call minimize or apply before load_state_dict")
+            error = f"{self!r} has no state yet: call minimize or apply before load_state_dict"
+            raise with_location(GraphError(error), capture())
         return write_state(storages(self.state()), values, type(self).__name__, strict)
 
     def _uncopied(self, what: str) -> str:

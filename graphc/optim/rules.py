@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.errors import GraphError
+from graphc.errors import GraphError, with_location
+from graphc.ir.location import capture
 from graphc.ops.build import scalar_like
 from graphc.ops.comparison import where
 from graphc.ops.exponential import sqrt
@@ -39,7 +40,8 @@ class SGD(Optimizer):
     ) -> None:
         check_at_least_zero("momentum", momentum)
         if nesterov and (momentum == 0 or dampening != 0):
-            raise GraphError(f"nesterov needs momentum and no dampening; got {momentum=}, {dampening=}")
+            error = f"nesterov needs momentum and no dampening; got {momentum=}, {dampening=}"
+            raise with_location(GraphError(error), capture())
         super().__init__(parameters, lr, weight_decay=weight_decay, **options)
         self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
 

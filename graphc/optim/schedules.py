@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from graphc.errors import GraphError, shown
+from graphc.errors import GraphError, shown, with_location
+from graphc.ir.location import capture
 from graphc.ops.arithmetic import floor
 from graphc.ops.build import as_tensor
 from graphc.ops.build import constant as constant_tensor
@@ -39,7 +40,7 @@ class Schedule:
 
 def _positive(name: str, value: float) -> None:
     if not value > 0:
-        raise GraphError(f"{name} of a schedule must be positive, not {shown(value)}")
+        raise with_location(GraphError(f"{name} of a schedule must be positive, not {shown(value)}"), capture())
 
 
 def constant(lr: float) -> Schedule:
@@ -100,10 +101,11 @@ def compose(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedul
     compose([linear(0.0, 0.1, steps=10), cosine(0.1, steps=90, final=0.0)], [10])
     """
     if len(boundaries) != len(schedules) - 1 or list(boundaries) != sorted(set(boundaries)):
-        raise GraphError(
+        error = (
             f"compose takes one boundary fewer than schedules, in growing order; got {len(schedules)} schedules and "
             f"boundaries {list(boundaries)}"
         )
+        raise with_location(GraphError(error), capture())
 
     def rule(taken: Tensor) -> Tensor:
         rate = as_tensor(schedules[0](taken))

@@ -47,6 +47,7 @@ MAIN = ("float64",) * 9 + ("float32",) * 7 + ("float16", "bfloat16") * 2
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "fmod", "copysign", "hypot")
 COMPARISONS = ("less", "equal", "greater_equal", "not_equal")
 REDUCTIONS = ("sum", "mean", "max", "min", "prod", "logsumexp", "var", "std", "argmax", "cumsum", "any", "norm")
+SORTS = ("sort", "argsort", "topk", "max_with_index", "min_with_index")
 EINSUMS = (
     "ij,jk->ik", "ij,kj->ik", "ji,jk->ki", "ij,ij->i", "ij,ij->", "ijk,ik->ij", "ijk,mik->mij", "ij,k->kij", "ii->i",
     "ij->ji", "ij->", "ijk,jl->ikl", "i,i->", "ij,j->i", "aib,bjc->aijc",
@@ -259,11 +260,23 @@ class Grower:
     def _reduction(self) -> gx.Tensor:
         x, name = self.pick(), self.chance.choice(REDUCTIONS[:4] * 3 + REDUCTIONS)
         axes = tuple(axis for axis in range(x.ndim) if self.chance.random() < 0.5)
+        if name in ("argmax", "cumsum") and x.ndim and self.chance.random() < 0.5:
+            return self._sorted(x)
         if name in ("argmax", "cumsum"):
             return getattr(gx, name)(x, self.chance.randrange(max(x.ndim, 1)))  # type: ignore[no-any-return]
         if name in ("any", "norm"):
             return gx.any(x, axes) if name == "any" else gx.norm(x, axis=self.chance.choice(axes) if axes else None)
         return getattr(gx, name)(x, axes, keepdims=self.chance.random() < 0.3)  # type: ignore[no-any-return]
+
+    def _sorted(self, x: gx.Tensor) -> gx.Tensor:
+        name, axis = self.chance.choice(SORTS), self.chance.randrange(x.ndim)
+        if name in ("sort", "argsort"):
+            return getattr(gx, name)(x, axis, self.chance.random() < 0.5)  # type: ignore[no-any-return]
+        if name == "topk":
+            found = gx.topk(x, self.chance.randint(0, x.shape[axis]), axis, self.chance.random() < 0.5)
+        else:
+            found = getattr(gx, name)(x, axis)
+        return self.chance.choice(found)  # type: ignore[no-any-return]
 
     def _terms(self) -> gx.Tensor:
         """A sum of terms of one shape: paddings, products, sums, leaves, numbers."""

@@ -7,17 +7,21 @@ fault names its kind first, which is what shrinking keeps: "InternalError on cyt
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from graphc.assembly.write import Assembled
+from graphc.backends.backend import Backend, Planning
 from graphc.backends.table import BACKENDS
 from graphc.errors import GraphcError, MemoryBudgetError
 from graphc.ir.collection import collection_paused
+from graphc.ir.graph import Graph
 from graphc.passes import resolve_marks
-from graphc.pipeline import Settings, compile_graph
+from graphc.pipeline import compile_plan
 from graphc.runtime.executor import Executor
 from tests.fuzz.grow import SEED, STEP
 from tests.fuzz.oracle import Oracle
@@ -25,7 +29,17 @@ from tests.fuzz.program import Array, FuzzProgram
 
 __all__ = ["ENGINES", "EndlessError", "faults", "time_limit"]
 
-ENGINES = {name: BACKENDS[name] for name in ("c", "cython")}
+
+def compiled(backend: Backend, graph: Graph, threads: int, budget: Any) -> tuple[Assembled, object]:
+    """The plan of a graph, and what runs it; not remembered."""
+    assert isinstance(backend.how, Planning)
+    found = compile_plan(graph, backend, threads, budget)
+    return found, backend.how.load(found.plan, found.code)
+
+
+ENGINES: dict[str, Callable[..., tuple[Assembled, object]]] = {
+    name: partial(compiled, BACKENDS[name]) for name in ("c", "cython")
+}
 BUDGETS: Mapping[str, Sequence[float | None]] = {"c": (None,), "cython": (None, 0.7)}  # budgets change no code
 SECONDS = 30.0  # that a compilation and its runs may take
 
@@ -87,8 +101,7 @@ def _runs(program: FuzzProgram, engine: str, budget: Any) -> Iterator[list[Array
     """Results with one thread, with two, and with two where every launch is shared; outputs first, then updates."""
     before = [(parameter, parameter.storage.copy()) for parameter in program.parameters]
     with collection_paused():
-        made = compile_graph(program.graph, ENGINES[engine], Settings(2, budget=budget))
-        code = ENGINES[engine].how.load(made.plan, made.code)
+        made, code = ENGINES[engine](program.graph, 2, budget)
     storage = [parameter.storage for parameter in made.parameters]
     updated = dict(program.graph.updates)  # the keys in order
     for threads, together in ((1, False), (2, False), (2, True)):

@@ -20,7 +20,7 @@ import ml_dtypes
 import numpy as np
 
 from graphc.ir.graph import Graph, topological
-from graphc.ir.node import Node
+from graphc.ir.node import Node, Results
 from graphc.ops.record import WIDE_FLOAT, Kind, op_of
 from graphc.ops.reference import evaluate
 from tests.fuzz.grow import SEED, STEP
@@ -32,6 +32,7 @@ FEW, MANY = 6, 40
 UNITS = 4.0  # in the last place, that an op may be off by
 ADDING = 16.0  # likewise, of the sum of magnitudes: products in another order, Winograd's convolutions
 WIDER = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}
+_NOTHING = np.zeros(0)
 Noise = Callable[[Node, Array, list[Array]], Array]
 
 
@@ -128,18 +129,19 @@ class Oracle:
     def _value(self, node: Node, arrays: Mapping[Node, Array], noise: Noise | None) -> Array:
         if node in self.values:
             return self.values[node]
+        if isinstance(node, Results):
+            return _NOTHING  # each of its parts is computed by itself
         if not node.inputs:
             return evaluate([node], {}, seed=SEED, step=STEP)[0]
-        inputs = [arrays[source] for source in node.inputs]
+        sources = _made(node).inputs
+        inputs = [arrays[source] for source in sources]
         if noise is None:
             value = _exact(node, inputs)
             overflown = node.op in ("exp", "exp2", "expm1") and (np.isinf(value) & np.isfinite(inputs[0])).any()
             self._overflown = self._overflown or bool(overflown)
             return value
-        wide = [
-            a.astype(np.float32) if s.dtype.is_low_precision else a for a, s in zip(inputs, node.inputs, strict=True)
-        ]
-        value = noise(node, np.asarray(op_of(node).reference(*wide, **node.attrs)), wide)
+        wide = [a.astype(np.float32) if s.dtype.is_low_precision else a for a, s in zip(inputs, sources, strict=True)]
+        value = noise(node, _reference(node, wide), wide)
         hoisted = _hoisted(node, arrays) if self._rng.random() < 0.5 else None
         value = value if hoisted is None else hoisted
         return value.astype(node.dtype.numpy, copy=False)
@@ -163,13 +165,25 @@ class Oracle:
         return np.where(rounded, value + shift.astype(value.dtype), value)
 
 
+def _made(node: Node) -> Node:
+    """What computes `node`: for one of several results the node that has them."""
+    return node.inputs[0] if op_of(node).kind is Kind.PART else node
+
+
+def _reference(node: Node, inputs: list[Array]) -> Array:
+    """The value of `node` by the reference of its op, or of the op that it is a part of."""
+    made = _made(node)
+    answer = op_of(made).reference(*inputs, **made.attrs)
+    return np.asarray(answer if made is node else answer[node.attrs["index"]])
+
+
 def _magnitude(node: Node, value: Array, inputs: list[Array]) -> tuple[Array, Array, Array]:
     """What the terms of each element come to without their signs; where a part of that may be rounded; and where the
     finite ones leave the range."""
     plain = [np.abs(x) if x.dtype.kind == "f" else x for x in inputs]
     finite = [np.where(np.isfinite(x), x, 0) if x.dtype.kind == "f" else x for x in plain]
     found = _computed(node, finite, WIDER[value.dtype])
-    size = np.abs(np.asarray(op_of(node).reference(*plain, **node.attrs)))
+    size = np.abs(_reference(node, plain))
     none = np.zeros(value.shape, bool)
     if size.shape != value.shape or found is None:
         return np.abs(value), none, none
@@ -179,7 +193,7 @@ def _magnitude(node: Node, value: Array, inputs: list[Array]) -> tuple[Array, Ar
 def _computed(node: Node, inputs: list[Array], wider: Any) -> Array | None:
     """One op in a wider float, or None where its reference knows none."""
     try:
-        return np.asarray(op_of(node).reference(*_widened(inputs, wider), **node.attrs))
+        return _reference(node, _widened(inputs, wider))
     except TypeError:
         return None
 
@@ -224,10 +238,10 @@ def _exact(node: Node, inputs: list[Array]) -> Array:
     if node.op == "cast" and node.dtype.is_float:
         return inputs[0].astype(np.longdouble)
     for wider in (np.longdouble, np.float64):
-        given = [x.astype(wider) if s.dtype.is_float else x for x, s in zip(inputs, node.inputs, strict=True)]
+        given = [x.astype(wider) if s.dtype.is_float else x for x, s in zip(inputs, _made(node).inputs, strict=True)]
         try:
-            value = np.asarray(op_of(node).reference(*given, **node.attrs))
+            value = _reference(node, given)
         except TypeError:
             continue
         return value if node.dtype.is_float else value.astype(node.dtype.numpy)
-    return np.asarray(op_of(node).reference(*given, **node.attrs))
+    return _reference(node, given)
