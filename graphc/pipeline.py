@@ -149,18 +149,20 @@ def _planning(backend: Backend) -> Planning:
 
 
 # Programs ------------------------------------------------------------------------------------------------------------
-def compile_graph(graph: Graph, backend: Backend, settings: Settings) -> Assembled:
-    """The plan and the code of a graph, from the cache where it was compiled before.
+def compile_graph(graph: Graph, backend: Backend, settings: Settings) -> tuple[Assembled, object]:
+    """The plan and the code of a graph, and what runs it: from the cache where it was compiled before.
 
     Raises BackendError, MemoryBudgetError.
     """
     planning = _planning(backend)
     key = program_key(graph, backend.name, planning.identity(), settings.threads, settings.budget)
-    found = recall_program(key, graph, planning.code_of)
-    if found is None:
-        found = compile_plan(graph, backend, settings.threads, settings.budget)
+    known = recall_program(key, graph, planning.code_of)
+    found = known or compile_plan(graph, backend, settings.threads, settings.budget)
+    runs, library = planning.load(found.plan, found.read, found.library)
+    if known is None or library != known.library:
+        found = replace(found, library=library)
         remember_program(key, graph, found)
-    return found
+    return found, runs
 
 
 def make_program(graph: Graph, structure: str, backend: Backend, settings: Settings) -> Program:
@@ -172,7 +174,7 @@ def make_program(graph: Graph, structure: str, backend: Backend, settings: Setti
     exportable = replace(settings, budget=None) if isinstance(backend.how, Interpreting) else settings
 
     def write_files(path: Path, level: str | None) -> None:
-        export(program, held if backend is C else compile_graph(graph, C, exportable), path, level)
+        export(program, held if backend is C else compile_graph(graph, C, exportable)[0], path, level)
 
     if isinstance(backend.how, Interpreting):
         if settings.budget is not None:
@@ -183,15 +185,14 @@ def make_program(graph: Graph, structure: str, backend: Backend, settings: Setti
             ranges=ranges, exporter=write_files,
         )  # fmt: skip
         return program
-    held = compile_graph(graph, backend, settings)
-    runs = backend.how.load(held.plan, held.code)
+    held, runs = compile_graph(graph, backend, settings)
     storage = [parameter.storage for parameter in held.parameters]
     guarded = [Storage(parameter.storage, parameter.guard) for parameter in held.parameters]
     if held.plan.arena_bytes >= LARGE_ARENA:
         return_freed_memory()  # of planning, lest it stand beside the arena
     program = Program(
         Executor(held.plan, storage, held.constants, runs, settings.threads, settings.seed), *arguments, structure,
-        backend=backend.name, plan=held.plan, source=held.code.source, ranges=ranges, exporter=write_files,
+        backend=backend.name, plan=held.plan, source=lambda: held.code.source, ranges=ranges, exporter=write_files,
         parameters=dict(zip(state_keys(held.plan), guarded, strict=True)),
     )  # fmt: skip
     return program

@@ -30,13 +30,13 @@ from graphc.ir.text import ordered_nodes
 from graphc.ir.types import DTYPES
 from graphc.kernels import cpu
 from graphc.ops.parameter import Parameter
-from graphc.plan.format import from_json, plan_digest, to_json, verified
+from graphc.plan.format import from_json, to_json, verified
 from graphc.plan.plan import Plan
 from graphc.toolchain.cache import digest, open_cache, use_cache
 
 __all__ = ["program_key", "recall_program", "remember_program"]
 
-FORMAT = "3"
+FORMAT = "4"
 T = TypeVar("T")
 MOST_DATA = 1 << 20  # bytes of constants that are kept beside a plan
 
@@ -74,11 +74,12 @@ def remember_program(key: str, graph: Graph, assembled: Assembled) -> None:
         return
     if not all(parameter in numbers for parameter in assembled.parameters):
         raise InternalError("a plan has a parameter that its graph lacks")
-    code = dict(assembled.code.facts())
+    plan, code = to_json(assembled.plan), json.dumps(assembled.code.facts())
     facts = {
-        "plan": to_json(assembled.plan),
+        "plan": plan,
         "code": code,
-        "digest": _digest(assembled.plan, code),
+        "digest": digest("contents", plan, code),
+        "library": assembled.library,
         "parameters": [numbers[parameter] for parameter in assembled.parameters],
         "constants": [base64.b64encode(np.ascontiguousarray(a).tobytes()).decode() for a in assembled.constants],
     }
@@ -89,10 +90,10 @@ def recall_program(key: str, graph: Graph, code_of: Callable[[Mapping[str, Any]]
     """The plan and the code that were kept for `graph`; None where anything of them is missing or damaged."""
     entry = open_cache().recall(key)
     try:
-        plan, facts = verified(from_json(_of_type(str, entry["plan"]))), _of_type(dict, entry["code"])
-        if entry["digest"] != _digest(plan, facts):
+        text, code, library = (_of_type(str, entry[name]) for name in ("plan", "code", "library"))
+        if entry["digest"] != digest("contents", text, code):
             return None
-        code = code_of(facts)
+        plan = verified(from_json(text))
         parameters = _parameters(plan, dict(enumerate(ordered_nodes(graph))), entry["parameters"])
         pairs = zip(plan.constants, entry["constants"], strict=True)
         constants = tuple(_constant(plan, position, data) for position, data in pairs)
@@ -100,12 +101,7 @@ def recall_program(key: str, graph: Graph, code_of: Callable[[Mapping[str, Any]]
         return None
     trained = zip(plan.parameters, (parameter.trainable for parameter in parameters), strict=True)
     plan = replace(plan, states=tuple(position for position, is_trained in trained if not is_trained))
-    return Assembled(plan, parameters, constants, code)
-
-
-def _digest(plan: Plan, code: Mapping[str, Any]) -> str:
-    """The hash of a plan and its code, which tells an entry whose parts do not belong together."""
-    return digest("contents", plan_digest(plan), json.dumps(code, sort_keys=True))
+    return Assembled(plan, parameters, constants, functools.cache(lambda: code_of(json.loads(code))), library)
 
 
 def _of_type(kind: type[T], value: Any) -> T:

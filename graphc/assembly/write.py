@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,12 +18,20 @@ __all__ = ["Assembled", "write"]
 
 @dataclass(frozen=True)
 class Assembled:
-    """A plan and its code, and what it is bound to: parameters and constants in the plan's order."""
+    """A plan and its code, and what it is bound to: parameters and constants in the plan's order.
+
+    `read` gives the code, which need not be looked at where `library`, its key in the compile cache, is known.
+    """
 
     plan: Plan
     parameters: tuple[Parameter, ...]
     constants: tuple[np.ndarray, ...]
-    code: Code
+    read: Callable[[], Code]
+    library: str = ""
+
+    @property
+    def code(self) -> Code:
+        return self.read()
 
 
 def write(planned: Planned, writer: Writer, ranges: tuple[IndexRange, ...] = ()) -> Assembled:
@@ -31,4 +40,4 @@ def write(planned: Planned, writer: Writer, ranges: tuple[IndexRange, ...] = ())
     written = writer.write([planned.sketches[launch].routine for launch in order])
     code = dict(zip(order, written.launches, strict=True))
     plan = coded(planned.plan, [code[launch] for launch in range(len(order))], written.programs)
-    return Assembled(replace(plan, ranges=ranges), planned.parameters, planned.constants, written.code)
+    return Assembled(replace(plan, ranges=ranges), planned.parameters, planned.constants, lambda: written.code)

@@ -131,8 +131,9 @@ class Planning:
     """What the stages ask of a backend whose programs have plans.
 
     `passes` rewrite graphs for it, after those that hold for every backend. What is compiled depends on `identity()`
-    too: the compiler, say, and the instruction set. `load` makes what executors run of a plan and its code; it raises
-    BackendError where that cannot be.
+    too: the compiler, say, and the instruction set. `load(plan, read, library)` makes what executors run of a plan and
+    its code, which `read()` gives, and tells the key that the compile cache has it by, or ""; `library` is the key that
+    it had before. It raises BackendError where that cannot be.
     """
 
     passes: tuple[Callable[[Graph], Graph], ...]
@@ -140,7 +141,7 @@ class Planning:
     writer: Callable[[], Writer]
     identity: Callable[[], tuple[str, ...]]
     code_of: Callable[[Mapping[str, Any]], Code]
-    load: Callable[[Plan, Code], object]
+    load: Callable[[Plan, Callable[[], Code], str], tuple[object, str]]
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ class Program(Uncopied):
 
     `engine` runs it; `plan` is what the engine was made from, or None where there is none. `structure` ("array",
     "list" or "dict") says how results are handed back. `parameters` are the arrays that outlive the calls, by name;
-    they are protected from being used as `out=`. `ranges` are what a call's indices are checked against. `source` is
-    the text of the kernels, for people to read. `exporter` writes the program to files. What a program computes is
+    they are protected from being used as `out=`. `ranges` are what a call's indices are checked against. `source()`
+    is the text of the kernels, for people to read. `exporter` writes the program to files. What a program computes is
     settled when it is compiled: neither `model.eval()` nor a parameter's `trainable` changes it. Programs of one model
     share its parameters.
 
@@ -70,14 +70,14 @@ class Program(Uncopied):
         plan: Plan | None = None,
         parameters: Mapping[str, Storage] = _NONE,
         ranges: Sequence[IndexRange] = (),
-        source: str = "",
+        source: Callable[[], str] = str,
         exporter: Callable[[Path, str | None], None] | None = None,
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.backend = backend
         self.plan = plan
-        self.source = source
+        self._source = source
         self.structure = structure
         self._exporter = exporter
         self._engine = engine
@@ -116,6 +116,11 @@ class Program(Uncopied):
         takes = ", ".join(map(str, self.inputs))
         gives = ", ".join(map(str, self.outputs))
         return f"<Program ({takes}) -> ({gives}) on {self.backend}, {self.threads} threads>"
+
+    @property
+    def source(self) -> str:
+        """The text of the kernels, for people to read."""
+        return self._source()
 
     @property
     def threads(self) -> int:

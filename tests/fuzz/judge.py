@@ -34,7 +34,7 @@ def compiled(backend: Backend, graph: Graph, threads: int, budget: Any) -> tuple
     """The plan of a graph, and what runs it; not remembered."""
     assert isinstance(backend.how, Planning)
     found = compile_plan(graph, backend, threads, budget)
-    return found, backend.how.load(found.plan, found.code)
+    return found, backend.how.load(found.plan, found.read, "")[0]
 
 
 ENGINES: dict[str, Callable[..., tuple[Assembled, object]]] = {

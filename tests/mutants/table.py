@@ -26,7 +26,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # Programs met again, and rewrites ------------------------------------------------------------------------------
     Mutant("budget-not-in-key", "graphc/reuse.py", "settings = (backend, *identity, str(threads), repr(budget))",
            "settings = (backend, *identity, str(threads))", ("tests/test_reuse.py", "-k", "key or keys or budget")),
-    Mutant("entry-of-another-plan", "graphc/reuse.py", 'if entry["digest"] != _digest(plan, facts):',
+    Mutant("entry-of-another-plan", "graphc/reuse.py", 'if entry["digest"] != digest("contents", text, code):',
            'if entry["digest"] == "":', ("tests/test_reuse.py", "-k", "damaged")),
     Mutant("code-in-the-order-of-writing", "graphc/assembly/write.py", "[code[launch] for launch in range(len(order))]",
            "list(written.launches)", ("tests/test_memory_contract.py", "-k", "bits")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from functools import partial
 
 from graphc.backends.backend import Backend, Code, Planning
@@ -14,6 +16,7 @@ from graphc.errors import BackendError, FormatError
 from graphc.plan.plan import Plan
 from graphc.runtime.library import load_image
 from graphc.toolchain.build import build, library_key
+from graphc.toolchain.cache import open_cache
 from graphc.toolchain.compiler import compiler_or_reason, find_compiler
 from graphc.toolchain.isa import chosen_level
 
@@ -22,17 +25,22 @@ __all__ = ["IN_PROCESS", "C"]
 IN_PROCESS = "program"  # what a program is called that is compiled to be run here
 
 
-def _load(plan: Plan, code: Code) -> object:
-    """The image of the program's library, compiled unless the cache has it. Raises BackendError."""
-    assert isinstance(code, CCode)
+def _load(plan: Plan, read: Callable[[], Code], library: str) -> tuple[object, str]:
+    """The image of the program's library, compiled unless the cache has it, and its key. Raises BackendError."""
     interface = interface_of(plan, IN_PROCESS)
-    built = partial(
-        build, unit_text(interface, code), level=chosen_level(), compiler=find_compiler(), parts=code.weights()
-    )
+    path = open_cache().lookup(library) if library else None
+    if path is not None:
+        with contextlib.suppress(BackendError, FormatError):  # it is passed over then
+            return load_image(path, IN_PROCESS, interface.digest), library
+    code, level, compiler = read(), chosen_level(), find_compiler()
+    assert isinstance(code, CCode)
+    unit = unit_text(interface, code)
+    built = partial(build, unit, level=level, compiler=compiler, parts=code.weights())
     try:
-        return load_image(built(), IN_PROCESS, interface.digest)
+        image = load_image(built(), IN_PROCESS, interface.digest)
     except (BackendError, FormatError):  # what the cache holds may be no library, or another program's
-        return load_image(built(anew=True), IN_PROCESS, interface.digest)
+        image = load_image(built(anew=True), IN_PROCESS, interface.digest)
+    return image, library_key(unit, level, compiler)
 
 
 def _lack() -> str:

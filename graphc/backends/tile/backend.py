@@ -20,6 +20,6 @@ CYTHON = Backend(
         writer=TileWriter,
         identity=lambda: (str(kernels().level),),
         code_of=lambda facts: TileCode(facts["source"]),
-        load=lambda plan, code: kernels().table,
+        load=lambda plan, read, library: (kernels().table, ""),
     ),
 )
