@@ -23,8 +23,7 @@ from graphc import nn, optim
 
 def build():
     x, labels = gx.input("x", (8, 6)), gx.input("labels", (8,), "int32")
-    first, last = nn.Linear(6, 5, rng=0), nn.Linear(5, 3, rng=1)  # the same weights whatever ran before
-    model = nn.Sequential(first, nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(0.5), last)
+    model = nn.Sequential(nn.Linear(6, 5, rng=3), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 3, rng=4))
     loss = nn.cross_entropy(model(x), labels)
     return [x, labels], {"loss": loss}, optim.AdamW(lr=1e-2).minimize(loss, model.parameters())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from operator import attrgetter
 from reprlib import repr as shown
 from typing import Any, TypeVar, get_type_hints
@@ -30,7 +30,8 @@ Record = TypeVar("Record", Buffer, IndexRange, Launch, Plan, Ref)
 
 def to_json(plan: Plan) -> str:
     """The plan as JSON. `from_json` gives an equal plan back."""
-    return json.dumps({"format": "graphc-plan", "version": VERSION, **asdict(plan)}, separators=(",", ":"))
+    facts = {"format": "graphc-plan", "version": VERSION, **vars(plan)}
+    return json.dumps(facts, separators=(",", ":"), default=vars)  # of the records, which hold their fields alone
 
 
 def from_json(text: str) -> Plan:
