@@ -6,14 +6,16 @@ A `Graph` is a frozen record: input nodes in call order, result nodes by name, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import zip_longest
+from typing import TypeVar
 
 from graphc.ir.node import Node
 
-__all__ = ["Graph", "consumers", "identical", "rebuild", "replace", "topological"]
+__all__ = ["Graph", "consumers", "identical", "interpret", "needed", "rebuild", "replace", "topological"]
 
 
 def topological(results: Iterable[Node], above: Collection[Node] = ()) -> list[Node]:
@@ -101,26 +103,51 @@ class Graph:
         return Graph(self.inputs, new[:count], updates, self.names)
 
 
+V = TypeVar("V")
+
+
+def interpret(results: Iterable[Node], given: Mapping[Node, V], compute: Callable[[Node, tuple[V, ...]], V]) -> list[V]:
+    """A value for each of `results`: `compute(node, values of its inputs)` along the graph, inputs first.
+
+    Nodes in `given` have their value from there, and what stands under them alone is not visited. A value is dropped
+    after its last use. This is the walk of everything that maps a graph: to arrays, to other nodes, to a program.
+    """
+    wanted = list(results)
+    order = needed(wanted, given)
+    uses = Counter(source for node in order for source in node.inputs)
+    uses.update(wanted)
+    values = {node: given[node] for node in uses if node in given}
+    for node in order:
+        values[node] = compute(node, tuple([values[source] for source in node.inputs]))
+        for source in node.inputs:
+            uses[source] -= 1
+            if not uses[source]:
+                values.pop(source, None)
+    return [values[node] for node in wanted]
+
+
+def needed(results: Iterable[Node], given: Container[Node]) -> list[Node]:
+    """The nodes under `results`, inputs before consumers, without what is given and what stands under that alone."""
+    needed: set[Node] = set()
+    pending = [node for node in results if node not in given]
+    while pending:
+        node = pending.pop()
+        if node not in needed:
+            needed.add(node)
+            pending += [source for source in node.inputs if source not in given]
+    return [node for node in topological(results) if node in needed]
+
+
 def rebuild(graph: Graph, rewrite: Callable[[Node, tuple[Node, ...]], Node]) -> Graph:
     """`graph` with `rewrite(node, new_inputs)` put in place of each node, inputs first.
 
     `rewrite` answers with the node to use; for no change it rebuilds (or returns) the node over the new inputs.
     """
-    new: dict[Node, Node] = {}
-    for node in graph.nodes:
-        new[node] = rewrite(node, tuple([new[source] for source in node.inputs]))
-    return graph.with_results(new[result] for result in graph.results)
+    return graph.with_results(interpret(graph.results, {}, rewrite))
 
 
 def replace(
     results: Iterable[Node], new: Mapping[Node, Node], build: Callable[[Node, tuple[Node, ...]], Node]
 ) -> list[Node]:
     """The results with every node in `new` replaced; nodes above it are rebuilt by `build`."""
-    results = list(results)
-    done: dict[Node, Node] = dict(new)
-    for node in topological(results):
-        if node in done:
-            continue
-        inputs = tuple(done[source] for source in node.inputs)
-        done[node] = node if identical(inputs, node.inputs) else build(node, inputs)
-    return [done[result] for result in results]
+    return interpret(results, new, lambda node, at: node if identical(at, node.inputs) else build(node, at))

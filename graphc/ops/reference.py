@@ -6,7 +6,7 @@ floats are computed in float32 and rounded after every op. An array is freed whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from graphc.errors import GraphError, InputError, InternalError, shown, with_location
 from graphc.ir.data import MOST_SEED, MOST_STEP, number_of, read_array, whole_number
 from graphc.ir.fresh import fresh_numbers
-from graphc.ir.graph import topological
+from graphc.ir.graph import interpret, needed, topological
 from graphc.ir.location import capture
 from graphc.ir.node import Node, Results
 from graphc.ir.public import public
@@ -61,25 +61,20 @@ def _evaluated(wanted: list[Node], values: Values, seed: int, step: int) -> list
     given = {node: _checked(node, value) for node, value in values.items()}
     nodes = topological(wanted)
     check_streams(nodes)
-    order, numbers = _needed(nodes, wanted, given), fresh_numbers(nodes)
+    numbers = fresh_numbers(nodes)
+    order = needed(wanted, given)
     _check_indices(order, given)
     held = [node for node in order if isinstance(node, Parameter) and node not in given]
     given |= copies({parameter: Storage(parameter.storage, parameter.guard) for parameter in held})
-    reads = _read_counts(order, wanted, given)
-    arrays: dict[Node, Array] = {}
 
-    def draw(node: Node) -> Array:
+    def compute(node: Node, inputs: tuple[Array, ...]) -> Any:
+        if node.op != "random_bits":
+            return _apply_reference(node, inputs)
         stream = node.attrs["stream"]
         return random_bits_reference(node.shape, numbers.get(stream, stream), seed, step)
 
     with np.errstate(all="ignore"):
-        for node in order:
-            arrays[node] = given[node] if node in given else _compute(node, arrays, draw)
-            for source in () if node in given else node.inputs:
-                reads[source] -= 1
-                if not reads[source]:
-                    del arrays[source]
-    return [np.array(arrays[node]) for node in wanted]
+        return [np.array(array) for array in interpret(wanted, given, compute)]
 
 
 def _checked(node: Node, value: Any) -> Array:
@@ -98,7 +93,7 @@ def _checked(node: Node, value: Any) -> Array:
     return array
 
 
-def _check_indices(order: list[Node], given: Mapping[Node, Array]) -> None:
+def _check_indices(order: Sequence[Node], given: Mapping[Node, Array]) -> None:
     """Raise InputError for a given value that is used as an index and out of range, as a program's call does."""
     sources = list(given)
     for rule in index_ranges(order, sources):
@@ -108,42 +103,10 @@ def _check_indices(order: list[Node], given: Mapping[Node, Array]) -> None:
             raise error
 
 
-def _needed(nodes: list[Node], wanted: list[Node], given: Mapping[Node, Array]) -> list[Node]:
-    """Those of `nodes` to visit; what stands under a given node alone is left out."""
-    needed: set[Node] = set()
-    pending = list(wanted)
-    while pending:
-        node = pending.pop()
-        if node not in needed:
-            needed.add(node)
-            pending.extend(() if node in given else node.inputs)
-    return [node for node in nodes if node in needed]
-
-
-def _read_counts(order: list[Node], wanted: list[Node], given: Mapping[Node, Array]) -> dict[Node, int]:
-    """How often each node is still to be read; results once more, so that they stay."""
-    reads = dict.fromkeys(order, 0)
-    for node in wanted:
-        reads[node] += 1
-    for node in order:
-        for source in () if node in given else node.inputs:
-            reads[source] += 1
-    return reads
-
-
-def _compute(node: Node, arrays: Mapping[Node, Array], draw: Callable[[Node], Array]) -> Any:
-    """The value of one node; `draw` gives those of random bits."""
-    match node.op:
-        case "input" | "parameter":
-            raise with_location(GraphError(f"{node!r} has no value: give one for it in `values`"), node.location)
-        case "random_bits":
-            return draw(node)
-        case _:
-            return _apply_reference(node, [arrays[source] for source in node.inputs])
-
-
-def _apply_reference(node: Node, inputs: list[Array]) -> Any:
+def _apply_reference(node: Node, inputs: Sequence[Array]) -> Any:
     """The op's reference on widened inputs, narrowed to the type of the node; of several results a tuple."""
+    if node.op in ("input", "parameter"):
+        raise with_location(GraphError(f"{node!r} has no value: give one for it in `values`"), node.location)
     if op_of(node).kind is Kind.PART:
         return op_of(node).reference(*inputs, **node.attrs)
     wide = [

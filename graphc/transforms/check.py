@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import GradientError, InputError, shown, with_location
-from graphc.ir.graph import topological
+from graphc.ir.graph import interpret, topological
 from graphc.ir.location import capture
 from graphc.ir.node import Literal, Node
 from graphc.ir.public import public
@@ -91,19 +91,22 @@ class _Problem:
 
 def _in_float64(outputs: Sequence[Tensor], variables: Sequence[Tensor], values: Mapping[Any, Any]) -> _Problem:
     """The graph over float64 inputs in place of everything that has a value."""
-    new: dict[Node, Tensor] = {}
     arrays: dict[Node, Array] = {}
+    new: dict[Node, Tensor] = {}
+
+    def widened(node: Node) -> Tensor:
+        dtype = _FLOAT64 if node.dtype.is_float else node.dtype
+        new[node] = apply("input", name=f"check {len(arrays)}", shape=node.shape, dtype=dtype)
+        arrays[new[node]] = _value(node, values).astype(dtype.numpy)
+        return new[node]
+
     for node in topological([*outputs, *variables]):
         if node in values or isinstance(node, Parameter) or node.op == "input":
-            dtype = _FLOAT64 if node.dtype.is_float else node.dtype
-            new[node] = apply("input", name=f"check {len(arrays)}", shape=node.shape, dtype=dtype)
-            arrays[new[node]] = _value(node, values).astype(dtype.numpy)
-        else:
-            new[node] = _widened(node, tuple(new[source] for source in node.inputs))
+            widened(node)
     for variable in variables:
-        if new[variable] not in arrays:
+        if variable not in new:
             raise with_location(InputError(f"{variable!r} is to be varied but has no entry in values"), capture())
-    return _Problem([new[node] for node in outputs], [new[node] for node in variables], arrays)
+    return _Problem(interpret(outputs, new, _widened), [new[node] for node in variables], arrays)
 
 
 def _value(node: Node, values: Mapping[Any, Any]) -> Array:

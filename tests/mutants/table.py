@@ -82,6 +82,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("pooled-result-rectified-late", "graphc/passes/pooling.py", 'r.op == "relu" and r not in kept and',
            'r.op == "relu" and', ("tests/passes/test_pooling.py",)),
     # Scheduling and memory -----------------------------------------------------------------------------------------
+    Mutant("dropped-before-its-last-use", "graphc/ir/graph.py", "if not uses[source]:", "if uses[source] < 2:",
+           ("tests/backends/test_toy.py", "-k", "trains")),
+    Mutant("two-kernels-for-one", "graphc/backends/cpu/pool_once.py", "if len(ops) == len(_PARTS)}", "if len(ops) > 9}",
+           ("tests/backends/cpu/test_pool_once.py",)),
     Mutant("height-not-asked", "graphc/fusion/fuse.py",
            "if self.height[group] >= limit or len(group.accesses) >= MAX_NODES:",
            "if len(group.accesses) >= MAX_NODES:", ("tests/fusion/test_fuse.py", "tests/fusion/test_endings.py")),
