@@ -23,6 +23,7 @@
 
 #define GC_SORT_FEW 16
 #define GC_SORT_SHORT 48
+#define GC_SORT_BLOCK 64 /* elements of which a row's first are sought at a time */
 
 typedef struct gc_record {
     uint64_t key;
@@ -116,8 +117,20 @@ static inline gc_record *gc_sorted(gc_record *records, int64_t extent, int bytes
         const gc_record *sorted = records;                                                                                 \
         if (count <= GC_SORT_FEW && count < extent) {                                                                      \
             int64_t held = 0;                                                                                              \
-            for (int64_t i = 0; i < extent; i++)                                                                           \
-                held = gc_insert(records, held, count, (gc_record){gc_sort_key_##TAG(x[i], flip, nan_key, mask), i});      \
+            uint64_t most = 0; /* the key of the last that is held */                                                      \
+            for (int64_t first = 0; first < extent; first += GC_SORT_BLOCK) {                                              \
+                uint64_t keys[GC_SORT_BLOCK], least = mask;                                                                \
+                const int64_t width = gc_smaller(GC_SORT_BLOCK, extent - first);                                           \
+                for (int64_t i = 0; i < width; i++) {                                                                      \
+                    keys[i] = gc_sort_key_##TAG(x[first + i], flip, nan_key, mask);                                        \
+                    least = keys[i] < least ? keys[i] : least;                                                             \
+                }                                                                                                          \
+                for (int64_t i = 0; i < width && (held < count || least < most); i++)                                      \
+                    if (held < count || keys[i] < most) {                                                                  \
+                        held = gc_insert(records, held, count, (gc_record){keys[i], first + i});                           \
+                        most = records[held - 1].key;                                                                      \
+                    }                                                                                                      \
+            }                                                                                                              \
         } else {                                                                                                           \
             for (int64_t i = 0; i < extent; i++)                                                                           \
                 records[i] = (gc_record){gc_sort_key_##TAG(x[i], flip, nan_key, mask), i};                                 \
@@ -136,19 +149,18 @@ static inline gc_record *gc_sorted(gc_record *records, int64_t extent, int bytes
     }                                                                                                                      \
     GC_KERNEL gc_searchsorted_##TAG(const gc_call *call, int64_t tile) {                                                   \
         const int64_t *p = call->params, extent = p[1], count = p[2], end = gc_smaller((tile + 1) * p[4], p[0] * count);   \
-        const TYPE *values = gc_operand(call, 1);                                                                          \
+        const TYPE *values = gc_operand(call, 1), *rows = gc_operand(call, 0);                                             \
         int64_t *out = gc_operand(call, 2);                                                                                \
+        const int right = p[3] != 0;                                                                                       \
         for (int64_t i = tile * p[4]; i < end; i++) {                                                                      \
-            const TYPE *row = (const TYPE *)gc_operand(call, 0) + i / count * extent;                                      \
+            const TYPE *row = rows + i / count * extent;                                                                   \
             const uint64_t key = (uint64_t)GC_KEY_##TAG(values[i]);                                                        \
-            int64_t low = 0, high = extent;                                                                                \
-            while (low < high) {                                                                                           \
-                const int64_t middle = low + (high - low) / 2;                                                             \
-                const uint64_t there = (uint64_t)GC_KEY_##TAG(row[middle]);                                                \
-                if (p[3] ? there <= key : there < key)                                                                     \
-                    low = middle + 1;                                                                                      \
-                else                                                                                                       \
-                    high = middle;                                                                                         \
+            int64_t low = 0;                                                                                               \
+            for (int64_t left = extent; left > 0;) { /* no branch depends on the data */                                   \
+                const int64_t half = (left + 1) / 2;                                                                       \
+                const uint64_t there = (uint64_t)GC_KEY_##TAG(row[low + half - 1]);                                        \
+                low += half & -(int64_t)((there < key) | ((there == key) & right));                                        \
+                left -= half;                                                                                              \
             }                                                                                                              \
             out[i] = low;                                                                                                  \
         }                                                                                                                  \
