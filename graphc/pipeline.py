@@ -170,30 +170,35 @@ def make_program(graph: Graph, structure: str, backend: Backend, settings: Setti
 
     Raises BackendError, MemoryBudgetError.
     """
-    arguments, ranges = _arguments(graph), index_ranges(graph.nodes, graph.inputs)
-    exportable = replace(settings, budget=None) if isinstance(backend.how, Interpreting) else settings
+    make = _interpreted if isinstance(backend.how, Interpreting) else _planned
+    return make(graph, structure, backend, settings)
 
+
+def _planned(graph: Graph, structure: str, backend: Backend, settings: Settings) -> Program:
     def write_files(path: Path, level: str | None) -> None:
-        export(program, held if backend is C else compile_graph(graph, C, exportable)[0], path, level)
+        export(program, held if backend is C else compile_graph(graph, C, settings)[0], path, level)
 
-    if isinstance(backend.how, Interpreting):
-        if settings.budget is not None:
-            raise BackendError(f"the {backend.name} backend plans no memory, so it cannot keep to a memory budget")
-        engine = backend.how.engine(graph, settings.seed)
-        program = Program(
-            engine, *arguments, structure, backend=backend.name, parameters=storages(parameters_of(graph)),
-            ranges=ranges, exporter=write_files,
-        )  # fmt: skip
-        return program
     held, runs = compile_graph(graph, backend, settings)
     storage = [parameter.storage for parameter in held.parameters]
     guarded = [Storage(parameter.storage, parameter.guard) for parameter in held.parameters]
     if held.plan.arena_bytes >= LARGE_ARENA:
         return_freed_memory()  # of planning, lest it stand beside the arena
     program = Program(
-        Executor(held.plan, storage, held.constants, runs, settings.threads, settings.seed), *arguments, structure,
-        backend=backend.name, plan=held.plan, source=lambda: held.code.source, ranges=ranges, exporter=write_files,
-        parameters=dict(zip(state_keys(held.plan), guarded, strict=True)),
+        Executor(held.plan, storage, held.constants, runs, settings.threads, settings.seed), *_arguments(graph),
+        structure, backend=backend.name, plan=held.plan, source=lambda: held.code.source, exporter=write_files,
+        parameters=dict(zip(state_keys(held.plan), guarded, strict=True)), ranges=held.plan.ranges,
+    )  # fmt: skip
+    return program
+
+
+def _interpreted(graph: Graph, structure: str, backend: Backend, settings: Settings) -> Program:
+    if settings.budget is not None:
+        raise BackendError(f"the {backend.name} backend plans no memory, so it cannot keep to a memory budget")
+    assert isinstance(backend.how, Interpreting)
+    program = Program(
+        backend.how.engine(graph, settings.seed), *_arguments(graph), structure, backend=backend.name,
+        parameters=storages(parameters_of(graph)), ranges=index_ranges(graph.nodes, graph.inputs),
+        exporter=lambda path, level: export(program, compile_graph(graph, C, settings)[0], path, level),
     )  # fmt: skip
     return program
 

@@ -24,8 +24,8 @@ from graphc.plan.plan import Plan
 from graphc.runtime.program import Engine
 
 __all__ = [
-    "Backend", "Code", "Footprint", "Interpreting", "LaunchCode", "Lowering", "Planning", "Routine", "Writer",
-    "Written", "coded",
+    "Backend", "Code", "Footprint", "Interpreting", "LaunchCode", "Lowering", "Measured", "Planning", "Routine",
+    "Writer", "Written", "coded",
 ]  # fmt: skip
 
 
@@ -46,6 +46,15 @@ class Routine:
         """What a tile's results take in scratch memory, if an epilogue can read them there; else 0."""
         return self.call.result_bytes if self.call is not None and self.nest is not None else 0
 
+    def footprint(self, nest: Measured | None) -> Footprint:
+        """What the routine takes, where `nest` is what its loop nest does, if it has one."""
+        if self.call is None:
+            assert nest is not None
+            return Footprint(nest.tiles, nest.scratch, nest.work)
+        if nest is None:
+            return Footprint(self.call.tiles, self.call.scratch, self.call.work)
+        return Footprint(self.call.tiles, max(self.call.scratch, nest.scratch), self.call.work + nest.work)
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -54,6 +63,19 @@ class Footprint:
     tiles: int
     scratch: int
     work: int
+
+
+class Measured(Protocol):
+    """A loop nest as a backend has it, in the terms of a `Footprint`."""
+
+    @property
+    def tiles(self) -> int: ...
+
+    @property
+    def scratch(self) -> int: ...
+
+    @property
+    def work(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -70,19 +70,16 @@ class _Fusion:
         self.readers: dict[Node, dict[Group, None]] = {}
         self.height: dict[Group, int] = {}
         self.depth: dict[Group, int] = {}  # rank of a group's earliest node so far
-        self.wanted: set[Node] = set()  # nodes of several results, of which some are read
         # nodes that need a buffer, and the rank of the first reader that is no member of a group
         self.held = dict.fromkeys((*boundaries(graph), *map(result_base, graph.results)), len(self.rank))
 
     def place(self, node: Node) -> None:
         """Put `node` into a group, unless it lives in its readers (a view, a literal) or outside (an input)."""
-        kind = op_of(node).kind
-        if isinstance(node, Results):
-            self._place_several(node)
         if node not in self.held and node not in self.readers:
             return
+        kind = op_of(node).kind
         if kind is Kind.PART:
-            self.wanted.add(node.inputs[0])
+            self._hold(node.inputs[0], node)
         elif node in self.stacks:
             self._place_stack(node, self.stacks[node])
         elif kind in (Kind.CONTRACTION, Kind.LIBRARY):
@@ -164,17 +161,11 @@ class _Fusion:
     def _hold(self, node: Node, reader: Node) -> None:
         self.held[node] = min(self.held.get(node, len(self.rank)), self.rank[reader])
 
-    def _place_several(self, node: Results) -> None:
-        """The launch of a library op of several results: it stores them all, if any is read."""
-        if node in self.wanted:
-            self._open(Group(library=node), node, *parts_of(node))
-            for operand in library_operands(node):
-                self._hold(operand, node)
-
     def _place_library(self, node: Node) -> None:
         alone = node not in self.held and len(self.readers[node]) == 1
         group, access = self._taker(node) if alone else (None, None)
         if group is None or access is None or not group.take_anchor(node, access):
-            self._open(Group(library=node), node)
+            stores = parts_of(node) if isinstance(node, Results) else (node,)  # all of them, if any is read
+            self._open(Group(library=node), node, *stores)
         for operand in library_operands(node):
             self._hold(operand, node)

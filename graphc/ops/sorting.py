@@ -16,12 +16,12 @@ import numpy as np
 from graphc.errors import DTypeError, ShapeError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES, TensorType, TupleType
-from graphc.ops.build import apply, apply_several, as_tensor, normalize_axis, promoted, with_an_axis, zeros
+from graphc.ops.build import apply, apply_several, as_tensor, invoke, normalize_axis, promoted, with_an_axis, zeros
 from graphc.ops.elementwise import Errors
-from graphc.ops.record import ALL, NO_GRADIENT, NUMERIC, Arg, Array, Joint, Kind, Sample, call, function, primitive
+from graphc.ops.record import ALL, NO_GRADIENT, NUMERIC, Arg, Array, Joint, Kind, Sample, function, primitive
 from graphc.ops.reductions import with_ones
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import permute, reshape_to, shape_error
+from graphc.ops.views import reshape_to, shape_error
 
 __all__ = ["argsort", "max_with_index", "min_with_index", "searchsorted", "sort", "topk"]
 
@@ -71,7 +71,7 @@ def _moved(
     tangents: Sequence[Tensor | None], results: Sequence[Tensor], x: Tensor, **attrs: Any
 ) -> tuple[Tensor | None, None]:
     (moved,) = tangents
-    return (None if moved is None else call("take_along_axis", moved, results[1], -1)), None
+    return (None if moved is None else invoke("take_along_axis", moved, results[1], -1)), None
 
 
 primitive(
@@ -99,15 +99,6 @@ primitive(
 
 
 # Functions -----------------------------------------------------------------------------------------------------------
-def _last(x: Tensor, axis: int) -> Tensor:
-    """`x` with `axis` as its last: its own inverse up to the order of the others, see `_back`."""
-    return permute(x, (*range(axis), *range(axis + 1, x.ndim), axis))
-
-
-def _back(x: Tensor, axis: int) -> Tensor:
-    return permute(x, (*range(axis), x.ndim - 1, *range(axis, x.ndim - 1)))
-
-
 def _sorted(x: Any, axis: int | None, count: int | None, descending: bool, nan_first: bool) -> tuple[Tensor, ...]:
     """The values and positions, along `axis` as before; of the flattened array where it is None."""
     tensor = as_tensor(x)
@@ -116,8 +107,10 @@ def _sorted(x: Any, axis: int | None, count: int | None, descending: bool, nan_f
     line = with_an_axis(tensor)
     place = normalize_axis(axis, line.ndim)
     wanted = line.shape[place] if count is None else count
-    found = apply_several("sort", _last(line, place), count=wanted, descending=descending, nan_first=nan_first)
-    return tuple(_back(part, place) for part in found)
+    found = apply_several(
+        "sort", invoke("moveaxis", line, place, -1), count=wanted, descending=descending, nan_first=nan_first
+    )
+    return tuple(invoke("moveaxis", part, -1, place) for part in found)
 
 
 _SAMPLES = (

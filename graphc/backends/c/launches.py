@@ -6,7 +6,7 @@ a fused kernel's `fused_N_region` as its epilogue. No name of the user's gets in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -150,12 +150,7 @@ class CWriter:
         self._printed: dict[Kernel, CKernel] = {}
 
     def measure(self, routine: Routine) -> Footprint:
-        printed = None if routine.nest is None else self.printed(routine.nest)
-        scratch, work = (printed.scratch, printed.work) if printed is not None else (0, 0)
-        if routine.call is None:
-            assert printed is not None
-            return Footprint(printed.tiles, scratch, work)
-        return Footprint(routine.call.tiles, max(routine.call.scratch, scratch), routine.call.work + work)
+        return routine.footprint(None if routine.nest is None else self.printed(routine.nest))
 
     def printed(self, nest: Kernel) -> CKernel:
         """The functions of a loop nest that is called `UNNAMED`."""
@@ -168,16 +163,16 @@ class CWriter:
         return table_bytes(plan)
 
     def write(self, routines: Sequence[Routine]) -> Written:
-        unit = _Unit(self)
+        unit = _Unit(self, {routine.nest for routine in routines if routine.call is None})
         launches = tuple(LaunchCode(unit.name(routine)) for routine in routines)
         return Written(launches, (), unit.code())
 
 
 class _Unit:
-    """The functions of one program, as they are asked for."""
+    """The functions of one program, as they are asked for; the loop nests `alone` are launches of their own, too."""
 
-    def __init__(self, writer: CWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: CWriter, alone: Set[Kernel | None]) -> None:
+        self._writer, self._alone = writer, alone
         self._headers: dict[str, None] = {"generated.h": None}  # in order, each once
         self._functions: dict[str, FunctionText] = {}
         self._large: dict[str, list[_Caller]] = {}  # by kernel, the products with large tiles
@@ -190,7 +185,6 @@ class _Unit:
         if routine.call is None:
             assert routine.nest is not None
             name = self._nest(routine.nest)
-            self._with_units(routine.nest, name)
         elif routine in self._calls:
             return self._calls[routine]
         else:
@@ -203,13 +197,9 @@ class _Unit:
             name, printed = f"fused_{len(self._nests)}", self._writer.printed(nest)
             self._nests[nest] = name
             self._headers.update(dict.fromkeys(printed.headers))
-            self._functions[name] = FunctionText(name, printed.text.removesuffix(printed.units).replace(UNNAMED, name))
+            text = printed.text if nest in self._alone else printed.text.removesuffix(printed.units)
+            self._functions[name] = FunctionText(name, text.replace(UNNAMED, name))
         return self._nests[nest]
-
-    def _with_units(self, nest: Kernel, name: str) -> None:
-        """Have a loop nest run as a launch of its own, not only as an epilogue."""
-        text = self._writer.printed(nest).text.replace(UNNAMED, name)
-        self._functions[name] = FunctionText(name, text)
 
     def _call(self, routine: Routine, call: LibraryCall) -> str:
         name, fused = f"call_{len(self._calls)}", ""

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from graphc.toolchain.shares import share_out
 
@@ -45,7 +46,7 @@ class FunctionText:
     text: str
     family: str = ""
 
-    @property
+    @cached_property
     def weight(self) -> int:
         """How dear it is to compile, without what its family shares."""
         if self.family:

@@ -34,12 +34,7 @@ class TileWriter:
         self._programs: dict[Kernel, TileProgram] = {}
 
     def measure(self, routine: Routine) -> Footprint:
-        program = None if routine.nest is None else self._program(routine.nest)
-        scratch, work = (program.scratch, program.work) if program is not None else (0, 0)
-        if routine.call is None:
-            assert program is not None
-            return Footprint(program.tiles, scratch, work)
-        return Footprint(routine.call.tiles, max(routine.call.scratch, scratch), routine.call.work + work)
+        return routine.footprint(None if routine.nest is None else self._program(routine.nest))
 
     def _program(self, nest: Kernel) -> TileProgram:
         found = self._programs.get(nest)
