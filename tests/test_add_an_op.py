@@ -1,7 +1,7 @@
 """`graphc/docs/add_an_op.md` carried out: its changes are made to a copy of the sources, which is built and tested.
 
-The changes and the program are those of the document. Building and testing take a minute and a half, so both are done
-with GRAPHC_TEST_FULL=1 only; that the changes still fit the sources is always tested.
+The changes and the program are those of the document. Building and testing take a minute or more, so both are done with
+GRAPHC_TEST_FULL=1 only, as the checks of a commit (`.ci/run`) do; that the changes still fit is always tested.
 """
 
 from __future__ import annotations
