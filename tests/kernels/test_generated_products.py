@@ -19,7 +19,7 @@ from graphc.ir.types import TensorType, dtype_of
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView
 from graphc.kernels import cpu
-from tests.kernels.launching import guarded, intact
+from tests.kernels.abi import guarded, intact
 
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or ""
 FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-DGC_UNFORESEEN=__builtin_trap()"]

@@ -15,7 +15,7 @@ import numpy as np
 from graphc.backends.c.kernel import CKernel, print_kernel
 from graphc.kernel.ir import Kernel
 from graphc.kernels import cpu
-from tests.backends.tile.running import GARBAGE, GUARD, Call, Ref, guarded
+from tests.kernels.abi import Call, Ref, guarded, intact
 
 INCLUDE = Path(cpu.__file__).parent / "include"
 COMPILER = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("cc") or shutil.which("clang")
@@ -84,10 +84,10 @@ class Compiled:
         for tile in range(self.printed[number].tiles) if tiles is None else tiles:
             call, scratch, _alive = self.call(number, buffers)
             kernel(ctypes.byref(call), tile)
-            assert (scratch[-GUARD:] == GARBAGE).all(), f"kernel {number} wrote past its scratch"
+            assert intact(scratch), f"kernel {number} wrote past its scratch"
 
     def region(self, number: int, buffers: Buffers, a: tuple[int, int], c: tuple[int, int]) -> None:
         """Runs a region of outer and inner positions."""
         call, scratch, _alive = self.call(number, buffers)
         _REGION((f"part_k{number}", self.library))(ctypes.byref(call), *a, *c)
-        assert (scratch[-GUARD:] == GARBAGE).all(), f"kernel {number} wrote past its scratch"
+        assert intact(scratch), f"kernel {number} wrote past its scratch"

@@ -9,61 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.tile.assembler import TileProgram
-from graphc.kernels import cpu
-
-GUARD = 64  # bytes after the scratch that no tile may touch
-GARBAGE = 0xFF  # what scratch holds before: NaN as a float, -1 as an integer
-
-_words = ctypes.POINTER(ctypes.c_int64)
-
-
-class Ref(ctypes.Structure):
-    _fields_ = [("buffer", ctypes.c_int64), ("offset", ctypes.c_int64)]
-
-
-class Call(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_void_p) for name in ("buffers", "operands", "params", "program", "refs", "scratch", "local")
-    ]
-
-
-Kernel = ctypes.CFUNCTYPE(None, ctypes.POINTER(Call), ctypes.c_int64)
-
-
-class Isa(ctypes.Structure):
-    _fields_ = [
-        ("level", ctypes.c_char_p),
-        ("kernel", ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)),
-        ("name", ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_int64)),
-        ("program_size", ctypes.CFUNCTYPE(ctypes.c_int64, _words, ctypes.c_int64)),
-        ("program_decode", ctypes.CFUNCTYPE(ctypes.c_int, _words, ctypes.c_int64, ctypes.c_void_p)),
-        ("operand_bytes", ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)),
-    ]
-
-
-def isa(level: str) -> Isa:
-    """The table of an instruction set level."""
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return Isa.from_address(get(cpu.load(level).table, b"graphc.kernels.cpu.isa"))
-
-
-def decode(level: str, words: Sequence[int]) -> ctypes.Array[ctypes.c_int64] | None:
-    """The decoded program, or None if the words are refused."""
-    table = isa(level)
-    array = (ctypes.c_int64 * len(words))(*words)
-    size = table.program_size(array, len(words))
-    if size < 0:
-        return None
-    memory = (ctypes.c_int64 * (size // 8 + 1))()
-    return memory if table.program_decode(array, len(words), ctypes.addressof(memory)) == 0 else None
-
-
-def guarded(nbytes: int) -> np.ndarray[Any, Any]:
-    """`nbytes` of garbage at a 64-byte boundary, with a guard behind them."""
-    block = np.full(nbytes + GUARD + 64, GARBAGE, np.uint8)
-    start = -block.ctypes.data % 64
-    return block[start : start + nbytes + GUARD]
+from tests.kernels.abi import Call, Function, Ref, decode, guarded, intact, isa
 
 
 def run(
@@ -77,11 +23,11 @@ def run(
         assert table.operand_bytes(ctypes.addressof(memory), number) <= buffer.nbytes, f"operand {number} is overrun"
     bases = (ctypes.c_void_p * len(buffers))(*(buffer.ctypes.data for buffer in buffers))
     refs = (Ref * len(buffers))(*(Ref(i, 0) for i in range(len(buffers))))
-    kernel = Kernel(table.kernel(b"tile"))
+    kernel = Function(table.kernel(b"tile"))
     for tile in range(program.tiles) if tiles is None else tiles:
         scratch = guarded(program.scratch)
         call = Call(
             ctypes.addressof(bases), None, None, ctypes.addressof(memory), ctypes.addressof(refs), scratch.ctypes.data
         )
         kernel(ctypes.byref(call), tile)
-        assert (scratch[-GUARD:] == GARBAGE).all(), "the program wrote past its scratch"
+        assert intact(scratch), "the program wrote past its scratch"

@@ -30,7 +30,7 @@ from graphc.kernel.nest import Nest
 from graphc.kernel.verify import verify
 from graphc.kernels import cpu
 from tests.backends.tile import running as tile_running
-from tests.backends.tile.running import decode, run
+from tests.backends.tile.running import run
 from tests.kernel.oracle import philox
 from tests.kernel.support import (
     RandomKernel,
@@ -41,6 +41,7 @@ from tests.kernel.support import (
     strides_of,
     values_of,
 )  # fmt: skip
+from tests.kernels.abi import decode
 
 LEVELS = cpu.supported_levels()
 WIDEST = LEVELS[-1]
