@@ -16,12 +16,13 @@ from graphc.ir.fresh import fresh_numbers
 from graphc.ir.graph import Graph
 from graphc.ir.location import capture
 from graphc.ir.node import Node
+from graphc.ir.numbering import number_fresh
 from graphc.ir.public import public
 from graphc.memory.quantity import checked_budget
 from graphc.ops.parameter import Parameter
 from graphc.ops.random import check_streams
 from graphc.ops.tensor import Tensor
-from graphc.passes import chain_updates, drop_index_marks, number_fresh
+from graphc.passes import chain_updates, drop_index_marks
 from graphc.pipeline import Settings, make_program
 from graphc.runtime.program import Program
 from graphc.runtime.threads import checked_threads

@@ -1,7 +1,8 @@
 """From a graph to a program: every stage by name, in order, with its verifier.
 
     close      DSL graph -> graph            checked, fresh streams numbered              api.build_graph
-    optimise   graph -> graph                PASSES, then the backend's, then LAYOUT      ir/verify.py after each pass
+    optimise   graph -> graph                PASSES, then the backend's, then LAYOUT,     ir/verify.py after each pass
+                                             each in bodies as well
     fuse       graph -> groups               which nodes run in one launch                fusion/verify.py
     sketch     groups -> sketches            a loop nest or a library call for each       kernel/verify.py
     schedule   sketches -> choices           order, and what is computed again            memory/rematerialise.py
@@ -35,7 +36,7 @@ from graphc.fusion.fuse import fuse
 from graphc.fusion.group import Group
 from graphc.fusion.nesting import divide_stacks, nest_stacks
 from graphc.fusion.results import separate_results
-from graphc.fusion.verify import verify as verify_groups
+from graphc.fusion.verify import checked
 from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify as verify_graph
@@ -43,10 +44,12 @@ from graphc.ops.build import infer_type
 from graphc.ops.guard import Storage
 from graphc.ops.index_ranges import index_ranges
 from graphc.passes import (
+    everywhere,
     fill_empty,
     gather_terms,
     merge_products,
     pool_before_relu,
+    prune_loops,
     resolve_marks,
     share_reciprocals,
     share_stacks,
@@ -66,6 +69,7 @@ __all__ = ["LAYOUT", "PASSES", "Settings", "compile_graph", "compile_plan", "mak
 Pass = Callable[[Graph], Graph]
 PASSES: tuple[Pass, ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
+    prune_loops,  # what loops compute for nobody
     fill_empty,  # what has no elements becomes a constant
     stabilise,  # constants folded, algebra that changes no value, stable forms of log(softmax(x)), log(1 + x), ...
     share_reciprocals,  # one reciprocal for each row that is divided by a standard deviation
@@ -97,7 +101,7 @@ def optimise(graph: Graph, backend: Backend = CYTHON) -> Graph:
     """`graph` after all passes."""
     _check(graph, "closing")
     for rewrite in (*PASSES, *_planning(backend).passes, *LAYOUT):
-        before, graph = graph, rewrite(graph)
+        before, graph = graph, everywhere(rewrite, graph)
         if graph is not before:
             _check(graph, rewrite.__name__)
     return graph
@@ -110,10 +114,7 @@ def _check(graph: Graph, stage: str) -> None:
 
 def _grouped(graph: Graph, *, apart: bool = False) -> list[Group]:
     """The groups that compute `graph`; see `fuse`."""
-    groups = fuse(graph, apart=apart)
-    if verifies():
-        verify_groups(graph, groups)
-    return groups
+    return checked(graph, fuse(graph, apart=apart))
 
 
 def ways_of(graph: Graph, backend: Backend = CYTHON, threads: int = 2) -> Budgeted:

@@ -23,6 +23,7 @@ from graphc.ops.reference import evaluate
 from graphc.passes import resolve_marks
 from graphc.pipeline import Settings, compile_graph, ways_of
 from graphc.plan.liveness import arena_spans
+from graphc.plan.loops import nests
 from graphc.plan.memory_report import memory_report
 from graphc.plan.plan import Plan
 from graphc.plan.verify import verify
@@ -45,11 +46,18 @@ def graph_of(program: TrainingProgram) -> Graph:
 
 
 def deaths(plan: Plan) -> list[list[tuple[int, int]]]:
-    """For each launch the bytes of the arena that no buffer holds any more after it."""
+    """For each launch the bytes of the arena that no buffer holds any more after it, in whatever iteration of a loop.
+
+    What is older than a loop lives in all of it.
+    """
     dead: list[list[tuple[int, int]]] = []
     spans = arena_spans(plan)
-    for number in range(len(plan.launches)):
-        live = sorted((s.offset, s.offset + s.nbytes) for s in spans if s.first <= number < s.last)
+    for number, around in enumerate(nests(plan.loops, len(plan.launches))):
+        live = sorted(
+            (s.offset, s.offset + s.nbytes)
+            for s in spans
+            if s.first <= number < s.last or any(s.first < loop.first and s.last >= loop.last - 1 for loop in around)
+        )
         free, end = [], 0
         for start, stop in [*live, (plan.arena_bytes, plan.arena_bytes)]:
             if start > end:

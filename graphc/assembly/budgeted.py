@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import merge
 
-from graphc.assembly.plan import Planned, SketchedProgram
+from graphc.assembly.plan import SketchedProgram
+from graphc.assembly.records import Planned
 from graphc.assembly.rematerialise import Rematerialisation, arranged
 from graphc.errors import MemoryBudgetError
 from graphc.memory.budget import Point, frontier, thrift

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from graphc.assembly.sketch import LOCAL, Sketch
+from graphc.assembly.records import LOCAL, Sketch
 from graphc.assembly.values import Values
 
 __all__ = ["keep_local"]
@@ -23,7 +23,7 @@ def keep_local(sketches: Sequence[Sketch], values: Values, wanted: Collection[in
     local = set[int]()
     result = []
     for sketch in sketches:
-        value = sketch.operands[-1][0] if sketch.operands else LOCAL
+        value = sketch.operands[-1][0] if sketch.operands and sketch.loop is None else LOCAL
         if value != LOCAL and touches[value] == 1 and value not in wanted and _is_alone(value, values):
             over = [values.values[written] for read, written in sketch.in_place if read == value]
             inside = next((record.inside for record in over if record.inside is not None), None)

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from graphc.assembly.records import Sketch
 from graphc.assembly.regions import region_drops
-from graphc.assembly.sketch import Sketch, sketch_group
+from graphc.assembly.sketch import sketch_group
 from graphc.assembly.values import Values
 from graphc.backends.backend import Lowering
 from graphc.fusion.group import Group
@@ -76,9 +77,11 @@ def _renamed(sketch: Sketch, new: Mapping[int, int]) -> Sketch:
     )
     reads, writes = (tuple(new.get(value, value) for value in touched) for touched in (sketch.reads, sketch.writes))
     pairs = tuple((new.get(read, read), new.get(written, written)) for read, written in sketch.in_place)
+    loop = sketch.loop and replace(sketch.loop, room=new.get(sketch.loop.room, sketch.loop.room))
     return replace(
-        sketch, operands=operands, program_operands=program_operands, reads=reads, writes=writes, in_place=pairs
-    )
+        sketch, operands=operands, program_operands=program_operands, reads=reads, writes=writes, in_place=pairs,
+        loop=loop,
+    )  # fmt: skip
 
 
 def rematerialisation(
@@ -142,6 +145,8 @@ def _part(position: int, value: int, group: Group, values: Values, lowering: Low
 
 
 def _seconds(sketch: Sketch, task: Task, values: Sequence[Value]) -> float:
+    if sketch.loop is not None:
+        return sketch.loop.seconds
     return seconds(sketch.routine.effort, _bytes((*task.reads, *task.writes), values))
 
 

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from graphc.assembly.values import Place, Values
+from graphc.assembly.records import Place, Sketch
+from graphc.assembly.values import Values
 from graphc.backends.backend import Lowering, Routine
 from graphc.fusion.group import Group
 from graphc.ir.node import Node, Results
 from graphc.kernel.ir import Index, Kernel, Load, Operand, Random, Space, Store
 from graphc.kernel.loops import lower_group
 
-__all__ = ["LOCAL", "Sketch", "sketch_copy", "sketch_group"]
+__all__ = ["sketch_copy", "sketch_group"]
 
-LOCAL = -1  # stands for the value, and for the buffer, in the scratch memory of a thread
 _FAR = 1 << 62  # behind every offset
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """A launch in terms of values. `operands` are the library kernel's, `program_operands` the loop nest's.
-
-    `number` is its place among all sketches of the program: one that runs again keeps it. `repeats` is the launch that
-    it repeats, wholly or in part, or -1.
-    """
-
-    label: str
-    routine: Routine
-    operands: tuple[Place, ...]
-    program_operands: tuple[Place, ...]
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
-    in_place: tuple[tuple[int, int], ...] = ()
-    location: str = ""
-    number: int = 0
-    repeats: int = -1
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the library kernel leaves its result in scratch memory (local.py)."""
-        return bool(self.operands) and self.operands[-1][0] == LOCAL
 
 
 def sketch_group(group: Group, values: Values, lowering: Lowering, threads: int) -> Sketch:
@@ -73,13 +48,13 @@ def sketch_group(group: Group, values: Values, lowering: Lowering, threads: int)
     )  # fmt: skip
 
 
-def sketch_copy(source: int, result: int, values: Values) -> Sketch:
-    """A launch that copies one value to another of its type."""
-    type = values.types[source]
+def sketch_copy(source: Place, result: Place, values: Values) -> Sketch:
+    """A launch that copies what starts at `source` to `result`, a value and a place in it, of whose type it is."""
+    type = values.types[result[0]]
     index = Index(0, (1,))
     body = (Load(0, type.dtype, index), Store(1, index, 0))
     kernel = Kernel((Operand(type.dtype, "read"), Operand(type.dtype, "write")), Space((), (), (type.size,)), body)
-    return Sketch("copy", Routine(None, kernel), (), ((source, 0), (result, 0)), (source,), (result,))
+    return Sketch("copy", Routine(None, kernel), (), (source, result), (source[0],), (result[0],))
 
 
 def _rebased(kernel: Kernel, located: tuple[Place, ...], fixed: Collection[int]) -> tuple[Kernel, tuple[Place, ...]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 
+from graphc.assembly.records import Place
 from graphc.dsl.naming import parameters_of
 from graphc.errors import InternalError
 from graphc.fusion.group import Group, buffer_view, operand_view
@@ -22,10 +23,9 @@ from graphc.kernel.operand import OperandView
 from graphc.memory.storage import Value
 from graphc.ops.record import Kind, op_of
 
-__all__ = ["Place", "Values"]
+__all__ = ["Values"]
 
 _RNG_TYPE = TensorType(DTYPES["int64"], (2,))  # seed and step
-Place = tuple[int, int]  # a value, and the byte of it where something starts
 
 
 class Values:

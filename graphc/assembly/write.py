@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graphc.assembly.plan import Planned
+from graphc.assembly.records import Planned
 from graphc.backends.backend import Code, Writer, coded
 from graphc.ir.ranges import IndexRange
 from graphc.ops.parameter import Parameter

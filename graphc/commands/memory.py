@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from graphc.api import build_graph
 from graphc.assembly.budgeted import Budgeted
-from graphc.assembly.plan import Planned
+from graphc.assembly.records import Planned
 from graphc.backends.table import usable
 from graphc.commands.arena_picture import Box, draw_arena
 from graphc.commands.target import Target

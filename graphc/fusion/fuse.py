@@ -82,7 +82,7 @@ class _Fusion:
             self._hold(node.inputs[0], node)
         elif node in self.stacks:
             self._place_stack(node, self.stacks[node])
-        elif kind in (Kind.CONTRACTION, Kind.LIBRARY):
+        elif kind.is_launched:
             self._place_library(node)
         elif kind in _FUSIBLE or kind in (Kind.VIEW, Kind.GENERATED):
             self._place_fused(node)

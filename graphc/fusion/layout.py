@@ -41,7 +41,7 @@ def can_write(node: Node, strides: Strides) -> bool:
         together *= extent
     if together * node.dtype.itemsize < _LEAST_BYTES:
         return False
-    if op_of(node).kind not in (Kind.CONTRACTION, Kind.LIBRARY, Kind.PART):
+    if not (op_of(node).kind.is_launched or op_of(node).kind is Kind.PART):
         return True
     batch = [(n, s) for n, s in zip(node.shape[:-2], strides[:-2], strict=True) if n != 1]
     evenly = all(outer[1] == inner[0] * inner[1] for outer, inner in pairwise(batch))
@@ -55,7 +55,7 @@ def unstrided(graph: Graph) -> set[Node]:
         if view_of(node) is View.RESHAPED and not _only_ones(node):
             view = strided_view(node)
             found |= {holder(node), view.base} if view is not None else {holder(node)}
-        elif op_of(node).kind in (Kind.CONTRACTION, Kind.LIBRARY):
+        elif op_of(node).kind.is_launched:
             strided = op_of(node).strided_operands
             views = enumerate(map(strided_view, node.inputs))
             plain = (position for position, view in views if view is None or position not in strided)

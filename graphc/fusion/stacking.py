@@ -63,7 +63,7 @@ def held_nodes(graph: Graph) -> set[Node]:
     """The nodes that have a buffer whatever is fused with what: results, boundaries, what library ops read."""
     held = {result_base(result) for result in graph.results} | boundaries(graph)
     for node in graph.nodes:
-        if op_of(node).kind in (Kind.CONTRACTION, Kind.LIBRARY):
+        if op_of(node).kind.is_launched:
             held.update(library_operands(node))
     return held
 
@@ -120,6 +120,8 @@ class _Stacking:
         if view is None or not view.is_whole or view.base in self.taken or view.base in self.dropped:
             return None
         kind = op_of(view.base).kind
+        if kind is Kind.PART and op_of(view.base.inputs[0]).kind is Kind.LOOP:
+            return None  # it carries values in the buffers of its results
         computed = kind not in (Kind.SOURCE, Kind.GENERATED, Kind.VIEW) or view_of(view.base) is View.JOINED
         return view.base if computed and self._has_launch(view.base, part) else None
 
@@ -135,7 +137,7 @@ class _Stacking:
         while pending:
             node, size = pending.pop()
             kind, alone = op_of(node).kind, node is base or len({*self.readers[node]}) == 1
-            if kind in (Kind.CONTRACTION, Kind.LIBRARY, Kind.PART) and node.size >= size:
+            if (kind.is_launched or kind is Kind.PART) and node.size >= size:
                 return True
             if kind is Kind.REDUCTION and alone and node.inputs[0].size >= size:
                 return True

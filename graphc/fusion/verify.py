@@ -12,14 +12,22 @@ from graphc.errors import InternalError
 from graphc.fusion.group import Group
 from graphc.fusion.merge import reads_of
 from graphc.fusion.results import result_base
+from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.record import Kind, View, op_of, view_of
 
-__all__ = ["faults_of", "verify"]
+__all__ = ["checked", "faults_of", "verify"]
 
 _FREE = (Kind.SOURCE, Kind.GENERATED, Kind.VIEW)  # what costs no work, or next to none
 _SHOWN = 8
+
+
+def checked(graph: Graph, groups: list[Group]) -> list[Group]:
+    """`groups`, verified where `ir.checking` says so."""
+    if verifies():
+        verify(graph, groups)
+    return groups
 
 
 def verify(graph: Graph, groups: Sequence[Group]) -> None:

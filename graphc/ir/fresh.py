@@ -2,7 +2,7 @@
 
 Whoever draws random bits or checkpoints a function asks for a number of its own, and gets a `Fresh`: an attribute that
 is equal to itself alone, so that two draws never merge. Once it is known which nodes make up a graph, their fresh
-attributes are numbered in topological order (passes/numbering.py). So the numbers depend on structure alone: a model
+attributes are numbered in topological order (numbering.py). So the numbers depend on structure alone: a model
 that is built twice is the same graph twice.
 """
 

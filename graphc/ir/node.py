@@ -25,6 +25,7 @@ from graphc.ir.location import Location
 from graphc.ir.types import DType, TensorType, TupleType, dtype_of
 
 __all__ = [
+    "Attribute",
     "Literal",
     "Node",
     "Results",
@@ -34,10 +35,17 @@ __all__ = [
     "intern",
     "is_interned",
     "next_serial",
+    "remade",
 ]
 
 
-class Literal:
+class Attribute:
+    """A kind of attribute of its own: immutable, hashable, and equal to what holds the same."""
+
+    __slots__ = ()
+
+
+class Literal(Attribute):
     """An immutable array as an attribute: compared by dtype, shape and bits. `array` is read-only."""
 
     __slots__ = ("array", "digest", "type")
@@ -162,7 +170,7 @@ def attribute_key(value: Any) -> Any:
         if _INTEGERS.issuperset(map(type, value)):
             return "integers", value
         return "tuple", tuple([attribute_key(item) for item in value])
-    if isinstance(value, (DType, Literal, Fresh)):
+    if isinstance(value, (DType, Attribute, Fresh)):
         return value
     raise InternalError(f"attribute {value!r} of type {kind.__name__} cannot be part of a node")
 
@@ -182,6 +190,16 @@ def intern(cls: type[N], op: str, inputs: tuple[Node, ...], attrs: dict[str, Any
         entry = _nodes[key] = _Entry(node, _forget)
         entry.key = key
         return node
+
+
+def remade(node: N, inputs: tuple[Node, ...], attrs: Mapping[str, Any] = _NO_ATTRS) -> N:
+    """`node` over other inputs, with `attrs` in place of its own: of its type, and at its user's line."""
+    if not attrs and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+        return node
+    new = intern(type(node), node.op, inputs, {**node.attrs, **attrs}, node.type)
+    if new.location is None:
+        new.location = node.location
+    return new
 
 
 def _key(cls: Any, op: str, inputs: tuple[Node, ...], attrs: Mapping[str, Any], type: Type) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ __all__ = ["Tokens"]
 T = TypeVar("T")
 
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<ref>%\d+)|(?P<serial>@\d+)|(?P<data>\$\d+)|(?P<string>"(?:[^"\\]|\\.)*")|(?P<nan>nan:[0-9a-f]+)
+    r"""\s*(?:(?P<ref>%\d+)|(?P<serial>@\d+)|(?P<data>\$\d+)|(?P<body>&\d+)|(?P<string>"(?:[^"\\]|\\.)*")|(?P<nan>nan:[0-9a-f]+)
     |(?P<number>-?(?:inf|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\b|nan\b)|(?P<name>[A-Za-z_]\w*)|(?P<mark><-|[(){}\[\]=:,])
     |(?P<end>(?:\#.*)?$))""",
     re.VERBOSE,

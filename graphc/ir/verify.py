@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from graphc.errors import GraphcError, InternalError
+from graphc.ir.body import Body, bodies_of
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, Results, Type, is_interned
 from graphc.ir.text import node_text, ordered_nodes
@@ -19,19 +20,25 @@ _SHOWN = 8
 
 
 def verify(graph: Graph, infer: Callable[[Node], Type] | None = None, stage: str = "verify") -> None:
-    """Check that `graph` keeps the promises of the tensor graph. `stage` is the pass to blame.
+    """Check that `graph`, and every body in it, keeps the promises of the tensor graph. `stage` is the pass to blame.
 
     It is acyclic; every node is interned; every type is what the op's rule gives (`infer(node)`, left out for None);
     of several results parts alone are read;
     every input node is listed, and nothing else is; no parameter is updated twice, and each takes the type it has;
-    there are as many names as outputs, or none, all different.
+    there are as many names as outputs, or none, all different. In a body inputs are updated, and there is no parameter.
 
     Raises InternalError.
     """
-    nodes = ordered_nodes(graph)
-    for fault, node in _faults(graph, nodes, infer):
-        shown = "" if node is None else f"\n{neighbourhood(node, nodes)}"
-        raise InternalError(f"{stage}: {fault}{shown}")
+    pending, seen = [graph], set[Body]()
+    while pending:
+        looked_at = pending.pop()
+        nodes = ordered_nodes(looked_at)
+        for fault, node in _faults(looked_at, nodes, infer, "parameter" if looked_at is graph else "input"):
+            shown = "" if node is None else f"\n{neighbourhood(node, nodes)}"
+            raise InternalError(f"{stage}: {fault}{shown}")
+        inner = {body for node in nodes for _, body in bodies_of(node)} - seen
+        seen |= inner
+        pending += [body.graph for body in inner]
 
 
 def neighbourhood(node: Node, nodes: Sequence[Node]) -> str:
@@ -55,7 +62,7 @@ def neighbourhood(node: Node, nodes: Sequence[Node]) -> str:
 Fault = tuple[str, Node | None]
 
 
-def _faults(graph: Graph, nodes: Sequence[Node], infer: Callable[[Node], Type] | None) -> Iterator[Fault]:
+def _faults(graph: Graph, nodes: Sequence[Node], infer: Callable[[Node], Type] | None, updated: str) -> Iterator[Fault]:
     yield from _order_faults(nodes)
     for node in nodes:
         if not is_interned(node):
@@ -65,7 +72,9 @@ def _faults(graph: Graph, nodes: Sequence[Node], infer: Callable[[Node], Type] |
         if node.op != "part" and any(isinstance(source, Results) for source in node.inputs):
             yield "several results are read as one", node
     yield from _interface_faults(graph, nodes)
-    yield from _update_faults(graph)
+    yield from _update_faults(graph, updated)
+    if updated != "parameter":
+        yield from (("a body has a parameter", node) for node in nodes if node.op == "parameter")
 
 
 def _order_faults(nodes: Sequence[Node]) -> Iterator[Fault]:
@@ -99,11 +108,11 @@ def _interface_faults(graph: Graph, nodes: Sequence[Node]) -> Iterator[Fault]:
         yield f"{len(graph.outputs)} output(s) have the names {graph.names}", None
 
 
-def _update_faults(graph: Graph) -> Iterator[Fault]:
+def _update_faults(graph: Graph, updated: str) -> Iterator[Fault]:
     seen: set[Node] = set()
     for target, value in graph.updates:
-        if target.op != "parameter":
-            yield "an update is of what is no parameter", target
+        if target.op != updated:
+            yield f"an update is of what is no {updated}", target
         if target in seen:
             yield "a parameter is updated twice", target
         if value.type != target.type:

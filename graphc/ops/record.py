@@ -11,7 +11,7 @@ Rules of differentiation, all of which build nodes and so can be differentiated 
   cotangent `g` of the output `y`. Only rules that are needed are called. `ZERO` is a gradient that is zero
   everywhere (floor); `NO_GRADIENT` an input, or a whole op, that has none (an index). An op of any number of inputs
   has a `Joint` rule: one for each, which all take all inputs, would need n * n steps for n of them; and so has one of
-  several results.
+  several results. The rules of an op with a body are `OF_ITS_BODY`: transforms/bodies.py derives them.
 * `jvp`: `POINTWISE` (an elementwise Jacobian is diagonal, so its vjp rules serve), `LINEAR` (linear in all float
   inputs together: the op itself, zeros for missing tangents), `MULTILINEAR` (linear in each float input apart), or
   `rule(tangents, y, *inputs, **attrs) -> Tensor` with None for a zero tangent; of several results, as many of both.
@@ -33,9 +33,9 @@ from graphc.ir.types import DTYPES
 from graphc.scalar.ops import SCALARS
 
 __all__ = [
-    "ALL", "BOOL", "FLOAT", "FUNCTIONS", "INTEGER", "NO_GRADIENT", "NUMERIC", "OPS", "SIGNED", "WIDE_FLOAT", "ZERO",
-    "Arg", "Function", "Joint", "Jvp", "Kind", "Op", "Sample", "View", "call", "function", "op_of", "primitive",
-    "view_of",
+    "ALL", "BOOL", "FLOAT", "FUNCTIONS", "INTEGER", "NO_GRADIENT", "NUMERIC", "OF_ITS_BODY", "OPS", "SIGNED",
+    "WIDE_FLOAT", "ZERO", "Arg", "Function", "Joint", "Jvp", "Kind", "Op", "Sample", "View", "call", "function",
+    "op_of", "primitive", "view_of",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -61,8 +61,14 @@ class Kind(enum.StrEnum):
     REDUCTION = "reduction"  # combines along attrs["axes"], which leave the shape
     CONTRACTION = "contraction"  # matmul and convolutions: a library kernel that may carry an epilogue
     LIBRARY = "library"  # any other op with a kernel of its own
+    LOOP = "loop"  # runs its body several times, in launches of its own
     PART = "part"  # one of the results of a node that has several
     MARK = "mark"  # passes its first input through and tells a pass something
+
+    @property
+    def is_launched(self) -> bool:
+        """Whether such an op has launches of its own, which read and write buffers."""
+        return self in (Kind.CONTRACTION, Kind.LIBRARY, Kind.LOOP)
 
 
 class View(enum.Enum):
@@ -80,10 +86,12 @@ class View(enum.Enum):
 class _Sentinel(enum.Enum):
     ZERO = "zero"
     NO_GRADIENT = "no gradient"
+    OF_ITS_BODY = "of its body"
 
 
 ZERO = _Sentinel.ZERO
 NO_GRADIENT = _Sentinel.NO_GRADIENT
+OF_ITS_BODY = _Sentinel.OF_ITS_BODY
 
 
 class Jvp(enum.Enum):

@@ -26,7 +26,7 @@ from graphc.ops.random import check_streams, random_bits_reference
 from graphc.ops.record import Array, Kind, op_of
 from graphc.ops.tensor import Tensor
 
-__all__ = ["evaluate"]
+__all__ = ["apply_reference", "evaluate"]
 
 Values = Mapping[Any, Any]
 
@@ -69,7 +69,7 @@ def _evaluated(wanted: list[Node], values: Values, seed: int, step: int) -> list
 
     def compute(node: Node, inputs: tuple[Array, ...]) -> Any:
         if node.op != "random_bits":
-            return _apply_reference(node, inputs)
+            return apply_reference(node, inputs)
         stream = node.attrs["stream"]
         return random_bits_reference(node.shape, numbers.get(stream, stream), seed, step)
 
@@ -103,20 +103,23 @@ def _check_indices(order: Sequence[Node], given: Mapping[Node, Array]) -> None:
             raise error
 
 
-def _apply_reference(node: Node, inputs: Sequence[Array]) -> Any:
+def apply_reference(node: Node, inputs: Sequence[Array]) -> Any:
     """The op's reference on widened inputs, narrowed to the type of the node; of several results a tuple."""
     if node.op in ("input", "parameter"):
         raise with_location(GraphError(f"{node!r} has no value: give one for it in `values`"), node.location)
     if op_of(node).kind is Kind.PART:
         return op_of(node).reference(*inputs, **node.attrs)
-    wide = [
-        array.astype(np.float32) if source.dtype.is_low_precision else array
-        for array, source in zip(inputs, node.inputs, strict=True)
-    ]
-    answer = op_of(node).reference(*wide, **node.attrs)
+    answer = op_of(node).reference(*_widened(node, inputs), **node.attrs)
     if not isinstance(node, Results):
         return _narrowed(answer, node.type, node)
     return tuple(_narrowed(part, type, node) for part, type in zip(answer, node.type.parts, strict=True))
+
+
+def _widened(node: Node, inputs: Sequence[Array]) -> Sequence[Array]:
+    if op_of(node).kind is Kind.LOOP:  # its body widens
+        return inputs
+    pairs = zip(inputs, node.inputs, strict=True)
+    return [array.astype(np.float32) if source.dtype.is_low_precision else array for array, source in pairs]
 
 
 def _narrowed(answer: Any, type: TensorType, node: Node) -> Array:

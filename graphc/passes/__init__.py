@@ -6,11 +6,11 @@ common subexpressions need no pass (see `rewriting`).
 """
 
 from graphc.passes.alignment import align_reductions
+from graphc.passes.bodies import everywhere, prune_loops
 from graphc.passes.chained import chain_updates
 from graphc.passes.empty import fill_empty
 from graphc.passes.fold import fold_constants
 from graphc.passes.marks import drop_index_marks, resolve_marks
-from graphc.passes.numbering import number_fresh
 from graphc.passes.pooling import pool_before_relu, sum_before_scatter
 from graphc.passes.products import merge_products
 from graphc.passes.reciprocals import share_reciprocals
@@ -24,12 +24,13 @@ __all__ = [
     "align_reductions",
     "chain_updates",
     "drop_index_marks",
+    "everywhere",
     "fill_empty",
     "fold_constants",
     "gather_terms",
     "merge_products",
-    "number_fresh",
     "pool_before_relu",
+    "prune_loops",
     "resolve_marks",
     "share_reciprocals",
     "share_stacks",

@@ -15,11 +15,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import is_
 
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph, topological
-from graphc.ir.node import Node, inherit_location, intern, next_serial
+from graphc.ir.node import Node, inherit_location, next_serial, remade
 from graphc.ops.record import FLOAT
 from graphc.ops.tensor import Tensor
 
@@ -86,12 +85,7 @@ def merged(*tables: Rules) -> dict[str, tuple[Rule, ...]]:
 
 def rebuilt(node: Node, inputs: tuple[Node, ...]) -> Tensor:
     """`node` over other inputs of the same types; the node itself where they are its own. Keeps the user's line."""
-    if all(map(is_, inputs, node.inputs)):
-        return node  # type: ignore[return-value]
-    new = intern(type(node), node.op, inputs, dict(node.attrs), node.type)
-    if new.location is None:
-        new.location = node.location
-    return new  # type: ignore[return-value]
+    return remade(node, inputs)  # type: ignore[return-value]
 
 
 def rewrite(graph: Graph, rules: Rules, settled: set[Node] | None = None) -> Graph:

@@ -16,16 +16,17 @@ from typing import Any, TypeVar, get_type_hints
 
 from graphc.errors import FormatError, InternalError
 from graphc.ir.ranges import IndexRange
-from graphc.plan.plan import Buffer, Launch, Plan, Ref
+from graphc.plan.plan import Buffer, Launch, Loop, Plan, Ref, Slice
 from graphc.plan.verify import verify
 
 __all__ = ["VERSION", "from_json", "parsed", "plan_digest", "plan_of", "to_json", "verified"]
 
-VERSION = 5
+VERSION = 6
 _LARGEST = 1 << 63  # beyond what an int64 holds
 _INTEGERS = frozenset((int,))
-_HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Buffer, IndexRange, Launch, Plan, Ref)}
-Record = TypeVar("Record", Buffer, IndexRange, Launch, Plan, Ref)
+_KINDS = (Buffer, IndexRange, Launch, Loop, Plan, Ref, Slice)
+_HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in _KINDS}
+Record = TypeVar("Record", Buffer, IndexRange, Launch, Loop, Plan, Ref, Slice)
 
 
 def to_json(plan: Plan) -> str:
@@ -69,7 +70,7 @@ def plan_digest(plan: Plan) -> str:
 
     That is everything but the user's lines and which parameters are trained: what is said of those changes no result.
     """
-    apart = ("buffers", "launches", "ranges", "states")
+    apart = ("buffers", "launches", "loops", "ranges", "states")
     rest = [getattr(plan, field.name) for field in fields(Plan) if field.name not in apart]
     buffers = [_BUFFER_FACTS(buffer) for buffer in plan.buffers]
     launches = [
@@ -77,7 +78,8 @@ def plan_digest(plan: Plan) -> str:
         for launch in plan.launches
     ]
     ranges = [_RANGE_FACTS(rule) for rule in plan.ranges]
-    return hashlib.blake2b(repr((VERSION, buffers, launches, ranges, rest)).encode(), digest_size=32).hexdigest()
+    loops = [(loop.first, loop.last, loop.count, list(map(_SLICE_FACTS, loop.slices))) for loop in plan.loops]
+    return hashlib.blake2b(repr((VERSION, buffers, launches, loops, ranges, rest)).encode(), digest_size=32).hexdigest()
 
 
 def _ref_facts(refs: tuple[Ref, ...]) -> list[tuple[int, int]]:
@@ -86,6 +88,7 @@ def _ref_facts(refs: tuple[Ref, ...]) -> list[tuple[int, int]]:
 
 _BUFFER_FACTS = attrgetter(*(field.name for field in fields(Buffer) if field.name != "location"))
 _RANGE_FACTS = attrgetter(*(field.name for field in fields(IndexRange) if field.name != "location"))
+_SLICE_FACTS = attrgetter(*(field.name for field in fields(Slice)))
 _LAUNCH_FACTS = attrgetter(
     *(field.name for field in fields(Launch) if field.name not in ("location", "operands", "program_operands"))
 )
@@ -108,7 +111,7 @@ def _value(hint: Any, data: Any, where: str, name: Any) -> Any:
         if type(data) is int and not _is_small([data]):
             raise FormatError(f"{_within(where, name)} is a number of more than 64 bits")
         return data
-    if hint in (Buffer, IndexRange, Launch, Ref):
+    if hint in _KINDS:
         return _record(hint, data, _within(where, name))
     where = _within(where, name)
     if not isinstance(data, list):

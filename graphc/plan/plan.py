@@ -1,12 +1,17 @@
 """The plan: the whole contract between compiler and runtime.
 
-    plan    = buffers, launches, programs, inputs, outputs, updates, arena bytes, scratch bytes
+    plan    = buffers, launches, loops, programs, inputs, outputs, updates, arena bytes, scratch bytes
     buffer  = a tensor's place: its space, and for the arena its offset and lifetime
     launch  = a kernel, its constants, its operands, how many tiles it has, which launches it waits for
+    loop    = launches that run several times, one time after the other, and the slices that move with it
 
 Spaces: "input" (the caller's array or its staged copy), "output" (a new array, or the caller's), "parameter" (storage
 that outlives the call), "constant" (read-only data), "rng" (seed and step, two uint64), "arena" (one block, planned
-offsets). Everything is plain frozen data: it can be compared, saved as JSON (format.py) and printed (text.py).
+offsets), "slice" (a part of another buffer, a different one in each iteration of a loop). Everything is plain frozen
+data: it can be compared, saved as JSON (format.py) and printed (text.py).
+
+Launches are listed once, in their order; a loop is a range of them, and loops nest as ranges do. So a launch has one
+number, by which lifetimes, dependencies, profiles and errors name it, in a loop or outside.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from dataclasses import dataclass
 from graphc.ir.ranges import IndexRange
 from graphc.plan.text import plan_text
 
-__all__ = ["Buffer", "Launch", "Plan", "Ref", "copied_outputs"]
+__all__ = ["Buffer", "Launch", "Loop", "Plan", "Ref", "Slice", "copied_outputs"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Launch:
     `kernel` is "tile" for a tile program, else a library kernel's name with its `params`. `program` is the position
     in `Plan.programs` of the tile program (for a library kernel: its epilogue), or -1; `program_operands` are that
     program's operands. `operands` are the library kernel's. `reads`/`writes` declare which Refs' buffers are touched
-    (positions in `Plan.buffers`); `depends` are earlier launches that must be complete before this one starts.
+    (positions in `Plan.buffers`; of slices the buffers that they are parts of); `depends` are earlier launches that
+    must be complete before this one starts: one in a loop that this one is not in, after its last iteration.
     `in_place` are pairs (read buffer, written buffer) that may lie in the same bytes, because each tile reads an
     element before it writes the one in its place. `repeats` is the earlier launch whose work it does again, all of it
     or a part, because a value was dropped in between; -1 for a first time. `shares` are buffers of which it writes some
@@ -84,9 +90,38 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """In iteration i of its loop, `buffer` is what starts at byte `offset` + `step` * i of the buffer `of`.
+
+    That one may be a slice itself, of a loop further out.
+    """
+
+    buffer: int
+    of: int
+    offset: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Launches `first` to `last`, the latter not included, run `count` times, one iteration after the other.
+
+    What an iteration leaves in a buffer that outlives it, the next finds there: so a loop carries values.
+    """
+
+    first: int
+    last: int
+    count: int
+    slices: tuple[Slice, ...] = ()
+    label: str = ""
+    location: str = ""
+
+
+@dataclass(frozen=True)
 class Plan:
     """A compiled program without its machine code.
 
+    `loops` are in the order of their first launches, those further out first.
     `programs` are tile programs as words. `inputs`, `outputs` are buffers in call order; `parameters` and `constants`
     are the buffers bound to parameter storage and constant data, in the order of the program's lists; `rng` is the
     buffer with seed and step, or -1. `states` are those of the parameters that are not trained, in their order: an
@@ -108,6 +143,7 @@ class Plan:
     names: tuple[str, ...] = ()  # input names, then output names
     states: tuple[int, ...] = ()
     ranges: tuple[IndexRange, ...] = ()
+    loops: tuple[Loop, ...] = ()
 
     def __str__(self) -> str:
         return plan_text(self)

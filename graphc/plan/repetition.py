@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from graphc.plan.cost import seconds
+from graphc.plan.loops import iterations, touched_bytes
 from graphc.plan.plan import Launch, Plan
 
 __all__ = ["Recomputed", "Repetition", "gathered", "repetition_of"]
@@ -54,24 +55,26 @@ def repetition_of(plan: Plan) -> Repetition:
 
     >>> repetition_of(step.plan).launches
     """
-    repeats = [launch for launch in plan.launches if launch.repeats >= 0]
-    if not repeats:
-        return Repetition(0, 0.0, ())
-    once = sum(_seconds(plan, launch) for launch in plan.launches if launch.repeats < 0)
-    found = [tensor for launch in repeats for tensor in _made(plan, launch, once)]
+    costs = dict(enumerate(launch_seconds(plan)))
+    repeats = {number for number, launch in enumerate(plan.launches) if launch.repeats >= 0}
+    once = sum(cost for number, cost in costs.items() if number not in repeats)
+    found = [
+        tensor for number in sorted(repeats) for tensor in _made(plan, plan.launches[number], costs[number] / once)
+    ]
     found.sort(key=lambda tensor: (-tensor.nbytes, -tensor.share))
-    return Repetition(len(repeats), sum(_seconds(plan, launch) for launch in repeats) / once, tuple(found))
+    return Repetition(len(repeats), sum(costs[number] for number in repeats) / (once or 1.0), tuple(found))
 
 
-def _seconds(plan: Plan, launch: Launch) -> float:
-    touched = sum(plan.buffers[position].nbytes for position in {*launch.reads, *launch.writes})
-    return seconds(launch.effort, touched)
+def launch_seconds(plan: Plan) -> list[float]:
+    """What each launch costs in a step, in all iterations of its loops."""
+    costs = [seconds(launch.effort, sum(touched_bytes(plan, launch).values())) for launch in plan.launches]
+    return [cost * runs for cost, runs in zip(costs, iterations(plan.loops, len(costs)), strict=True)]
 
 
-def _made(plan: Plan, launch: Launch, once: float) -> list[Recomputed]:
-    """What a launch writes, with its share of the cost of all first launches, which take `once` seconds."""
+def _made(plan: Plan, launch: Launch, share: float) -> list[Recomputed]:
+    """What a launch writes, with its share of the cost of all first launches."""
     buffers = [plan.buffers[position] for position in launch.writes]
-    share, total = _seconds(plan, launch) / once, sum(buffer.nbytes for buffer in buffers) or 1
+    total = sum(buffer.nbytes for buffer in buffers) or 1
     return [Recomputed(b.name, b.dtype, b.shape, b.nbytes, share * b.nbytes / total, b.location) for b in buffers]
 
 

@@ -1,16 +1,18 @@
 """How a plan's launches are grouped for threads.
 
 A launch with enough work for several threads is a stage of its own, whose tiles are handed out `grain` at a time;
-neighbouring small launches form one stage that a single thread runs, so that they cost no synchronisation. The
-grouping decides who computes a tile, never what a tile computes.
+neighbouring small launches form one stage that a single thread runs, so that they cost no synchronisation. A loop is
+one launch in this respect: a single thread runs it. The grouping decides who computes a tile, never what a tile
+computes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from graphc.plan.plan import Launch
+from graphc.plan.loops import iterations, outermost
+from graphc.plan.plan import Launch, Loop
 
 __all__ = ["Stage", "group", "sharable_work"]
 
@@ -21,7 +23,7 @@ GROUP_WORK = 200_000  # a group of small launches grows no further, so that grou
 
 @dataclass(frozen=True)
 class Stage:
-    """Launches [first, last), run once the stages in `depends` are done."""
+    """Launches [first, last), run once the stages in `depends` are done; `loop` is the first loop not before them."""
 
     first: int
     last: int
@@ -29,6 +31,7 @@ class Stage:
     grain: int
     work: int
     depends: tuple[int, ...]
+    loop: int = 0
 
     @property
     def is_shared(self) -> bool:
@@ -36,17 +39,26 @@ class Stage:
         return self.tiles > self.grain
 
 
-def group(launches: Sequence[Launch]) -> list[Stage]:
+def group(launches: Sequence[Launch], loops: Sequence[Loop] = ()) -> list[Stage]:
     """The stages of a launch list, in its order."""
+    ends = {loop.first: loop.last for loop in outermost(loops)}
+    runs = iterations(loops, len(launches)) if loops else [1] * len(launches)
     stages: list[Stage] = []
     owner: list[int] = []  # the stage of each launch
-    for position, launch in enumerate(launches):
-        stage = _stage_of(position, launch, tuple(sorted({owner[needed] for needed in launch.depends})))
+    while (first := len(owner)) < len(launches):
+        last = ends.get(first, first + 1)
+        needed = {before for launch in launches[first:last] for before in launch.depends if before < first}
+        depends = tuple(sorted({owner[before] for before in needed}))
+        if first in ends:
+            work = sum(launches[number].work * runs[number] for number in range(first, last))
+            stage = Stage(first, last, 1, 1, work, depends)
+        else:
+            stage = _stage_of(first, launches[first], depends)
         if stages and _can_join(stages[-1], stage):
             stages[-1] = _join(stages[-1], stage, len(stages) - 1)
         else:
-            stages.append(stage)
-        owner.append(len(stages) - 1)
+            stages.append(replace(stage, loop=sum(loop.first < first for loop in loops)))
+        owner += [len(stages) - 1] * (last - first)
     return stages
 
 
@@ -63,7 +75,7 @@ def _can_join(last: Stage, new: Stage) -> bool:
 
 def _join(last: Stage, new: Stage, position: int) -> Stage:
     depends = tuple(sorted({*last.depends, *new.depends} - {position}))
-    return Stage(last.first, new.last, 1, 1, last.work + new.work, depends)
+    return Stage(last.first, new.last, 1, 1, last.work + new.work, depends, last.loop)
 
 
 def sharable_work(stages: Sequence[Stage]) -> int:

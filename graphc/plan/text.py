@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphc.plan.plan import Buffer, Launch, Plan
+    from graphc.plan.plan import Buffer, Launch, Loop, Plan, Slice
 
 __all__ = ["bytes_text", "plan_text", "short_place"]
 
@@ -14,10 +14,11 @@ _MOST_LISTED = 6  # numbers in a cell
 
 
 def plan_text(plan: Plan, *, lines: bool = True) -> str:
-    """The plan as two tables, of buffers and of launches; `lines` adds the user's.
+    """The plan as two tables, of buffers and of launches, and one of loops where it has some; `lines` adds the user's.
 
-    Buffers are written `%number`. What lies in the arena says which bytes and during which launches; a launch says what
-    it waits for, what it writes over (`%2 over %0`), and what it repeats.
+    Buffers are written `%number`; a slice says what it is in iteration i of its loop (`%3 + 0 + 256 i`). What lies in
+    the arena says which bytes and during which launches; a launch says what it waits for, what it writes over
+    (`%2 over %0`), and what it repeats.
     """
     head = (
         f"plan: {len(plan.launches)} launches, {len(plan.buffers)} buffers, {len(plan.programs)} tile programs; "
@@ -26,10 +27,14 @@ def plan_text(plan: Plan, *, lines: bool = True) -> str:
     )
     line = ["line"] if lines else []
     buffers = [["buffer", "name", "type", "where", "launches", *line]]
-    buffers += [_buffer_cells(position, buffer, lines) for position, buffer in enumerate(plan.buffers)]
+    slices = {part.buffer: part for loop in plan.loops for part in loop.slices}
+    buffers += [_buffer_cells(i, buffer, lines, slices.get(i)) for i, buffer in enumerate(plan.buffers)]
     launches = [["launch", "kernel", "writes", "reads", "tiles", "after", "", "computes", *line]]
     launches += [_launch_cells(position, launch, lines) for position, launch in enumerate(plan.launches)]
-    return "\n".join([head, "", *_aligned(buffers), "", *_aligned(launches)])
+    loops = [["loop", "launches", "times", "computes", *line]]
+    loops += [_loop_cells(number, loop, lines) for number, loop in enumerate(plan.loops)]
+    tables = [buffers, launches, *([loops] if plan.loops else [])]
+    return "\n".join([head, *(line for table in tables for line in ("", *_aligned(table)))])
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -42,12 +47,18 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _buffer_cells(position: int, buffer: Buffer, lines: bool) -> list[str]:
+def _buffer_cells(position: int, buffer: Buffer, lines: bool, part: Slice | None) -> list[str]:
     in_arena = buffer.space == "arena"
     where = f"arena {buffer.offset}..{buffer.offset + buffer.nbytes}" if in_arena else buffer.space
+    where = where if part is None else f"%{part.of} + {part.offset} + {part.step} i"
     shape = f"{buffer.dtype}[{', '.join(map(str, buffer.shape))}]"
     during = f"{buffer.first}..{buffer.last}" if in_arena else ""
     return [f"%{position}", buffer.name, shape, where, during, *([short_place(buffer.location)] if lines else [])]
+
+
+def _loop_cells(number: int, loop: Loop, lines: bool) -> list[str]:
+    cells = [str(number), f"{loop.first}..{loop.last - 1}", str(loop.count), loop.label]
+    return [*cells, *([short_place(loop.location)] if lines else [])]
 
 
 def _launch_cells(position: int, launch: Launch, lines: bool) -> list[str]:

@@ -68,17 +68,27 @@ cdef extern from "graphc/execute.h" nogil:
         const int64_t *params
         const void *program
         const gc_ref *program_operands
+    ctypedef struct gc_slice:
+        int64_t buffer, of, offset, step
+    ctypedef struct gc_loop:
+        int64_t first, last, count
+        const gc_slice *slices
+        int64_t slice_count
     ctypedef struct gc_compiled:
         int64_t format, launch_count
         const gc_launch *launches
+        int64_t loop_count
     ctypedef struct gc_step:
         const gc_launch *launches
         int64_t launch_count
+        const gc_loop *loops
+        int64_t loop_count
         char **buffers
         char *scratch
         int64_t scratch_stride
+    ctypedef void (*gc_watch)(void *context, int64_t launch) noexcept nogil
     ctypedef struct gc_stage:
-        int64_t first, last, tiles, grain
+        int64_t first, last, loop, tiles, grain
         int64_t *depends
         int64_t depend_count
     ctypedef struct gc_progress:
@@ -90,7 +100,8 @@ cdef extern from "graphc/execute.h" nogil:
         gc_progress *progress
         int64_t work
     int GC_MAX_THREADS
-    void gc_run_launch(const gc_launch *launch, char **buffers, char *scratch, int64_t first, int64_t last)
+    void gc_run_launches(const gc_step *step, int64_t first, int64_t last, int64_t loop, char *scratch, gc_watch watch,
+                         void *context)
     void gc_team_prepare(gc_team *team)
     void gc_team_dispose(gc_team *team)
     void gc_run_team(gc_team *team, int threads)
@@ -98,6 +109,21 @@ cdef extern from "graphc/execute.h" nogil:
     void gc_step_profile(const gc_step *step, int64_t *elapsed)
 
 ctypedef void (*Watcher)() noexcept nogil
+
+cdef struct Dead:  # pairs (offset, bytes)
+    int64_t *pairs
+    int64_t count
+
+cdef struct Poison:  # what is over after each launch
+    char *arena
+    Dead *dead
+
+cdef void fill_dead(void *context, int64_t launch) noexcept nogil:
+    cdef Poison *poison = <Poison *> context
+    cdef Dead dead = poison.dead[launch]
+    cdef int64_t i
+    for i in range(dead.count):
+        memset(poison.arena + dead.pairs[2 * i], 0xFF, dead.pairs[2 * i + 1])
 
 IMAGE_FORMAT = GC_IMAGE_FORMAT  # of the libraries that are run here
 MOST_THREADS = GC_MAX_THREADS  # of a step
@@ -135,6 +161,16 @@ cdef Block integers(values):
     return block
 
 
+cdef Block slices(values):
+    """A block of the slices of a loop."""
+    cdef list items = list(values)
+    cdef Block block = Block(sizeof(gc_slice) * len(items))
+    cdef int64_t i
+    for i in range(len(items)):
+        (<gc_slice *> block.memory)[i] = gc_slice(items[i].buffer, items[i].of, items[i].offset, items[i].step)
+    return block
+
+
 cdef Block refs(values):
     """A block of operands."""
     cdef list items = list(values)
@@ -158,8 +194,9 @@ def table_bytes(plan, code=None):
     """
     cdef const gc_isa *isa = NULL
     cdef Block encoded
-    stages = group(plan.launches)
+    stages = group(plan.launches, plan.loops)
     cdef int64_t total = sizeof(char *) * len(plan.buffers) + 16 * (len(plan.inputs) + len(plan.outputs))
+    total += sum(sizeof(gc_loop) + sizeof(gc_slice) * len(loop.slices) for loop in plan.loops)
     total += sizeof(gc_team) + (sizeof(gc_progress) + sizeof(gc_stage)) * len(stages)
     total += sum(8 * len(stage.depends) for stage in stages)
     if code is None:
@@ -265,9 +302,11 @@ cdef class Executor:
         cdef int64_t stride = -(-max(self.plan.scratch_bytes, 1) // 64) * 64
         cdef Block scratch = Block(stride * self.threads, False)
         self.scratch, self.scratch_bytes = scratch, scratch.nbytes
-        self.stages = tuple(group(self.plan.launches))
+        self.stages = tuple(group(self.plan.launches, self.plan.loops))
         self.team = <gc_team *> self._keep(Block(sizeof(gc_team)))
-        self.team.step = gc_step(launches, len(self.plan.launches), self.buffers, scratch.memory, stride)
+        self.team.step = gc_step(
+            launches, len(self.plan.launches), self._loops(), len(self.plan.loops), self.buffers, scratch.memory, stride
+        )
         self.team.stages = self._stages()
         self.team.stage_count = len(self.stages)
         self.team.progress = <gc_progress *> self._keep(Block(sizeof(gc_progress) * len(self.stages)))
@@ -279,7 +318,7 @@ cdef class Executor:
         cdef const gc_compiled *image = <const gc_compiled *> PyCapsule_GetPointer(code, GC_IMAGE_CAPSULE)
         if image.format != GC_IMAGE_FORMAT:
             raise InternalError(f"executor: the library has format {image.format}, this graphc runs {GC_IMAGE_FORMAT}")
-        if image.launch_count != len(self.plan.launches) or any(
+        if image.launch_count != len(self.plan.launches) or image.loop_count != len(self.plan.loops) or any(
             image.launches[i].tiles != record.tiles for i, record in enumerate(self.plan.launches)
         ):
             raise InternalError("executor: the library was not compiled for this plan")
@@ -333,11 +372,20 @@ cdef class Executor:
         if self.isa.operand_bytes(program, number) >= 0:
             raise InternalError(f"executor: launch {position} ({record.label}) has only {number} operands for its program")
 
+    cdef const gc_loop *_loops(self) except NULL:
+        cdef gc_loop *loops = <gc_loop *> self._keep(Block(sizeof(gc_loop) * len(self.plan.loops)))
+        cdef int64_t i
+        for i, record in enumerate(self.plan.loops):
+            loops[i].first, loops[i].last, loops[i].count = record.first, record.last, record.count
+            loops[i].slices = <const gc_slice *> self._keep(slices(record.slices))
+            loops[i].slice_count = len(record.slices)
+        return loops
+
     cdef const gc_stage *_stages(self) except NULL:
         cdef gc_stage *stages = <gc_stage *> self._keep(Block(sizeof(gc_stage) * len(self.stages)))
         cdef int64_t i
         for i, record in enumerate(self.stages):
-            stages[i].first, stages[i].last = record.first, record.last
+            stages[i].first, stages[i].last, stages[i].loop = record.first, record.last, record.loop
             stages[i].tiles, stages[i].grain = record.tiles, record.grain
             stages[i].depends = <int64_t *> self._keep(integers(record.depends))
             stages[i].depend_count = len(record.depends)
@@ -411,19 +459,22 @@ cdef class Executor:
     def run_poisoned(self, list inputs not None, list outputs not None, list dead not None):
         """`run` launch by launch on one thread, in memory that holds nothing but what launches wrote.
 
-        After launch i, `dead[i]`, pairs (offset, bytes) of the arena, are filled with bytes that are NaN. Tests do so
-        with what plans say is over: no later launch may read it.
+        After launch i, in each iteration of its loops, `dead[i]`, pairs (offset, bytes) of the arena, are filled with
+        bytes that are NaN. Tests do so with what plans say is over: no later launch may read it.
         """
         cdef int64_t i, offset, nbytes
-        self._bind(inputs, outputs)
-        self.poison()
-        for i in range(len(self.plan.launches)):
-            gc_run_launch(&self.team.step.launches[i], self.buffers, self.team.step.scratch, 0,
-                          self.team.step.launches[i].tiles)
+        cdef list blocks = [integers([x for pair in pairs for x in pair]) for pairs in dead]
+        cdef Block starts = Block(sizeof(Dead) * len(blocks))
+        cdef Poison poison
+        for i in range(len(blocks)):
             for offset, nbytes in dead[i]:
                 if not 0 <= offset <= offset + nbytes <= self.arena.nbytes:
                     raise InternalError(f"executor: bytes {offset} to {offset + nbytes} are not in the arena")
-                memset(self.arena.memory + offset, 0xFF, nbytes)
+            (<Dead *> starts.memory)[i] = Dead(<int64_t *> (<Block> blocks[i]).memory, len(dead[i]))
+        poison.arena, poison.dead = self.arena.memory, <Dead *> starts.memory
+        self._bind(inputs, outputs)
+        self.poison()
+        gc_run_launches(&self.team.step, 0, len(blocks), 0, self.team.step.scratch, fill_dead, &poison)
         self._finish(outputs)
 
     def run_profiled(self, list inputs not None, list outputs not None):

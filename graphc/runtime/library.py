@@ -24,7 +24,7 @@ class _Image(ctypes.Structure):
 
     _fields_ = (
         ("format", ctypes.c_int64), ("launch_count", ctypes.c_int64), ("launches", ctypes.c_void_p),
-        ("digest", ctypes.c_char_p),
+        ("loop_count", ctypes.c_int64), ("loops", ctypes.c_void_p), ("digest", ctypes.c_char_p),
     )  # fmt: skip
 
 

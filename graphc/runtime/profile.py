@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from graphc.plan.loops import iterations, touched_bytes
 from graphc.plan.plan import Launch, Plan
 
 __all__ = ["Profile", "ProfileRow", "profile_of"]
@@ -48,25 +49,26 @@ class Profile:
 
 
 def profile_of(plan: Plan, nanoseconds: Sequence[float], runs: int) -> Profile:
-    """The profile for the median `nanoseconds` of each launch."""
-    total = sum(nanoseconds) or 1.0
+    """The profile for the median `nanoseconds` of each launch, of all its iterations where it is in a loop."""
+    total, counts = sum(nanoseconds) or 1.0, iterations(plan.loops, len(nanoseconds))
     rows = [
         ProfileRow(
             launch.label,
             launch.kernel,
             time / 1e3,
             time / total,
-            _bytes_touched(plan, launch) / max(time, 1.0),
-            launch.work / max(time, 1.0),
+            _bytes_touched(plan, launch) * count / max(time, 1.0),
+            launch.work * count / max(time, 1.0),
             launch.location,
         )
-        for launch, time in zip(plan.launches, nanoseconds, strict=True)
+        for launch, time, count in zip(plan.launches, nanoseconds, counts, strict=True)
     ]
     return Profile(tuple(rows), runs)
 
 
 def _bytes_touched(plan: Plan, launch: Launch) -> int:
-    return sum(plan.buffers[position].nbytes for position in (*launch.reads, *launch.writes))
+    sizes = touched_bytes(plan, launch)
+    return sum(sizes[position] for position in (*launch.reads, *launch.writes))
 
 
 def _cut(text: str, width: int) -> str:

@@ -14,8 +14,9 @@ from graphc.ir.graph import topological
 from graphc.ir.node import Node, Results, inherit_location, next_serial
 from graphc.ir.public import public
 from graphc.ops.build import apply, parts_of, zeros
-from graphc.ops.record import NO_GRADIENT, ZERO, Jvp, Kind, Op, op_of
+from graphc.ops.record import NO_GRADIENT, OF_ITS_BODY, ZERO, Jvp, Kind, Op, op_of
 from graphc.ops.tensor import Tensor
+from graphc.transforms.bodies import push_through
 from graphc.transforms.reverse import checked_part, grad, jacobian, rule_error
 from graphc.transforms.structure import checked_tensors
 
@@ -86,7 +87,7 @@ def _pushed_forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: 
     return [zeros(output.type) if result is None else result for output, result in zip(outputs, found, strict=True)]
 
 
-def _push_forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Tangents) -> Tangents:
+def _push_forward(outputs: Sequence[Node], inputs: Sequence[Node], seeds: Tangents) -> Tangents:
     """The tangent of each output; None where it is zero."""
     tangents: dict[Node, Tensor] = {}
     given = set(inputs)
@@ -141,6 +142,8 @@ def _pushed(node: Any, parts: Tangents) -> Any:
 
 
 def _derive(op: Op, node: Any, parts: Tangents) -> Any:
+    if op.jvp is OF_ITS_BODY:
+        return push_through(node, parts, _push_forward)
     if op.jvp is Jvp.POINTWISE:
         return _sum(_pointwise(op, node, parts))
     if op.jvp is Jvp.LINEAR:

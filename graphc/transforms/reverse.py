@@ -22,9 +22,10 @@ from graphc.ir.node import Node, Results, inherit_location, next_serial
 from graphc.ir.public import public
 from graphc.ir.types import TensorType
 from graphc.ops.build import apply, constant, parts_of, zeros
-from graphc.ops.record import NO_GRADIENT, ZERO, Joint, Kind, op_of
+from graphc.ops.record import NO_GRADIENT, OF_ITS_BODY, ZERO, Joint, Kind, op_of
 from graphc.ops.tensor import Tensor
 from graphc.ops.views import join, reshape_to
+from graphc.transforms.bodies import pull_through
 from graphc.transforms.flat import warn_if_flat
 from graphc.transforms.structure import checked_tensors
 
@@ -134,9 +135,7 @@ def _pulled_back(
     return [result if result is not None else zeros(v.type) for v, result in zip(inputs, found, strict=True)]
 
 
-def _pull_back(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor | None]
-) -> list[Tensor | None]:
+def _pull_back(outputs: Sequence[Node], inputs: Sequence[Node], seeds: Sequence[Tensor | None]) -> list[Tensor | None]:
     """The cotangent of each input; None where it is zero."""
     order = topological(outputs)
     active = _active(order, inputs)
@@ -191,6 +190,10 @@ def _pulled(node: Any, cotangent: Cotangent, active: Set[Node]) -> Iterator[tupl
     if op.kind is Kind.PART:
         return
     wanted = [position for position, source in enumerate(node.inputs) if source in active]
+    if op.vjp is OF_ITS_BODY:
+        through = pull_through(node, cotangent, set(wanted), _pull_back)  # type: ignore[arg-type]
+        yield from ((p, _checked(through[p], node, p)) for p in wanted if through[p] is not None)
+        return
     if isinstance(op.vjp, Joint):
         parts = _ruled(op.vjp.rule, node, cotangent, "its inputs")
         given = (position for position in wanted if parts[position] is not None)

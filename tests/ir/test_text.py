@@ -12,7 +12,8 @@ import graphc as gx
 from graphc.errors import FormatError
 from graphc.ir.graph import Graph, identical
 from graphc.ir.node import Literal, Node, intern
-from graphc.ir.text import MAX_DEPTH, graph_text, parse_graph, serials
+from graphc.ir.reading import parse_graph
+from graphc.ir.text import MAX_DEPTH, graph_text, serials
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops.build import apply, build_node
 

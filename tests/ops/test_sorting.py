@@ -13,7 +13,8 @@ from graphc.api import build_graph
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.node import Results, intern
-from graphc.ir.text import graph_text, parse_graph, serials
+from graphc.ir.reading import parse_graph
+from graphc.ir.text import graph_text, serials
 from graphc.ir.types import DTYPES
 from graphc.ir.verify import verify
 from graphc.ops.build import apply_several, build_node

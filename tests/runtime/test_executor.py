@@ -302,3 +302,18 @@ def test_freed_memory_is_returned() -> None:
     return_freed_memory()
     assert last
     assert before - resident() > 20_000_000
+
+
+def test_a_launch_of_several_tiles_and_little_work_is_run_whole(table: object) -> None:
+    """Alone in its stage, between launches that threads share."""
+    size = 4096
+    buffers = [buffer("x", "input", size), buffer("y", "output", size, 0, 2, 2)]
+    buffers += [buffer(f"t{i}", "arena", size, 4 * size * i, i, i + 1) for i in range(2)]
+    launches = [
+        add_launch(0, 0, 2, size, tile=64, work=10**7),
+        add_launch(2, 0, 3, size, tile=512, work=100, depends=[0]),
+        add_launch(3, 0, 1, size, tile=64, work=10**7, depends=[1]),
+    ]
+    plan, x = plan_of(buffers, launches, arena=8 * size), np.arange(size, dtype=np.float32)
+    (result,) = run(plan, table, x, threads=2, together=True)
+    np.testing.assert_array_equal(result, expected_chain(3, x))

@@ -35,7 +35,7 @@ static int try_graph(unsigned seed) {
     static int64_t params[LAUNCHES], alone[LAUNCHES][TILES];
     static char scratch[THREADS * 64];
     static gc_progress progress[LAUNCHES];
-    gc_team team = {.step = {launches, LAUNCHES, NULL, scratch, 64}, .stages = stages, .stage_count = LAUNCHES,
+    gc_team team = {.step = {.launches = launches, .launch_count = LAUNCHES, .scratch = scratch, .scratch_stride = 64}, .stages = stages, .stage_count = LAUNCHES,
                     .progress = progress, .work = 1000000};
     srand(seed);
     memset(stages, 0, sizeof stages);

@@ -8,7 +8,8 @@ import numpy as np
 import graphc as gx
 from graphc.ir import node as node_module
 from graphc.ir.graph import Graph, topological
-from graphc.ir.text import graph_text, parse_graph
+from graphc.ir.reading import parse_graph
+from graphc.ir.text import graph_text
 from graphc.ir.verify import verify
 from graphc.ops.build import build_node, infer_type
 

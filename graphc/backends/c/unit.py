@@ -12,7 +12,7 @@ from graphc.backends.c.amalgamation import Amalgamation
 from graphc.backends.c.interface import Interface, parameters, prototype
 from graphc.backends.c.launches import CCode
 from graphc.backends.c.parts import DRIVER, PARTS
-from graphc.plan.plan import Plan, Ref, copied_outputs
+from graphc.plan.plan import Loop, Plan, Ref, copied_outputs
 from graphc.plan.stages import group, sharable_work
 
 __all__ = ["header_text", "unit_text"]
@@ -64,7 +64,8 @@ static const gc_ref program_state[] = {{{state}}};
         program->buffers[program_arena[i].buffer] = arena + program_arena[i].offset;
     for (int i = 0; i < {state_count}; i++)
         program->buffers[program_state[i].buffer] = (char *)state + program_state[i].offset;
-    const gc_step step = {{program_launches, {launches}, program->buffers, arena + {arena_bytes}, {scratch_bytes}}};
+    const gc_step step = {{program_launches, {launches}, program_loops, {loops}, program->buffers,
+                          arena + {arena_bytes}, {scratch_bytes}}};
 #ifdef GRAPHC_SINGLE_THREAD
     program->step = step;
 #else
@@ -99,7 +100,7 @@ void {name}_close({name}_program *program) {{
 
 _IMAGE = """\
 __attribute__((visibility("default"))) const gc_compiled {name}_image = {{
-    GC_IMAGE_FORMAT, {launches}, program_launches,
+    GC_IMAGE_FORMAT, {launches}, program_launches, {loops}, program_loops,
     "{digest}"}};
 """
 
@@ -131,7 +132,10 @@ def unit_text(interface: Interface, code: CCode, *, standalone: bool = False) ->
     launches = [
         "#if GC_PART(0)",
         _launch_tables(interface),
-        _IMAGE.format(name=name, launches=len(interface.plan.launches), digest=interface.digest),
+        _loop_tables(interface.plan.loops),
+        _IMAGE.format(
+            name=name, launches=len(interface.plan.launches), loops=len(interface.plan.loops), digest=interface.digest
+        ),
         "#endif",
     ]
     if not standalone:
@@ -170,25 +174,37 @@ def _launch_tables(interface: Interface) -> str:
     return "\n".join(["", *lines, _array("gc_launch", "program_launches", entries or ["{0}"], wide=True), ""])
 
 
+def _loop_tables(loops: Sequence[Loop]) -> str:
+    lines, entries = list[str](), list[str]()
+    for number, loop in enumerate(loops):
+        slices = [f"{{{part.buffer}, {part.of}, {part.offset}, {part.step}}}" for part in loop.slices]
+        lines.append(_array("gc_slice", f"loop_slices_{number}", slices or ["{0}"]))
+        place = f"{loop.first}, {loop.last}, {loop.count}"
+        entries.append(f"{{{place}, loop_slices_{number}, {len(slices)}}} /* {loop.label} */")
+    return "\n".join([*lines, _array("gc_loop", "program_loops", entries or ["{0}"], wide=True), ""])
+
+
 def _stage_tables(interface: Interface) -> str:
     lines, entries = list[str](), list[str]()
-    for position, stage in enumerate(group(interface.plan.launches)):
+    for position, stage in enumerate(group(interface.plan.launches, interface.plan.loops)):
         needed = f"stage_depends_{position}" if stage.depends else "0"
         if stage.depends:
             lines.append(_array("int64_t", needed, map(str, stage.depends)))
-        entries.append(f"{{{stage.first}, {stage.last}, {stage.tiles}, {stage.grain}, {needed}, {len(stage.depends)}}}")
+        place = f"{stage.first}, {stage.last}, {stage.loop}, {stage.tiles}, {stage.grain}"
+        entries.append(f"{{{place}, {needed}, {len(stage.depends)}}}")
     return "\n".join([*lines, _array("gc_stage", "program_stages", entries or ["{0}"], wide=True)])
 
 
 def _driver(interface: Interface) -> str:
     name, plan = interface.name, interface.plan
-    stages = group(plan.launches)
+    stages = group(plan.launches, plan.loops)
     arena = [Ref(i, buffer.offset) for i, buffer in enumerate(plan.buffers) if buffer.space == "arena"]
     state = [Ref(stored.buffer, stored.offset) for stored in interface.state]
     inputs = [f"input{i}" for i in range(len(plan.inputs))]
     outputs = [f"output{i}" for i in range(len(plan.outputs))]
     return _DRIVER.format(
-        name=name, launches=len(plan.launches), buffers=max(1, len(plan.buffers)), stages=max(1, len(stages)),
+        name=name, launches=len(plan.launches), loops=len(plan.loops), buffers=max(1, len(plan.buffers)),
+        stages=max(1, len(stages)),
         stage_count=len(stages), work=sharable_work(stages), context_bytes=interface.context_bytes,
         arena_bytes=interface.memory_bytes(0) - interface.context_bytes, scratch_bytes=interface.scratch_bytes,
         arena=", ".join(_refs(arena)) or "{0, 0}", arena_count=len(arena),

@@ -1,7 +1,7 @@
 /* The walker of launch lists: how a step is run by several threads.
  *
  * Launches are grouped into stages: a launch with several tiles is a stage of its own, neighbouring small launches form
- * one stage that is run by a single thread. Every thread walks the same list of stages. A stage starts once the stages
+ * one stage that is run by a single thread, and so does a loop. Every thread walks the same list of stages. A stage starts once the stages
  * it depends on are done; a thread that would have to wait looks a little ahead for one that may start already. Tiles are
  * handed out by an atomic counter, `grain` at a time. What a tile computes does not depend on who runs it, so the bits are
  * the same for any number of threads.
@@ -16,7 +16,8 @@
 
 typedef struct gc_stage {
     int64_t first, last;    /* launches [first, last) */
-    int64_t tiles, grain;   /* 1 and 1 for several launches */
+    int64_t loop;           /* the first loop that may start there */
+    int64_t tiles, grain;   /* 1 and 1 for several launches, and for loops */
     const int64_t *depends; /* earlier stages */
     int64_t depend_count;
 } gc_stage;
@@ -88,11 +89,10 @@ static int gc_stage_step(gc_team *team, int64_t position, char *scratch) {
     if (first >= stage->tiles)
         return 0;
     const int64_t last = first + stage->grain < stage->tiles ? first + stage->grain : stage->tiles;
-    if (stage->last - stage->first == 1)
+    if (stage->tiles > 1)
         gc_run_launch(&step->launches[stage->first], step->buffers, scratch, first, last);
     else
-        for (int64_t i = stage->first; i < stage->last; i++)
-            gc_run_launch(&step->launches[i], step->buffers, scratch, 0, step->launches[i].tiles);
+        gc_run_launches(step, stage->first, stage->last, stage->loop, scratch, NULL, NULL);
     if (atomic_fetch_add(&progress->done, last - first) + last - first >= stage->tiles)
         gc_team_wake(team);
     return 1;

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 
 from graphc.ir.fresh import Fresh
 from graphc.ir.graph import Graph, rebuild
-from graphc.ir.node import Node, intern
-from graphc.ops.tensor import Tensor
-from graphc.passes.rewriting import rebuilt
+from graphc.ir.node import Node, remade
 
 __all__ = ["number_fresh"]
 
@@ -23,9 +21,4 @@ def number_fresh(graph: Graph, numbers: Mapping[Fresh, int]) -> Graph:
 
 
 def _numbered(node: Node, inputs: tuple[Node, ...], numbers: Mapping[Fresh, int]) -> Node:
-    if not any(type(value) is Fresh for value in node.attrs.values()):
-        return rebuilt(node, inputs)
-    attrs = {name: numbers[value] if type(value) is Fresh else value for name, value in node.attrs.items()}
-    new = intern(Tensor, node.op, inputs, attrs, node.type)
-    new.location = new.location or node.location
-    return new
+    return remade(node, inputs, {name: numbers[value] for name, value in node.attrs.items() if type(value) is Fresh})

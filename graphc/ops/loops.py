@@ -1,0 +1,184 @@
+"""Loops: the primitive `loop`, whose body runs several times in one node, and how bodies are made of functions.
+
+    body inputs     carried values, slices of the stacked inputs, constants          in this order
+    body updates    for each carried value its next value
+    body outputs    stacked along a new first axis, one slice for each iteration
+
+The inputs of a node are what the carried values start with, the stacked inputs, the constants; its results the last
+carried values and the stacked outputs. Iteration i takes and gives slice i, `reverse` ones slice `count` - 1 - i.
+
+A body is closed: what a function reads from around it becomes a constant of the loop, computed once, but for numbers
+and views, which cost nothing in the body; what it draws is drawn for all iterations at once, so that iteration i has
+the i-th slice. Every carried value is stacked as well, as it is when an iteration starts: from these the derivatives of
+a body are computed (transforms/bodies.py). What nobody reads in the end is dropped by a pass (passes/bodies.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import GraphError, ShapeError, with_location
+from graphc.ir.body import Body
+from graphc.ir.fresh import fresh_numbers
+from graphc.ir.graph import Graph, interpret
+from graphc.ir.location import capture
+from graphc.ir.node import Node, next_serial, remade
+from graphc.ir.numbering import number_fresh
+from graphc.ir.text import body_of
+from graphc.ir.types import TensorType, TupleType
+from graphc.ops.build import apply, apply_several
+from graphc.ops.record import OF_ITS_BODY, Array, Kind, View, op_of, primitive, view_of
+from graphc.ops.reference import apply_reference
+from graphc.ops.tensor import Tensor
+
+__all__ = ["LOOP", "Looped", "argument", "closed", "loop", "stacked_type"]
+
+LOOP = "loop"
+_KEPT = (View.BROADCAST, View.PERMUTED, View.SLICED, View.RESHAPED)  # views that a body reads through
+Step = Callable[[list[Tensor], list[Tensor]], tuple[Sequence[Tensor], Sequence[Tensor]]]
+
+
+@dataclass(frozen=True)
+class Looped:
+    """What a node of the op `loop` is made of."""
+
+    node: Node
+
+    @property
+    def body(self) -> Graph:
+        graph: Graph = self.node.attrs["body"].graph
+        return graph
+
+    @property
+    def count(self) -> int:
+        return int(self.node.attrs["count"])
+
+    @property
+    def is_reversed(self) -> bool:
+        return bool(self.node.attrs["reverse"])
+
+    def divided(self, inputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """What belongs to the inputs of the node or of its body: to carried values, slices and constants."""
+        carried, stacked = len(self.body.updates), int(self.node.attrs["stacked"])
+        return inputs[:carried], inputs[carried : carried + stacked], inputs[carried + stacked :]
+
+
+# The primitive ---------------------------------------------------------------------------------------------------
+def stacked_type(slice: TensorType, count: int) -> TensorType:
+    """`count` of them along a new first axis."""
+    return TensorType(slice.dtype, (count, *slice.shape))
+
+
+def _infer_loop(*types: TensorType, body: Body, count: int, stacked: int, reverse: bool) -> TupleType:
+    if not isinstance(body, Body) or count < 1 or not 0 <= stacked <= len(types):
+        raise ShapeError(f"loop runs a body at least once, not {count} times")
+    graph, carried = body.graph, len(body.graph.updates)
+    own = [node.type for node in graph.inputs]
+    wanted = [stacked_type(t, count) if carried <= i < carried + stacked else t for i, t in enumerate(own)]
+    if list(types) != wanted:
+        raise ShapeError(f"loop takes {', '.join(map(str, wanted))}, not {', '.join(map(str, types))}")
+    for number, ((target, value), given) in enumerate(zip(graph.updates, graph.inputs, strict=False)):
+        if target is not given or value.type != given.type:
+            raise ShapeError(f"loop: value {number} is carried as {given.type}, the next one is {value.type}")
+    stacks = (stacked_type(output.type, count) for output in graph.outputs)
+    return TupleType((*own[:carried], *stacks))
+
+
+def _reference(*arrays: Array, body: Body, count: int, stacked: int, reverse: bool) -> tuple[Array, ...]:
+    graph, carried = body.graph, len(body.graph.updates)
+    values = list(arrays[:carried])
+    stacks = [np.empty((count, *output.shape), output.dtype.numpy) for output in graph.outputs]
+    for iteration in reversed(range(count)) if reverse else range(count):
+        slices = [stack[iteration] for stack in arrays[carried : carried + stacked]]
+        given = dict(zip(graph.inputs, (*values, *slices, *arrays[carried + stacked :]), strict=True))
+        results = interpret(graph.results, given, apply_reference)
+        for stack, result in zip(stacks, results, strict=False):
+            stack[iteration] = result
+        values = [np.array(value) for value in results[len(stacks) :]]
+    return (*values, *stacks)
+
+
+primitive(LOOP, kind=Kind.LOOP, infer=_infer_loop, vjp=OF_ITS_BODY, jvp=OF_ITS_BODY, reference=_reference)
+
+
+# Building --------------------------------------------------------------------------------------------------------
+def loop(
+    step: Step, count: int, carries: Sequence[Tensor], stacks: Sequence[Tensor] = (), *, reverse: bool = False
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """`count` times `carries, outputs = step(carries, slices)`: the last carries, and the outputs stacked.
+
+    `slices` are those of `stacks` along their first axis. Raises GraphError, ShapeError.
+    """
+    since = next_serial()
+    values = [argument(carry.type) for carry in carries]
+    slices = [argument(TensorType(stack.dtype, stack.shape[1:])) for stack in stacks]
+    nexts, outputs = step([*values], [*slices])
+    inside = _inside((*nexts, *outputs), (*values, *slices), since)
+    draws = [node for node in inside if _is_draw(node)]
+    constants = _captured(inside, (*nexts, *outputs))
+    body = closed((*values, *slices, *draws, *constants), nexts, (*outputs, *values))
+    drawn = [apply("random_bits", shape=(count, *d.shape), stream=d.attrs["stream"]) for d in draws]
+    found = apply_several(
+        LOOP, *carries, *stacks, *drawn, *constants, body=body, count=count, stacked=len(stacks) + len(drawn),
+        reverse=reverse,
+    )  # fmt: skip
+    return found[: len(values)], found[len(values) : len(values) + len(outputs)]
+
+
+def argument(type: TensorType) -> Tensor:
+    """What stands for an input of a body until it is closed: a node that no other is."""
+    return apply("input", name=f"(in a loop) {next_serial()}", shape=type.shape, dtype=type.dtype)
+
+
+def closed(arguments: Sequence[Node], nexts: Sequence[Node], outputs: Sequence[Node]) -> Body:
+    """The body with `arguments` as its inputs, of which the first are carried, each with its value of `nexts`."""
+    types = [node.type for node in arguments]
+    inputs = [apply("input", name=str(i), shape=t.shape, dtype=t.dtype) for i, t in enumerate(types)]
+    given: dict[Node, Node] = dict(zip(arguments, inputs, strict=True))
+    results = interpret((*outputs, *nexts), given, remade)
+    updates = tuple(zip(inputs, results[len(outputs) :], strict=False))
+    graph = Graph(tuple(inputs), tuple(results[: len(outputs)]), updates)
+    return body_of(number_fresh(graph, fresh_numbers(graph.nodes)))
+
+
+def _inside(results: Iterable[Node], arguments: Iterable[Node], since: int) -> dict[Node, None]:
+    """What depends on the arguments, and what is drawn, of what was built after serial `since`; in order."""
+    new, pending = set[Node](), [*results]
+    while pending:
+        node = pending.pop()
+        if node.serial > since and node not in new:
+            new.add(node)
+            pending += node.inputs
+    inside = dict.fromkeys(arguments)
+    for node in sorted(new, key=lambda node: node.serial):
+        if _is_draw(node) or not inside.keys().isdisjoint(node.inputs):
+            inside[node] = None
+        if node.op == "with_update":
+            message = "a parameter cannot be updated in a loop: carry its value, and update it with the last one"
+            raise with_location(GraphError(message), node.location or capture())
+    return inside
+
+
+def _is_draw(node: Node) -> bool:
+    return node.op == "random_bits"
+
+
+def _captured(inside: dict[Node, None], results: Iterable[Node]) -> list[Node]:
+    """What is read from around a body: below views and numbers, which the body has of its own."""
+    pending = [source for node in inside if not _is_draw(node) for source in node.inputs]
+    pending = [node for node in (*pending, *results) if node not in inside][::-1]
+    found, seen = dict[Node, None](), set[Node]()
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if view_of(node) in _KEPT:
+            pending += node.inputs[::-1]
+        elif _is_draw(node) or not (op_of(node).kind is Kind.GENERATED or (node.op == "constant" and node.size == 1)):
+            found[node] = None
+    return list(found)

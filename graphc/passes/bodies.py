@@ -1,0 +1,138 @@
+"""Rewrites in loops: how passes enter bodies, and how loops lose what nobody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from graphc.ir.body import Body, bodies_of
+from graphc.ir.graph import Graph, interpret, topological
+from graphc.ir.node import Node, remade
+from graphc.ir.text import body_of
+from graphc.ops.build import build_node, parts_of
+from graphc.ops.loops import Looped, closed
+from graphc.ops.record import Kind, op_of
+
+__all__ = ["everywhere", "prune_loops"]
+
+Pass = Callable[[Graph], Graph]
+
+
+def everywhere(rewrite: Pass, graph: Graph) -> Graph:
+    """`graph` after `rewrite`, which every body in it went through before."""
+    inner = {body: None for node in graph.nodes for _, body in bodies_of(node)}
+    if inner:
+        found = {body: everywhere(rewrite, body.graph) for body in inner}
+        new = {body: body if after is body.graph else body_of(after) for body, after in found.items()}
+        graph = _with_bodies(graph, new)
+    return rewrite(graph)
+
+
+def _with_bodies(graph: Graph, new: Mapping[Body, Body]) -> Graph:
+    def compute(node: Node, inputs: tuple[Node, ...]) -> Node:
+        return remade(node, inputs, {name: new[body] for name, body in bodies_of(node) if new[body] is not body})
+
+    return graph.with_results(interpret(graph.results, {}, compute))
+
+
+def prune_loops(graph: Graph) -> Graph:
+    """`graph` whose loops compute what is read of their results, each thing once, and carry what changes."""
+    if not any(op_of(node).kind is Kind.LOOP for node in graph.nodes):
+        return graph
+    live, needs = _needs(graph)
+
+    def compute(node: Node, inputs: tuple[Any, ...]) -> Any:
+        if node not in live:
+            return None
+        if op_of(node).kind is Kind.LOOP:  # the new nodes of its parts
+            return _pruned(node, inputs, needs[node])
+        if op_of(node).kind is Kind.PART and node.inputs[0] in needs:
+            return inputs[0][node.attrs["index"]]
+        return remade(node, inputs)
+
+    return graph.with_results(interpret(graph.results, {}, compute))
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What of a loop is needed: of its body the `outputs`, and the inputs at the positions `inputs`, of which the first
+    `carried` change. `parts` are the results that are read."""
+
+    parts: frozenset[int]
+    outputs: tuple[Node, ...]
+    inputs: tuple[int, ...]
+    carried: int
+
+
+def _needs(graph: Graph) -> tuple[set[Node], dict[Node, _Need]]:
+    """The nodes that are needed, and what of each loop is."""
+    read: dict[Node, set[int]] = {}
+    needs: dict[Node, _Need] = {}
+    live = set(graph.results)
+    for node in reversed(graph.nodes):
+        if node not in live:
+            continue
+        source = node.inputs[0] if op_of(node).kind is Kind.PART else node
+        if source is not node and op_of(source).kind is Kind.LOOP:
+            read.setdefault(source, set()).add(node.attrs["index"])
+            live.add(source)
+        elif op_of(node).kind is Kind.LOOP:
+            needs[node] = _need(node, frozenset(read[node]))
+            live.update(node.inputs[position] for position in needs[node].inputs)
+            live.update(node.inputs[part] for part in read[node] if _is_still(node, part))
+        else:
+            live.update(node.inputs)
+    return live, needs
+
+
+def _is_still(node: Node, part: int) -> bool:
+    """Whether a result of a loop is a carried value that never changes."""
+    updates = Looped(node).body.updates
+    return part < len(updates) and updates[part][0] is updates[part][1]
+
+
+def _need(node: Node, parts: frozenset[int]) -> _Need:
+    graph = Looped(node).body
+    count, nexts = len(graph.updates), dict(graph.updates)
+    outputs = tuple(dict.fromkeys(graph.outputs[part - count] for part in sorted(parts) if part >= count))
+    moving = {carry for carry, value in graph.updates if carry is not value}
+    carried = moving & {graph.updates[part][0] for part in parts if part < count}
+    while True:
+        under = {*topological((*outputs, *(nexts[carry] for carry in carried))), *carried}
+        if carried == moving & under:
+            break
+        carried = moving & under
+    order = [*(i for i, n in enumerate(graph.inputs) if n in carried), *_others(node, under - carried)]
+    return _Need(parts, outputs, tuple(order), len(carried))
+
+
+def _others(node: Node, used: Set[Node]) -> list[int]:
+    """The positions of slices that are used, then of constants, and of carried values that are constant."""
+    looped = Looped(node)
+    carries, slices, constants = looped.divided(range(len(node.inputs)))
+    inputs = looped.body.inputs
+    return [position for part in (slices, carries, constants) for position in part if inputs[position] in used]
+
+
+def _pruned(node: Node, inputs: Sequence[Node], need: _Need) -> dict[int, Node]:
+    """The parts that are read of `node`, whose inputs are to be `inputs`."""
+    looped = Looped(node)
+    graph, count = looped.body, len(looped.body.updates)
+    still: dict[int, Node] = {part: inputs[part] for part in need.parts if _is_still(node, part)}
+    if len(still) == len(need.parts):
+        return still
+    nexts = dict(graph.updates)
+    carried = [graph.inputs[position] for position in need.inputs[: need.carried]]
+    body = closed([graph.inputs[i] for i in need.inputs], [nexts[carry] for carry in carried], need.outputs)
+    body = body_of(prune_loops(body.graph))
+    _, slices, _ = looped.divided(range(len(node.inputs)))
+    attrs = {**node.attrs, "body": body, "stacked": sum(position in slices for position in need.inputs)}
+    new = build_node(node.op, tuple(inputs[position] for position in need.inputs), attrs)
+    new.location = node.location
+    results = parts_of(new)
+    finals = dict(zip(carried, results, strict=False))
+    stacks = dict(zip(need.outputs, results[len(carried) :], strict=True))
+    for part in need.parts - still.keys():
+        still[part] = finals[graph.updates[part][0]] if part < count else stacks[graph.outputs[part - count]]
+    return still
