@@ -10,7 +10,7 @@ from graphc.api import compile
 from graphc.dsl.variables import constant, input, parameter, state
 from graphc.errors import GraphcError
 from graphc.frontier import Frontier, FrontierPoint, memory_frontier
-from graphc.ops.activations import (
+from graphc.ops.functions.activations import (
     celu,
     elu,
     gelu,
@@ -18,14 +18,100 @@ from graphc.ops.activations import (
     mish,
     relu,
     selu,
-    sigmoid,
     silu,
     softplus,
     softsign,
     tanhshrink,
 )
-from graphc.ops.arithmetic import (
-    abs,
+from graphc.ops.functions.arithmetic import abs, addcdiv, addcmul, frac, lerp, positive, power, reciprocal, square
+from graphc.ops.functions.attention import scaled_dot_product_attention
+from graphc.ops.functions.checkpoint import checkpoint
+from graphc.ops.functions.contraction import dot, inner, linear, matmul, outer, tensordot, vecdot
+from graphc.ops.functions.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from graphc.ops.functions.diagonals import diagonal, one_hot, trace, tril, triu
+from graphc.ops.functions.einsum import einsum
+from graphc.ops.functions.elementary import (
+    cbrt,
+    deg2rad,
+    hypot,
+    logaddexp,
+    logaddexp2,
+    logit,
+    rad2deg,
+    rsqrt,
+    sinc,
+    xlog1py,
+    xlogy,
+)
+from graphc.ops.functions.gathering import scatter_add, take, take_along_axis
+from graphc.ops.functions.indexing import index_add, index_update
+from graphc.ops.functions.joining import concatenate, meshgrid, pad, split, stack, unstack
+from graphc.ops.functions.piecewise import (
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    prelu,
+    relu6,
+    softshrink,
+    threshold,
+)
+from graphc.ops.functions.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
+from graphc.ops.functions.random import bernoulli, normal, randint, uniform
+from graphc.ops.functions.reductions import all, any, count_nonzero, max, mean, min, prod, sum
+from graphc.ops.functions.scan import argmax, argmin, cumprod, cumsum
+from graphc.ops.functions.selection import (
+    astype,
+    clip,
+    copysign,
+    fmax,
+    fmin,
+    heaviside,
+    isclose,
+    nan_to_num,
+    signbit,
+    where,
+)
+from graphc.ops.functions.shapes import (
+    broadcast_arrays,
+    broadcast_to,
+    expand_dims,
+    flip,
+    moveaxis,
+    repeat,
+    reshape,
+    roll,
+    squeeze,
+    swapaxes,
+    tile,
+    transpose,
+)
+from graphc.ops.functions.softmax import glu, log_softmax, softmax, softmin
+from graphc.ops.functions.sorting import argsort, max_with_index, min_with_index, searchsorted, sort, topk
+from graphc.ops.functions.sources import (
+    arange,
+    eye,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    stop_gradient,
+    zeros,
+    zeros_like,
+)
+from graphc.ops.functions.statistics import logsumexp, nanmean, nansum, norm, ptp, std, var
+from graphc.ops.parameter import Parameter
+from graphc.ops.primitives.activations import sigmoid
+from graphc.ops.primitives.arithmetic import (
     add,
     ceil,
     divide,
@@ -34,17 +120,13 @@ from graphc.ops.arithmetic import (
     fmod,
     multiply,
     negative,
-    power,
     remainder,
     round,
     sign,
     subtract,
     trunc,
 )
-from graphc.ops.attention import scaled_dot_product_attention
-from graphc.ops.checkpoint import checkpoint
-from graphc.ops.comparison import (
-    astype,
+from graphc.ops.primitives.comparison import (
     bitwise_and,
     bitwise_invert,
     bitwise_left_shift,
@@ -64,75 +146,26 @@ from graphc.ops.comparison import (
     logical_or,
     logical_xor,
     not_equal,
-    where,
 )
-from graphc.ops.composites import (
-    addcdiv,
-    addcmul,
-    cbrt,
-    deg2rad,
-    frac,
-    hypot,
-    lerp,
-    logaddexp,
-    logaddexp2,
-    logit,
-    positive,
-    rad2deg,
-    reciprocal,
-    rsqrt,
-    sinc,
-    square,
-    xlog1py,
-    xlogy,
+from graphc.ops.primitives.exponential import erf, erfc, exp, exp2, expm1, log, log1p, log2, log10, sqrt
+from graphc.ops.primitives.extremes import maximum, minimum
+from graphc.ops.primitives.trigonometry import (
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cos,
+    cosh,
+    sin,
+    sinh,
+    tan,
+    tanh,
 )
-from graphc.ops.contraction import dot, inner, linear, matmul, outer, tensordot, vecdot
-from graphc.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
-from graphc.ops.diagonals import diagonal, one_hot, trace, tril, triu
-from graphc.ops.einsum import einsum
-from graphc.ops.exponential import erf, erfc, exp, exp2, expm1, log, log1p, log2, log10, sqrt
-from graphc.ops.extremes import maximum, minimum
-from graphc.ops.gathering import scatter_add, take, take_along_axis
-from graphc.ops.indexing import index_add, index_update
-from graphc.ops.joining import concatenate, meshgrid, pad, split, stack, unstack
-from graphc.ops.parameter import Parameter
-from graphc.ops.piecewise import (
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    leaky_relu,
-    prelu,
-    relu6,
-    softshrink,
-    threshold,
-)
-from graphc.ops.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
-from graphc.ops.random import bernoulli, normal, randint, uniform
-from graphc.ops.reductions import all, any, count_nonzero, max, mean, min, prod, sum
 from graphc.ops.reference import evaluate
-from graphc.ops.scan import argmax, argmin, cumprod, cumsum
-from graphc.ops.selection import clip, copysign, fmax, fmin, heaviside, isclose, nan_to_num, signbit
-from graphc.ops.shapes import (
-    broadcast_arrays,
-    broadcast_to,
-    expand_dims,
-    flip,
-    moveaxis,
-    repeat,
-    reshape,
-    roll,
-    squeeze,
-    swapaxes,
-    tile,
-    transpose,
-)
-from graphc.ops.softmax import glu, log_softmax, softmax, softmin
-from graphc.ops.sorting import argsort, max_with_index, min_with_index, searchsorted, sort, topk
-from graphc.ops.sources import arange, eye, full, full_like, linspace, ones, ones_like, stop_gradient, zeros, zeros_like
-from graphc.ops.statistics import logsumexp, nanmean, nansum, norm, ptp, std, var
 from graphc.ops.tensor import Tensor
-from graphc.ops.trigonometry import acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, sin, sinh, tan, tanh
 from graphc.runtime.program import Program
 from graphc.transforms import check_gradients, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from graphc.version import __version__ as __version__

@@ -20,7 +20,7 @@ from graphc.ir.numbering import number_fresh
 from graphc.ir.public import public
 from graphc.memory.quantity import checked_budget
 from graphc.ops.parameter import Parameter
-from graphc.ops.random import check_streams
+from graphc.ops.primitives.random import check_streams
 from graphc.ops.tensor import Tensor
 from graphc.passes import chain_updates, drop_index_marks
 from graphc.pipeline import Settings, make_program

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gx
-from graphc.ops.loops import loop
+from graphc.ops.functions.loops import loop
 
 __all__ = ["LoopProgram", "Repeat", "loop_program", "unrolled"]
 

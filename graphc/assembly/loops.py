@@ -18,7 +18,7 @@ from graphc.backends.backend import Routine
 from graphc.fusion.group import Group
 from graphc.ir.node import Node
 from graphc.ir.types import DTYPES, TensorType
-from graphc.ops.loops import Looped
+from graphc.ops.primitives.loops import Looped
 from graphc.plan.loops import roots
 from graphc.plan.plan import Buffer, Launch, Loop, Plan, Ref, Slice
 

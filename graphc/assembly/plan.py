@@ -28,7 +28,7 @@ from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
 from graphc.memory.rematerialise import TaskSchedule, replay
 from graphc.memory.storage import Arrangement, Task, Value, arrange, plan_updates
-from graphc.ops.loops import Looped
+from graphc.ops.primitives.loops import Looped
 from graphc.ops.record import Kind, op_of
 from graphc.plan.verify import verify
 

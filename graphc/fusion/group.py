@@ -17,7 +17,7 @@ from graphc.fusion.access import Access, Affine, Domain, Trace, linear, total, t
 from graphc.fusion.views import StridedView, strided_view
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.ops.checkpoint import ENTER, LEAVE
+from graphc.ops.primitives.marks import ENTER, LEAVE
 from graphc.ops.record import Kind, View, op_of, view_of
 
 __all__ = ["Group", "boundaries", "buffer_view", "holder", "is_literal", "library_operands", "operand_view"]

@@ -13,9 +13,9 @@ from typing import Any
 from graphc.fusion.stacking import FEW_READ, MOST_PARTS, held_nodes, plan_stacks
 from graphc.ir.graph import Graph, identical, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
+from graphc.ops.primitives.views import join
 from graphc.ops.record import View, view_of
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join
 from graphc.passes.rewriting import rebuilt
 
 __all__ = ["divide_stacks", "nest_stacks"]

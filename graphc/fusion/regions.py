@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from graphc.fusion.group import holder
 from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Node
-from graphc.ops.checkpoint import ENTER, LEAVE
+from graphc.ops.primitives.marks import ENTER, LEAVE
 
 __all__ = ["Regions", "regions_of"]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from graphc.nn.module import Module
-from graphc.ops.activations import elu, gelu, relu, sigmoid, silu, softplus
-from graphc.ops.piecewise import leaky_relu
-from graphc.ops.softmax import log_softmax, softmax
+from graphc.ops.functions.activations import elu, gelu, relu, silu, softplus
+from graphc.ops.functions.piecewise import leaky_relu
+from graphc.ops.functions.softmax import log_softmax, softmax
+from graphc.ops.primitives.activations import sigmoid
+from graphc.ops.primitives.trigonometry import tanh
 from graphc.ops.tensor import Tensor
-from graphc.ops.trigonometry import tanh
 
 __all__ = ["ELU", "GELU", "LeakyReLU", "LogSoftmax", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 

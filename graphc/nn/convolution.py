@@ -10,9 +10,9 @@ from graphc.ir.location import capture
 from graphc.nn import init
 from graphc.nn.linear import bias_values, weight_values
 from graphc.nn.module import Module, check_input
-from graphc.ops.convolution import conv1d, conv2d, conv_transpose2d
+from graphc.ops.functions.convolution import conv1d, conv2d, conv_transpose2d
+from graphc.ops.functions.pooling import avg_pool2d, max_pool2d
 from graphc.ops.parameter import Parameter
-from graphc.ops.pooling import avg_pool2d, max_pool2d
 from graphc.ops.tensor import Tensor
 
 __all__ = ["AvgPool2d", "Conv1d", "Conv2d", "ConvTranspose2d", "MaxPool2d"]

@@ -11,11 +11,11 @@ from graphc.ir.location import capture
 from graphc.nn import init
 from graphc.nn.module import Module, check_input
 from graphc.ops.build import as_tensor, normalize_axis
-from graphc.ops.comparison import where
-from graphc.ops.contraction import matmul
-from graphc.ops.gathering import take
-from graphc.ops.random import bernoulli
-from graphc.ops.shapes import reshape
+from graphc.ops.functions.contraction import matmul
+from graphc.ops.functions.gathering import take
+from graphc.ops.functions.random import bernoulli
+from graphc.ops.functions.selection import where
+from graphc.ops.functions.shapes import reshape
 from graphc.ops.tensor import Tensor
 
 __all__ = ["Dropout", "Embedding", "Flatten", "Linear", "bias_values", "weight_values"]

@@ -17,15 +17,15 @@ from graphc.ir.data import whole_number
 from graphc.ir.location import capture
 from graphc.ir.public import public
 from graphc.ir.types import DTYPES
-from graphc.ops.activations import softplus
 from graphc.ops.build import as_tensor, cast, constant
-from graphc.ops.comparison import where
-from graphc.ops.exponential import exp, log
-from graphc.ops.extremes import maximum
+from graphc.ops.functions.activations import softplus
+from graphc.ops.functions.selection import where
+from graphc.ops.functions.shapes import expand_dims, reshape
+from graphc.ops.functions.sources import iota, stop_gradient
 from graphc.ops.index_ranges import bounded
-from graphc.ops.reductions import widened
-from graphc.ops.shapes import expand_dims, reshape
-from graphc.ops.sources import iota, stop_gradient
+from graphc.ops.primitives.exponential import exp, log
+from graphc.ops.primitives.extremes import maximum
+from graphc.ops.primitives.reductions import widened
 from graphc.ops.tensor import Tensor
 
 __all__ = [

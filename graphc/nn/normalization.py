@@ -17,11 +17,11 @@ from graphc.ir.types import DTYPES
 from graphc.nn import init
 from graphc.nn.module import Module, check_input
 from graphc.ops.build import cast
-from graphc.ops.exponential import sqrt
+from graphc.ops.functions.shapes import reshape
+from graphc.ops.functions.sources import stop_gradient, with_update
 from graphc.ops.parameter import Parameter
-from graphc.ops.reductions import widened
-from graphc.ops.shapes import reshape
-from graphc.ops.sources import stop_gradient, with_update
+from graphc.ops.primitives.exponential import sqrt
+from graphc.ops.primitives.reductions import widened
 from graphc.ops.tensor import Tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm", "RMSNorm"]

@@ -21,22 +21,15 @@ from graphc.ops.record import FLOAT, Arg, Jvp, Kind, Rule, Sample, _Sentinel, fu
 from graphc.ops.tensor import Tensor
 
 __all__ = [
-    "PAIRS",
-    "SHAPES",
-    "TRIPLES",
-    "Errors",
-    "binary",
-    "elementwise_rule",
-    "float_operands",
-    "floats",
-    "given",
-    "over",
-    "samples",
-    "unary",
-]
+    "PAIRS", "SHAPES", "TEXT", "TRIPLES", "UNBROADCAST", "Errors", "binary", "elementwise_rule", "float_operands",
+    "floats", "given", "over", "samples", "unary",
+]  # fmt: skip
 
 Errors = Sequence[tuple[type[Exception], tuple[Any, ...], dict[str, Any]]]
 Shapes = tuple[tuple[int, ...], ...]
+
+TEXT: Errors = [(DTypeError, ("text",), {})]
+UNBROADCAST: Errors = [(ShapeError, (Arg((2, 3)), Arg((4,))), {})]
 
 SHAPES: tuple[Shapes, ...] = (
     ((),), ((3,),), ((2, 3),), ((1, 4),), ((0,),), ((2, 0, 3),), ((2, 1, 2, 1, 2, 3),),
@@ -117,11 +110,15 @@ def unary(
     template: Arg | None = None,
     formula: Callable[..., Any] | None = None,
     coerce: Callable[[Any], Tensor] | None = None,
+    others: Callable[[Tensor], Tensor] | None = None,
     more: Sequence[Sample] = (),
     convention: str = "",
     errors: Errors = (),
 ) -> Callable[[Any], Tensor]:
-    """Declare a primitive of one input and its function. `derivative` and `example` go into the docstring."""
+    """Declare a primitive of one input and its function. `derivative` and `example` go into the docstring.
+
+    `others` makes the function's answer for integers and bools, where they need no primitive of floats.
+    """
     primitive(
         name, kind=Kind.ELEMENTWISE, infer=elementwise_rule(name, accepts, result), reference=reference,
         vjp=vjp if vjp is _Sentinel.NO_GRADIENT else (vjp,),
@@ -131,14 +128,12 @@ def unary(
     convert = coerce or (as_float if takes_floats else as_tensor)
 
     def build(x: Any) -> Tensor:
-        return apply(name, convert(x))
+        tensor = convert(x)
+        return apply(name, tensor) if others is None or tensor.dtype.is_float else others(tensor)
 
     promise = "Integers and bools become float64." if takes_floats else ""
-    build.__doc__ = _document(
-        summary, "x: a tensor, array or scalar of any shape.", promise, result, derivative, convention, example
-    )
-    build.__name__ = build.__qualname__ = name
-    build.__module__ = "graphc"
+    argument = "x: a tensor, array or scalar of any shape."
+    _name(build, name, _document(summary, argument, promise, result, derivative, convention, example))
     return function(
         name=name,
         formula=formula or (floats(reference) if takes_floats else reference),
@@ -146,7 +141,7 @@ def unary(
         dtypes=dtypes or ((*FLOAT, "int32", "uint8") if takes_floats else accepts),
         differentiable=not isinstance(vjp, _Sentinel),
         convention=convention,
-        errors=[(DTypeError, ("text",), {}), *errors],
+        errors=[*TEXT, *errors],
     )(build)
 
 
@@ -182,12 +177,8 @@ def binary(
         return apply(name, *convert(x1, x2))
 
     promise = "Integers and bools become float64." if takes_floats else ""
-    build.__doc__ = _document(
-        summary, "x1, x2: tensors, arrays or scalars; dtypes are promoted and shapes broadcast as in NumPy.",
-        promise, result, derivative, convention, example,
-    )  # fmt: skip
-    build.__name__ = build.__qualname__ = name
-    build.__module__ = "graphc"
+    arguments = "x1, x2: tensors, arrays or scalars; dtypes are promoted and shapes broadcast as in NumPy."
+    _name(build, name, _document(summary, arguments, promise, result, derivative, convention, example))
     a, b = templates or (over(), over())
     return function(
         name=name,
@@ -210,6 +201,12 @@ def float_operands(*values: Any) -> tuple[Tensor, ...]:
     """Values promoted and broadcast, in a floating dtype: integers and bools become float64."""
     tensors = operands(*values)
     return tensors if tensors[0].dtype.is_float else tuple(cast(tensor, DTYPES["float64"]) for tensor in tensors)
+
+
+def _name(build: Any, name: str, document: str) -> None:
+    """Make `build` look like a function of graphc's that was written out."""
+    build.__name__ = build.__qualname__ = name
+    build.__module__, build.__doc__ = "graphc", document
 
 
 def _document(

@@ -18,19 +18,13 @@ from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ir.ranges import IndexRange
 from graphc.ops.build import apply
-from graphc.ops.checkpoint import ENTER, LEAVE
-from graphc.ops.record import ZERO, Jvp, Kind, op_of, primitive
+from graphc.ops.primitives.marks import ENTER, INDEX_WITHIN, LEAVE
+from graphc.ops.record import Kind, op_of
 from graphc.ops.tensor import Tensor
 
-__all__ = ["MARK", "bounded", "index_ranges"]
+__all__ = ["bounded", "index_ranges"]
 
-MARK = "index_within"
 _VIEWS = ("broadcast_to", "reshape", "slice", "transpose", ENTER, LEAVE)
-
-primitive(
-    MARK, kind=Kind.MARK, infer=lambda x, *, low, high, ignored, what: x, vjp=(ZERO,), jvp=Jvp.POINTWISE,
-    reference=lambda x, *, low, high, ignored, what: x, cost=0,
-)  # fmt: skip
 
 
 def bounded(index: Tensor, low: int, high: int, what: str, ignored: tuple[int, ...] = ()) -> Tensor:
@@ -42,7 +36,7 @@ def bounded(index: Tensor, low: int, high: int, what: str, ignored: tuple[int, .
     if low <= limits.min and limits.max < high:
         return index
     if index.op != "constant":
-        return apply(MARK, index, low=low, high=high, ignored=ignored, what=what)
+        return apply(INDEX_WITHIN, index, low=low, high=high, ignored=ignored, what=what)
     values = index.attrs["value"].array
     wrong = values[((values < low) | (values >= high)) & ~np.isin(values, ignored)]
     if wrong.size:
@@ -56,7 +50,7 @@ def index_ranges(nodes: Iterable[Node], inputs: Sequence[Node]) -> tuple[IndexRa
     positions = {node: position for position, node in enumerate(inputs)}
     found: dict[tuple[Any, ...], IndexRange] = {}
     for node in nodes:
-        if node.op != MARK:
+        if node.op != INDEX_WITHIN:
             continue
         path = _path(node)
         place = positions.get(path[-1])

@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import GraphError, InputError, InternalError, shown, with_location
+from graphc.errors import GraphError, InputError, shown, with_location
 from graphc.ir.data import MOST_SEED, MOST_STEP, number_of, read_array, whole_number
 from graphc.ir.fresh import fresh_numbers
 from graphc.ir.graph import interpret, needed, topological
 from graphc.ir.location import capture
-from graphc.ir.node import Node, Results
+from graphc.ir.node import Node
 from graphc.ir.public import public
-from graphc.ir.types import TensorType
+from graphc.ops.applying import apply_reference
 from graphc.ops.guard import Storage, copies
 from graphc.ops.index_ranges import index_ranges
 from graphc.ops.parameter import Parameter
-from graphc.ops.random import check_streams, random_bits_reference
-from graphc.ops.record import Array, Kind, op_of
+from graphc.ops.primitives.random import check_streams, random_bits_reference
+from graphc.ops.record import Array
 from graphc.ops.tensor import Tensor
 
-__all__ = ["apply_reference", "evaluate"]
+__all__ = ["evaluate"]
 
 Values = Mapping[Any, Any]
 
@@ -101,29 +101,3 @@ def _check_indices(order: Sequence[Node], given: Mapping[Node, Array]) -> None:
         error = rule.fault(source.attrs.get("name", source.op), given[source])
         if error is not None:
             raise error
-
-
-def apply_reference(node: Node, inputs: Sequence[Array]) -> Any:
-    """The op's reference on widened inputs, narrowed to the type of the node; of several results a tuple."""
-    if node.op in ("input", "parameter"):
-        raise with_location(GraphError(f"{node!r} has no value: give one for it in `values`"), node.location)
-    if op_of(node).kind is Kind.PART:
-        return op_of(node).reference(*inputs, **node.attrs)
-    answer = op_of(node).reference(*_widened(node, inputs), **node.attrs)
-    if not isinstance(node, Results):
-        return _narrowed(answer, node.type, node)
-    return tuple(_narrowed(part, type, node) for part, type in zip(answer, node.type.parts, strict=True))
-
-
-def _widened(node: Node, inputs: Sequence[Array]) -> Sequence[Array]:
-    if op_of(node).kind is Kind.LOOP:  # its body widens
-        return inputs
-    pairs = zip(inputs, node.inputs, strict=True)
-    return [array.astype(np.float32) if source.dtype.is_low_precision else array for array, source in pairs]
-
-
-def _narrowed(answer: Any, type: TensorType, node: Node) -> Array:
-    array: Array = np.asarray(answer)
-    if array.shape != type.shape:
-        raise InternalError(f"the reference of {node.op} answers {array.shape} for {node!r}")
-    return array.astype(type.dtype.numpy, copy=False)

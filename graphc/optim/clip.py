@@ -9,8 +9,8 @@ from graphc.errors import GraphError, shown, with_location
 from graphc.ir.location import capture
 from graphc.ir.types import DTYPES
 from graphc.ops.build import cast
-from graphc.ops.exponential import sqrt
-from graphc.ops.extremes import maximum, minimum
+from graphc.ops.primitives.exponential import sqrt
+from graphc.ops.primitives.extremes import maximum, minimum
 from graphc.ops.tensor import Tensor
 
 __all__ = ["clip_grad_norm", "clip_grad_value", "global_norm"]

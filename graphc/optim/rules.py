@@ -10,9 +10,9 @@ from typing import Any
 from graphc.errors import GraphError, with_location
 from graphc.ir.location import capture
 from graphc.ops.build import scalar_like
-from graphc.ops.comparison import where
-from graphc.ops.exponential import sqrt
-from graphc.ops.extremes import maximum
+from graphc.ops.functions.selection import where
+from graphc.ops.primitives.exponential import sqrt
+from graphc.ops.primitives.extremes import maximum
 from graphc.ops.tensor import Tensor
 from graphc.optim.hyperparameter import Hyperparameter, check_at_least_zero, check_decay
 from graphc.optim.optimizer import LearningRate, Moments, Optimizer, Scalars, Trained

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from graphc.errors import GraphError, shown, with_location
 from graphc.ir.location import capture
-from graphc.ops.arithmetic import floor
 from graphc.ops.build import as_tensor
 from graphc.ops.build import constant as constant_tensor
-from graphc.ops.comparison import where
-from graphc.ops.exponential import exp
-from graphc.ops.extremes import minimum
+from graphc.ops.functions.selection import where
+from graphc.ops.primitives.arithmetic import floor
+from graphc.ops.primitives.exponential import exp
+from graphc.ops.primitives.extremes import minimum
+from graphc.ops.primitives.trigonometry import cos
 from graphc.ops.tensor import Tensor
-from graphc.ops.trigonometry import cos
 
 __all__ = ["Schedule", "compose", "constant", "cosine", "exponential", "linear", "step", "warmup"]
 

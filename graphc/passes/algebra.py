@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 
 from graphc.ir.types import DTYPES, DType
-from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, broadcast_shapes, broadcast_to, cast, full_like
+from graphc.ops.primitives.arithmetic import constant_scalar
+from graphc.ops.primitives.views import reshape_to
 from graphc.ops.record import ALL, INTEGER, NUMERIC, OPS, SIGNED, Kind
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import reshape_to
 from graphc.passes.rewriting import Keeps, Rewrite, Rulebook
 
 __all__ = ["ALGEBRA", "is_constant", "product_constant"]

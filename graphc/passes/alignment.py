@@ -15,9 +15,9 @@ import math
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import apply, broadcast_to, full_like
+from graphc.ops.primitives.views import permute, reshape_to
 from graphc.ops.record import WIDE_FLOAT, Kind, op_of
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import permute, reshape_to
 from graphc.passes.algebra import product_constant
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 from graphc.passes.turning import Order, Turned, Turning, pair_leaves, plain_leaf

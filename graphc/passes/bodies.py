@@ -11,7 +11,7 @@ from graphc.ir.graph import Graph, interpret, topological
 from graphc.ir.node import Node, remade
 from graphc.ir.text import body_of
 from graphc.ops.build import build_node, parts_of
-from graphc.ops.loops import Looped, closed
+from graphc.ops.primitives.loops import Looped, closed
 from graphc.ops.record import Kind, op_of
 
 __all__ = ["everywhere", "prune_loops"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from graphc.ir.graph import Graph, rebuild
 from graphc.ir.node import Node, Results, inherit_location, next_serial
 from graphc.ops.build import apply, constant, full
+from graphc.ops.primitives.views import join, narrow, pad_view
 from graphc.ops.record import ALL, NUMERIC, Kind, op_of
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join, narrow, pad_view
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 
 __all__ = ["REWRITES", "fill_empty"]

@@ -6,7 +6,7 @@ from graphc.errors import GraphError, with_location
 from graphc.ir.graph import Graph, rebuild, topological
 from graphc.ir.node import Node
 from graphc.ops.build import apply
-from graphc.ops.index_ranges import MARK as INDEX_MARK
+from graphc.ops.primitives.marks import INDEX_WITHIN as INDEX_MARK
 from graphc.ops.record import ALL, INTEGER
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 

@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
-from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, full_like
+from graphc.ops.primitives.arithmetic import constant_scalar
 from graphc.ops.tensor import Tensor
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 

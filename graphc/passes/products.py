@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from graphc.ir.graph import Graph, replace
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import apply
+from graphc.ops.primitives.views import join, narrow, reshape_to
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join, narrow, reshape_to
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt, rewrite
 from graphc.passes.simplify import SIMPLIFICATION
 from graphc.passes.stacks import copied_elements, stacked

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, broadcast_to, full_like, zeros_like
+from graphc.ops.primitives.arithmetic import constant_scalar
+from graphc.ops.primitives.views import reshape_to
 from graphc.ops.record import WIDE_FLOAT
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import reshape_to
 from graphc.passes.rewriting import Keeps, Rewrite, Rules
 from graphc.scalar.ops import SCALARS
 

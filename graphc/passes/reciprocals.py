@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from graphc.ir.graph import Graph
 from graphc.ops.build import apply, broadcast_to, full_like
+from graphc.ops.primitives.views import reshape_to
 from graphc.ops.record import WIDE_FLOAT
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import reshape_to
 from graphc.passes.quotients import highest_taken_out
 from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, rewrite
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 from graphc.ops.build import apply, broadcast_to, full_like
+from graphc.ops.primitives.views import permute, reshape_to
 from graphc.ops.record import INTEGER, NUMERIC, SIGNED, WIDE_FLOAT
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import permute, reshape_to
 from graphc.passes.rewriting import Keeps, Rewrite, Rulebook
 
 __all__ = ["REDUCTIONS"]

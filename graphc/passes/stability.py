@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.ops.arithmetic import constant_scalar
 from graphc.ops.build import apply, broadcast_to
+from graphc.ops.primitives.arithmetic import constant_scalar
+from graphc.ops.primitives.views import reshape_to
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import reshape_to
 from graphc.passes.quotients import Quotients, row_shift
 from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, merged, rewrite
 from graphc.passes.simplify import SIMPLIFICATION

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from graphc.ir.graph import Graph, identical, replace, topological
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import apply
+from graphc.ops.primitives.views import join, narrow, reshape_to
 from graphc.ops.record import ALL, Kind, op_of
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join, narrow, reshape_to
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt
 from graphc.passes.views import run_of_slices
 

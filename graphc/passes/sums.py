@@ -14,9 +14,9 @@ from functools import reduce
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, attribute_key, inherit_location, next_serial
 from graphc.ops.build import apply, zeros
+from graphc.ops.primitives.views import join, narrow, pad_view, permute, reshape_to, scalar_of
 from graphc.ops.record import NUMERIC, WIDE_FLOAT
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, scalar_of
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt, rewrite
 from graphc.passes.simplify import SIMPLIFICATION
 from graphc.passes.stacks import copied_elements, stacked

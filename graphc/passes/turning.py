@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from graphc.ir.node import Node
 from graphc.ops.build import apply, broadcast_to
+from graphc.ops.primitives.views import permute, reshape_to
 from graphc.ops.record import Kind, op_of
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import permute, reshape_to
 from graphc.scalar.ops import SCALARS, Parity
 
 __all__ = ["Order", "Turned", "Turning", "pair_leaves", "plain_leaf"]

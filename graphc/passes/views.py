@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from graphc.ir.graph import Graph, consumers, rebuild
 from graphc.ir.node import Node, attribute_key, inherit_location, next_serial
 from graphc.ops.build import apply, broadcast_to, full
+from graphc.ops.primitives.views import join, narrow, pad_view, permute, reshape_to, scalar_of, slice_view
 from graphc.ops.record import ALL
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, scalar_of, slice_view
 from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, rebuilt, rewrite
 
 __all__ = ["REWRITES", "VIEWS", "run_of_slices", "transpose_products"]

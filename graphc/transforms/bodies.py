@@ -14,7 +14,7 @@ from typing import TypeVar
 from graphc.errors import InternalError
 from graphc.ir.node import Node, Results
 from graphc.ops.build import apply, apply_several, parts_of, zeros
-from graphc.ops.loops import LOOP, Looped, argument, closed
+from graphc.ops.primitives.loops import LOOP, Looped, argument, closed
 from graphc.ops.tensor import Tensor
 
 __all__ = ["pull_through", "push_through"]

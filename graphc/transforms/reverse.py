@@ -22,9 +22,9 @@ from graphc.ir.node import Node, Results, inherit_location, next_serial
 from graphc.ir.public import public
 from graphc.ir.types import TensorType
 from graphc.ops.build import apply, constant, parts_of, zeros
+from graphc.ops.primitives.views import join, reshape_to
 from graphc.ops.record import NO_GRADIENT, OF_ITS_BODY, ZERO, Joint, Kind, op_of
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join, reshape_to
 from graphc.transforms.bodies import pull_through
 from graphc.transforms.flat import warn_if_flat
 from graphc.transforms.structure import checked_tensors

@@ -10,7 +10,7 @@ from graphc.backends.backend import Backend, Interpreting
 from graphc.ir.graph import Graph, interpret
 from graphc.ir.node import Node, Results
 from graphc.ops.parameter import Parameter
-from graphc.ops.random import random_bits_reference
+from graphc.ops.primitives.random import random_bits_reference
 from graphc.ops.record import op_of
 from graphc.passes import resolve_marks
 

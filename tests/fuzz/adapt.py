@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import graphc as gx
 from graphc.ir.types import DType
 from graphc.ops.build import cast
-from graphc.ops.views import flip_view, join, pad_view, permute, reshape_to, slice_view
+from graphc.ops.primitives.views import flip_view, join, pad_view, permute, reshape_to, slice_view
 
 __all__ = ["VIEWS", "meet", "ranged", "resized", "typed", "viewed"]
 

@@ -21,9 +21,9 @@ import graphc as gx
 from graphc.api import build_graph
 from graphc.errors import GraphcError
 from graphc.ir.types import DTYPES
+from graphc.ops.primitives.views import reshape_to, slice_view
 from graphc.ops.record import FUNCTIONS, Arg, Function
 from graphc.ops.reference import evaluate
-from graphc.ops.views import reshape_to, slice_view
 from tests.fuzz.adapt import meet, ranged, resized, typed, viewed
 from tests.fuzz.program import Array, FuzzProgram
 from tests.ops.helpers import elementwise_arity, flatten, random_array

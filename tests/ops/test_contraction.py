@@ -13,10 +13,10 @@ import pytest
 
 from graphc.errors import ShapeError
 from graphc.ir.graph import topological
-from graphc.ops.contraction import matmul, tensordot
-from graphc.ops.convolution import conv2d, conv_transpose2d
-from graphc.ops.einsum import einsum
-from graphc.ops.pooling import max_pool2d
+from graphc.ops.functions.contraction import matmul, tensordot
+from graphc.ops.functions.convolution import conv2d, conv_transpose2d
+from graphc.ops.functions.einsum import einsum
+from graphc.ops.functions.pooling import max_pool2d
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
 from graphc.transforms.reverse import vjp

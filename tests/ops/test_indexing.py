@@ -12,8 +12,8 @@ import graphc as gx
 from graphc.errors import DTypeError, GraphError, ShapeError
 from graphc.ir.graph import topological
 from graphc.ops.build import constant
-from graphc.ops.gathering import scatter_add, take, take_along_axis
-from graphc.ops.indexing import index_add, index_update
+from graphc.ops.functions.gathering import scatter_add, take, take_along_axis
+from graphc.ops.functions.indexing import index_add, index_update
 from graphc.ops.record import OPS, Kind
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor

@@ -18,9 +18,9 @@ from graphc.ir.reading import parse_graph
 from graphc.ir.text import body_of, graph_text, serials
 from graphc.ir.verify import verify
 from graphc.ops.build import apply, build_node, infer_type
-from graphc.ops.loops import loop
-from graphc.ops.random import random_bits_reference
-from graphc.ops.sources import with_update
+from graphc.ops.functions.loops import loop
+from graphc.ops.functions.sources import with_update
+from graphc.ops.primitives.random import random_bits_reference
 from graphc.passes import prune_loops
 from graphc.pipeline import optimise, ways_of
 from tests.aot.standalone import SANITIZERS, build_runner, run

@@ -13,9 +13,10 @@ from graphc.errors import GraphError
 from graphc.ir.fresh import Fresh
 from graphc.ir.graph import Graph, topological
 from graphc.ops.build import apply
-from graphc.ops.comparison import where
-from graphc.ops.random import FIRST_STREAM, bernoulli, normal, philox, randint, random_bits_reference, uniform
-from graphc.ops.reductions import sum
+from graphc.ops.functions.random import bernoulli, normal, randint, uniform
+from graphc.ops.functions.reductions import sum
+from graphc.ops.functions.selection import where
+from graphc.ops.primitives.random import FIRST_STREAM, philox, random_bits_reference
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
 from graphc.transforms.reverse import grad

@@ -17,8 +17,8 @@ import numpy as np
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES, DType
 from graphc.ops.build import apply, apply_parameter, broadcast_to, cast, constant, full
+from graphc.ops.primitives.views import join, narrow, pad_view, permute, reshape_to, scalar_of, slice_view
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, scalar_of, slice_view
 
 from .support import special_numbers
 

@@ -7,8 +7,8 @@ import pytest
 from graphc.dsl.variables import input as graph_input
 from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, broadcast_to, cast, constant, full
+from graphc.ops.primitives.views import join, narrow, pad_view, permute, reshape_to, slice_view
 from graphc.ops.record import FLOAT, call
-from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, slice_view
 from graphc.passes import simplify, transpose_products
 from graphc.passes.algebra import is_lossless
 

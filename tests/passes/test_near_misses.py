@@ -13,7 +13,7 @@ import graphc as gx
 from graphc.backends.cpu.split_reductions import split_reductions
 from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, broadcast_to, cast
-from graphc.ops.views import join, narrow, pad_view, permute, reshape_to, slice_view
+from graphc.ops.primitives.views import join, narrow, pad_view, permute, reshape_to, slice_view
 from graphc.passes import (
     fold_constants,
     gather_terms,

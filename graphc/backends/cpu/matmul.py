@@ -19,7 +19,7 @@ from graphc.errors import InternalError
 from graphc.ir.types import DType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView, ceil_div, contiguous_strides, type_tag
-from graphc.ops.contraction import PANEL_COLUMNS
+from graphc.ops.primitives.contraction import PANEL_COLUMNS
 from graphc.ops.record import WIDE_FLOAT
 
 __all__ = [

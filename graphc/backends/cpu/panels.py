@@ -10,10 +10,10 @@ from __future__ import annotations
 from graphc.ir.graph import Graph, rebuild
 from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import apply
-from graphc.ops.contraction import PANEL_COLUMNS, panels_of
+from graphc.ops.primitives.contraction import PANEL_COLUMNS, panels_of
+from graphc.ops.primitives.views import narrow
 from graphc.ops.record import WIDE_FLOAT
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import narrow
 from graphc.passes.rewriting import Keeps, Rewrite, rebuilt, rewrite
 from graphc.passes.simplify import SIMPLIFICATION
 

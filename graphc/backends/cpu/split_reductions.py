@@ -16,9 +16,9 @@ from __future__ import annotations
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, broadcast_to, cast
+from graphc.ops.primitives.views import narrow, reshape_to
 from graphc.ops.record import NUMERIC
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import narrow, reshape_to
 from graphc.passes.rewriting import Keeps, Rewrite, Rulebook, rewrite
 
 __all__ = ["SPLITTING", "split_reductions"]

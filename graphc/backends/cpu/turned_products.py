@@ -13,8 +13,8 @@ from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView
 from graphc.ops.build import apply
+from graphc.ops.primitives.views import reshape_to
 from graphc.ops.tensor import Tensor
-from graphc.ops.views import reshape_to
 from graphc.passes.rewriting import rebuilt
 from graphc.plan.cost import seconds
 

@@ -9,7 +9,7 @@ import graphc as gx
 from graphc.backends.cpu.panels import share_panels
 from graphc.ir.graph import Graph
 from graphc.ops.build import apply
-from graphc.ops.contraction import panels_of
+from graphc.ops.primitives.contraction import panels_of
 from graphc.ops.reference import evaluate
 from graphc.transforms import check_gradients
 
