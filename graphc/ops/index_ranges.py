@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import ShapeError, with_location
-from graphc.ir.location import capture
 from graphc.ir.node import Node
 from graphc.ir.ranges import IndexRange
 from graphc.ops.build import apply
 from graphc.ops.primitives.marks import ENTER, INDEX_WITHIN, LEAVE
+from graphc.ops.primitives.views import shape_error
 from graphc.ops.record import Kind, op_of
 from graphc.ops.tensor import Tensor
 
@@ -40,8 +39,7 @@ def bounded(index: Tensor, low: int, high: int, what: str, ignored: tuple[int, .
     values = index.attrs["value"].array
     wrong = values[((values < low) | (values >= high)) & ~np.isin(values, ignored)]
     if wrong.size:
-        message = f"{what} takes {low} to {high - 1}, not {wrong.flat[0]}"
-        raise with_location(ShapeError(message), capture())
+        raise shape_error(f"{what} takes {low} to {high - 1}, not {wrong.flat[0]}")
     return index
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError
 from graphc.ops.build import apply, as_float, as_tensor, full_like, invoke, ones_like, operands
 from graphc.ops.elementwise import TEXT, Errors, float_operands, floats, over, samples
 from graphc.ops.primitives.arithmetic import constant_scalar, divide, multiply, power_reference
+from graphc.ops.primitives.views import dtype_error
 from graphc.ops.record import ALL, FLOAT, NUMERIC, Arg, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -84,10 +84,9 @@ def power(x1: Any, x2: Any) -> Tensor:
         if exponent == -1 and a.dtype.is_float:
             return divide(full_like(a, 1), a)
         if a.dtype.is_integer and exponent < 0:
-            message = (
+            raise dtype_error(
                 f"{a!r} to the power {exponent}: integers have no negative powers; cast the base with astype first"
             )
-            raise with_location(DTypeError(message), capture())
     return apply("power", a, b)
 
 

@@ -14,7 +14,7 @@ from graphc.ops import build
 from graphc.ops.build import apply, apply_several, as_tensor, cast, invoke, promoted, zeros
 from graphc.ops.functions.random import bernoulli
 from graphc.ops.primitives.attention import attention_weights, unlaid
-from graphc.ops.primitives.views import Ints, reshape_to, shape_error
+from graphc.ops.primitives.views import Ints, dtype_error, reshape_to, shape_error
 from graphc.ops.record import FLOAT, Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -25,7 +25,7 @@ def _operands(query: Any, key: Any, value: Any) -> tuple[Tensor, Tensor, Tensor]
     """The three as tensors of one floating dtype, with extents that fit."""
     q, k, v = (as_tensor(x) for x in (query, key, value))
     if not all(x.dtype.is_float for x in (q, k, v)):
-        raise _wrong_dtype(f"scaled_dot_product_attention takes floating tensors, not {q.type}, {k.type} and {v.type}")
+        raise dtype_error(f"scaled_dot_product_attention takes floating tensors, not {q.type}, {k.type} and {v.type}")
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise shape_error(
             "scaled_dot_product_attention takes query[*batch, Tq, d], key[*batch, Tk, d] and value[*batch, Tk, w], "
@@ -35,17 +35,13 @@ def _operands(query: Any, key: Any, value: Any) -> tuple[Tensor, Tensor, Tensor]
     return q, k, v
 
 
-def _wrong_dtype(message: str) -> DTypeError:
-    return with_location(DTypeError(message), capture())
-
-
 def _mask(attn_mask: Any, q: Tensor, k: Tensor) -> Tensor | None:
     """The mask as bools or in the dtype of `q`."""
     if attn_mask is None:
         return None
     mask = as_tensor(attn_mask)
     if mask.dtype.kind != "bool" and not mask.dtype.is_float:
-        raise _wrong_dtype(f"scaled_dot_product_attention takes a mask of bools or floats, not {mask.type}")
+        raise dtype_error(f"scaled_dot_product_attention takes a mask of bools or floats, not {mask.type}")
     rows = (q.shape[-2], k.shape[-2])
     mask = reshape_to(mask, ((1,) * (2 - mask.ndim) + mask.shape))
     if any(n not in (1, row) for n, row in zip(mask.shape[-2:], rows, strict=True)):

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, shown, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError, shown
 from graphc.ir.types import DTYPES
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast, invoke, normalize_axes, normalize_axis, promoted
 from graphc.ops.functions.shapes import integers, moveaxis, swapaxes
-from graphc.ops.primitives.views import permute, reshape_to, shape_error
+from graphc.ops.primitives.views import dtype_error, permute, reshape_to, shape_error
 from graphc.ops.record import ALL, FLOAT, Arg, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -246,7 +245,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """`x @ weight.T + bias`: PyTorch's linear. `x[..., in]`, `weight[out, in]`, `bias[out]` → `[..., out]`."""
     x, weight = promoted(x, weight)
     if not x.dtype.is_float:
-        raise with_location(DTypeError(f"linear takes floating tensors, not {x.type} and {weight.type}"), capture())
+        raise dtype_error(f"linear takes floating tensors, not {x.type} and {weight.type}")
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise shape_error(f"linear takes x[..., in] and weight[out, in]; got x {x.type} and weight {weight.type}")
     y = matmul(x, swapaxes(weight, 0, 1))

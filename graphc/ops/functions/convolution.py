@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, shown, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError, shown
 from graphc.ops.build import apply, as_tensor, cast, invoke, promoted
 from graphc.ops.functions.shapes import integers
 from graphc.ops.primitives.convolution import Pads
-from graphc.ops.primitives.views import Ints, pad_view, reshape_to, shape_error
+from graphc.ops.primitives.views import Ints, dtype_error, pad_view, reshape_to, shape_error
 from graphc.ops.record import FLOAT, Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -53,7 +52,7 @@ def _prepared(x: Any, weight: Any, bias: Any, dims: int, what: str) -> tuple[Ten
     x, weight = promoted(x, weight)
     for tensor, role in ((x, "x"), (weight, "weight")):
         if not tensor.dtype.is_float:
-            raise with_location(DTypeError(f"{what} takes floating tensors; {role} is {tensor.type}"), capture())
+            raise dtype_error(f"{what} takes floating tensors; {role} is {tensor.type}")
     axes = "L" if dims == 1 else "H, W"
     if x.ndim not in (dims + 1, dims + 2):
         raise shape_error(f"{what} takes x[N, C, {axes}] or [C, {axes}], not {x.type}")

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, shown, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError, shown
 from graphc.ir.types import DTYPES, dtype_of
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast, invoke, normalize_axis
 from graphc.ops.functions.shapes import moveaxis
 from graphc.ops.index_ranges import bounded
-from graphc.ops.primitives.views import permute, reshape_to, shape_error, slice_view
+from graphc.ops.primitives.views import dtype_error, permute, reshape_to, shape_error, slice_view
 from graphc.ops.record import ALL, INTEGER, SIGNED, Arg, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -155,7 +154,7 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = "float32") -> Tensor:
     """
     indices = as_tensor(indices)
     if not indices.dtype.is_integer:
-        raise with_location(DTypeError(f"one_hot takes integer indices, not {indices.type}"), capture())
+        raise dtype_error(f"one_hot takes integer indices, not {indices.type}")
     classes = _integer(num_classes, "one_hot")
     if classes < 0:
         raise shape_error(f"one_hot takes num_classes >= 0, not {classes}")

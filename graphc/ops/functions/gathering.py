@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, shown, with_location
+from graphc.errors import DTypeError, ShapeError, shown
 from graphc.ir.data import read_array
-from graphc.ir.location import capture
 from graphc.ir.types import DTYPES
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast, constant, normalize_axis, promoted
 from graphc.ops.index_ranges import bounded
 from graphc.ops.primitives.reductions import reduced
-from graphc.ops.primitives.views import Ints, reshape_to, shape_error
+from graphc.ops.primitives.views import Ints, dtype_error, reshape_to, shape_error
 from graphc.ops.record import ALL, NUMERIC, Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -34,13 +33,13 @@ def known_index(index: Any) -> Array | None:
     """
     if isinstance(index, Tensor) and index.op != "constant":
         if not index.dtype.is_integer:
-            raise with_location(DTypeError(f"indices are integers, not {index.type}"), capture())
+            raise dtype_error(f"indices are integers, not {index.type}")
         return None
     array: Array = index.attrs["value"].array if isinstance(index, Tensor) else read_array(index)
     if array.size == 0 and isinstance(index, (list, tuple)):
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise with_location(DTypeError(f"indices are integers, not {array.dtype}: {shown(index)}"), capture())
+        raise dtype_error(f"indices are integers, not {array.dtype}: {shown(index)}")
     return array.astype(np.int64)
 
 

@@ -21,7 +21,7 @@ from graphc.ir.types import DTYPES, promote
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, broadcast_shapes, cast, constant
 from graphc.ops.functions.gathering import as_index, checked_index, clamped, known_index
-from graphc.ops.primitives.views import Ints, permute, reshape_to, shape_error, slice_view, unslice_view
+from graphc.ops.primitives.views import Ints, dtype_error, permute, reshape_to, shape_error, slice_view, unslice_view
 from graphc.ops.record import ALL, NUMERIC, Arg, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -122,7 +122,7 @@ def _check_kind(part: Any) -> None:
         message = f"indices are integers, slices, ..., None and integer arrays; not {shown(part)}"
     else:
         return
-    raise with_location(DTypeError(message), capture())
+    raise dtype_error(message)
 
 
 def _text(key: Any) -> str:
@@ -330,7 +330,7 @@ def index_add(x: Any, key: Any, values: Any) -> Tensor:
     """
     x = as_tensor(x)
     if x.dtype.kind == "bool":
-        raise with_location(DTypeError(f"index_add takes a numeric tensor, not {x.type}"), capture())
+        raise dtype_error(f"index_add takes a numeric tensor, not {x.type}")
     chosen, values = _values(x, key, values, "index_add")
     return apply("add", x, chosen.spread(values))
 

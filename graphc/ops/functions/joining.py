@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, shown, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError, shown
 from graphc.ir.types import promote
 from graphc.ops import build
 from graphc.ops.build import as_tensor, cast, normalize_axis
 from graphc.ops.functions.shapes import expand_dims, integers
-from graphc.ops.primitives.views import Ints, flip_view, join, narrow, pad_view, reshape_to, shape_error
+from graphc.ops.primitives.views import Ints, dtype_error, flip_view, join, narrow, pad_view, reshape_to, shape_error
 from graphc.ops.record import ALL, Arg, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -282,7 +281,7 @@ def _fill(x: Tensor, value: Any) -> float | int | bool:
     if isinstance(value, np.generic):
         value = value.item()
     if not isinstance(value, (bool, int, float)):
-        raise with_location(DTypeError(f"pad takes one number as constant_values, not {shown(value)}"), capture())
+        raise dtype_error(f"pad takes one number as constant_values, not {shown(value)}")
     if not x.dtype.is_float and not float(value).is_integer():
-        raise with_location(DTypeError(f"pad of {x.type}: the fill {value} is no {x.dtype}; cast first"), capture())
+        raise dtype_error(f"pad of {x.type}: the fill {value} is no {x.dtype}; cast first")
     return value

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, shown, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError, shown
 from graphc.ops.build import as_float, as_tensor, invoke, operands
 from graphc.ops.elementwise import floats, over, samples
 from graphc.ops.functions.activations import activation, require
 from graphc.ops.functions.selection import where
+from graphc.ops.primitives.views import shape_error
 from graphc.ops.record import FLOAT, Arg, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -77,11 +77,10 @@ def prelu(x: Any, weight: Any) -> Tensor:
     tensor, slope = as_float(x), as_tensor(weight, as_float(x).dtype)
     channels = tensor.shape[1] if tensor.ndim > 1 else 1
     if slope.ndim > 1 or slope.size not in (1, channels):
-        message = (
+        raise shape_error(
             f"prelu of {tensor!r} takes one weight, or one for each of its {channels} channel(s) on axis 1, "
             f"but its weight has shape {slope.shape}"
         )
-        raise with_location(ShapeError(message), capture())
     slope = invoke("reshape", slope, () if slope.size == 1 else (slope.size,) + (1,) * (tensor.ndim - 2))
     a, b = operands(tensor, slope)
     return where(a > 0, a, a * b)

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError
 from graphc.ops.build import apply, as_tensor
 from graphc.ops.functions.convolution import as_2d, extents, pads_of, planes_of, repeated, restored
-from graphc.ops.primitives.views import Ints, pad_view, shape_error
+from graphc.ops.primitives.views import Ints, dtype_error, pad_view, shape_error
 from graphc.ops.record import FLOAT, Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -28,7 +27,7 @@ def _checked(x: Any, dims: int, what: str) -> tuple[Tensor, Tensor]:
     """`x` as a tensor, and as [N, C, H, W]."""
     x = as_tensor(x)
     if not x.dtype.is_float:
-        raise with_location(DTypeError(f"{what} takes a floating tensor, not {x.type}"), capture())
+        raise dtype_error(f"{what} takes a floating tensor, not {x.type}")
     if x.ndim not in (dims + 1, dims + 2):
         axes = "L" if dims == 1 else "H, W"
         raise shape_error(f"{what} takes x[N, C, {axes}] or [C, {axes}], not {x.type}")

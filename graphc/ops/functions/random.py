@@ -19,7 +19,7 @@ from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, cast, invoke
 from graphc.ops.functions.sources import formula_dtype
 from graphc.ops.primitives.random import FIRST_STREAM, random_bits_reference
-from graphc.ops.primitives.views import Ints, narrow, reshape_to, shape_error
+from graphc.ops.primitives.views import Ints, dtype_error, narrow, reshape_to, shape_error
 from graphc.ops.record import Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -223,10 +223,10 @@ def bernoulli(p: Any, shape: Any = None, *, stream: int | None = None) -> Tensor
     Probabilities are met to 2**-24. Without a shape, the result has that of `p`.
     """
     if type(p) in (int, float) and not 0 <= p <= 1:
-        raise with_location(DTypeError(f"bernoulli takes a probability from 0 to 1, not {p}"), capture())
+        raise dtype_error(f"bernoulli takes a probability from 0 to 1, not {p}")
     chance = as_tensor(float(p) if type(p) is int else p)
     if not chance.dtype.is_float:
-        raise with_location(DTypeError(f"bernoulli takes floating probabilities, not {chance.type}"), capture())
+        raise dtype_error(f"bernoulli takes floating probabilities, not {chance.type}")
     result = _float_type(chance.shape if shape is None else shape, "float32", "bernoulli")
     unit = _unit(result.shape, result.dtype, stream)
     return apply("less", *build.operands(unit, build.broadcast_to(chance, result.shape)))
@@ -267,7 +267,7 @@ def randint(low: int, high: int, shape: Any, *, dtype: Any = "int64", stream: in
         raise shape_error(f"randint needs low < high, at most 2**53 apart; got {low} and {high}")
     limits = np.iinfo(result.dtype.numpy)
     if low < limits.min or high - 1 > limits.max:
-        raise with_location(DTypeError(f"randint from {low} to {high} does not fit {result.dtype}"), capture())
+        raise dtype_error(f"randint from {low} to {high} does not fit {result.dtype}")
     unit = _fraction64(*_bits(2, result.shape, stream))
     whole = cast(apply("floor", _scaled(unit, float(high - low))), DTYPES["int64"])
     return cast(apply("add", whole, build.full_like(whole, low)), result.dtype)

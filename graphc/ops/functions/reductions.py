@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError
 from graphc.ir.types import DTYPES, DType
 from graphc.ops.build import apply, as_float, as_tensor, cast, constant, full, normalize_axes
 from graphc.ops.elementwise import Errors
 from graphc.ops.functions.sources import located_dtype
 from graphc.ops.primitives.reductions import reduced, widened, with_ones
-from graphc.ops.primitives.views import Ints, narrow, permute, reshape_to
+from graphc.ops.primitives.views import Ints, dtype_error, narrow, permute, reshape_to
 from graphc.ops.record import ALL, Arg, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -108,7 +107,7 @@ def sum(x: Any, axis: Axes = None, keepdims: bool = False, dtype: Any = None) ->
 def _checked_dtype(dtype: Any) -> DType:
     target = located_dtype(dtype)
     if target.kind == "bool":
-        raise with_location(DTypeError("sums are taken in numbers, not in bool; use any"), capture())
+        raise dtype_error("sums are taken in numbers, not in bool; use any")
     return target
 
 

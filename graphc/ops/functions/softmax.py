@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import ShapeError, with_location
-from graphc.ir.location import capture
+from graphc.errors import ShapeError
 from graphc.ops.build import apply, as_float, cast, invoke, normalize_axes, normalize_axis
 from graphc.ops.elementwise import floats
 from graphc.ops.functions.reductions import BAD_AXES, Axes
 from graphc.ops.primitives.reductions import restore, widened
-from graphc.ops.primitives.views import Ints, slice_view
+from graphc.ops.primitives.views import Ints, shape_error, slice_view
 from graphc.ops.record import FLOAT, Arg, Sample, function
 from graphc.ops.special import special
 from graphc.ops.tensor import Tensor
@@ -131,8 +130,9 @@ def glu(x: Any, axis: int = -1) -> Tensor:
     tensor = as_float(x)
     place = normalize_axis(axis, tensor.ndim)
     if tensor.shape[place] % 2:
-        message = f"glu splits axis {axis} of {tensor!r} into halves, but its extent {tensor.shape[place]} is odd"
-        raise with_location(ShapeError(message), capture())
+        raise shape_error(
+            f"glu splits axis {axis} of {tensor!r} into halves, but its extent {tensor.shape[place]} is odd"
+        )
     half = tuple(size // 2 if a == place else size for a, size in enumerate(tensor.shape))
     second = tuple(size // 2 if a == place else 0 for a, size in enumerate(tensor.shape))
     value, gate = (slice_view(tensor, start, half) for start in ((0,) * tensor.ndim, second))

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, shown, with_location
-from graphc.ir.location import capture
+from graphc.errors import ShapeError, shown
 from graphc.ops.build import apply, apply_several, as_tensor, invoke, normalize_axis, promoted, with_an_axis
 from graphc.ops.elementwise import Errors
 from graphc.ops.primitives.reductions import with_ones
 from graphc.ops.primitives.sorting import order_of, search_reference
-from graphc.ops.primitives.views import reshape_to, shape_error
+from graphc.ops.primitives.views import dtype_error, reshape_to, shape_error
 from graphc.ops.record import ALL, NUMERIC, Arg, Array, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -219,7 +218,7 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Tenso
     if side not in ("left", "right"):
         raise shape_error(f"side is 'left' or 'right', not {shown(side)}")
     if line.dtype.kind == "bool":
-        raise with_location(DTypeError("searchsorted takes numbers; cast bools first"), capture())
+        raise dtype_error("searchsorted takes numbers; cast bools first")
     if not line.ndim:
         raise shape_error(f"searchsorted takes a sequence, not {line.type}")
     flat = reshape_to(wanted, (wanted.size,)) if line.ndim == 1 else wanted

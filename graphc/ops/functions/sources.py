@@ -16,6 +16,7 @@ from graphc.ir.types import DTYPES, DType, dtype_of, tensor_type
 from graphc.ops import build
 from graphc.ops.build import apply, as_tensor, broadcast_to, cast, constant, invoke, normalize_axis
 from graphc.ops.elementwise import Errors, over, samples
+from graphc.ops.primitives.views import dtype_error, shape_error
 from graphc.ops.record import ALL, FLOAT, Arg, Sample, function
 from graphc.ops.tensor import Tensor
 
@@ -91,11 +92,11 @@ def arange(start: float, stop: float | None = None, step: float = 1, *, dtype: A
     low, high = (0, start) if stop is None else (start, stop)
     for value in (low, high, step):
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-            raise with_location(DTypeError(f"arange counts between numbers, not {shown(value)}"), capture())
+            raise dtype_error(f"arange counts between numbers, not {shown(value)}")
         if not isinstance(value, int) and not math.isfinite(value):
-            raise with_location(ShapeError(f"arange counts between finite numbers, not {value}"), capture())
+            raise shape_error(f"arange counts between finite numbers, not {value}")
     if step == 0:
-        raise with_location(ShapeError("arange cannot get from start to stop in steps of 0"), capture())
+        raise shape_error("arange cannot get from start to stop in steps of 0")
     whole = all(isinstance(value, (int, np.integer)) for value in (low, high, step))
     target = located_dtype(dtype or ("int64" if whole else "float32"))
     count = max(0, math.ceil((high - low) / step))
@@ -126,7 +127,7 @@ def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dt
     """
     target = located_dtype(dtype)
     if not target.is_float:
-        raise with_location(DTypeError(f"linspace answers in a floating dtype, not in {target}"), capture())
+        raise dtype_error(f"linspace answers in a floating dtype, not in {target}")
     (count,) = _located_shape((num,))
     wide = DTYPES["float64"]
     index = apply("iota", shape=(count,), axis=0, dtype=wide)

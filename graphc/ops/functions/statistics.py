@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import DTypeError, ShapeError, shown, with_location
-from graphc.ir.location import capture
+from graphc.errors import DTypeError, ShapeError, shown
 from graphc.ops.build import apply, as_float, cast, constant, invoke, normalize_axes
 from graphc.ops.elementwise import floats
 from graphc.ops.functions.reductions import (
@@ -24,7 +23,7 @@ from graphc.ops.functions.reductions import (
     reduction_samples,
 )
 from graphc.ops.primitives.reductions import restore, widened
-from graphc.ops.primitives.views import Ints
+from graphc.ops.primitives.views import Ints, dtype_error
 from graphc.ops.record import ALL, FLOAT, Arg, Sample, function
 from graphc.ops.special import special
 from graphc.ops.tensor import Tensor
@@ -191,7 +190,7 @@ def norm(x: Any, ord: float = 2, axis: Axes = None, keepdims: bool = False) -> T
     array(5., dtype=float32)
     """
     if isinstance(ord, bool) or not isinstance(ord, (int, float)):
-        raise with_location(DTypeError(f"the order of a vector norm is a number, not {shown(ord)}"), capture())
+        raise dtype_error(f"the order of a vector norm is a number, not {shown(ord)}")
     tensor = as_float(x)
     axes = normalize_axes(axis, tensor.ndim)
     result = cast(_norm(widened(tensor), ord, axes), tensor.dtype)

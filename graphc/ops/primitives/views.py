@@ -23,8 +23,8 @@ from graphc.ops.record import Array, Joint, Jvp, Kind, View, primitive
 from graphc.ops.tensor import Tensor
 
 __all__ = [
-    "Ints", "flip_view", "join", "matrix_transpose", "narrow", "pad_view", "permute", "permute_back", "reshape_to",
-    "scalar_of", "shape_error", "slice_view", "sum_to", "unslice_view",
+    "Ints", "dtype_error", "flip_view", "join", "matrix_transpose", "narrow", "pad_view", "permute", "permute_back",
+    "reshape_to", "scalar_of", "shape_error", "slice_view", "sum_to", "unslice_view",
 ]  # fmt: skip
 
 Ints = tuple[int, ...]
@@ -33,6 +33,11 @@ Ints = tuple[int, ...]
 def shape_error(message: str) -> ShapeError:
     """A ShapeError that names the user's line."""
     return with_location(ShapeError(message), capture())
+
+
+def dtype_error(message: str) -> DTypeError:
+    """A DTypeError that names the user's line."""
+    return with_location(DTypeError(message), capture())
 
 
 def reshape_to(x: Tensor, shape: Sequence[int]) -> Tensor:
