@@ -7,7 +7,7 @@ over its first axis, and `==` compares element by element. Hashing is by identit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from graphc.errors import ArgumentError, GraphError, MissingError, ShapeError, with_location
@@ -38,6 +38,24 @@ HABITS = {
     "clone": "tensors are never changed, so none needs a copy",
     "copy": "tensors are never changed, so none needs a copy",
 }  # fmt: skip
+
+
+Method = Callable[["Tensor", Any], "Tensor"]
+
+
+def _operator(name: str, function: str, *, turned: bool = False) -> Method:
+    """The method `name` of an operator, which stands for `function`: of self and other, or `turned`."""
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        return call(function, other, self) if turned else call(function, self, other)  # type: ignore[no-any-return]
+
+    method.__name__, method.__qualname__ = name, f"Tensor.{name}"
+    return method
+
+
+def _operators(name: str, function: str) -> tuple[Method, Method]:
+    """The methods of an operator for a tensor on its left, and on its right."""
+    return _operator(f"__{name}__", function), _operator(f"__r{name}__", function, turned=True)
 
 
 class Tensor(Node):
@@ -125,53 +143,25 @@ class Tensor(Node):
         return call_function(function, args, keywords)
 
     # Operators ---------------------------------------------------------------------------------------------------
-    def __add__(self, other: Any) -> Tensor:
-        return call("add", self, other)  # type: ignore[no-any-return]
-
-    def __radd__(self, other: Any) -> Tensor:
-        return call("add", other, self)  # type: ignore[no-any-return]
-
-    def __sub__(self, other: Any) -> Tensor:
-        return call("subtract", self, other)  # type: ignore[no-any-return]
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return call("subtract", other, self)  # type: ignore[no-any-return]
-
-    def __mul__(self, other: Any) -> Tensor:
-        return call("multiply", self, other)  # type: ignore[no-any-return]
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return call("multiply", other, self)  # type: ignore[no-any-return]
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return call("divide", self, other)  # type: ignore[no-any-return]
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return call("divide", other, self)  # type: ignore[no-any-return]
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return call("floor_divide", self, other)  # type: ignore[no-any-return]
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return call("floor_divide", other, self)  # type: ignore[no-any-return]
-
-    def __mod__(self, other: Any) -> Tensor:
-        return call("remainder", self, other)  # type: ignore[no-any-return]
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return call("remainder", other, self)  # type: ignore[no-any-return]
-
-    def __pow__(self, other: Any) -> Tensor:
-        return call("power", self, other)  # type: ignore[no-any-return]
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return call("power", other, self)  # type: ignore[no-any-return]
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return call("matmul", self, other)  # type: ignore[no-any-return]
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return call("matmul", other, self)  # type: ignore[no-any-return]
+    __add__, __radd__ = _operators("add", "add")
+    __sub__, __rsub__ = _operators("sub", "subtract")
+    __mul__, __rmul__ = _operators("mul", "multiply")
+    __truediv__, __rtruediv__ = _operators("truediv", "divide")
+    __floordiv__, __rfloordiv__ = _operators("floordiv", "floor_divide")
+    __mod__, __rmod__ = _operators("mod", "remainder")
+    __pow__, __rpow__ = _operators("pow", "power")
+    __matmul__, __rmatmul__ = _operators("matmul", "matmul")
+    __and__, __rand__ = _operators("and", "bitwise_and")
+    __or__, __ror__ = _operators("or", "bitwise_or")
+    __xor__, __rxor__ = _operators("xor", "bitwise_xor")
+    __lshift__, __rlshift__ = _operators("lshift", "bitwise_left_shift")
+    __rshift__, __rrshift__ = _operators("rshift", "bitwise_right_shift")
+    __eq__ = _operator("__eq__", "equal")  # type: ignore[assignment]
+    __ne__ = _operator("__ne__", "not_equal")  # type: ignore[assignment]
+    __lt__ = _operator("__lt__", "less")
+    __le__ = _operator("__le__", "less_equal")
+    __gt__ = _operator("__gt__", "greater")
+    __ge__ = _operator("__ge__", "greater_equal")
 
     def __neg__(self) -> Tensor:
         return call("negative", self)  # type: ignore[no-any-return]
@@ -184,54 +174,6 @@ class Tensor(Node):
 
     def __invert__(self) -> Tensor:
         return call("bitwise_invert", self)  # type: ignore[no-any-return]
-
-    def __and__(self, other: Any) -> Tensor:
-        return call("bitwise_and", self, other)  # type: ignore[no-any-return]
-
-    def __rand__(self, other: Any) -> Tensor:
-        return call("bitwise_and", other, self)  # type: ignore[no-any-return]
-
-    def __or__(self, other: Any) -> Tensor:
-        return call("bitwise_or", self, other)  # type: ignore[no-any-return]
-
-    def __ror__(self, other: Any) -> Tensor:
-        return call("bitwise_or", other, self)  # type: ignore[no-any-return]
-
-    def __xor__(self, other: Any) -> Tensor:
-        return call("bitwise_xor", self, other)  # type: ignore[no-any-return]
-
-    def __rxor__(self, other: Any) -> Tensor:
-        return call("bitwise_xor", other, self)  # type: ignore[no-any-return]
-
-    def __lshift__(self, other: Any) -> Tensor:
-        return call("bitwise_left_shift", self, other)  # type: ignore[no-any-return]
-
-    def __rlshift__(self, other: Any) -> Tensor:
-        return call("bitwise_left_shift", other, self)  # type: ignore[no-any-return]
-
-    def __rshift__(self, other: Any) -> Tensor:
-        return call("bitwise_right_shift", self, other)  # type: ignore[no-any-return]
-
-    def __rrshift__(self, other: Any) -> Tensor:
-        return call("bitwise_right_shift", other, self)  # type: ignore[no-any-return]
-
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return call("equal", self, other)  # type: ignore[no-any-return]
-
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return call("not_equal", self, other)  # type: ignore[no-any-return]
-
-    def __lt__(self, other: Any) -> Tensor:
-        return call("less", self, other)  # type: ignore[no-any-return]
-
-    def __le__(self, other: Any) -> Tensor:
-        return call("less_equal", self, other)  # type: ignore[no-any-return]
-
-    def __gt__(self, other: Any) -> Tensor:
-        return call("greater", self, other)  # type: ignore[no-any-return]
-
-    def __ge__(self, other: Any) -> Tensor:
-        return call("greater_equal", self, other)  # type: ignore[no-any-return]
 
     def __getitem__(self, key: Any) -> Tensor:
         return call("getitem", self, key)  # type: ignore[no-any-return]
