@@ -78,6 +78,7 @@ class _Linker:
         written_by = Counter(number for s in sketches for number in {self.buffer[value] for value in s.writes})
         self.shared = {number for number, launches in written_by.items() if launches > 1}
         self.first: list[int] = []  # the first launch of each sketch
+        self.inside: dict[int, int] = {}  # of loops the first launch of the body
         self.ends: list[tuple[int, ...]] = []  # the launches of each sketch for which those behind it wait
         self.buffers: list[Buffer] = []
         self.launches: list[Launch] = []
@@ -116,7 +117,8 @@ class _Linker:
         places = [self._ref(*place) for place in sketch.operands]
         room = (self.arrangement.offsets[sketch.loop.room] or 0) if sketch.loop.room >= 0 else 0
         found = inlined(sketch, places, room, len(self.buffers), first)
-        offset = self.first[again] - first if again >= 0 else 0
+        self.inside[len(self.ends)] = first
+        offset = self.inside[again] - first if again >= 0 else 0
         for launch in found.launches:
             entry = launch if any(number >= first for number in launch.depends) else replace(launch, depends=waits)
             self.launches.append(replace(entry, repeats=len(self.launches) + offset) if again >= 0 else entry)
