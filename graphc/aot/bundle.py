@@ -68,7 +68,7 @@ def write_bundle(
     All files are replaced or, if the disk refuses one or the writer is interrupted, none. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {**files, "safetensors": _state_file(interface, arrays)}
+    contents: dict[str, bytes | memoryview] = {**files, "safetensors": _state_file(interface, arrays)}
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -77,9 +77,9 @@ def write_bundle(
         **dict(interface.facts),
         **_layout(interface),
         "files": {suffix: hashlib.sha256(contents[suffix]).hexdigest() for suffix in FILES},
-        "plan": json.loads(to_json(interface.plan)),
     }
-    contents["json"] = (json.dumps(manifest, indent=1) + "\n").encode()
+    head = json.dumps(manifest, indent=1).removesuffix("\n}")  # the plan is for programs to read: on one line
+    contents["json"] = f'{head},\n "plan": {to_json(interface.plan)}\n}}\n'.encode()
     replace_files({folder / f"{interface.name}.{suffix}": data for suffix, data in contents.items()}, runnable=(".so",))
 
 
@@ -95,12 +95,15 @@ def _layout(interface: Interface) -> dict[str, Any]:
     }
 
 
-def _state_file(interface: Interface, arrays: Sequence[Array]) -> bytes:
+def _state_file(interface: Interface, arrays: Sequence[Array]) -> memoryview:
     """The state as safetensors: a header, then the block that a program in C keeps."""
-    data = bytearray(interface.state_bytes)
+    header = interface.file_header
+    data = np.zeros(len(header) + interface.state_bytes, np.uint8)
+    data[: len(header)] = np.frombuffer(header, np.uint8)
     for stored, array in zip(interface.state, arrays, strict=True):
-        data[stored.offset : stored.offset + array.nbytes] = np.ascontiguousarray(array).tobytes()
-    return interface.file_header + bytes(data)
+        start = len(header) + stored.offset
+        data[start : start + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return data.data
 
 
 # Reading -------------------------------------------------------------------------------------------------------------

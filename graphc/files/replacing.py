@@ -21,13 +21,13 @@ except ImportError:  # where folders cannot be locked, they are not
 __all__ = ["folder_lock", "replace_file", "replace_files"]
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes | memoryview) -> None:
     """Write a file. Raises OSError; what was there before is there then."""
     with _staged({path: data}, ()) as staged, _about(path):
         os.replace(staged[path], path)
 
 
-def replace_files(contents: Mapping[Path, bytes], runnable: Sequence[str] = ()) -> None:
+def replace_files(contents: Mapping[Path, bytes | memoryview], runnable: Sequence[str] = ()) -> None:
     """Write files of one folder, all or none; those with a suffix in `runnable` may be run.
 
     The last file vouches for the others. It goes first and comes last, so that a process that is killed in between
@@ -62,7 +62,7 @@ def _undo(staged: Mapping[Path, Path], aside: Mapping[Path, Path]) -> None:
 
 
 @contextlib.contextmanager
-def _staged(contents: Mapping[Path, bytes], runnable: Sequence[str]) -> Iterator[dict[Path, Path]]:
+def _staged(contents: Mapping[Path, bytes | memoryview], runnable: Sequence[str]) -> Iterator[dict[Path, Path]]:
     """The contents in hidden files beside those that they are for, which are gone afterwards."""
     staged: dict[Path, Path] = {}
     mask = os.umask(0o022)

@@ -58,7 +58,7 @@ class Statistics:
 class _CacheEntry:
     """The files of one key."""
 
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
     bytes: int
     used: float  # when it was last looked up or stored: seconds since the epoch
 
@@ -155,7 +155,7 @@ class Cache:
     def statistics(self) -> Statistics:
         """What is there now."""
         entries = self._entries()
-        libraries = sum(any(file.suffix == ".so" for file in entry.files) for entry in entries)
+        libraries = sum(any(file.endswith(".so") for file in entry.files) for entry in entries)
         return Statistics(self.folder, libraries, sum(entry.bytes for entry in entries), self.limit)
 
     def _file(self, key: str, suffix: str) -> Path:
@@ -163,12 +163,12 @@ class Cache:
 
     def _entries(self) -> list[_CacheEntry]:
         """All entries, the least recently used first."""
-        found: dict[str, list[tuple[Path, os.stat_result]]] = {}
+        found: dict[str, list[tuple[str, os.stat_result]]] = {}
         with contextlib.suppress(OSError), os.scandir(self.folder) as files:
             for file in files:
                 if name := _NAME.fullmatch(file.name):
                     with contextlib.suppress(OSError):  # another process has removed it
-                        found.setdefault(name[1], []).append((Path(file.path), file.stat(follow_symlinks=False)))
+                        found.setdefault(name[1], []).append((file.path, file.stat(follow_symlinks=False)))
         entries = [
             _CacheEntry(
                 tuple(path for path, _ in files), sum(s.st_size for _, s in files), max(s.st_mtime for _, s in files)
@@ -221,10 +221,10 @@ def _touch(path: Path) -> None:
         os.utime(path)
 
 
-def _remove(files: tuple[Path, ...]) -> None:
+def _remove(files: tuple[str, ...]) -> None:
     for file in files:
         with contextlib.suppress(OSError):
-            file.unlink()
+            os.unlink(file)
 
 
 # Where the cache lies --------------------------------------------------------------------------------------------
