@@ -31,7 +31,7 @@ from graphc.ir.types import DTYPES
 from graphc.kernels import cpu
 from graphc.ops.parameter import Parameter
 from graphc.plan.format import from_json, to_json, verified
-from graphc.plan.plan import Plan
+from graphc.plan.plan import BufferNumber, Plan
 from graphc.toolchain.cache import digest, open_cache, use_cache
 
 __all__ = ["program_key", "recall_program", "remember_program"]
@@ -121,7 +121,7 @@ def _parameters(plan: Plan, nodes: Mapping[int, Node], numbers: Any) -> tuple[Pa
     return tuple(found)
 
 
-def _constant(plan: Plan, position: int, data: Any) -> np.ndarray:
+def _constant(plan: Plan, position: BufferNumber, data: Any) -> np.ndarray:
     """The contents of a buffer. Raises TypeError, ValueError."""
     buffer = plan.buffers[position]
     contents = base64.b64decode(_of_type(str, data), validate=True)

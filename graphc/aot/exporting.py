@@ -20,6 +20,7 @@ from graphc.ir.public import public
 from graphc.ir.types import DTYPES, TensorType
 from graphc.ops.guard import Guard, Storage
 from graphc.ops.parameter import aligned_copy
+from graphc.plan.plan import BufferNumber
 from graphc.plan.state import state_keys
 from graphc.runtime.argument import Argument
 from graphc.runtime.executor import Executor
@@ -71,7 +72,7 @@ def _state_arrays(interface: Interface, assembled: Assembled, program: Program) 
     plan, storage = interface.plan, [parameter.storage for parameter in assembled.parameters]
 
     def copied() -> list[Any]:
-        held: dict[int, Any] = dict(zip(plan.parameters, storage, strict=True))
+        held: dict[BufferNumber, Any] = dict(zip(plan.parameters, storage, strict=True))
         held.update(zip(plan.constants, assembled.constants, strict=True))
         held[plan.rng] = np.array([program.seed, program.step], np.uint64)
         return [np.array(held[stored.buffer]) for stored in interface.state]

@@ -20,11 +20,14 @@ from graphc.assembly.values import Values
 from graphc.backends.backend import Writer
 from graphc.fusion.results import result_base
 from graphc.ir.graph import Graph
-from graphc.memory.storage import Arrangement
-from graphc.plan.plan import Buffer, Launch, Loop, Plan, Ref
+from graphc.ir.indices import Indexed, numbered, numbers
+from graphc.memory.numbers import Position, ValueNumber
+from graphc.memory.storage import Arrangement, Lifetime
+from graphc.plan.plan import NO_PROGRAM, SCRATCH, Buffer, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
 
 __all__ = ["linked"]
 
+Launches = tuple[LaunchNumber, ...]
 ALIGNMENT = 64  # bytes, of what lies in scratch memory behind a kernel's own
 
 
@@ -32,7 +35,7 @@ def linked(
     graph: Graph,
     sketches: Sequence[Sketch],
     arrangement: Arrangement,
-    home: Sequence[int],
+    home: Sequence[ValueNumber],
     values: Values,
     writer: Writer,
 ) -> Planned:
@@ -46,16 +49,17 @@ def linked(
 
 def _plan(graph: Graph, linker: _Linker, values: Values) -> Plan:
     buffer, launches = linker.buffer, tuple(linker.launches)
-    owners = [values.owners[value] for value in linker.kept]
+    owners = numbered(BufferNumber, (values.owners[value] for value in linker.kept))
     parameters = [p for p in values.parameters.values() if p in values.number]
     return Plan(
         tuple(linker.buffers),
         launches,
         (),
-        tuple(range(len(graph.inputs))), tuple(buffer[values.locate(result_base(r))[0]] for r in graph.outputs),
+        tuple(numbers(BufferNumber, len(graph.inputs))),
+        tuple(buffer[values.locate(result_base(r))[0]] for r in graph.outputs),
         tuple(buffer[values.number[p]] for p in parameters),
-        (*(b for b, owner in enumerate(owners) if owner is not None and owner.op == "constant"), *linker.constants),
-        buffer[values.rng] if values.rng >= 0 else -1, linker.arrangement.arena_bytes,
+        (*(b for b, owner in owners if owner is not None and owner.op == "constant"), *linker.constants),
+        buffer[values.rng] if values.rng >= 0 else BufferNumber(-1), linker.arrangement.arena_bytes,
         max((launch.scratch for launch in launches), default=0), linker.arrangement.lower_bound,
         tuple(node.attrs["name"] for node in graph.inputs) + graph.names,
         tuple(buffer[values.number[p]] for p in parameters if not p.trainable),
@@ -67,31 +71,39 @@ class _Linker:
     """The plan as it grows. `sketches` are in the arrangement's order; `flat` has one for each launch."""
 
     def __init__(
-        self, sketches: Sequence[Sketch], arrangement: Arrangement, home: Sequence[int], values: Values, writer: Writer
+        self,
+        sketches: Sequence[Sketch],
+        arrangement: Arrangement,
+        home: Sequence[ValueNumber],
+        values: Values,
+        writer: Writer,
     ) -> None:
         self.sketches, self.arrangement, self.values, self.writer = sketches, arrangement, values, writer
         self.home, self.lifetimes = _merged(sketches, arrangement, home, values)
         rooms = {sketch.loop.room for sketch in sketches if sketch.loop}  # in which buffers of bodies lie
-        self.kept = [value for value in range(len(home)) if self.home[value] == value and value not in rooms]
-        number = {LOCAL: LOCAL, **{value: position for position, value in enumerate(self.kept)}}
-        self.buffer = [LOCAL if value in rooms else number[self.home[value]] for value in range(len(home))]
+        every = numbers(ValueNumber, len(home))
+        self.kept = [value for value in every if self.home[value] == value and value not in rooms]
+        number = {LOCAL: SCRATCH, **{value: buffer for buffer, value in numbered(BufferNumber, self.kept)}}
+        self.buffer: Indexed[ValueNumber, BufferNumber] = [
+            SCRATCH if value in rooms else number[self.home[value]] for value in every
+        ]
         written_by = Counter(number for s in sketches for number in {self.buffer[value] for value in s.writes})
         self.shared = {number for number, launches in written_by.items() if launches > 1}
-        self.first: list[int] = []  # the first launch of each sketch
-        self.inside: dict[int, int] = {}  # of loops the first launch of the body
-        self.ends: list[tuple[int, ...]] = []  # the launches of each sketch for which those behind it wait
+        self.first: Indexed[Position, LaunchNumber] = []  # the first launch of each sketch
+        self.inside: dict[Position, LaunchNumber] = {}  # of loops the first launch of the body
+        self.ends: list[Launches] = []  # the launches of each sketch for which those behind it wait
         self.buffers: list[Buffer] = []
         self.launches: list[Launch] = []
         self.loops: list[Loop] = []
         self.flat: list[Sketch] = []
-        self.constants: list[int] = []  # buffers of constants that bodies have
+        self.constants: list[BufferNumber] = []  # buffers of constants that bodies have
         self.held: list[np.ndarray] = []  # and these
 
     def link(self) -> None:
         sizes = [self._size(sketch) for sketch in self.sketches]
-        self.first = [0, *accumulate(sizes)]
+        self.first = [LaunchNumber(before) for before in accumulate(sizes, initial=0)]
         self.buffers = [self._buffer(value, sizes) for value in self.kept]
-        for at, sketch in enumerate(self.sketches):
+        for at, sketch in numbered(Position, self.sketches):
             waits = tuple(sorted({end for before in self.arrangement.depends[at] for end in self.ends[before]}))
             self.ends.append(self._link_loop(sketch, waits) if sketch.loop else self._link_launch(sketch, waits))
 
@@ -100,37 +112,37 @@ class _Linker:
             return 1
         return len(starts_apart(sketch, self.buffer, self.values)) + len(sketch.loop.body.plan.launches)
 
-    def _link_launch(self, sketch: Sketch, waits: tuple[int, ...]) -> tuple[int, ...]:
+    def _link_launch(self, sketch: Sketch, waits: Launches) -> Launches:
         self.flat.append(sketch)
-        launch = self._launch(sketch, waits)
-        self.launches.append(launch if launch.repeats < 0 else replace(launch, repeats=self.first[launch.repeats]))
-        return (len(self.launches) - 1,)
+        self.launches.append(self._launch(sketch, waits))
+        return (LaunchNumber(len(self.launches) - 1),)
 
-    def _link_loop(self, sketch: Sketch, waits: tuple[int, ...]) -> tuple[int, ...]:
+    def _link_loop(self, sketch: Sketch, waits: Launches) -> Launches:
         """The copies of what a loop starts with, then the launches of its body."""
         assert sketch.loop is not None
         starts, carried, *_ = sketch.loop.divided(sketch.operands)
         again, apart = sketch.repeats, starts_apart(sketch, self.buffer, self.values)
         copies = [sketch_copy(starts[i], carried[i], self.values) for i in apart]
         before = [end for copy in copies for end in self._link_launch(replace(copy, repeats=again), waits)]
-        waits, first = tuple(before) or waits, len(self.launches)
+        waits, first = tuple(before) or waits, LaunchNumber(len(self.launches))
         places = [self._ref(*place) for place in sketch.operands]
         room = (self.arrangement.offsets[sketch.loop.room] or 0) if sketch.loop.room >= 0 else 0
-        found = inlined(sketch, places, room, len(self.buffers), first)
-        self.inside[len(self.ends)] = first
-        offset = self.inside[again] - first if again >= 0 else 0
-        for launch in found.launches:
+        found = inlined(sketch, places, room, BufferNumber(len(self.buffers)), first)
+        self.inside[Position(len(self.ends))] = first
+        for at, launch in enumerate(found.launches):
             entry = launch if any(number >= first for number in launch.depends) else replace(launch, depends=waits)
-            self.launches.append(replace(entry, repeats=len(self.launches) + offset) if again >= 0 else entry)
+            known = launch.repeats if again is None else LaunchNumber(self.inside[again] + at)
+            self.launches.append(replace(entry, repeats=known))
         self.buffers += found.buffers
         self.loops += found.loops
         self.flat += sketch.loop.body.sketches
         self.constants += found.constants
         self.held += sketch.loop.body.constants if found.launches else ()
         needed = {number for launch in found.launches for number in launch.depends}
-        return tuple(number for number in range(first, len(self.launches)) if number not in needed) or waits
+        own = numbers(LaunchNumber, len(self.launches))[first:]
+        return tuple(number for number in own if number not in needed) or waits
 
-    def _launch(self, sketch: Sketch, depends: tuple[int, ...]) -> Launch:
+    def _launch(self, sketch: Sketch, depends: Launches) -> Launch:
         footprint, buffer = self.writer.measure(sketch.routine), self.buffer
         scratch, start = footprint.scratch, -(-footprint.scratch // ALIGNMENT) * ALIGNMENT
         if sketch.is_local:
@@ -142,24 +154,27 @@ class _Linker:
         reads, writes = (tuple(dict.fromkeys(buffer[v] for v in touched)) for touched in (sketch.reads, sketch.writes))
         in_place = tuple((buffer[r], buffer[w]) for r, w in sketch.in_place if buffer[r] != buffer[w])
         return Launch(
-            sketch.label, "", (), operands, -1, program_operands, reads, writes, footprint.tiles, scratch,
-            footprint.work, sketch.routine.effort, depends, sketch.location, in_place, sketch.repeats,
+            sketch.label, "", (), operands, NO_PROGRAM, program_operands, reads, writes, footprint.tiles, scratch,
+            footprint.work, sketch.routine.effort, depends, sketch.location, in_place,
+            LaunchNumber(-1) if sketch.repeats is None else self.first[sketch.repeats],
             tuple(number for number in writes if number in self.shared),
         )  # fmt: skip
 
-    def _ref(self, value: int, offset: int) -> Ref:
+    def _ref(self, value: ValueNumber, offset: int) -> Ref:
         if value == LOCAL:
-            return Ref(LOCAL, offset)
+            return Ref(SCRATCH, offset)
         return Ref(self.buffer[value], self.values.place(value, offset)[1])
 
-    def _buffer(self, value: int, sizes: Sequence[int]) -> Buffer:
+    def _buffer(self, value: ValueNumber, sizes: Indexed[Position, int]) -> Buffer:
         values, storage = self.values, self.values.values[value].storage
         space = storage.split(" ")[0] if storage else "arena"
         type, owner = values.types[value], values.owners[value]
-        first, last = self.lifetimes[value]
+        born, dies = self.lifetimes[value]
+        first, last = LaunchNumber(0), LaunchNumber(0)
         location = str(owner.location).split("\n")[0] if owner is not None and owner.location else ""
         if space == "arena" and sizes:
-            first, last = self.first[first], max(self.first[last] + sizes[last] - 1, self.first[first])
+            first = self.first[born]
+            last = LaunchNumber(max(self.first[dies] + sizes[dies] - 1, first))
         return Buffer(
             values.names[value], type.dtype.name, type.shape, type.nbytes, space, self.arrangement.offsets[value] or 0,
             first, last, location,
@@ -167,8 +182,8 @@ class _Linker:
 
 
 def _merged(
-    sketches: Sequence[Sketch], arrangement: Arrangement, home: Sequence[int], values: Values
-) -> tuple[list[int], list[tuple[int, int]]]:
+    sketches: Sequence[Sketch], arrangement: Arrangement, home: Sequence[ValueNumber], values: Values
+) -> tuple[list[ValueNumber], list[Lifetime]]:
     """Homes and lifetimes, where a loop's carried value that starts in the place of another one is the same buffer."""
     homes, lifetimes = list(home), list(arrangement.lifetimes)
     for at, sketch in enumerate(sketches):

@@ -13,14 +13,17 @@ from dataclasses import replace
 
 from graphc.assembly.records import LOCAL, Sketch
 from graphc.assembly.values import Values
+from graphc.memory.numbers import ValueNumber
 
 __all__ = ["keep_local"]
 
 
-def keep_local(sketches: Sequence[Sketch], values: Values, wanted: Collection[int]) -> tuple[list[Sketch], set[int]]:
+def keep_local(
+    sketches: Sequence[Sketch], values: Values, wanted: Collection[ValueNumber]
+) -> tuple[list[Sketch], set[ValueNumber]]:
     """The sketches, with local results in scratch memory, and these results; `wanted` values are read afterwards."""
     touches = Counter(value for sketch in sketches for value in {*sketch.reads, *sketch.writes})
-    local = set[int]()
+    local = set[ValueNumber]()
     result = []
     for sketch in sketches:
         value = sketch.operands[-1][0] if sketch.operands and sketch.loop is None else LOCAL
@@ -36,13 +39,13 @@ def keep_local(sketches: Sequence[Sketch], values: Values, wanted: Collection[in
     return result, local
 
 
-def _is_alone(value: int, values: Values) -> bool:
+def _is_alone(value: ValueNumber, values: Values) -> bool:
     """Whether the value lies in the arena, in no other's place, and none in its."""
     record = values.values[value]
     return record.storage is None and record.inside is None and value not in values.pieces
 
 
-def _localised(sketch: Sketch, value: int) -> Sketch:
+def _localised(sketch: Sketch, value: ValueNumber) -> Sketch:
     """The sketch with `value` in scratch memory, behind the rest that the launch needs there."""
     operands, program_operands = (
         tuple((LOCAL, 0) if operand == value else (operand, offset) for operand, offset in places)

@@ -16,13 +16,17 @@ from graphc.assembly.records import Looping, Planned, Sketch
 from graphc.assembly.values import Values
 from graphc.backends.backend import Routine
 from graphc.fusion.group import Group
+from graphc.ir.indices import Indexed, numbered
 from graphc.ir.node import Node
 from graphc.ir.types import DTYPES, TensorType
+from graphc.memory.numbers import ValueNumber
 from graphc.ops.primitives.loops import Looped
 from graphc.plan.loops import roots
-from graphc.plan.plan import Buffer, Launch, Loop, Plan, Ref, Slice
+from graphc.plan.plan import Buffer, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref, Slice
 
 __all__ = ["Inlined", "inlined", "sketch_loop", "starts_apart"]
+
+Places = Mapping[BufferNumber, Ref]  # where buffers of the body's plan lie in the whole plan
 
 
 def sketch_loop(node: Node, group: Group, values: Values, body: Planned) -> Sketch:
@@ -31,7 +35,7 @@ def sketch_loop(node: Node, group: Group, values: Values, body: Planned) -> Sket
     carried = len(looped.body.updates)
     _, places = values.operands(node)
     results = [(values.number[part], 0) for part in group.stores]
-    room = -1
+    room = ValueNumber(-1)
     if body.plan.arena_bytes:
         room = values.add(None, node.op, TensorType(DTYPES["uint8"], (body.plan.arena_bytes,)), None)
     uses = Counter(value for value, _ in places)
@@ -49,7 +53,7 @@ def sketch_loop(node: Node, group: Group, values: Values, body: Planned) -> Sket
     )  # fmt: skip
 
 
-def starts_apart(sketch: Sketch, buffer: Sequence[int], values: Values) -> list[int]:
+def starts_apart(sketch: Sketch, buffer: Indexed[ValueNumber, BufferNumber], values: Values) -> list[int]:
     """The carried values of a loop that must be copied from elsewhere, where values lie in these buffers."""
     assert sketch.loop is not None
     starts, carried, *_ = sketch.loop.divided(sketch.operands)
@@ -64,10 +68,10 @@ class Inlined:
     buffers: list[Buffer]
     launches: list[Launch]
     loops: list[Loop]
-    constants: list[int]
+    constants: list[BufferNumber]
 
 
-def inlined(sketch: Sketch, places: Sequence[Ref], room: int, buffers: int, first: int) -> Inlined:
+def inlined(sketch: Sketch, places: Sequence[Ref], room: int, buffers: BufferNumber, first: LaunchNumber) -> Inlined:
     """The launches of a loop from number `first` on, and its own buffers, from number `buffers` on.
 
     `places` say where the operands of the sketch lie, `room` where in the arena that of the body does.
@@ -82,40 +86,50 @@ def inlined(sketch: Sketch, places: Sequence[Ref], room: int, buffers: int, firs
     moving = {*body.inputs[len(carried) : len(carried) + len(stacks)], *body.outputs}
     added: list[Buffer] = []
     slices: list[Slice] = []
-    for number, buffer in enumerate(body.buffers):
-        new = buffers + len(added)
+    for number, buffer in numbered(BufferNumber, body.buffers):
+        new = BufferNumber(buffers + len(added))
         if number in moving:
             slices.append(_slice(new, place[number], buffer.nbytes, sketch.loop))
         elif number in place:
             continue
         place[number] = Ref(new)
         added.append(_moved(buffer, number in moving, room, first))
-    own = Loop(first, first + len(body.launches), sketch.loop.count, tuple(slices), sketch.label, sketch.location)
+    own = Loop(
+        first, LaunchNumber(first + len(body.launches)), sketch.loop.count, tuple(slices), sketch.label, sketch.location
+    )
     root = _roots(body, place, slices)
     launches = [_launch(launch, body, place, root, first) for launch in body.launches]
     inner = [_inner(loop, place, first) for loop in body.loops]
     return Inlined(added, launches, [own, *inner], [place[number].buffer for number in body.constants])
 
 
-def _slice(number: int, stack: Ref, nbytes: int, loop: Looping) -> Slice:
+def _slice(number: BufferNumber, stack: Ref, nbytes: int, loop: Looping) -> Slice:
     last = nbytes * (loop.count - 1)
     return Slice(number, stack.buffer, stack.offset + last * loop.is_reversed, -nbytes if loop.is_reversed else nbytes)
 
 
-def _moved(buffer: Buffer, is_slice: bool, room: int, first: int) -> Buffer:
+def _later(launch: LaunchNumber, first: LaunchNumber) -> LaunchNumber:
+    """The number of a launch of the body, whose own launches start from `first` on in the whole plan."""
+    return LaunchNumber(first + launch)
+
+
+def _moved(buffer: Buffer, is_slice: bool, room: int, first: LaunchNumber) -> Buffer:
     """A buffer of the body's plan as one of the whole plan."""
     if buffer.space == "arena":
-        return replace(buffer, offset=room + buffer.offset, first=first + buffer.first, last=first + buffer.last)
-    return replace(buffer, space="slice", first=0, last=0) if is_slice else buffer
+        born, dies = _later(buffer.first, first), _later(buffer.last, first)
+        return replace(buffer, offset=room + buffer.offset, first=born, last=dies)
+    return replace(buffer, space="slice", first=LaunchNumber(0), last=LaunchNumber(0)) if is_slice else buffer
 
 
-def _roots(body: Plan, place: Mapping[int, Ref], slices: Sequence[Slice]) -> list[int]:
+def _roots(body: Plan, place: Places, slices: Sequence[Slice]) -> list[BufferNumber]:
     """For each buffer of the body's plan the buffer of the whole plan whose bytes it is."""
     stacks = {part.buffer: part.of for part in slices}
     return [stacks.get(place[number].buffer, place[number].buffer) for number in roots(body)]
 
 
-def _launch(launch: Launch, body: Plan, place: Mapping[int, Ref], root: Sequence[int], first: int) -> Launch:
+def _launch(
+    launch: Launch, body: Plan, place: Places, root: Indexed[BufferNumber, BufferNumber], first: LaunchNumber
+) -> Launch:
     operands, program_operands = (
         tuple(ref if ref.buffer < 0 else _ref(ref, place) for ref in refs)
         for refs in (launch.operands, launch.program_operands)
@@ -127,20 +141,20 @@ def _launch(launch: Launch, body: Plan, place: Mapping[int, Ref], root: Sequence
     pairs = [pair for pair in launch.in_place if all(body.buffers[number].space == "arena" for number in pair)]
     return replace(
         launch, operands=operands, program_operands=program_operands, reads=reads, writes=writes, shares=shares,
-        depends=tuple(first + number for number in launch.depends),
+        depends=tuple(_later(number, first) for number in launch.depends),
         in_place=tuple((root[read], root[written]) for read, written in pairs),
-        repeats=launch.repeats + first if launch.repeats >= 0 else -1,
+        repeats=_later(launch.repeats, first) if launch.repeats >= 0 else launch.repeats,
     )  # fmt: skip
 
 
-def _ref(ref: Ref, place: Mapping[int, Ref]) -> Ref:
+def _ref(ref: Ref, place: Places) -> Ref:
     return Ref(place[ref.buffer].buffer, place[ref.buffer].offset + ref.offset)
 
 
-def _inner(loop: Loop, place: Mapping[int, Ref], first: int) -> Loop:
+def _inner(loop: Loop, place: Places, first: LaunchNumber) -> Loop:
     """A loop within the body as one of the whole plan."""
     slices = tuple(
         Slice(place[part.buffer].buffer, place[part.of].buffer, place[part.of].offset + part.offset, part.step)
         for part in loop.slices
     )
-    return replace(loop, first=first + loop.first, last=first + loop.last, slices=slices)
+    return replace(loop, first=_later(loop.first, first), last=_later(loop.last, first), slices=slices)

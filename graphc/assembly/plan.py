@@ -26,6 +26,8 @@ from graphc.fusion.results import result_base
 from graphc.fusion.verify import checked
 from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
+from graphc.ir.indices import numbered, numbers
+from graphc.memory.numbers import TaskNumber, ValueNumber
 from graphc.memory.rematerialise import TaskSchedule, replay
 from graphc.memory.storage import Arrangement, Task, Value, arrange, plan_updates
 from graphc.ops.primitives.loops import Looped
@@ -50,7 +52,7 @@ class SketchedProgram:
     groups: Sequence[Group]
     sketches: Sequence[Sketch]
     tasks: Sequence[Task]
-    home: Sequence[int]
+    home: Sequence[ValueNumber]
     regions: Regions | None
     is_body: bool = False
 
@@ -73,11 +75,11 @@ class SketchedProgram:
         """The plan of a schedule, whose values lie as in `arrangement`."""
         values = self.values.copy()
         sketches = self.rematerialisation.sketches_of(schedule, values, self.planning.lowering, self.threads)
-        home = [*self.home, *range(len(self.home), len(values.values))]
+        home = [*self.home, *numbers(ValueNumber, len(values.values))[len(self.home) :]]
         return self._planned(sketches, arrangement, home, values)
 
     def _planned(
-        self, sketches: Sequence[Sketch], arrangement: Arrangement, home: Sequence[int], values: Values
+        self, sketches: Sequence[Sketch], arrangement: Arrangement, home: Sequence[ValueNumber], values: Values
     ) -> Planned:
         planned = linked(self.graph, sketches, arrangement, home, values, self.writer)
         if verifies() and not self.is_body:
@@ -116,18 +118,18 @@ def _sketch(group: Group, values: Values, planning: Planning, threads: int, writ
     return sketch_loop(node, group, values, sketch_program(body, checked(body, fuse(body)), planning, 1, writer).plan())
 
 
-def _update(graph: Graph, sketches: list[Sketch], values: Values) -> tuple[list[Task], list[Sketch], list[int]]:
+def _update(graph: Graph, sketches: list[Sketch], values: Values) -> tuple[list[Task], list[Sketch], list[ValueNumber]]:
     """Write next values over the old ones where possible, else copy them at the end.
 
     Answers with the tasks, the sketches, and for each value the one in whose storage it lives.
     """
     pairs = [(values.number[target], values.locate(result_base(value))[0]) for target, value in graph.updates]
     tasks, direct = plan_updates([Task(d.reads, d.writes, d.in_place) for d in sketches], pairs)
-    readers: dict[int, list[int]] = {}
-    for position, sketch in enumerate(sketches):
+    readers: dict[ValueNumber, list[TaskNumber]] = {}
+    for number, sketch in numbered(TaskNumber, sketches):
         for value in sketch.reads:
-            readers.setdefault(value, []).append(position)
-    home = [value.inside[0] if value.inside else number for number, value in enumerate(values.values)]
+            readers.setdefault(value, []).append(number)
+    home = [record.inside[0] if record.inside else value for value, record in numbered(ValueNumber, values.values)]
     copies = []
     for old, new in pairs:
         if new in direct or not values.values[old].nbytes:

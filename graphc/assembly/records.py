@@ -15,15 +15,16 @@ from typing import TypeVar
 import numpy as np
 
 from graphc.backends.backend import Routine
+from graphc.memory.numbers import StepNumber, ValueNumber
 from graphc.ops.parameter import Parameter
 from graphc.plan.plan import Plan
 from graphc.plan.repetition import launch_seconds
 
 __all__ = ["LOCAL", "Looping", "Place", "Planned", "Sketch"]
 
-LOCAL = -1  # stands for the value, and for the buffer, in the scratch memory of a thread
+LOCAL = ValueNumber(-1)  # stands for a value in the scratch memory of a thread
 T = TypeVar("T")
-Place = tuple[int, int]  # a value, and the byte of it where something starts
+Place = tuple[ValueNumber, int]  # a value, and the byte of it where something starts
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Looping:
     carried: int
     stacked: int
     is_reversed: bool
-    room: int
+    room: ValueNumber
 
     @cached_property
     def seconds(self) -> float:
@@ -71,7 +72,7 @@ class Sketch:
     """A launch in terms of values. `operands` are the library kernel's, `program_operands` the loop nest's.
 
     `number` is its place among all sketches of the program: one that runs again keeps it. `repeats` is the launch that
-    it repeats, wholly or in part, or -1. With `loop` it stands for launches that run several times, else for what
+    it repeats, wholly or in part, if it does. With `loop` it stands for launches that run several times, else for what
     `routine` says.
     """
 
@@ -79,12 +80,12 @@ class Sketch:
     routine: Routine
     operands: tuple[Place, ...]
     program_operands: tuple[Place, ...]
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
-    in_place: tuple[tuple[int, int], ...] = ()
+    reads: tuple[ValueNumber, ...]
+    writes: tuple[ValueNumber, ...]
+    in_place: tuple[tuple[ValueNumber, ValueNumber], ...] = ()
     location: str = ""
     number: int = 0
-    repeats: int = -1
+    repeats: StepNumber | None = None
     loop: Looping | None = None
 
     @property

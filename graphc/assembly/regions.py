@@ -10,22 +10,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.fusion.regions import Regions
+from graphc.ir.indices import Indexed
 from graphc.ir.node import Node
+from graphc.memory.numbers import Position, ValueNumber
 from graphc.memory.rematerialise import NEVER, Drops, Problem
 
 __all__ = ["region_drops"]
 
+Owners = Indexed[ValueNumber, Node | None]
+Stores = Indexed[Position, Sequence[Node]]
 
-def region_drops(
-    regions: Regions, problem: Problem, owners: Sequence[Node | None], stores: Sequence[Sequence[Node]]
-) -> Drops:
+
+def region_drops(regions: Regions, problem: Problem, owners: Owners, stores: Stores) -> Drops:
     """What the regions drop; `owners` are the nodes that values hold, `stores` what each task stores."""
     homes = {
         value: regions.inside[node] for value in problem.recipes
         if (node := owners[value]) is not None and node in regions.inside
     }  # fmt: skip
-    last = dict[int, int]()  # the last reader of a value in its region
-    begins: dict[int, int] = {}  # where the gradients of a region begin
+    last = dict[ValueNumber, Position]()  # the last reader of a value in its region
+    begins: dict[int, Position] = {}  # where the gradients of a region begin
     for value, path in homes.items():
         members, readers = regions.members[path[-1]], problem.readers.get(value, [])
         last[value] = max([problem.makers[value], *(at for at in readers if not members.isdisjoint(stores[at]))])

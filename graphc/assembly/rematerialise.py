@@ -18,7 +18,9 @@ from graphc.backends.backend import Lowering
 from graphc.fusion.group import Group
 from graphc.fusion.parts import part_of
 from graphc.fusion.regions import Regions
+from graphc.ir.indices import Indexed, numbered, numbers
 from graphc.ir.node import Node
+from graphc.memory.numbers import Instance, Position, StepNumber, TaskNumber, ValueNumber
 from graphc.memory.rematerialise import WHOLE, Problem, Recipe, TaskSchedule, check_recipes
 from graphc.memory.storage import Arrangement, Task, Value, arrange, in_wholes, order_tasks
 from graphc.plan.cost import seconds
@@ -33,21 +35,22 @@ class Rematerialisation:
     """The problem of a program, whose task at each position is that of the sketch `order[position]`."""
 
     problem: Problem
-    order: Sequence[int]
+    order: Indexed[Position, TaskNumber]
     sketches: Sequence[Sketch]
-    parts: Mapping[tuple[int, int], Group]  # by position and value
+    parts: Mapping[tuple[Position, ValueNumber], Group]  # by position and value
 
     def sketches_of(self, schedule: TaskSchedule, values: Values, lowering: Lowering, threads: int) -> list[Sketch]:
         """The launches of `schedule`. Values that stand for others are added to `values`."""
-        number = [*range(len(self.problem.values))]
-        number += [values.repeat(origin) for origin in schedule.origin[len(number) :]]
-        written: dict[tuple[int, int], Sketch] = {}
-        first: dict[int, int] = {}  # where each task runs for the first time
+        known = numbers(ValueNumber, len(self.problem.values))
+        added = [values.repeat(origin) for origin in schedule.origin[len(known) :]]
+        number: Indexed[Instance, ValueNumber] = [*known, *added]
+        written: dict[tuple[Position, ValueNumber], Sketch] = {}
+        first: dict[Position, StepNumber] = {}  # where each task runs for the first time
         sketches = []
-        for position, step in enumerate(schedule.steps):
+        for at, step in numbered(StepNumber, schedule.steps):
             sketch, task = self.sketches[self.order[step.task]], step.recipe or self.problem.tasks[step.task]
             if step.recipe is None:
-                first[step.task] = position
+                first[step.task] = at
             elif step.recipe.part != WHOLE:
                 key = step.task, step.recipe.part
                 if key not in written:
@@ -55,7 +58,7 @@ class Rematerialisation:
                     written[key] = replace(part, number=len(self.sketches) + len(written))
                 sketch = written[key]
             new = dict(zip((*task.reads, *task.writes), (*step.reads, *step.writes), strict=True))
-            sketches.append(_renamed(sketch, {value: number[at] for value, at in new.items()}))
+            sketches.append(_renamed(sketch, {value: number[instance] for value, instance in new.items()}))
             if step.recipe is not None:
                 sketches[-1] = replace(sketches[-1], repeats=first[step.task])
         return sketches
@@ -66,10 +69,10 @@ def arranged(schedule: TaskSchedule) -> Arrangement:
     known = schedule.problem.values
     added = [Value(known[origin].nbytes) for origin in schedule.origin[len(known) :]]
     tasks = [Task(step.reads, step.writes, step.in_place) for step in schedule.steps]
-    return arrange([*known, *added], tasks, range(len(tasks)), _EFFORT)
+    return arrange([*known, *added], tasks, numbers(TaskNumber, len(tasks)), _EFFORT)
 
 
-def _renamed(sketch: Sketch, new: Mapping[int, int]) -> Sketch:
+def _renamed(sketch: Sketch, new: Mapping[ValueNumber, ValueNumber]) -> Sketch:
     """The sketch on other values."""
     operands, program_operands = (
         tuple((new.get(value, value), offset) for value, offset in places)
@@ -97,15 +100,15 @@ def rematerialisation(
     wholes = [in_wholes(tasks[number], values.values) for number in order]
     writers = Counter(value for task in wholes for value in task.writes)
     fixed = {
-        number for number, value in enumerate(values.values)
+        number for number, value in numbered(ValueNumber, values.values)
         if value.storage is not None or number in values.pieces or writers[number] != 1
     }  # fmt: skip
-    recipes: dict[int, list[Recipe]] = {}
-    parts: dict[tuple[int, int], Group] = {}
+    recipes: dict[ValueNumber, list[Recipe]] = {}
+    parts: dict[tuple[Position, ValueNumber], Group] = {}
     costs = []
-    for position, (number, task) in enumerate(zip(order, wholes, strict=True)):
+    for position, (number, task) in numbered(Position, zip(order, wholes, strict=True)):
         sketch, group = sketches[number], groups[number] if number < len(groups) else None
-        costs.append(_seconds(sketch, task, values.values))
+        costs.append(_seconds(sketch, task, values))
         for value in task.writes:
             if value not in fixed and group is not None:
                 part = _part(position, value, group, values, lowering)
@@ -130,7 +133,9 @@ def _stores(group: Group) -> Sequence[Node]:
     return group.stores if group.library is None else (*group.stores, group.library)
 
 
-def _part(position: int, value: int, group: Group, values: Values, lowering: Lowering) -> tuple[Recipe, Group] | None:
+def _part(
+    position: Position, value: ValueNumber, group: Group, values: Values, lowering: Lowering
+) -> tuple[Recipe, Group] | None:
     """The part of a group that makes `value` alone, if there is one that reads whole values."""
     node = values.owners[value]
     part = None if node is None else part_of(group, node)
@@ -140,15 +145,15 @@ def _part(position: int, value: int, group: Group, values: Values, lowering: Low
     whole = in_wholes(Task(sketch.reads, sketch.writes, sketch.in_place), values.values)
     if whole.reads != sketch.reads:
         return None
-    cost = seconds(sketch.routine.effort, _bytes((*sketch.reads, *sketch.writes), values.values))
+    cost = seconds(sketch.routine.effort, _bytes((*sketch.reads, *sketch.writes), values))
     return Recipe(position, value, sketch.reads, sketch.writes, cost, sketch.in_place), part
 
 
-def _seconds(sketch: Sketch, task: Task, values: Sequence[Value]) -> float:
+def _seconds(sketch: Sketch, task: Task, values: Values) -> float:
     if sketch.loop is not None:
         return sketch.loop.seconds
     return seconds(sketch.routine.effort, _bytes((*task.reads, *task.writes), values))
 
 
-def _bytes(touched: Iterable[int], values: Sequence[Value]) -> int:
-    return sum(values[value].nbytes for value in set(touched))
+def _bytes(touched: Iterable[ValueNumber], values: Values) -> int:
+    return sum(values.values[value].nbytes for value in set(touched))

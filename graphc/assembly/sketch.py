@@ -12,6 +12,7 @@ from graphc.fusion.group import Group
 from graphc.ir.node import Node, Results
 from graphc.kernel.ir import Index, Kernel, Load, Operand, Random, Space, Store
 from graphc.kernel.loops import lower_group
+from graphc.memory.numbers import ValueNumber
 
 __all__ = ["sketch_copy", "sketch_group"]
 
@@ -57,7 +58,9 @@ def sketch_copy(source: Place, result: Place, values: Values) -> Sketch:
     return Sketch("copy", Routine(None, kernel), (), (source, result), (source[0],), (result[0],))
 
 
-def _rebased(kernel: Kernel, located: tuple[Place, ...], fixed: Collection[int]) -> tuple[Kernel, tuple[Place, ...]]:
+def _rebased(
+    kernel: Kernel, located: tuple[Place, ...], fixed: Collection[ValueNumber]
+) -> tuple[Kernel, tuple[Place, ...]]:
     """The kernel with its operands starting where it first touches them, so that kernels of many parts are equal.
 
     Values in `fixed` stay: those that share memory, which takes equal indices, and a result that may become local.
@@ -90,19 +93,21 @@ def _label(nodes: Sequence[Node]) -> str:
     return "+".join(names[:6]) + (f"+{len(names) - 6} more" if len(names) > 6 else "")
 
 
-def _in_place(kernel: Kernel, located: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+def _in_place(kernel: Kernel, located: tuple[Place, ...]) -> tuple[tuple[ValueNumber, ValueNumber], ...]:
     """Pairs (value read, value written) of which the kernel reads an element only to write the same element.
 
     Where it reads the element several times, in one loop after the other, both printers see to it that the store comes
     last (backends/c/arrangement.py, backends/tile/selection.py).
     """
-    loads: dict[int, set[Index | None]] = {}
+    loads: dict[ValueNumber, set[Index | None]] = {}
     for statement in kernel.body:
         if isinstance(statement, Load):
             value, offset = located[statement.operand]
             same = statement.otherwise is None and not statement.index.guard and offset == 0
             loads.setdefault(value, set()).add(statement.index if same else None)
-    readable: dict[tuple[Index, int], list[int]] = {}  # values that are read at one index alone, by it and element size
+    readable: dict[
+        tuple[Index, int], list[ValueNumber]
+    ] = {}  # values that are read at one index alone, by it and element size
     for operand, spec in enumerate(kernel.operands):
         indices = loads.get(located[operand][0], set()) if spec.access == "read" else set()
         index = next(iter(indices), None)

@@ -20,6 +20,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ir.types import DTYPES, TensorType
 from graphc.kernel.operand import OperandView
+from graphc.memory.numbers import ValueNumber
 from graphc.memory.storage import Value
 from graphc.ops.record import Kind, op_of
 
@@ -39,12 +40,12 @@ class Values:
         self.names: list[str] = []
         self.types: list[TensorType] = []
         self.owners: list[Node | None] = []
-        self.number: dict[Node, int] = {}
-        self.pieces: dict[int, list[int]] = {}  # the values inside a value
+        self.number: dict[Node, ValueNumber] = {}
+        self.pieces: dict[ValueNumber, list[ValueNumber]] = {}  # the values inside a value
         self.strides: dict[Node, tuple[int, ...]] = {}  # of nodes that lie in no one stretch
         self.parameters = parameters_of(graph)
         self._called: dict[Node, str] = {parameter: name for name, parameter in self.parameters.items()}
-        self.rng = -1
+        self.rng = ValueNumber(-1)
         self._add_graph(graph, groups)
 
     def _add_graph(self, graph: Graph, groups: Sequence[Group]) -> None:
@@ -59,15 +60,16 @@ class Values:
             if group.anchor is not None and group.library is not None:
                 self._stored(group.library, graph, outputs, group.inside)
 
-    def add(self, node: Node | None, name: str, type: TensorType, storage: str | None) -> int:
+    def add(self, node: Node | None, name: str, type: TensorType, storage: str | None) -> ValueNumber:
         """A new value, which holds `node`; its number."""
+        new = ValueNumber(len(self.values))
         self.values.append(Value(type.nbytes, storage))
         self.names.append(name)
         self.types.append(type)
         self.owners.append(node)
         if node is not None:
-            self.number[node] = len(self.values) - 1
-        return len(self.values) - 1
+            self.number[node] = new
+        return new
 
     def copy(self) -> Values:
         """The same values, to which others can be added."""
@@ -76,13 +78,15 @@ class Values:
         new.owners, new.number = list(self.owners), dict(self.number)
         return new
 
-    def repeat(self, value: int) -> int:
+    def repeat(self, value: ValueNumber) -> ValueNumber:
         """A new value in the arena for what `value` holds; its number."""
         new = self.add(None, self.names[value], self.types[value], None)
         self.owners[new] = self.owners[value]
         return new
 
-    def _stored(self, node: Node, graph: Graph, outputs: dict[Node, int], inside: Mapping[Node, StridedView]) -> int:
+    def _stored(
+        self, node: Node, graph: Graph, outputs: dict[Node, int], inside: Mapping[Node, StridedView]
+    ) -> ValueNumber:
         """The number of a value that launches store, in a buffer of its own or `inside` another's."""
         if node not in self.number:
             at = outputs.get(node)
@@ -97,15 +101,15 @@ class Values:
                     self.strides[node] = view.strides
         return self.number[node]
 
-    def put_inside(self, value: int, whole: int, offset: int) -> None:
+    def put_inside(self, value: ValueNumber, whole: ValueNumber, offset: int) -> None:
         """Let `value` begin at a byte of another value."""
         home, start = self.place(whole, offset)
         self.values[value] = Value(self.values[value].nbytes, self.values[home].storage, (home, start))
         self.pieces.setdefault(whole, []).append(value)
 
-    def with_pieces(self, reads: Iterable[int]) -> tuple[int, ...]:
+    def with_pieces(self, reads: Iterable[ValueNumber]) -> tuple[ValueNumber, ...]:
         """`reads`, each once, with the values that lie inside them, and inside those."""
-        found = dict[int, None]()
+        found = dict[ValueNumber, None]()
         pending = [*reads][::-1]
         while pending:
             value = pending.pop()
@@ -114,12 +118,12 @@ class Values:
                 pending += self.pieces.get(value, ())[::-1]
         return tuple(found)
 
-    def place(self, value: int, offset: int) -> Place:
+    def place(self, value: ValueNumber, offset: int) -> Place:
         """A byte of a value as a byte of the outermost value that it lies in."""
         inside = self.values[value].inside
         return (inside[0], inside[1] + offset) if inside else (value, offset)
 
-    def _source(self, node: Node) -> int:
+    def _source(self, node: Node) -> ValueNumber:
         if node not in self.number:
             kind = node.op
             self.add(node, self._called.get(node, kind), node.type, f"{kind} {len(self.values)}")

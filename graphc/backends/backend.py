@@ -20,7 +20,7 @@ from graphc.ir.node import Type
 from graphc.kernel.cost import effort
 from graphc.kernel.ir import Kernel, LibraryCall
 from graphc.kernel.operand import OperandView
-from graphc.plan.plan import Plan
+from graphc.plan.plan import NO_PROGRAM, Plan, ProgramNumber
 from graphc.runtime.program import Engine
 
 __all__ = [
@@ -84,7 +84,7 @@ class LaunchCode:
 
     kernel: str
     params: tuple[int, ...] = ()
-    program: int = -1
+    program: ProgramNumber = NO_PROGRAM
 
 
 class Code(Protocol):

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from graphc.memory.cuts import minimum_cuts
 from graphc.memory.items import Choice, Item, Items
+from graphc.memory.numbers import ValueNumber
 from graphc.memory.rematerialise import Drops, Problem, bytes_shared
 from graphc.memory.segments import segmented
 from graphc.memory.simulator import Simulator
@@ -231,7 +232,7 @@ class _Search:
         less = sorted((item for item in choice if item[0] in remade), key=self.items.price, reverse=True)
         return more[:_TRIES] + less[:_TRIES]
 
-    def _standing(self, choice: Choice) -> tuple[set[Item], set[int]]:
+    def _standing(self, choice: Choice) -> tuple[set[Item], set[ValueNumber]]:
         """While the peak of `choice`, which ran last, stands: the items that wait and could be dropped, and the values
         that are made again."""
         waiting, remade = self.simulator.waiting()

@@ -11,18 +11,19 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 
+from graphc.memory.numbers import Position, ValueNumber
 from graphc.memory.rematerialise import Drops, Problem
 
 __all__ = ["Choice", "Item", "Items"]
 
-Item = tuple[int, int]
+Item = tuple[ValueNumber, Position]
 Choice = frozenset[Item]
 
 
 class Items:
     """The items of `problem` around the task at position `turn`, by value."""
 
-    def __init__(self, problem: Problem, turn: int) -> None:
+    def __init__(self, problem: Problem, turn: Position) -> None:
         self.problem = problem
         self.turn = turn
         self.free = problem.recipes.keys() - problem.forced.keys()  # values that may be dropped
@@ -47,13 +48,13 @@ class Items:
         """Seconds for each byte that the item gives free; ties go by number."""
         return self._prices[item[0]], item
 
-    def waits(self, value: int) -> bool:
+    def waits(self, value: ValueNumber) -> bool:
         """Whether something reads the value after the turn."""
         return self.problem.readers[value][-1] > self.turn
 
     def drops(self, choice: Choice) -> Drops:
         """The choice, with what every schedule is to drop."""
-        drops: dict[int, Sequence[int]] = {}
+        drops: dict[ValueNumber, Sequence[Position]] = {}
         for value, position in sorted(choice):
             drops[value] = (*drops.get(value, ()), position)
         return {**drops, **self.problem.forced}

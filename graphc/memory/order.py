@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from functools import partial
 
 from graphc.errors import InternalError
+from graphc.ir.indices import Indexed, numbered, numbers
+from graphc.memory.numbers import TaskNumber, ValueNumber
 
 __all__ = ["order", "peak_of"]
 
-Lists = Sequence[Sequence[int]]
-Rank = Callable[[int, int, int], tuple[int, int, int]]
+TaskLists = Indexed[TaskNumber, Sequence[TaskNumber]]
+ValueLists = Indexed[TaskNumber, Sequence[ValueNumber]]
+Sizes = Indexed[ValueNumber, int]
+Rank = Callable[[int, int, TaskNumber], tuple[int, int, int]]
 _TINY = 8  # so many powers of two below what the largest launch needs, memory is next to nothing
 _ALL = 1 << 62  # more bytes than there are
 
 
-def order(count: int, depends: Lists, produces: Lists, consumes: Lists, sizes: Sequence[int]) -> list[int]:
+def order(count: int, depends: TaskLists, produces: ValueLists, consumes: ValueLists, sizes: Sizes) -> list[TaskNumber]:
     """The launches 0 ... count - 1 in an order that respects `depends` and lowers the peak of live bytes.
 
     `depends[i]` are launches that must come before launch i; `produces[i]` and `consumes[i]` are the buffers that it
@@ -37,7 +41,7 @@ def order(count: int, depends: Lists, produces: Lists, consumes: Lists, sizes: S
     best = _schedule(graph, lambda change, age, launch: (launch, 0, 0))
     peak, total = _load(best, produces, consumes, sizes)
     little = graph.floor >> _TINY
-    small = frozenset(launch for launch in range(count) if graph.needs(launch) <= little)
+    small = frozenset(launch for launch in numbers(TaskNumber, count) if graph.needs(launch) <= little)
     for kind in (_frees_most, _stays_near):
         if peak == graph.floor:
             break
@@ -48,32 +52,34 @@ def order(count: int, depends: Lists, produces: Lists, consumes: Lists, sizes: S
     return best
 
 
-def _ranked(kind: Rank, small: Collection[int], change: int, age: int, launch: int) -> tuple[int, int, int]:
+def _ranked(
+    kind: Rank, small: Collection[TaskNumber], change: int, age: int, launch: TaskNumber
+) -> tuple[int, int, int]:
     """What needs next to no memory comes first: a learning rate that all updates wait for, say."""
     return (-_ALL, launch, 0) if launch in small else kind(change, age, launch)
 
 
-def _frees_most(change: int, age: int, launch: int) -> tuple[int, int, int]:
+def _frees_most(change: int, age: int, launch: TaskNumber) -> tuple[int, int, int]:
     return change, launch, 0
 
 
-def _stays_near(change: int, age: int, launch: int) -> tuple[int, int, int]:
+def _stays_near(change: int, age: int, launch: TaskNumber) -> tuple[int, int, int]:
     return min(change, 0), -age, launch
 
 
-def peak_of(launches: Sequence[int], produces: Lists, consumes: Lists, sizes: Sequence[int]) -> int:
+def peak_of(launches: Sequence[TaskNumber], produces: ValueLists, consumes: ValueLists, sizes: Sizes) -> int:
     """The most bytes that are alive during any launch, when they run in this order."""
     return _load(launches, produces, consumes, sizes)[0]
 
 
-def _load(launches: Sequence[int], produces: Lists, consumes: Lists, sizes: Sequence[int]) -> tuple[int, int]:
+def _load(launches: Sequence[TaskNumber], produces: ValueLists, consumes: ValueLists, sizes: Sizes) -> tuple[int, int]:
     """The most bytes that are alive during any launch, and the sum over all launches."""
-    touched: dict[int, int] = {}
+    touched: dict[ValueNumber, int] = {}
     for step, launch in enumerate(launches):
         for buffer in (*produces[launch], *consumes[launch]):
             touched[buffer] = step
     live = peak = total = 0
-    written: set[int] = set()
+    written: set[ValueNumber] = set()
     for step, launch in enumerate(launches):
         for buffer in produces[launch]:
             if buffer not in written:
@@ -91,34 +97,36 @@ class _Launches:
     """The problem, with its edges in both directions. Buffers that no launch writes are left out."""
 
     count: int
-    waits: tuple[int, ...]  # how many launches must come before each
-    followers: tuple[tuple[int, ...], ...]
-    writes: tuple[frozenset[int], ...]
-    touches: tuple[frozenset[int], ...]
-    users: dict[int, tuple[int, ...]]  # launches that touch a buffer
-    sizes: Sequence[int]
+    waits: Indexed[TaskNumber, int]  # how many launches must come before each
+    followers: TaskLists
+    writes: Indexed[TaskNumber, frozenset[ValueNumber]]
+    touches: Indexed[TaskNumber, frozenset[ValueNumber]]
+    users: dict[ValueNumber, tuple[TaskNumber, ...]]  # launches that touch a buffer
+    sizes: Sizes
 
     @property
     def floor(self) -> int:
         """Bytes that some launch needs by itself: no order has a lower peak."""
-        return max(map(self.needs, range(self.count)), default=0)
+        return max(map(self.needs, numbers(TaskNumber, self.count)), default=0)
 
-    def needs(self, launch: int) -> int:
+    def needs(self, launch: TaskNumber) -> int:
         """Bytes that the launch needs by itself."""
         return sum(self.sizes[buffer] for buffer in self.touches[launch])
 
     @staticmethod
-    def make(count: int, depends: Lists, produces: Lists, consumes: Lists, sizes: Sequence[int]) -> _Launches:
-        followers: list[list[int]] = [[] for _ in range(count)]
+    def make(count: int, depends: TaskLists, produces: ValueLists, consumes: ValueLists, sizes: Sizes) -> _Launches:
+        followers: list[list[TaskNumber]] = [[] for _ in range(count)]
         before = [frozenset(sources) for sources in depends]
-        for launch, sources in enumerate(before):
+        for launch, sources in numbered(TaskNumber, before):
             for source in sorted(sources):
                 followers[source].append(launch)
         written = {buffer for buffers in produces for buffer in buffers}
         writes = [frozenset(buffers) for buffers in produces]
-        touches = [frozenset(b for b in (*produces[i], *consumes[i]) if b in written) for i in range(count)]
-        users: dict[int, list[int]] = {buffer: [] for buffer in written}
-        for launch, buffers in enumerate(touches):
+        touches = [
+            frozenset(b for b in (*produces[i], *consumes[i]) if b in written) for i in numbers(TaskNumber, count)
+        ]
+        users: dict[ValueNumber, list[TaskNumber]] = {buffer: [] for buffer in written}
+        for launch, buffers in numbered(TaskNumber, touches):
             for buffer in buffers:
                 users[buffer].append(launch)
         return _Launches(
@@ -127,22 +135,22 @@ class _Launches:
         )  # fmt: skip
 
 
-def _schedule(graph: _Launches, rank: Rank) -> list[int]:
+def _schedule(graph: _Launches, rank: Rank) -> list[TaskNumber]:
     """List scheduling: of the launches that are ready, the one of least `rank(change in live bytes, age, launch)`.
 
     `age` counts the launches that ran before it became ready. A launch's change falls once for each buffer of which it
     becomes the last user, and when another launch writes a buffer of its own first; it is then ranked anew. Ends, as
     every round takes an entry off the heap, and one is put there only where a launch becomes ready or its change falls.
     """
-    waits = list(graph.waits)
+    waits, launches = list(graph.waits), numbers(TaskNumber, graph.count)
     left = {buffer: len(users) for buffer, users in graph.users.items()}
-    change = [_change(graph, launch) for launch in range(graph.count)]
+    change = [_change(graph, launch) for launch in launches]
     age = [0] * graph.count
     done = [False] * graph.count
-    written: set[int] = set()
-    ready = [(rank(change[launch], 0, launch), launch) for launch in range(graph.count) if not waits[launch]]
+    written: set[ValueNumber] = set()
+    ready = [(rank(change[launch], 0, launch), launch) for launch in launches if not waits[launch]]
     heapq.heapify(ready)
-    result: list[int] = []
+    result: list[TaskNumber] = []
     while ready:
         key, launch = heapq.heappop(ready)
         if done[launch] or key != rank(change[launch], age[launch], launch):
@@ -158,21 +166,26 @@ def _schedule(graph: _Launches, rank: Rank) -> list[int]:
                 age[follower] = len(result)
                 heapq.heappush(ready, (rank(change[follower], age[follower], follower), follower))
     if len(result) != graph.count:
-        stuck = next(launch for launch in range(graph.count) if not done[launch])
+        stuck = next(launch for launch in launches if not done[launch])
         raise InternalError(f"launch order: launch {stuck} waits for itself; the dependencies form a cycle")
     return result
 
 
-def _change(graph: _Launches, launch: int) -> int:
+def _change(graph: _Launches, launch: TaskNumber) -> int:
     """What running `launch` first of all adds to the live bytes once it is over."""
     return sum(graph.sizes[b] for b in graph.writes[launch] if len(graph.users[b]) > 1)
 
 
 def _settle(
-    graph: _Launches, launch: int, written: set[int], left: dict[int, int], change: list[int], done: list[bool]
-) -> list[int]:
+    graph: _Launches,
+    launch: TaskNumber,
+    written: set[ValueNumber],
+    left: dict[ValueNumber, int],
+    change: list[int],
+    done: Indexed[TaskNumber, bool],
+) -> list[TaskNumber]:
     """Account for `launch` having run; answers with the launches whose change has fallen."""
-    fallen: list[int] = []
+    fallen: list[TaskNumber] = []
     for buffer in graph.touches[launch]:
         fresh = buffer in graph.writes[launch] and buffer not in written
         left[buffer] -= 1

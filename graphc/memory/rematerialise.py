@@ -17,8 +17,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from typing import TypeVar
 
 from graphc.errors import InternalError
+from graphc.ir.indices import Indexed, numbered, numbers
+from graphc.memory.numbers import Instance, Position, ValueNumber
 from graphc.memory.storage import Task, Value
 
 __all__ = [
@@ -34,9 +37,10 @@ __all__ = [
     "replay",
 ]  # fmt: skip
 
-WHOLE = -1  # the part of a task that is all of it
-NEVER = 1 << 62
-Drops = Mapping[int, Sequence[int]]
+WHOLE = ValueNumber(-1)  # the part of a task that is all of it
+NEVER = Position(1 << 62)
+Number = TypeVar("Number", bound=int)
+Drops = Mapping[ValueNumber, Sequence[Position]]
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,12 @@ class Recipe:
     `cost` is in seconds.
     """
 
-    task: int
-    part: int
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
+    task: Position
+    part: ValueNumber
+    reads: tuple[ValueNumber, ...]
+    writes: tuple[ValueNumber, ...]
     cost: float
-    in_place: tuple[tuple[int, int], ...] = ()
+    in_place: tuple[tuple[ValueNumber, ValueNumber], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,49 +68,49 @@ class Problem:
     values: Sequence[Value]
     tasks: Sequence[Task]
     costs: Sequence[float]
-    recipes: Mapping[int, Sequence[Recipe]]
+    recipes: Mapping[ValueNumber, Sequence[Recipe]]
     forced: Drops = field(default_factory=dict)
 
     @cached_property
-    def sizes(self) -> tuple[int, ...]:
+    def sizes(self) -> Indexed[ValueNumber, int]:
         """The bytes of each value in the arena."""
         return tuple(0 if value.storage is not None else value.nbytes for value in self.values)
 
     @cached_property
-    def makers(self) -> dict[int, int]:
+    def makers(self) -> dict[ValueNumber, Position]:
         """The position of the first task that writes a value."""
-        found: dict[int, int] = {}
-        for position, task in enumerate(self.tasks):
+        found: dict[ValueNumber, Position] = {}
+        for position, task in numbered(Position, self.tasks):
             for value in task.writes:
                 found.setdefault(value, position)
         return found
 
     @cached_property
-    def readers(self) -> dict[int, list[int]]:
+    def readers(self) -> dict[ValueNumber, list[Position]]:
         """The positions of the tasks that read a value, in order."""
-        found: dict[int, list[int]] = {}
-        for position, task in enumerate(self.tasks):
+        found: dict[ValueNumber, list[Position]] = {}
+        for position, task in numbered(Position, self.tasks):
             for value in dict.fromkeys(task.reads):
                 found.setdefault(value, []).append(position)
         return found
 
     @cached_property
-    def deadlines(self) -> dict[int, int]:
+    def deadlines(self) -> dict[ValueNumber, Position]:
         """For values outside the arena, the position of the task that overwrites them."""
-        holders: dict[str, list[int]] = {}
-        for number, value in enumerate(self.values):
+        holders: dict[str, list[ValueNumber]] = {}
+        for number, value in numbered(ValueNumber, self.values):
             if value.storage is not None:
                 holders.setdefault(value.storage, []).append(number)
-        found: dict[int, int] = {}
-        for numbers in holders.values():
-            for number in numbers:
-                others = (self.makers[n] for n in numbers if n != number and n in self.makers)
+        found: dict[ValueNumber, Position] = {}
+        for held in holders.values():
+            for number in held:
+                others = (self.makers[n] for n in held if n != number and n in self.makers)
                 first = min((at for at in others if at > self.makers.get(number, -1)), default=None)
                 if first is not None:
                     found[number] = first
         return found
 
-    def deadline(self, recipe: Recipe) -> int:
+    def deadline(self, recipe: Recipe) -> Position:
         """The last position before which the recipe still finds what it reads from outside the arena."""
         return min((self.deadlines.get(value, NEVER) for value in recipe.reads), default=NEVER)
 
@@ -117,7 +121,7 @@ def check_recipes(problem: Problem) -> None:
     Tasks read what earlier tasks write, and a part reads what its own task writes besides. Ends, as each round takes
     out at least one value or raises.
     """
-    waits: dict[int, set[int]] = {}  # for values, what their own task writes and their parts read
+    waits: dict[ValueNumber, set[ValueNumber]] = {}  # for values, what their own task writes and their parts read
     for value, recipes in problem.recipes.items():
         for recipe in recipes:
             later = [read for read in recipe.reads if problem.makers.get(read, -1) > recipe.task]
@@ -138,11 +142,11 @@ def check_recipes(problem: Problem) -> None:
 class Step:
     """The task at a position, or a recipe for it, with what it reads and writes in numbers of the schedule's values."""
 
-    task: int
+    task: Position
     recipe: Recipe | None
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
-    in_place: tuple[tuple[int, int], ...]
+    reads: tuple[Instance, ...]
+    writes: tuple[Instance, ...]
+    in_place: tuple[tuple[Instance, Instance], ...]
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,8 @@ class TaskSchedule:
 
     problem: Problem
     steps: tuple[Step, ...]
-    origin: tuple[int, ...]
-    failed: frozenset[int] = field(default=frozenset())
+    origin: tuple[ValueNumber, ...]
+    failed: frozenset[ValueNumber] = field(default=frozenset())
 
     @cached_property
     def cost(self) -> float:
@@ -163,14 +167,14 @@ class TaskSchedule:
         return sum(step.recipe.cost for step in self.steps if step.recipe is not None)
 
     @cached_property
-    def spans(self) -> tuple[list[int], list[int]]:
+    def spans(self) -> tuple[Indexed[Instance, int], Indexed[Instance, int]]:
         """The steps that touch each value first and last; -1 for values that no step touches."""
         first, last = [-1] * len(self.origin), [-1] * len(self.origin)
-        for position, step in enumerate(self.steps):
+        for number, step in enumerate(self.steps):
             for value in (*step.writes, *step.reads):
                 if first[value] < 0:
-                    first[value] = position
-                last[value] = position
+                    first[value] = number
+                last[value] = number
         return first, last
 
     @cached_property
@@ -178,14 +182,14 @@ class TaskSchedule:
         """The bytes of the arena that are alive in each step; what is written over what it replaces counts once."""
         sizes, (first, last) = [self.problem.sizes[origin] for origin in self.origin], self.spans
         change = [0] * (len(self.steps) + 1)
-        for value, size in enumerate(sizes):
+        for value, size in numbered(Instance, sizes):
             if first[value] >= 0:
                 change[first[value]] += size
                 change[last[value] + 1] -= size
         live = list(accumulate(change))[:-1]
-        for position, step in enumerate(self.steps):
-            pairs = [(a, b) for a, b in step.in_place if last[a] == position == first[b]]
-            live[position] -= bytes_shared(pairs, sizes)
+        for number, step in enumerate(self.steps):
+            pairs = [(a, b) for a, b in step.in_place if last[a] == number == first[b]]
+            live[number] -= bytes_shared(pairs, sizes)
         return live
 
     @cached_property
@@ -194,9 +198,9 @@ class TaskSchedule:
         return max(self.live, default=0)
 
 
-def bytes_shared(pairs: Iterable[tuple[int, int]], sizes: Sequence[int]) -> int:
+def bytes_shared(pairs: Iterable[tuple[Number, Number]], sizes: Indexed[Number, int]) -> int:
     """The bytes that are spared where, of pairs (read, written), values are written over others of their size."""
-    taken, filled = set[int](), set[int]()
+    taken, filled = set[Number](), set[Number]()
     for read, written in pairs:
         if sizes[read] == sizes[written] and read not in taken and written not in filled:
             taken.add(read)
@@ -216,31 +220,31 @@ class _Replay:
         self.problem = problem
         self.drops = drops
         self.steps: list[Step] = []
-        self.origin = list(range(len(problem.values)))
-        self.now = list(range(len(problem.values)))
-        self.made = [-1] * len(problem.values)
-        self.failed: set[int] = set()
+        self.origin = [*numbers(ValueNumber, len(problem.values))]
+        self.now = [*numbers(Instance, len(problem.values))]
+        self.made = [Position(-1)] * len(problem.values)
+        self.failed: set[ValueNumber] = set()
 
     def run(self) -> TaskSchedule:
         now, made, drops = self.now, self.made, self.drops
-        for position, task in enumerate(self.problem.tasks):
+        for position, task in numbered(Position, self.problem.tasks):
             for value in task.reads:
                 if value in drops and self._is_gone(value, position):
                     self._make(value, position)
             reads = tuple([now[value] for value in task.reads])
             for value in task.writes:
                 made[value] = position
-            pairs = task.in_place and tuple([(now[read], written) for read, written in task.in_place])
-            self.steps.append(Step(position, None, reads, task.writes, pairs))
+            pairs = tuple([(now[read], Instance(written)) for read, written in task.in_place])
+            self.steps.append(Step(position, None, reads, tuple(map(Instance, task.writes)), pairs))
         return TaskSchedule(self.problem, tuple(self.steps), tuple(self.origin), frozenset(self.failed))
 
-    def _is_gone(self, value: int, position: int) -> bool:
+    def _is_gone(self, value: ValueNumber, position: Position) -> bool:
         """Whether the value was dropped since it was made last."""
         since, drops = self.made[value], self.drops.get(value, ())
         at = bisect_left(drops, since)
         return since >= 0 and at < len(drops) and drops[at] < position and value not in self.failed
 
-    def _make(self, value: int, position: int) -> None:
+    def _make(self, value: ValueNumber, position: Position) -> None:
         """Make `value` again, and what it takes. Ends, as recipes read earlier values alone (`check_recipes`)."""
         pending = [value]
         while pending:
@@ -259,7 +263,7 @@ class _Replay:
                 pending.pop()
                 self._emit(recipe, position)
 
-    def _recipe(self, value: int, position: int) -> Recipe | None:
+    def _recipe(self, value: ValueNumber, position: Position) -> Recipe | None:
         """The cheapest recipe that still can run; not a part that needs what its whole would make as well."""
         found = None
         for recipe in self.problem.recipes.get(value, ()):
@@ -273,12 +277,12 @@ class _Replay:
             found = found or recipe
         return found
 
-    def _emit(self, recipe: Recipe, position: int) -> None:
+    def _emit(self, recipe: Recipe, position: Position) -> None:
         reads = tuple([self.now[read] for read in recipe.reads])
         old = dict(zip(recipe.reads, reads, strict=True))
         writes = []
         for value in recipe.writes:
-            new = len(self.origin)
+            new = Instance(ValueNumber(len(self.origin)))
             self.origin.append(value)
             writes.append(new)
             if self._is_gone(value, position):

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from graphc.ir.indices import Indexed
 from graphc.memory.items import Choice, Item, Items
+from graphc.memory.numbers import ValueNumber
 
 __all__ = ["segmented"]
 
@@ -30,7 +32,7 @@ class _Chain:
     """For each task up to the turn: the items that tasks up to the turn make by it and read after it, their bytes, and
     the bytes that it makes for tasks after the turn."""
 
-    sizes: Sequence[int]
+    sizes: Indexed[ValueNumber, int]
     crossing: Sequence[Sequence[Item]]
     widths: Sequence[int]
     made: Sequence[int]

@@ -14,11 +14,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from graphc.ir.indices import Indexed, numbered, numbers
+from graphc.memory.numbers import Position, TaskNumber, ValueNumber
 from graphc.memory.order import order
 from graphc.memory.placement import EFFORT, Block, place
 
 __all__ = ["Arrangement", "Task", "Value", "arrange", "in_wholes", "order_tasks", "plan_updates"]
 
+Lifetime = tuple[Position, Position]  # the first and the last that touch a value
 _MOST_SHARERS = 16  # launches that write some of a value each and do not wait for each other
 
 
@@ -31,17 +34,17 @@ class Value:
 
     nbytes: int
     storage: str | None = None
-    inside: tuple[int, int] | None = None
+    inside: tuple[ValueNumber, int] | None = None
 
 
 @dataclass(frozen=True)
 class Task:
     """What a launch reads and writes. `after` are tasks it must follow for other reasons."""
 
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
-    in_place: tuple[tuple[int, int], ...] = ()
-    after: tuple[int, ...] = ()
+    reads: tuple[ValueNumber, ...]
+    writes: tuple[ValueNumber, ...]
+    in_place: tuple[tuple[ValueNumber, ValueNumber], ...] = ()
+    after: tuple[TaskNumber, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,45 +54,47 @@ class Arrangement:
     `offsets`, `lifetimes` are by value (None and (0, 0) outside the arena); `depends` by position.
     """
 
-    order: tuple[int, ...]
-    offsets: tuple[int | None, ...]
-    lifetimes: tuple[tuple[int, int], ...]
-    depends: tuple[tuple[int, ...], ...]
+    order: Indexed[Position, TaskNumber]
+    offsets: Indexed[ValueNumber, int | None]
+    lifetimes: Indexed[ValueNumber, Lifetime]
+    depends: Indexed[Position, tuple[Position, ...]]
     arena_bytes: int
     lower_bound: int
 
 
-def _producers(tasks: Sequence[Task]) -> dict[int, list[int]]:
+def _producers(tasks: Sequence[Task]) -> dict[ValueNumber, list[TaskNumber]]:
     """The tasks that write a value: several where each writes some of it."""
-    found: dict[int, list[int]] = {}
-    for number, task in enumerate(tasks):
+    found: dict[ValueNumber, list[TaskNumber]] = {}
+    for number, task in numbered(TaskNumber, tasks):
         for value in task.writes:
             found.setdefault(value, []).append(number)
     return found
 
 
-def _readers(tasks: Sequence[Task]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for number, task in enumerate(tasks):
+def _readers(tasks: Sequence[Task]) -> dict[ValueNumber, list[TaskNumber]]:
+    found: dict[ValueNumber, list[TaskNumber]] = {}
+    for number, task in numbered(TaskNumber, tasks):
         for value in task.reads:
             found.setdefault(value, []).append(number)
     return found
 
 
-def plan_updates(tasks: Sequence[Task], updates: Sequence[tuple[int, int]]) -> tuple[list[Task], set[int]]:
+def plan_updates(
+    tasks: Sequence[Task], updates: Sequence[tuple[ValueNumber, ValueNumber]]
+) -> tuple[list[Task], set[ValueNumber]]:
     """Which updates (old value, new value) can be written straight over the old value.
 
     Answers with the tasks, now ordered after the other readers of what they overwrite, and the new values for which it
     holds. The rest must be written elsewhere and copied at the end.
     """
     producers, readers = _producers(tasks), _readers(tasks)
-    followers: list[set[int]] = [set() for _ in tasks]
-    for number, task in enumerate(tasks):
+    followers: list[set[TaskNumber]] = [set() for _ in tasks]
+    for number, task in numbered(TaskNumber, tasks):
         for value in task.reads:
             for writer in producers.get(value, ()):
                 followers[writer].add(number)
-    after: list[list[int]] = [list(task.after) for task in tasks]
-    direct: set[int] = set()
+    after: list[list[TaskNumber]] = [list(task.after) for task in tasks]
+    direct: set[ValueNumber] = set()
     for old, new in updates:
         writers = producers.get(new, [])
         if len(writers) != 1:
@@ -108,7 +113,7 @@ def plan_updates(tasks: Sequence[Task], updates: Sequence[tuple[int, int]]) -> t
     return ordered, direct
 
 
-def _reaches(start: int, goals: set[int], followers: Sequence[Iterable[int]]) -> bool:
+def _reaches(start: TaskNumber, goals: set[TaskNumber], followers: Indexed[TaskNumber, Iterable[TaskNumber]]) -> bool:
     if not goals:
         return False
     seen, pending = {start}, [start]
@@ -123,7 +128,7 @@ def _reaches(start: int, goals: set[int], followers: Sequence[Iterable[int]]) ->
 
 
 def arrange(
-    values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[int] | None = None, effort: int = EFFORT
+    values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[TaskNumber] | None = None, effort: int = EFFORT
 ) -> Arrangement:
     """Order the tasks, share and place the memory of the arena's values, and find who must wait for whom.
 
@@ -133,7 +138,7 @@ def arrange(
     tasks = [in_wholes(task, values) for task in tasks]
     lifetimes = _lifetimes(values, tasks, sequence)
     homes = _share(values, tasks, sequence, lifetimes)
-    blocks: dict[int, list[int]] = {}
+    blocks: dict[ValueNumber, list[ValueNumber]] = {}
     for value, home in homes.items():
         blocks.setdefault(home, []).append(value)
     spans = [
@@ -142,19 +147,19 @@ def arrange(
     ]
     placement = place(spans, effort=effort)
     offset_of_home = dict(zip(blocks, placement.offsets, strict=True))
-    own = [offset_of_home[homes[v]] if v in homes else None for v in range(len(values))]
+    own = [offset_of_home[homes[v]] if v in homes else None for v in numbers(ValueNumber, len(values))]
     depends = _depends(values, tasks, sequence, homes, own)
     offsets = tuple(_offset(value, offset, own) for value, offset in zip(values, own, strict=True))
     return Arrangement(tuple(sequence), offsets, tuple(lifetimes), depends, placement.peak, placement.lower_bound)
 
 
-def _offset(value: Value, own: int | None, offsets: Sequence[int | None]) -> int | None:
+def _offset(value: Value, own: int | None, offsets: Indexed[ValueNumber, int | None]) -> int | None:
     """Where a value lies in the arena, be it in another's place."""
     whole = offsets[value.inside[0]] if value.inside else None
     return own if value.inside is None or whole is None else whole + value.inside[1]
 
 
-def in_wholes(task: Task, values: Sequence[Value]) -> Task:
+def in_wholes(task: Task, values: Indexed[ValueNumber, Value]) -> Task:
     """`task` as what it reads and writes of the values that others lie in. These are not overwritten by halves."""
     touched = (*task.reads, *task.writes)
     if all(values[value].inside is None for value in touched):
@@ -167,22 +172,24 @@ def in_wholes(task: Task, values: Sequence[Value]) -> Task:
     return Task(reads, writes, pairs, task.after)
 
 
-def order_tasks(values: Sequence[Value], tasks: Sequence[Task]) -> list[int]:
+def order_tasks(values: Sequence[Value], tasks: Sequence[Task]) -> list[TaskNumber]:
     """The tasks in an order that keeps little of the arena alive."""
     producers = _producers(tasks)
     depends = [
         sorted({writer for v in task.reads for writer in producers.get(v, ())} - {number} | set(task.after))
-        for number, task in enumerate(tasks)
+        for number, task in numbered(TaskNumber, tasks)
     ]
     in_arena = [value.nbytes if value.storage is None else 0 for value in values]
     wholes = [in_wholes(task, values) for task in tasks]
     return order(len(tasks), depends, [t.writes for t in wholes], [t.reads for t in wholes], in_arena)
 
 
-def _lifetimes(values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[int]) -> list[tuple[int, int]]:
-    spans: list[tuple[int, int]] = [(0, 0)] * len(values)
-    touched: set[int] = set()
-    for position, number in enumerate(sequence):
+def _lifetimes(
+    values: Sequence[Value], tasks: Indexed[TaskNumber, Task], sequence: Sequence[TaskNumber]
+) -> list[Lifetime]:
+    spans = [(Position(0), Position(0))] * len(values)
+    touched: set[ValueNumber] = set()
+    for position, number in numbered(Position, sequence):
         for value in (*tasks[number].writes, *tasks[number].reads):
             if values[value].storage is None:
                 spans[value] = (spans[value][0] if value in touched else position, position)
@@ -191,13 +198,16 @@ def _lifetimes(values: Sequence[Value], tasks: Sequence[Task], sequence: Sequenc
 
 
 def _share(
-    values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[int], lifetimes: Sequence[tuple[int, int]]
-) -> dict[int, int]:
+    values: Indexed[ValueNumber, Value],
+    tasks: Indexed[TaskNumber, Task],
+    sequence: Sequence[TaskNumber],
+    lifetimes: Indexed[ValueNumber, Lifetime],
+) -> dict[ValueNumber, ValueNumber]:
     """For each arena value, the value whose memory it takes over (itself, where it takes over none)."""
-    homes: dict[int, int] = {}
-    for position, number in enumerate(sequence):
+    homes: dict[ValueNumber, ValueNumber] = {}
+    for position, number in numbered(Position, sequence):
         task = tasks[number]
-        taken: set[int] = set()
+        taken: set[ValueNumber] = set()
         for value in task.writes:
             if values[value].storage is not None or value in homes:
                 continue
@@ -215,11 +225,11 @@ def _share(
 class _Touched:
     """Who touched a piece of storage last: for whom all wait, who has written some of it since, who has read it."""
 
-    settled: list[int] = field(default_factory=list)
-    sharers: list[int] = field(default_factory=list)
-    readers: list[int] = field(default_factory=list)
+    settled: list[Position] = field(default_factory=list)
+    sharers: list[Position] = field(default_factory=list)
+    readers: list[Position] = field(default_factory=list)
 
-    def everyone(self) -> list[int]:
+    def everyone(self) -> list[Position]:
         return [*self.readers, *self.sharers, *self.settled]
 
     def shares(self) -> bool:
@@ -228,29 +238,29 @@ class _Touched:
 
 
 def _depends(
-    values: Sequence[Value],
+    values: Indexed[ValueNumber, Value],
     tasks: Sequence[Task],
-    sequence: Sequence[int],
-    homes: dict[int, int],
-    offsets: Sequence[int | None],
-) -> tuple[tuple[int, ...], ...]:
+    sequence: Sequence[TaskNumber],
+    homes: dict[ValueNumber, ValueNumber],
+    offsets: Indexed[ValueNumber, int | None],
+) -> tuple[tuple[Position, ...], ...]:
     """For each position the earlier positions it must wait for: what it reads, and what it overwrites.
 
     Those that write some of a value each need not wait for each other.
     """
     shared = {value for value, writers in _producers(tasks).items() if len(writers) > 1}
-    touches: dict[int | str, _Touched] = {}
+    touches: dict[ValueNumber | str, _Touched] = {}
     occupants = _Occupants()
-    depends: list[tuple[int, ...]] = []
-    for position, number in enumerate(sequence):
+    depends: list[tuple[Position, ...]] = []
+    for position, number in numbered(Position, sequence):
         task = tasks[number]
-        waits: set[int] = set()
+        waits: set[Position] = set()
         for value in task.reads:
             touch = touches.setdefault(_storage(values, homes, value), _Touched())
             waits.update(touch.settled, touch.sharers)
         for value in task.writes:
             key = _storage(values, homes, value)
-            if key not in touches and isinstance(key, int):
+            if key not in touches and not isinstance(key, str):
                 gone = occupants.take(offsets[value] or 0, values[key].nbytes, key)
                 touches[key] = _Touched([last for block in gone for last in touches[block].everyone()])
             touch = touches.setdefault(key, _Touched())
@@ -269,7 +279,9 @@ def _depends(
     return tuple(depends)
 
 
-def _storage(values: Sequence[Value], homes: dict[int, int], value: int) -> int | str:
+def _storage(
+    values: Indexed[ValueNumber, Value], homes: dict[ValueNumber, ValueNumber], value: ValueNumber
+) -> ValueNumber | str:
     return values[value].storage or homes[value]
 
 
@@ -278,9 +290,9 @@ class _Occupants:
 
     def __init__(self) -> None:
         self.starts: list[int] = []
-        self.segments: list[tuple[int, int, int]] = []
+        self.segments: list[tuple[int, int, ValueNumber]] = []  # start, end, block
 
-    def take(self, start: int, nbytes: int, block: int) -> list[int]:
+    def take(self, start: int, nbytes: int, block: ValueNumber) -> list[ValueNumber]:
         """Give [start, start + nbytes) to `block`; answers with the blocks that lay there before."""
         end = start + nbytes
         if nbytes == 0:

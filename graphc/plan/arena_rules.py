@@ -5,16 +5,19 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
+from graphc.ir.indices import Indexed, numbered
 from graphc.ir.types import DTYPES
 from graphc.plan.fault import fault
 from graphc.plan.loops import nests
-from graphc.plan.plan import Loop, Plan
+from graphc.plan.plan import BufferNumber, LaunchNumber, Loop, Plan
 
 __all__ = ["check_arena", "check_lifetimes", "overlapping"]
 
+Interval = tuple[int, int, BufferNumber]  # offset, end, whose bytes these are
+
 
 def check_lifetimes(plan: Plan) -> None:
-    for position, launch in enumerate(plan.launches):
+    for position, launch in numbered(LaunchNumber, plan.launches):
         for index in (*launch.reads, *launch.writes):
             buffer = plan.buffers[index]
             if buffer.space == "arena" and not buffer.first <= position <= buffer.last:
@@ -28,11 +31,11 @@ def check_lifetimes(plan: Plan) -> None:
 def check_arena(plan: Plan) -> None:
     """No two buffers alive at the same time share bytes, but for declared in-place pairs."""
     around = nests(plan.loops, len(plan.launches))
-    events: list[tuple[int, int, int, int]] = []  # step, whether born, last step, buffer
-    for index, buffer in enumerate(plan.buffers):
+    events: list[tuple[LaunchNumber, int, LaunchNumber, BufferNumber]] = []  # step, whether born, last step, buffer
+    for index, buffer in numbered(BufferNumber, plan.buffers):
         if buffer.space == "arena" and buffer.nbytes:
-            events += [(buffer.first, 1, buffer.last, index), (buffer.last + 1, 0, buffer.last, index)]
-    live: list[tuple[int, int, int]] = []  # (offset, end, buffer), sorted
+            events += [(buffer.first, 1, buffer.last, index), (LaunchNumber(buffer.last + 1), 0, buffer.last, index)]
+    live: list[Interval] = []  # sorted
     for step, born, _, index in sorted(events):
         buffer = plan.buffers[index]
         item = (buffer.offset, buffer.offset + buffer.nbytes, index)
@@ -48,7 +51,13 @@ def check_arena(plan: Plan) -> None:
         insort(live, item)
 
 
-def _is_declared(plan: Plan, step: int, old: int, new: int, around: Sequence[Sequence[Loop]]) -> bool:
+def _is_declared(
+    plan: Plan,
+    step: LaunchNumber,
+    old: BufferNumber,
+    new: BufferNumber,
+    around: Indexed[LaunchNumber, Sequence[Loop]],
+) -> bool:
     """Whether launch `step` may write buffer `new` in the place of `old`, which dies in it.
 
     Of two that live in it alone, either may be the one that is written over. What is older than a loop never dies in
@@ -63,7 +72,7 @@ def _is_declared(plan: Plan, step: int, old: int, new: int, around: Sequence[Seq
     return a.last == b.first == step and same_elements and declared
 
 
-def overlapping(live: list[tuple[int, int, int]], item: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+def overlapping(live: list[Interval], item: Interval) -> list[Interval]:
     """The intervals of `live`, sorted and disjoint, that meet `item`."""
     position = bisect_left(live, (item[0],))
     start = position - 1 if position and live[position - 1][1] > item[0] else position

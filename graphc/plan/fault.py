@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from graphc.errors import InternalError
-from graphc.plan.plan import Plan
+from graphc.plan.plan import BufferNumber, LaunchNumber, Plan
 
 __all__ = ["fault"]
 
 
-def fault(plan: Plan, what: str, launches: list[int], buffers: list[int]) -> InternalError:
+def fault(plan: Plan, what: str, launches: Collection[LaunchNumber], buffers: Iterable[BufferNumber]) -> InternalError:
     """An error that shows the launches, those beside them, and the buffers."""
     near = sorted(
         {n for position in launches for n in range(position - 1, position + 2) if 0 <= n < len(plan.launches)}

@@ -12,7 +12,8 @@ import json
 from dataclasses import fields
 from operator import attrgetter
 from reprlib import repr as shown
-from typing import Any, TypeVar, get_type_hints
+from types import GenericAlias
+from typing import Any, NewType, TypeVar, get_args, get_type_hints
 
 from graphc.errors import FormatError, InternalError
 from graphc.ir.ranges import IndexRange
@@ -25,8 +26,20 @@ VERSION = 6
 _LARGEST = 1 << 63  # beyond what an int64 holds
 _INTEGERS = frozenset((int,))
 _KINDS = (Buffer, IndexRange, Launch, Loop, Plan, Ref, Slice)
-_HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in _KINDS}
 Record = TypeVar("Record", Buffer, IndexRange, Launch, Loop, Plan, Ref, Slice)
+
+
+def _plain(hint: Any) -> Any:
+    """A type as files know it: their numbers are integers, whatever they number."""
+    if isinstance(hint, NewType):
+        return _plain(hint.__supertype__)
+    kinds = tuple(map(_plain, get_args(hint)))
+    return GenericAlias(tuple, kinds) if kinds else hint
+
+
+_HINTS: dict[type, dict[str, Any]] = {
+    kind: {name: _plain(hint) for name, hint in get_type_hints(kind).items()} for kind in _KINDS
+}
 
 
 def to_json(plan: Plan) -> str:

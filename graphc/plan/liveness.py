@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from graphc.plan.plan import Plan
+from graphc.ir.indices import numbered
+from graphc.plan.plan import BufferNumber, LaunchNumber, Plan
 
 __all__ = ["Span", "arena_spans", "bytes_alive"]
 
@@ -23,16 +24,16 @@ class Span:
     `buffers` are the positions in `Plan.buffers` of those that lie in it, one after the other.
     """
 
-    first: int
-    last: int
+    first: LaunchNumber
+    last: LaunchNumber
     offset: int
     nbytes: int
-    buffers: tuple[int, ...]
+    buffers: tuple[BufferNumber, ...]
 
 
 def arena_spans(plan: Plan) -> list[Span]:
     """The spans of the arena by offset and time. Buffers of no bytes are in none."""
-    used = [i for i, buffer in enumerate(plan.buffers) if buffer.space == "arena" and buffer.nbytes]
+    used = [i for i, buffer in numbered(BufferNumber, plan.buffers) if buffer.space == "arena" and buffer.nbytes]
     used.sort(key=lambda i: (plan.buffers[i].offset, plan.buffers[i].first, plan.buffers[i].last))
     spans: list[Span] = []
     for position in used:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from graphc.ir.indices import Indexed, numbered
 from graphc.plan.fault import fault
 from graphc.plan.loops import nests
-from graphc.plan.plan import Loop, Plan, Slice
+from graphc.plan.plan import BufferNumber, LaunchNumber, Loop, Plan, Slice
 
 __all__ = ["check_carried", "check_loops", "check_slices"]
 
@@ -16,14 +15,15 @@ MOST_DEEP = 64  # loops in loops
 def check_loops(plan: Plan) -> None:
     """Loops are ranges of launches, each within another or apart; their slices are buffers of their own, in bounds."""
     around: list[Loop] = []
-    known = {position for position, buffer in enumerate(plan.buffers) if buffer.space != "slice"}
+    known = {number for number, buffer in numbered(BufferNumber, plan.buffers) if buffer.space != "slice"}
     for number, loop in enumerate(plan.loops):
         if not 0 <= loop.first < loop.last <= len(plan.launches) or loop.count < 1:
             raise fault(plan, f"loop {number} is no range of launches, or runs {loop.count} times", [], [])
         while around and around[-1].last <= loop.first:
             known.difference_update(part.buffer for part in around.pop().slices)
+        ends = [loop.first, LaunchNumber(loop.last - 1)]
         if around and not around[-1].first <= loop.first < loop.last <= around[-1].last:
-            raise fault(plan, f"loop {number} is neither within another nor apart", [loop.first, loop.last - 1], [])
+            raise fault(plan, f"loop {number} is neither within another nor apart", ends, [])
         if len(around) == MOST_DEEP:
             raise fault(plan, f"loops nest more than {MOST_DEEP} deep", [loop.first], [])
         for part in loop.slices:
@@ -32,12 +32,12 @@ def check_loops(plan: Plan) -> None:
         known.update(part.buffer for part in loop.slices)
         around.append(loop)
     parts = [part.buffer for loop in plan.loops for part in loop.slices]
-    strays = {position for position, buffer in enumerate(plan.buffers) if buffer.space == "slice"} ^ {*parts}
+    strays = {number for number, buffer in numbered(BufferNumber, plan.buffers) if buffer.space == "slice"} ^ {*parts}
     if strays or len({*parts}) != len(parts):
         raise fault(plan, "the slices of loops and the buffers that are slices differ", [], sorted(strays))
 
 
-def _slice_fault(plan: Plan, loop: Loop, part: Slice, known: set[int]) -> str:
+def _slice_fault(plan: Plan, loop: Loop, part: Slice, known: set[BufferNumber]) -> str:
     """What is wrong with a slice; `known` are the buffers that it may be a part of."""
     if part.of not in known or not 0 <= part.buffer < len(plan.buffers) or part.buffer in known:
         return "is no part of a buffer that is there"
@@ -46,13 +46,13 @@ def _slice_fault(plan: Plan, loop: Loop, part: Slice, known: set[int]) -> str:
     return "leaves its buffer" if min(part.offset, last) < 0 or end > plan.buffers[part.of].nbytes else ""
 
 
-def check_slices(plan: Plan, roots: Sequence[int]) -> None:
+def check_slices(plan: Plan, roots: Indexed[BufferNumber, BufferNumber]) -> None:
     """Launches touch slices of loops that they are in; what slices alone write, they write once and wholly."""
     around = nests(plan.loops, len(plan.launches))
-    covered: dict[int, int] = {}  # bytes of a buffer that slices cover
-    written: set[int] = set()
-    whole: set[int] = set()  # buffers that are not written by slices alone
-    for position, launch in enumerate(plan.launches):
+    covered: dict[BufferNumber, int] = {}  # bytes of a buffer that slices cover
+    written: set[BufferNumber] = set()
+    whole: set[BufferNumber] = set()  # buffers that are not written by slices alone
+    for position, launch in numbered(LaunchNumber, plan.launches):
         at_hand = {part.buffer: (part, loop) for loop in around[position] for part in loop.slices}
         for ref in (*launch.operands, *launch.program_operands):
             if ref.buffer < 0 or roots[ref.buffer] not in launch.writes:
@@ -72,7 +72,7 @@ def check_slices(plan: Plan, roots: Sequence[int]) -> None:
             raise fault(plan, f"slices write {nbytes} bytes of buffer {root}", [], [root, *sorted(written)])
 
 
-def _covered(plan: Plan, buffer: int, at_hand: dict[int, tuple[Slice, Loop]]) -> int:
+def _covered(plan: Plan, buffer: BufferNumber, at_hand: dict[BufferNumber, tuple[Slice, Loop]]) -> int:
     """The bytes that a slice writes in all iterations."""
     nbytes = plan.buffers[buffer].nbytes
     inner = nbytes

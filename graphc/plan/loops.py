@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from graphc.plan.plan import Launch, Loop, Plan
+from graphc.ir.indices import numbers
+from graphc.plan.plan import BufferNumber, Launch, Loop, Plan
 
 __all__ = ["iterations", "nests", "outermost", "roots", "touched_bytes"]
 
 
-def roots(plan: Plan) -> list[int]:
+def roots(plan: Plan) -> list[BufferNumber]:
     """For each buffer the one whose bytes it is: itself, but for slices."""
-    found = list(range(len(plan.buffers)))
+    found = [*numbers(BufferNumber, len(plan.buffers))]
     for loop in plan.loops:  # those further out come first
         for part in loop.slices:
             found[part.buffer] = found[part.of]
     return found
 
 
-def touched_bytes(plan: Plan, launch: Launch) -> dict[int, int]:
+def touched_bytes(plan: Plan, launch: Launch) -> dict[BufferNumber, int]:
     """For each buffer that a launch touches, how many bytes of it one run may: those of the slice, where it is one."""
     sizes = {index: plan.buffers[index].nbytes for index in (*launch.reads, *launch.writes)}
     if plan.loops:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from textwrap import wrap
 
+from graphc.ir.indices import numbers
 from graphc.plan.liveness import Span, arena_spans, bytes_alive
-from graphc.plan.plan import Plan
+from graphc.plan.plan import BufferNumber, LaunchNumber, Plan
 from graphc.plan.repetition import Recomputed, gathered, repetition_of
 from graphc.plan.text import bytes_text, short_place
 
@@ -137,12 +138,12 @@ def _lines(tensors: Sequence[Resident] | Sequence[Recomputed], shown: int) -> li
 def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:
     """The bytes a plan needs on `threads` threads."""
 
-    def total(positions: Iterable[int]) -> int:
+    def total(positions: Iterable[BufferNumber]) -> int:
         return sum(plan.buffers[position].nbytes for position in positions)
 
     spans = arena_spans(plan)
     timeline = bytes_alive(spans, len(plan.launches))
-    peak = max(range(len(timeline)), key=timeline.__getitem__, default=0)
+    peak = max(numbers(LaunchNumber, len(timeline)), key=timeline.__getitem__, default=LaunchNumber(0))
     again = repetition_of(plan)
     return MemoryReport(
         parameter=total(plan.parameters) - total(plan.states),
@@ -164,14 +165,14 @@ def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:
     )
 
 
-def _label(plan: Plan, launch: int) -> str:
+def _label(plan: Plan, launch: LaunchNumber) -> str:
     if not plan.launches:
         return ""
     found = plan.launches[launch]
     return f"{found.label} ({short_place(found.location)})" if found.location else found.label
 
 
-def _residents(plan: Plan, spans: Sequence[Span], launch: int) -> tuple[Resident, ...]:
+def _residents(plan: Plan, spans: Sequence[Span], launch: LaunchNumber) -> tuple[Resident, ...]:
     """The tensors in the arena during a launch, largest first; of those that share memory, the one written last."""
     found = []
     for span in spans:

@@ -6,12 +6,17 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NewType
 
-from graphc.plan.arena_rules import overlapping
+from graphc.ir.indices import numbered
+from graphc.plan.arena_rules import Interval, overlapping
 from graphc.plan.fault import fault
-from graphc.plan.plan import Buffer, Launch, Plan
+from graphc.plan.plan import Buffer, BufferNumber, Launch, LaunchNumber, Plan
 
 __all__ = ["check_order"]
+
+ChainNumber = NewType("ChainNumber", int)
+Furthest = dict[ChainNumber, LaunchNumber]  # of each chain the last of some launches
 
 
 class _Ancestors:
@@ -22,14 +27,14 @@ class _Ancestors:
     """
 
     def __init__(self, launches: tuple[Launch, ...]) -> None:
-        self.chain: list[int] = []
-        self.reached: list[dict[int, int]] = []
-        tails: list[int] = []
-        for position, launch in enumerate(launches):
-            reached: dict[int, int] = {}
+        self.chain: list[ChainNumber] = []
+        self.reached: list[Furthest] = []
+        tails: list[LaunchNumber] = []
+        for position, launch in numbered(LaunchNumber, launches):
+            reached: Furthest = {}
             for needed in launch.depends:
                 _merge(reached, self.reached[needed])
-            mine = next((self.chain[n] for n in launch.depends if tails[self.chain[n]] == n), len(tails))
+            mine = next((self.chain[n] for n in launch.depends if tails[self.chain[n]] == n), ChainNumber(len(tails)))
             if mine == len(tails):
                 tails.append(position)
             tails[mine] = position
@@ -37,13 +42,13 @@ class _Ancestors:
             self.chain.append(mine)
             self.reached.append(reached)
 
-    def __contains__(self, pair: tuple[int, int]) -> bool:
+    def __contains__(self, pair: tuple[LaunchNumber, LaunchNumber]) -> bool:
         """Whether the second launch of the pair waits for the first."""
         before, after = pair
         return self.reached[after].get(self.chain[before], -1) >= before
 
 
-def _merge(into: dict[int, int], other: dict[int, int]) -> None:
+def _merge(into: Furthest, other: Furthest) -> None:
     for chain, position in other.items():
         if into.get(chain, -1) < position:
             into[chain] = position
@@ -56,24 +61,24 @@ class _Touch:
     Of each chain of `_Ancestors` the last: who follows that one follows the others.
     """
 
-    settled: dict[int, int] = field(default_factory=dict)
-    sharers: dict[int, int] = field(default_factory=dict)
-    readers: dict[int, int] = field(default_factory=dict)
+    settled: Furthest = field(default_factory=dict)
+    sharers: Furthest = field(default_factory=dict)
+    readers: Furthest = field(default_factory=dict)
 
-    def written(self) -> list[int]:
+    def written(self) -> list[LaunchNumber]:
         return [*self.settled.values(), *self.sharers.values()]
 
-    def everyone(self) -> list[int]:
+    def everyone(self) -> list[LaunchNumber]:
         return [*self.written(), *self.readers.values()]
 
 
 def check_order(plan: Plan) -> None:
     """Conflicting launches are ordered."""
     ancestors = _Ancestors(plan.launches)
-    touches: defaultdict[int, _Touch] = defaultdict(_Touch)
-    written: set[int] = set()
+    touches: defaultdict[BufferNumber, _Touch] = defaultdict(_Touch)
+    written: set[BufferNumber] = set()
     arena = _ArenaOwners()
-    for position, launch in enumerate(plan.launches):
+    for position, launch in numbered(LaunchNumber, plan.launches):
         chain = ancestors.chain[position]
         for index in launch.reads:
             if index not in written:
@@ -99,14 +104,16 @@ def check_order(plan: Plan) -> None:
                 touches[index].readers[chain] = position
 
 
-def _check_unwritten(plan: Plan, position: int, index: int) -> None:
+def _check_unwritten(plan: Plan, position: LaunchNumber, index: BufferNumber) -> None:
     buffer, launch = plan.buffers[index], plan.launches[position]
     by_its_kernel = launch.operands and launch.program_operands and index in launch.writes  # read by the epilogue
     if buffer.space in ("arena", "output") and buffer.nbytes and launch.tiles and not by_its_kernel:
         raise fault(plan, f"launch {position} reads buffer {index} before anything has written it", [position], [index])
 
 
-def _require(plan: Plan, ancestors: _Ancestors, earlier: Iterable[int], position: int, index: int) -> None:
+def _require(
+    plan: Plan, ancestors: _Ancestors, earlier: Iterable[LaunchNumber], position: LaunchNumber, index: BufferNumber
+) -> None:
     for before in earlier:
         if before != position and (before, position) not in ancestors:
             what = f"launches {before} and {position} both touch the bytes of buffer {index} and are not ordered"
@@ -117,10 +124,10 @@ class _ArenaOwners:
     """Whose contents the bytes of the arena hold."""
 
     def __init__(self) -> None:
-        self.owners: list[tuple[int, int, int]] = []  # (start, end, buffer), sorted and disjoint
-        self.inside: set[int] = set()
+        self.owners: list[Interval] = []  # sorted and disjoint
+        self.inside: set[BufferNumber] = set()
 
-    def enter(self, buffer: Buffer, index: int) -> list[int]:
+    def enter(self, buffer: Buffer, index: BufferNumber) -> list[BufferNumber]:
         """Make `buffer` the owner of its bytes; answers with the buffers that had some of them before."""
         if buffer.space != "arena" or not buffer.nbytes or index in self.inside:
             return []

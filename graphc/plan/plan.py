@@ -17,11 +17,21 @@ number, by which lifetimes, dependencies, profiles and errors name it, in a loop
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NewType
 
 from graphc.ir.ranges import IndexRange
 from graphc.plan.text import plan_text
 
-__all__ = ["Buffer", "Launch", "Loop", "Plan", "Ref", "Slice", "copied_outputs"]
+__all__ = [
+    "NO_PROGRAM", "SCRATCH", "Buffer", "BufferNumber", "Launch", "LaunchNumber", "Loop", "Plan", "ProgramNumber", "Ref",
+    "Slice", "copied_outputs",
+]  # fmt: skip
+
+BufferNumber = NewType("BufferNumber", int)  # positions in `Plan.buffers`; for these three see ir/indices.py
+LaunchNumber = NewType("LaunchNumber", int)  # in `Plan.launches`
+ProgramNumber = NewType("ProgramNumber", int)  # in `Plan.programs`
+SCRATCH = BufferNumber(-1)  # the scratch memory of the thread
+NO_PROGRAM = ProgramNumber(-1)
 
 
 @dataclass(frozen=True)
@@ -38,8 +48,8 @@ class Buffer:
     nbytes: int
     space: str
     offset: int = 0
-    first: int = 0
-    last: int = 0
+    first: LaunchNumber = LaunchNumber(0)
+    last: LaunchNumber = LaunchNumber(0)
     location: str = ""
 
 
@@ -47,10 +57,10 @@ class Buffer:
 class Ref:
     """An operand: bytes of a buffer from `offset` on.
 
-    Buffer -1 is the scratch memory of the thread: a library kernel leaves the results of a tile there for its epilogue.
+    Buffer -1 is `SCRATCH`: a library kernel leaves the results of a tile there for its epilogue.
     """
 
-    buffer: int
+    buffer: BufferNumber
     offset: int = 0
 
 
@@ -74,19 +84,19 @@ class Launch:
     kernel: str
     params: tuple[int, ...]
     operands: tuple[Ref, ...]
-    program: int
+    program: ProgramNumber
     program_operands: tuple[Ref, ...]
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
+    reads: tuple[BufferNumber, ...]
+    writes: tuple[BufferNumber, ...]
     tiles: int
     scratch: int
     work: int
     effort: int
-    depends: tuple[int, ...]
+    depends: tuple[LaunchNumber, ...]
     location: str = ""
-    in_place: tuple[tuple[int, int], ...] = ()
-    repeats: int = -1
-    shares: tuple[int, ...] = ()
+    in_place: tuple[tuple[BufferNumber, BufferNumber], ...] = ()
+    repeats: LaunchNumber = LaunchNumber(-1)
+    shares: tuple[BufferNumber, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,8 +106,8 @@ class Slice:
     That one may be a slice itself, of a loop further out.
     """
 
-    buffer: int
-    of: int
+    buffer: BufferNumber
+    of: BufferNumber
     offset: int
     step: int
 
@@ -109,8 +119,8 @@ class Loop:
     What an iteration leaves in a buffer that outlives it, the next finds there: so a loop carries values.
     """
 
-    first: int
-    last: int
+    first: LaunchNumber
+    last: LaunchNumber
     count: int
     slices: tuple[Slice, ...] = ()
     label: str = ""
@@ -132,16 +142,16 @@ class Plan:
     buffers: tuple[Buffer, ...]
     launches: tuple[Launch, ...]
     programs: tuple[tuple[int, ...], ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    parameters: tuple[int, ...]
-    constants: tuple[int, ...]
-    rng: int
+    inputs: tuple[BufferNumber, ...]
+    outputs: tuple[BufferNumber, ...]
+    parameters: tuple[BufferNumber, ...]
+    constants: tuple[BufferNumber, ...]
+    rng: BufferNumber
     arena_bytes: int
     scratch_bytes: int
     lower_bound: int
     names: tuple[str, ...] = ()  # input names, then output names
-    states: tuple[int, ...] = ()
+    states: tuple[BufferNumber, ...] = ()
     ranges: tuple[IndexRange, ...] = ()
     loops: tuple[Loop, ...] = ()
 

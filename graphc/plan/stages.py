@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NewType
 
 from graphc.plan.loops import iterations, outermost
-from graphc.plan.plan import Launch, Loop
+from graphc.plan.plan import Launch, LaunchNumber, Loop
 
 __all__ = ["Stage", "group", "sharable_work"]
 
+StageNumber = NewType("StageNumber", int)
 GRAIN_WORK = 10_000  # scalar operations worth handing out: a few microseconds
 SMALL_WORK = 40_000  # a launch below joins its neighbours
 GROUP_WORK = 200_000  # a group of small launches grows no further, so that groups can run side by side
@@ -25,12 +27,12 @@ GROUP_WORK = 200_000  # a group of small launches grows no further, so that grou
 class Stage:
     """Launches [first, last), run once the stages in `depends` are done; `loop` is the first loop not before them."""
 
-    first: int
-    last: int
+    first: LaunchNumber
+    last: LaunchNumber
     tiles: int
     grain: int
     work: int
-    depends: tuple[int, ...]
+    depends: tuple[StageNumber, ...]
     loop: int = 0
 
     @property
@@ -44,9 +46,9 @@ def group(launches: Sequence[Launch], loops: Sequence[Loop] = ()) -> list[Stage]
     ends = {loop.first: loop.last for loop in outermost(loops)}
     runs = iterations(loops, len(launches)) if loops else [1] * len(launches)
     stages: list[Stage] = []
-    owner: list[int] = []  # the stage of each launch
-    while (first := len(owner)) < len(launches):
-        last = ends.get(first, first + 1)
+    owner: list[StageNumber] = []  # the stage of each launch
+    while (first := LaunchNumber(len(owner))) < len(launches):
+        last = ends.get(first, LaunchNumber(first + 1))
         needed = {before for launch in launches[first:last] for before in launch.depends if before < first}
         depends = tuple(sorted({owner[before] for before in needed}))
         if first in ends:
@@ -55,17 +57,17 @@ def group(launches: Sequence[Launch], loops: Sequence[Loop] = ()) -> list[Stage]
         else:
             stage = _stage_of(first, launches[first], depends)
         if stages and _can_join(stages[-1], stage):
-            stages[-1] = _join(stages[-1], stage, len(stages) - 1)
+            stages[-1] = _join(stages[-1], stage, StageNumber(len(stages) - 1))
         else:
             stages.append(replace(stage, loop=sum(loop.first < first for loop in loops)))
-        owner += [len(stages) - 1] * (last - first)
+        owner += [StageNumber(len(stages) - 1)] * (last - first)
     return stages
 
 
-def _stage_of(position: int, launch: Launch, depends: tuple[int, ...]) -> Stage:
+def _stage_of(position: LaunchNumber, launch: Launch, depends: tuple[StageNumber, ...]) -> Stage:
     grain = max(1, launch.tiles * GRAIN_WORK // max(launch.work, 1))
     tiles = launch.tiles if launch.tiles > grain else 1
-    return Stage(position, position + 1, tiles, min(grain, tiles), launch.work, depends)
+    return Stage(position, LaunchNumber(position + 1), tiles, min(grain, tiles), launch.work, depends)
 
 
 def _can_join(last: Stage, new: Stage) -> bool:
@@ -73,7 +75,7 @@ def _can_join(last: Stage, new: Stage) -> bool:
     return small and last.work + new.work <= GROUP_WORK
 
 
-def _join(last: Stage, new: Stage, position: int) -> Stage:
+def _join(last: Stage, new: Stage, position: StageNumber) -> Stage:
     depends = tuple(sorted({*last.depends, *new.depends} - {position}))
     return Stage(last.first, new.last, 1, 1, last.work + new.work, depends, last.loop)
 

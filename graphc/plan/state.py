@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from graphc.plan.plan import Plan
+from graphc.plan.plan import BufferNumber, Plan
 
 __all__ = ["state_keys"]
 
@@ -13,9 +13,9 @@ _OURS = re.compile(
 )  # what else the state of an exported program holds (backends/c/interface.py)
 
 
-def state_keys(plan: Plan) -> dict[str, int]:
+def state_keys(plan: Plan) -> dict[str, BufferNumber]:
     """The buffers of parameters by name, in the plan's order. A name that is taken gets a number: `w`, `w (2)`."""
-    keys: dict[str, int] = {}
+    keys: dict[str, BufferNumber] = {}
     for position in plan.parameters:
         name = key = plan.buffers[position].name
         number = 1

@@ -27,7 +27,7 @@ def plan_text(plan: Plan, *, lines: bool = True) -> str:
     )
     line = ["line"] if lines else []
     buffers = [["buffer", "name", "type", "where", "launches", *line]]
-    slices = {part.buffer: part for loop in plan.loops for part in loop.slices}
+    slices: dict[int, Slice] = {part.buffer: part for loop in plan.loops for part in loop.slices}
     buffers += [_buffer_cells(i, buffer, lines, slices.get(i)) for i, buffer in enumerate(plan.buffers)]
     launches = [["launch", "kernel", "writes", "reads", "tiles", "after", "", "computes", *line]]
     launches += [_launch_cells(position, launch, lines) for position, launch in enumerate(plan.launches)]

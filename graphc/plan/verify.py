@@ -21,8 +21,8 @@ surroundings.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
+from graphc.ir.indices import Indexed, numbered
 from graphc.ir.ranges import IndexRange
 from graphc.ir.types import DTYPES
 from graphc.plan.arena_rules import check_arena, check_lifetimes
@@ -30,7 +30,7 @@ from graphc.plan.fault import fault
 from graphc.plan.loop_rules import check_carried, check_loops, check_slices
 from graphc.plan.loops import roots
 from graphc.plan.order_rules import check_order
-from graphc.plan.plan import Buffer, Launch, Plan, Ref
+from graphc.plan.plan import SCRATCH, Buffer, BufferNumber, Launch, LaunchNumber, Plan, Ref
 
 __all__ = ["SPACES", "verify"]
 
@@ -45,7 +45,7 @@ def verify(plan: Plan) -> Plan:
     _check_lists(plan)
     check_loops(plan)
     whose = roots(plan)
-    for position, launch in enumerate(plan.launches):
+    for position, launch in numbered(LaunchNumber, plan.launches):
         _check_launch(plan, position, launch, whose)
     check_slices(plan, whose)
     _check_call(plan)
@@ -58,7 +58,7 @@ def verify(plan: Plan) -> Plan:
 
 # Records one by one ----------------------------------------------------------------------------------------------
 def _check_buffers(plan: Plan) -> None:
-    for position, buffer in enumerate(plan.buffers):
+    for position, buffer in numbered(BufferNumber, plan.buffers):
         if what := _buffer_fault(plan, buffer):
             raise fault(plan, f"buffer {position} {what}", [], [position])
 
@@ -90,10 +90,12 @@ def _check_lists(plan: Plan) -> None:
         raise fault(plan, f"the random state is buffer {plan.rng}, which is not there", [], [])
 
 
-def _check_launch(plan: Plan, position: int, launch: Launch, whose: Sequence[int]) -> None:
+def _check_launch(
+    plan: Plan, position: LaunchNumber, launch: Launch, whose: Indexed[BufferNumber, BufferNumber]
+) -> None:
     touched = {*launch.reads, *launch.writes}
     for ref in (*launch.operands, *launch.program_operands):
-        if ref.buffer == -1 and launch.operands and 0 <= ref.offset < launch.scratch:
+        if ref.buffer == SCRATCH and launch.operands and 0 <= ref.offset < launch.scratch:
             continue  # a result that stays in scratch memory
         if not _is_inside(plan, ref, launch.tiles):
             raise fault(plan, f"operand {ref} of launch {position} is out of bounds", [position], [ref.buffer])
@@ -133,7 +135,7 @@ def _check_call(plan: Plan) -> None:
     if plan.rng >= 0:
         bound["rng"] = (plan.rng,)
     for space, positions in bound.items():
-        wrong = {*positions} ^ {i for i, buffer in enumerate(plan.buffers) if buffer.space == space}
+        wrong = {*positions} ^ {i for i, buffer in numbered(BufferNumber, plan.buffers) if buffer.space == space}
         if wrong or len({*positions}) != len(positions):
             raise fault(plan, f"the plan's list of {space}s and its buffers differ", [], sorted(wrong))
     if strays := {*plan.states} - {*plan.parameters}:
@@ -146,7 +148,7 @@ def _check_call(plan: Plan) -> None:
         buffer = plan.buffers[index]
         if buffer.space in ("output", "arena") and buffer.nbytes and index not in written:
             raise fault(plan, f"output buffer {index} is never written", [], [index])
-    unbound = {i for i, b in enumerate(plan.buffers) if b.space == "output"} - {*plan.outputs}
+    unbound = {i for i, b in numbered(BufferNumber, plan.buffers) if b.space == "output"} - {*plan.outputs}
     if unbound:
         raise fault(plan, "an output buffer belongs to no output", [], sorted(unbound))
     if plan.names and len(plan.names) != len(plan.inputs) + len(plan.outputs):

@@ -101,7 +101,7 @@ MUTANTS: tuple[Mutant, ...] = (
            ("tests/ops/test_loops.py", "-k", "unrolled and cython")),
     Mutant("start-read-twice", "graphc/assembly/loops.py", "if offset == 0 and uses[value] == 1 and",
            "if offset == 0 and", ("tests/ops/test_loops.py", "-k", "starts")),
-    Mutant("carried-value-freed-too-early", "graphc/assembly/linking.py", "self.first[last] + sizes[last] - 1",
+    Mutant("carried-value-freed-too-early", "graphc/assembly/linking.py", "self.first[dies] + sizes[dies] - 1",
            "self.first[last]", ("tests/ops/test_loops.py", "-k", "unrolled and cython")),
     Mutant("loop-waits-for-nothing", "graphc/assembly/linking.py", "else replace(launch, depends=waits)",
            "else launch", ("tests/ops/test_loops.py", "-k", "unrolled and cython")),

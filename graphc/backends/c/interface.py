@@ -22,7 +22,7 @@ from graphc.backends.c.plain import plain
 from graphc.dsl.state_dict import SAFETENSORS_NAMES
 from graphc.errors import InternalError
 from graphc.plan.format import plan_digest
-from graphc.plan.plan import Buffer, Plan
+from graphc.plan.plan import Buffer, BufferNumber, Plan
 from graphc.plan.state import state_keys
 
 __all__ = ["PADDING", "RANDOM", "Interface", "Stored", "functions", "interface_of", "parameters", "prototype"]
@@ -66,7 +66,7 @@ class Stored:
     """A tensor of the state: its key in the safetensors file, its buffer in the plan, and its first byte."""
 
     key: str
-    buffer: int
+    buffer: BufferNumber
     offset: int
 
 
@@ -143,7 +143,7 @@ def interface_of(plan: Plan, name: str, facts: Mapping[str, str | int] | None = 
     return Interface(name, plan, tuple(state), offset, tuple((facts or {}).items()))
 
 
-def _stored(plan: Plan) -> list[tuple[str, int]]:
+def _stored(plan: Plan) -> list[tuple[str, BufferNumber]]:
     """What the state holds, by key: parameters by their names, the rest by names in parentheses."""
     stored = list(state_keys(plan).items())
     stored += [(f"(constant {number})", position) for number, position in enumerate(plan.constants)]
@@ -173,7 +173,7 @@ def parameters(plan: Plan) -> list[str]:
     return inputs + [f"{_C_TYPES[plan.buffers[b].dtype]} *output{i}" for i, b in enumerate(plan.outputs)]
 
 
-def _described(plan: Plan, buffer: int, position: int) -> str:
+def _described(plan: Plan, buffer: BufferNumber, position: int) -> str:
     label = plan.names[position] if position < len(plan.names) else plan.buffers[buffer].name
     used = [rule for rule in plan.ranges if rule.input == position]
     values = "; ".join(f"{rule.low} to {rule.high - 1}" for rule in used)

@@ -12,7 +12,8 @@ from graphc.backends.c.amalgamation import Amalgamation
 from graphc.backends.c.interface import Interface, parameters, prototype
 from graphc.backends.c.launches import CCode
 from graphc.backends.c.parts import DRIVER, PARTS
-from graphc.plan.plan import Loop, Plan, Ref, copied_outputs
+from graphc.ir.indices import numbered
+from graphc.plan.plan import BufferNumber, Loop, Plan, Ref, copied_outputs
 from graphc.plan.stages import group, sharable_work
 
 __all__ = ["header_text", "unit_text"]
@@ -198,7 +199,7 @@ def _stage_tables(interface: Interface) -> str:
 def _driver(interface: Interface) -> str:
     name, plan = interface.name, interface.plan
     stages = group(plan.launches, plan.loops)
-    arena = [Ref(i, buffer.offset) for i, buffer in enumerate(plan.buffers) if buffer.space == "arena"]
+    arena = [Ref(i, buffer.offset) for i, buffer in numbered(BufferNumber, plan.buffers) if buffer.space == "arena"]
     state = [Ref(stored.buffer, stored.offset) for stored in interface.state]
     inputs = [f"input{i}" for i in range(len(plan.inputs))]
     outputs = [f"output{i}" for i in range(len(plan.outputs))]

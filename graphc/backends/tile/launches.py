@@ -8,9 +8,10 @@ from typing import Any
 
 from graphc.backends.backend import Footprint, LaunchCode, Routine, Written, coded
 from graphc.backends.tile.assembler import TileProgram, assemble
+from graphc.ir.indices import numbered
 from graphc.kernel.ir import Kernel
 from graphc.kernel.text import kernel_text
-from graphc.plan.plan import Plan
+from graphc.plan.plan import NO_PROGRAM, Plan, ProgramNumber
 from graphc.runtime.executor import table_bytes
 from graphc.toolchain.isa import kernels
 
@@ -56,7 +57,8 @@ class TileWriter:
 def _named(routines: Sequence[Routine]) -> tuple[list[Kernel], tuple[LaunchCode, ...]]:
     """The loop nests of routines, each once, and what the launches are called."""
     nests = list(dict.fromkeys(routine.nest for routine in routines if routine.nest is not None))
-    number: dict[Kernel | None, int] = {nest: position for position, nest in enumerate(nests)} | {None: -1}
+    number: dict[Kernel | None, ProgramNumber] = {nest: at for at, nest in numbered(ProgramNumber, nests)}
+    number[None] = NO_PROGRAM
     launches = (
         LaunchCode("tile", (), number[routine.nest])
         if routine.call is None
