@@ -22,7 +22,7 @@ from graphc.ops.parameter import Parameter
 from graphc.ops.tensor import Tensor
 from graphc.picture import check_picture, mark_bytes, new_panel, save_picture
 from graphc.pipeline import ways_of
-from graphc.plan.repetition import repetition_of
+from graphc.plan.rematerialisation import rematerialisation_of
 from graphc.plan.text import bytes_text
 from graphc.runtime.threads import checked_threads
 
@@ -33,9 +33,9 @@ LINE, MARK = "#1d3557", "#c1121f"
 
 @dataclass(frozen=True)
 class FrontierPoint:
-    """A plan: all the bytes it needs, what computing again costs as a part of a step that computes nothing twice.
+    """A plan: all the bytes it needs, what rematerialisation costs as a part of a step that computes nothing twice.
 
-    `repeated` launches run again, wholly or in part, and make `recomputed` bytes.
+    `repeated` launches run once more, wholly or in part, and make `recomputed` bytes.
     """
 
     peak_bytes: int
@@ -139,8 +139,8 @@ def frontier_of(ways: Budgeted, tell: Callable[[str], None] = lambda text: None)
 
 
 def _point(choice: Choice) -> FrontierPoint:
-    again = repetition_of(choice.planned.plan)
-    return FrontierPoint(choice.peak, again.overhead, again.launches, again.nbytes)
+    found = rematerialisation_of(choice.planned.plan)
+    return FrontierPoint(choice.peak, found.overhead, found.launches, found.nbytes)
 
 
 def frontier_figure(frontier: Frontier, title: str) -> Any:

@@ -5,7 +5,7 @@
                                              each in bodies as well
     fuse       graph -> groups               which nodes run in one launch                fusion/verify.py
     sketch     groups -> sketches            a loop nest or a library call for each       kernel/verify.py
-    schedule   sketches -> choices           order, and what is computed again            memory/rematerialise.py
+    schedule   sketches -> choices           order, and what is rematerialised            memory/rematerialise.py
     arrange    choice -> storage             who shares memory, where everything lies     plan/verify.py, with the plan
     plan       storage -> plan               buffers and launches, without code           plan/verify.py
     write      plan -> plan and code         the code of its launches, nothing else       plan/verify.py

@@ -15,7 +15,7 @@ from graphc.commands.memory import arena_boxes
 from graphc.errors import GraphcError
 from graphc.picture import check_picture
 from tests.plan.test_memory_report import two_arms
-from tests.plan.test_repetition import twice
+from tests.plan.test_rematerialisation import twice
 
 drawn = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
 
@@ -70,7 +70,7 @@ def test_the_largest_are_explained() -> None:
 
 @drawn
 def test_what_is_computed_again_is_hatched() -> None:
-    boxes = [*BOXES, Box(3, 3, 0, 64, "beta again", again=True)]
+    boxes = [*BOXES, Box(3, 3, 0, 64, "beta again", rematerialised=True)]
     panel = arena_figure(boxes, 400, "title").axes[0]
     first, again = panel.collections
     assert [path.vertices[:4].tolist() for path in again.get_paths()] == [[[3, 0], [4, 0], [4, 64], [3, 64]]]
@@ -127,7 +127,7 @@ def test_advice_where_matplotlib_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_boxes_of_what_is_computed_again() -> None:
-    assert [(box.first, box.again) for box in arena_boxes(twice())] == [(0, False), (2, True)]
+    assert [(box.first, box.rematerialised) for box in arena_boxes(twice())] == [(0, False), (2, True)]
 
 
 def test_boxes_of_a_plan() -> None:

@@ -1,6 +1,6 @@
-"""The memory contract on random training steps: whatever is dropped and made again, planned how or in what order, the
-bits are the same, in an arena of NaN where each buffer is poisoned at its death; budgets are kept or refused; and these
-tests notice planted faults."""
+"""The memory contract on random training steps: whatever is rematerialised, planned how or in what order, bits are the
+same, in an arena of NaN where each buffer is poisoned at its death; budgets are kept or refused; and these tests notice
+planted faults."""
 
 from __future__ import annotations
 
@@ -106,12 +106,12 @@ def plain_bits(seed: int) -> Bits:
 
 # The same bits -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_made_again_has_the_same_bits(seed: int) -> None:
+def test_what_is_rematerialised_has_the_same_bits(seed: int) -> None:
     program, ways = unmarked(seed)
     expected = plain_bits(seed)
     _, *others = choices(ways)
     for assembled in others:
-        assert any(launch.repeats >= 0 for launch in assembled.plan.launches)
+        assert any(launch.rematerialises >= 0 for launch in assembled.plan.launches)
         assert run(program, assembled) == expected
     plain = resolve_marks(graph_of(program))
     reference = evaluate(plain.outputs, dict(zip(plain.inputs, program.arrays, strict=True)), seed=7, step=0)
@@ -140,8 +140,8 @@ def test_generated_c_has_the_same_bits() -> None:
     program = training_program(17)
     graph = graph_of(program)
     smallest = ways_of(graph, C, 1).smallest()
-    repeats = [launch for launch in smallest.planned.plan.launches if launch.repeats >= 0]
-    assert any(smallest.planned.plan.rng in launch.reads for launch in repeats)
+    late = [launch for launch in smallest.planned.plan.launches if launch.rematerialises >= 0]
+    assert any(smallest.planned.plan.rng in launch.reads for launch in late)
     made = [compile_graph(graph, C, Settings(1, budget=budget)) for budget in (None, smallest.peak)]
     bits = [run(program, found, runs) for found, runs in made]
     assert bits[0] == bits[1]
@@ -193,7 +193,7 @@ def test_tables_are_counted_before_they_are_made(seed: int) -> None:
 
 # Planted faults ------------------------------------------------------------------------------------------------------
 @functools.cache
-def repeating(seed: int = 19) -> tuple[TrainingProgram, Assembled, Bits]:
+def rematerialising(seed: int = 19) -> tuple[TrainingProgram, Assembled, Bits]:
     program, ways = unmarked(seed)
     *_, last = choices(ways)
     return program, last, run(program, last)
@@ -201,7 +201,7 @@ def repeating(seed: int = 19) -> tuple[TrainingProgram, Assembled, Bits]:
 
 def test_an_early_free_is_noticed() -> None:
     """A buffer that is over before its last reader; and where the verifier is not asked, by the bits."""
-    program, assembled, expected = repeating()
+    program, assembled, expected = rematerialising()
     plan, noticed = assembled.plan, 0
     for position, buffer in enumerate(plan.buffers):
         if buffer.space != "arena" or buffer.last == buffer.first or buffer.nbytes < 64:
@@ -216,7 +216,7 @@ def test_an_early_free_is_noticed() -> None:
 
 def test_an_overlap_in_place_is_noticed() -> None:
     """A product that is written over its own operand, declared as if that were allowed."""
-    program, assembled, expected = repeating()
+    program, assembled, expected = rematerialising()
     plan, noticed = assembled.plan, 0
     for number, launch in enumerate(plan.launches):
         for read, written in ((r, w) for r in launch.reads for w in launch.writes if launch.kernel.startswith("gemm")):
@@ -232,13 +232,13 @@ def test_an_overlap_in_place_is_noticed() -> None:
     assert noticed
 
 
-def test_a_merged_repeat_is_noticed() -> None:
-    """A reader of what was made again that reads the first one instead."""
-    program, assembled, expected = repeating()
+def test_a_merged_rematerialisation_is_noticed() -> None:
+    """A reader of what was rematerialised that reads the first one instead."""
+    program, assembled, expected = rematerialising()
     plan, noticed = assembled.plan, 0
-    for repeat in (launch for launch in plan.launches if launch.repeats >= 0):
-        first = plan.launches[repeat.repeats]
-        for again, before in zip(repeat.writes, first.writes, strict=False):
+    for late in (launch for launch in plan.launches if launch.rematerialises >= 0):
+        first = plan.launches[late.rematerialises]
+        for again, before in zip(late.writes, first.writes, strict=False):
             if plan.buffers[again].shape != plan.buffers[before].shape or plan.buffers[before].space != "arena":
                 continue
             wrong = replace(plan, launches=tuple(_reading(launch, again, before) for launch in plan.launches))
@@ -262,13 +262,13 @@ def _reading(launch: Any, again: int, before: int) -> Any:
 
 
 def test_redrawn_dropout_is_noticed() -> None:
-    """A repeat that draws the numbers of another stream."""
+    """A rematerialisation that draws the numbers of another stream."""
     noticed = 0
     for seed in SEEDS:
-        program, assembled, expected = repeating(seed)
+        program, assembled, expected = rematerialising(seed)
         plan = assembled.plan
         for number, launch in enumerate(plan.launches):
-            if launch.repeats < 0 or plan.rng not in launch.reads:
+            if launch.rematerialises < 0 or plan.rng not in launch.reads:
                 continue
             redrawn = replace(launch, program=len(plan.programs))
             words = _other_stream(plan.programs[launch.program])
@@ -289,7 +289,7 @@ def _other_stream(words: tuple[int, ...]) -> tuple[int, ...]:
 
 def test_poison_is_needed_for_these_tests() -> None:
     """An arena that is not poisoned hides some early frees: the checker checks more than values."""
-    _, assembled, _ = repeating()
+    _, assembled, _ = rematerialising()
     dead = deaths(assembled.plan)
     assert any(dead)
     held = memory_report(assembled.plan).timeline

@@ -2,11 +2,11 @@
 
 Schedules are judged by what their plans need in all: parameters, constants, inputs, outputs, arena, scratch memory and
 the engine's tables, to the byte. Of the points of the frontier, which does not depend on the budget, the cheapest that
-fits is taken; so a larger budget is never slower by the cost model. Without a budget, a large program makes again what
-is worth it; a budget that the plain program fits makes nothing again but what the graph asks for (`gx.checkpoint`).
+fits is taken; so a larger budget is never slower by the cost model. Without a budget, a large program drops what is
+worth it; a budget that the plain program fits drops nothing but what the graph asks for (`gx.checkpoint`).
 
-What several launches write is never made again. Where the program holds such buffers, budgets that ask for more are
-met by the same program with each concatenation put together by launches of its own, if that is cheaper.
+What several launches write is never dropped. Where the program holds such buffers, budgets that ask for more are met
+by the same program with each concatenation put together by launches of its own, if that is cheaper.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from heapq import merge
 
 from graphc.assembly.plan import SketchedProgram
 from graphc.assembly.records import Planned
-from graphc.assembly.rematerialise import Rematerialisation, arranged
+from graphc.assembly.rematerialise import Rematerialisable, arranged
 from graphc.errors import MemoryBudgetError
-from graphc.memory.budget import Point, frontier, thrift
+from graphc.memory.budget import Point, frontier, unbudgeted
 from graphc.memory.quantity import bytes_of
-from graphc.memory.rematerialise import replay
+from graphc.memory.rematerialise import rematerialise
 from graphc.plan.memory_report import MemoryReport, memory_report
 from graphc.plan.text import bytes_text
 
@@ -36,7 +36,7 @@ _SPARED = 0.9  # of the arena: what must go for it
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to run a program: its plan needs `peak` bytes, computing again takes `overhead` of the cost of a step."""
+    """One way to run a program: its plan needs `peak` bytes, to rematerialise takes `overhead` of a step."""
 
     peak: int
     overhead: float
@@ -63,21 +63,21 @@ class Budgeted:
         return memory_report(planned.plan, self.program.threads, tables)
 
     @property
-    def _rematerialisation(self) -> Rematerialisation:
-        return self.program.rematerialisation
+    def _rematerialisable(self) -> Rematerialisable:
+        return self.program.rematerialisable
 
     def _forced_overhead(self) -> float:
         """What checkpointed regions cost."""
         if self.program.regions is None:
             return 0.0
-        return replay(self._rematerialisation.problem, self._rematerialisation.problem.forced).cost / self._whole
+        return rematerialise(self._rematerialisable.problem, self._rematerialisable.problem.forced).cost / self._whole
 
     @cached_property
-    def thrifty(self) -> Choice:
-        """What runs without a budget: the plain program, where that is large with what is worth making again."""
+    def unbudgeted(self) -> Choice:
+        """What runs without a budget: the plain program, where that is large without what is worth dropping."""
         if self.plain.planned.plan.arena_bytes < LARGE_ARENA:
             return self.plain
-        point = thrift(self._rematerialisation.problem)
+        point = unbudgeted(self._rematerialisable.problem)
         if point.peak > _SPARED * self.plain.planned.plan.arena_bytes:
             return self.plain
         return self._made(point)
@@ -97,7 +97,7 @@ class Budgeted:
     @cached_property
     def _points(self) -> tuple[Point, ...]:
         """The frontier, cheapest first, without what the plain program is: no more dropped than must be."""
-        problem = self._rematerialisation.problem
+        problem = self._rematerialisable.problem
         return tuple(point for point in frontier(problem) if point.drops != problem.forced)
 
     def _choice(self, number: int) -> Choice:
@@ -107,13 +107,13 @@ class Budgeted:
         return self._chosen[number]
 
     def _made(self, point: Point) -> Choice:
-        schedule = replay(self._rematerialisation.problem, point.drops)
-        planned = self.program.repeating(schedule, arranged(schedule))
+        schedule = rematerialise(self._rematerialisable.problem, point.drops)
+        planned = self.program.rematerialising(schedule, arranged(schedule))
         return Choice(self.report(planned).peak_bytes, point.cost / self._whole, planned)
 
     @property
     def _whole(self) -> float:
-        return sum(self._rematerialisation.problem.costs) or 1.0
+        return sum(self._rematerialisable.problem.costs) or 1.0
 
     def _least(self, number: int) -> int:
         """Bytes that the plan of a point needs at least: what its arena needs above that comes on top, and tables."""
@@ -128,11 +128,11 @@ class Budgeted:
     def within(self, budget: int | float | None) -> Choice:
         """The cheapest choice that needs at most `budget`, bytes or a fraction of the plain program's peak.
 
-        Without one, what runs then (`thrifty`). Raises MemoryBudgetError, which names the smallest budget that would do
-        and what stands in the way.
+        Without one, what runs then (`unbudgeted`). Raises MemoryBudgetError, which names the smallest budget that would
+        do and what stands in the way.
         """
         if budget is None:
-            return self.thrifty
+            return self.unbudgeted
         limit = bytes_of(budget, self.plain.peak)
         if self.plain.peak <= limit:
             return self.plain
@@ -193,7 +193,7 @@ class Budgeted:
         message = (
             f"the budget is {limit} bytes ({bytes_text(limit)}); the smallest budget that will do is {smallest.peak} "
             f"({bytes_text(smallest.peak)}), of which {bytes_text(fixed)} are parameters, inputs and the like; "
-            f"without a budget the program takes {self.thrifty.peak} ({bytes_text(self.thrifty.peak)})"
+            f"without a budget the program takes {self.unbudgeted.peak} ({bytes_text(self.unbudgeted.peak)})"
         )
         lines = [f"  {bytes_text(held.nbytes):>12}  {'  '.join(held.cells())}" for held in report.at_peak[:_NAMED]]
         where = [f"in the way stand, in {report.peak_label}:"] if lines else []

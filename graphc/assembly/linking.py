@@ -121,9 +121,9 @@ class _Linker:
         """The copies of what a loop starts with, then the launches of its body."""
         assert sketch.loop is not None
         starts, carried, *_ = sketch.loop.divided(sketch.operands)
-        again, apart = sketch.repeats, starts_apart(sketch, self.buffer, self.values)
+        earlier, apart = sketch.rematerialises, starts_apart(sketch, self.buffer, self.values)
         copies = [sketch_copy(starts[i], carried[i], self.values) for i in apart]
-        before = [end for copy in copies for end in self._link_launch(replace(copy, repeats=again), waits)]
+        before = [end for copy in copies for end in self._link_launch(replace(copy, rematerialises=earlier), waits)]
         waits, first = tuple(before) or waits, LaunchNumber(len(self.launches))
         places = [self._ref(*place) for place in sketch.operands]
         room = (self.arrangement.offsets[sketch.loop.room] or 0) if sketch.loop.room >= 0 else 0
@@ -131,8 +131,8 @@ class _Linker:
         self.inside[Position(len(self.ends))] = first
         for at, launch in enumerate(found.launches):
             entry = launch if any(number >= first for number in launch.depends) else replace(launch, depends=waits)
-            known = launch.repeats if again is None else LaunchNumber(self.inside[again] + at)
-            self.launches.append(replace(entry, repeats=known))
+            known = launch.rematerialises if earlier is None else LaunchNumber(self.inside[earlier] + at)
+            self.launches.append(replace(entry, rematerialises=known))
         self.buffers += found.buffers
         self.loops += found.loops
         self.flat += sketch.loop.body.sketches
@@ -156,7 +156,7 @@ class _Linker:
         return Launch(
             sketch.label, "", (), operands, NO_PROGRAM, program_operands, reads, writes, footprint.tiles, scratch,
             footprint.work, sketch.routine.effort, depends, sketch.location, in_place,
-            LaunchNumber(-1) if sketch.repeats is None else self.first[sketch.repeats],
+            LaunchNumber(-1) if sketch.rematerialises is None else self.first[sketch.rematerialises],
             tuple(number for number in writes if number in self.shared),
         )  # fmt: skip
 

@@ -143,7 +143,7 @@ def _launch(
         launch, operands=operands, program_operands=program_operands, reads=reads, writes=writes, shares=shares,
         depends=tuple(_later(number, first) for number in launch.depends),
         in_place=tuple((root[read], root[written]) for read, written in pairs),
-        repeats=_later(launch.repeats, first) if launch.repeats >= 0 else launch.repeats,
+        rematerialises=_later(launch.rematerialises, first) if launch.rematerialises >= 0 else launch.rematerialises,
     )  # fmt: skip
 
 

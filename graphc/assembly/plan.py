@@ -1,8 +1,8 @@
 """`sketch_program`: groups become sketches of launches; and these a plan, with a place for every value, without code.
 
 A parameter's next value is written straight over the old one where nothing needs the old one any more, else it is
-written beside it and copied by a last launch. A plan follows a schedule where some values are dropped and made again
-(see `rematerialise`), else the order that the sketches are given by `storage`.
+written beside it and copied by a last launch. A plan follows a schedule where some values are dropped (see
+`rematerialise`), else the order that the sketches are given by `storage`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from graphc.assembly.linking import linked
 from graphc.assembly.local import keep_local
 from graphc.assembly.loops import sketch_loop
 from graphc.assembly.records import LOCAL, Planned, Sketch
-from graphc.assembly.rematerialise import Rematerialisation, arranged, rematerialisation
+from graphc.assembly.rematerialise import Rematerialisable, arranged, rematerialisable
 from graphc.assembly.sketch import sketch_copy, sketch_group
 from graphc.assembly.values import Values
 from graphc.backends.backend import Planning, Writer
@@ -28,7 +28,7 @@ from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
 from graphc.ir.indices import numbered, numbers
 from graphc.memory.numbers import TaskNumber, ValueNumber
-from graphc.memory.rematerialise import TaskSchedule, replay
+from graphc.memory.rematerialise import TaskSchedule, rematerialise
 from graphc.memory.storage import Arrangement, Task, Value, arrange, plan_updates
 from graphc.ops.primitives.loops import Looped
 from graphc.ops.record import Kind, op_of
@@ -57,24 +57,24 @@ class SketchedProgram:
     is_body: bool = False
 
     @cached_property
-    def rematerialisation(self) -> Rematerialisation:
-        """What of this program can be computed again."""
-        return rematerialisation(
+    def rematerialisable(self) -> Rematerialisable:
+        """What of this program can be rematerialised."""
+        return rematerialisable(
             self.sketches, self.groups, self.tasks, self.values, self.planning.lowering, self.regions
         )
 
     def plan(self) -> Planned:
         """The plan in which every value is computed once, but for what checkpointed regions drop."""
         if self.regions is not None:
-            problem = self.rematerialisation.problem
-            schedule = replay(problem, problem.forced)
-            return self.repeating(schedule, arranged(schedule))
+            problem = self.rematerialisable.problem
+            schedule = rematerialise(problem, problem.forced)
+            return self.rematerialising(schedule, arranged(schedule))
         return self._planned(self.sketches, arrange(self.values.values, self.tasks), self.home, self.values)
 
-    def repeating(self, schedule: TaskSchedule, arrangement: Arrangement) -> Planned:
+    def rematerialising(self, schedule: TaskSchedule, arrangement: Arrangement) -> Planned:
         """The plan of a schedule, whose values lie as in `arrangement`."""
         values = self.values.copy()
-        sketches = self.rematerialisation.sketches_of(schedule, values, self.planning.lowering, self.threads)
+        sketches = self.rematerialisable.sketches_of(schedule, values, self.planning.lowering, self.threads)
         home = [*self.home, *numbers(ValueNumber, len(values.values))[len(self.home) :]]
         return self._planned(sketches, arrangement, home, values)
 

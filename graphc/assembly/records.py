@@ -18,7 +18,7 @@ from graphc.backends.backend import Routine
 from graphc.memory.numbers import StepNumber, ValueNumber
 from graphc.ops.parameter import Parameter
 from graphc.plan.plan import Plan
-from graphc.plan.repetition import launch_seconds
+from graphc.plan.rematerialisation import launch_seconds
 
 __all__ = ["LOCAL", "Looping", "Place", "Planned", "Sketch"]
 
@@ -71,9 +71,9 @@ class Looping:
 class Sketch:
     """A launch in terms of values. `operands` are the library kernel's, `program_operands` the loop nest's.
 
-    `number` is its place among all sketches of the program: one that runs again keeps it. `repeats` is the launch that
-    it repeats, wholly or in part, if it does. With `loop` it stands for launches that run several times, else for what
-    `routine` says.
+    `number` is its place among all sketches of the program: one that runs once more keeps it. `rematerialises` is the
+    step whose results it makes once more, all or some. With `loop` it stands for launches that run several times, else
+    for what `routine` says.
     """
 
     label: str
@@ -85,7 +85,7 @@ class Sketch:
     in_place: tuple[tuple[ValueNumber, ValueNumber], ...] = ()
     location: str = ""
     number: int = 0
-    repeats: StepNumber | None = None
+    rematerialises: StepNumber | None = None
     loop: Looping | None = None
 
     @property

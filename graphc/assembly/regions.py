@@ -1,8 +1,8 @@
 """What checkpointed regions (`gx.checkpoint`) drop.
 
-What a region stores is dropped after the last launch of the region that reads it, and made again when a gradient reads
-it. What lies in an inner region as well is dropped once more where the gradients of each region around it begin: by
-then the outer region was made again up to there, and only the results of its inner regions are to stay.
+What a region stores is dropped after the last launch of the region that reads it, and rematerialised when a gradient
+reads it. What lies in an inner region as well is dropped once more where the gradients of each region around it begin:
+by then the outer region was rematerialised up to there, and only the results of its inner regions are to stay.
 """
 
 from __future__ import annotations
@@ -39,6 +39,6 @@ def region_drops(regions: Regions, problem: Problem, owners: Owners, stores: Sto
     drops = {}
     for value, path in homes.items():
         own = begins.get(path[-1], NEVER)
-        again = {begins[region] for region in path[:-1] if last[value] < begins.get(region, NEVER) < own}
-        drops[value] = tuple(sorted({last[value], *again}))
+        outer = {begins[region] for region in path[:-1] if last[value] < begins.get(region, NEVER) < own}
+        drops[value] = tuple(sorted({last[value], *outer}))
     return drops

@@ -1,7 +1,7 @@
-"""Computing again: what sketches can be repeated, wholly or in part, and the sketches of a schedule that repeats some.
+"""What of a program can be rematerialised, by sketches or parts of them, and the sketches of a schedule that does so.
 
-A sketch is repeated with the same code on other buffers; a part (fusion/parts.py) gets a sketch of its own. What has a
-place outside the arena, or is put together by several launches, is never dropped.
+A sketch makes values once more by the same code on other buffers; a part (fusion/parts.py) gets a sketch of its own.
+What has a place outside the arena, or is put together by several launches, is never dropped.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from graphc.memory.rematerialise import WHOLE, Problem, Recipe, TaskSchedule, ch
 from graphc.memory.storage import Arrangement, Task, Value, arrange, in_wholes, order_tasks
 from graphc.plan.cost import seconds
 
-__all__ = ["Rematerialisation", "arranged", "rematerialisation"]
+__all__ = ["Rematerialisable", "arranged", "rematerialisable"]
 
-_EFFORT = 200_000_000  # of placing what repeats: tight packings are worth a fraction of a second
+_EFFORT = 200_000_000  # of placing the values of a schedule: tight packings are worth a fraction of a second
 
 
 @dataclass(frozen=True)
-class Rematerialisation:
+class Rematerialisable:
     """The problem of a program, whose task at each position is that of the sketch `order[position]`."""
 
     problem: Problem
@@ -42,7 +42,7 @@ class Rematerialisation:
     def sketches_of(self, schedule: TaskSchedule, values: Values, lowering: Lowering, threads: int) -> list[Sketch]:
         """The launches of `schedule`. Values that stand for others are added to `values`."""
         known = numbers(ValueNumber, len(self.problem.values))
-        added = [values.repeat(origin) for origin in schedule.origin[len(known) :]]
+        added = [values.rematerialised(origin) for origin in schedule.origin[len(known) :]]
         number: Indexed[Instance, ValueNumber] = [*known, *added]
         written: dict[tuple[Position, ValueNumber], Sketch] = {}
         first: dict[Position, StepNumber] = {}  # where each task runs for the first time
@@ -60,7 +60,7 @@ class Rematerialisation:
             new = dict(zip((*task.reads, *task.writes), (*step.reads, *step.writes), strict=True))
             sketches.append(_renamed(sketch, {value: number[instance] for value, instance in new.items()}))
             if step.recipe is not None:
-                sketches[-1] = replace(sketches[-1], repeats=first[step.task])
+                sketches[-1] = replace(sketches[-1], rematerialises=first[step.task])
         return sketches
 
 
@@ -87,15 +87,15 @@ def _renamed(sketch: Sketch, new: Mapping[ValueNumber, ValueNumber]) -> Sketch:
     )  # fmt: skip
 
 
-def rematerialisation(
+def rematerialisable(
     sketches: Sequence[Sketch],
     groups: Sequence[Group],
     tasks: Sequence[Task],
     values: Values,
     lowering: Lowering,
     regions: Regions | None,
-) -> Rematerialisation:
-    """What can be computed again of `sketches` with their `tasks`, of which the first are those of `groups`."""
+) -> Rematerialisable:
+    """What can be rematerialised of `sketches` with their `tasks`, of which the first are those of `groups`."""
     order = order_tasks(values.values, tasks)
     wholes = [in_wholes(tasks[number], values.values) for number in order]
     writers = Counter(value for task in wholes for value in task.writes)
@@ -126,7 +126,7 @@ def rematerialisation(
         stores = [_stores(groups[number]) if number < len(groups) else () for number in order]
         problem = replace(problem, forced=region_drops(regions, problem, values.owners, stores))
     check_recipes(problem)
-    return Rematerialisation(problem, order, sketches, parts)
+    return Rematerialisable(problem, order, sketches, parts)
 
 
 def _stores(group: Group) -> Sequence[Node]:

@@ -78,7 +78,7 @@ class Values:
         new.owners, new.number = list(self.owners), dict(self.number)
         return new
 
-    def repeat(self, value: ValueNumber) -> ValueNumber:
+    def rematerialised(self, value: ValueNumber) -> ValueNumber:
         """A new value in the arena for what `value` holds; its number."""
         new = self.add(None, self.names[value], self.types[value], None)
         self.owners[new] = self.owners[value]

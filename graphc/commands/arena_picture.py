@@ -2,7 +2,7 @@
 
 Above the boxes runs the line of the bytes that are alive; the step at which they are most is marked, and so is the
 bound that no placement can go below. The largest boxes carry numbers, which are explained beside the picture; those of
-tensors that are computed again are hatched.
+tensors that are rematerialised are hatched.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LABELLED = 12  # boxes that are explained
 MANY = 3000  # boxes beyond which a file of vectors holds them as an image
 FILLS = ("#8ecae6", "#a8dadc", "#bde0c1", "#f4d58d", "#f7b267", "#e5a4a4", "#cdb4db", "#b8c0e0")
 LINE, MARK = "#1d3557", "#c1121f"
-AGAIN: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#8d5a97", "hatch": "////"}  # computed again
+REMATERIALISED: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#8d5a97", "hatch": "////"}  # computed again
 
 
 @dataclass(frozen=True)
 class Box:
     """`size` bytes from `offset` on, taken from step `first` to step `last`, both included.
 
-    `again` tells that what they hold was computed before, and dropped.
+    `rematerialised` tells that what they hold was computed before, and dropped.
     """
 
     first: int
@@ -37,7 +37,7 @@ class Box:
     offset: int
     size: int
     label: str
-    again: bool = False
+    rematerialised: bool = False
 
 
 def draw_arena(boxes: Sequence[Box], bound: int, path: Path, title: str) -> None:
@@ -79,22 +79,22 @@ def _draw_boxes(panel: Any, boxes: Sequence[Box]) -> None:
     from matplotlib.collections import PolyCollection
 
     width, many = (0.4, False) if len(boxes) <= MANY else (0.1, True)
-    fills = [FILLS[number % len(FILLS)] for number, box in enumerate(boxes) if not box.again]
+    fills = [FILLS[number % len(FILLS)] for number, box in enumerate(boxes) if not box.rematerialised]
     first = PolyCollection(_corners(boxes, False), facecolors=fills, edgecolors="white", linewidths=width)
-    again = PolyCollection(_corners(boxes, True), linewidths=width, **AGAIN)
-    for drawn in (first, again):
+    second = PolyCollection(_corners(boxes, True), linewidths=width, **REMATERIALISED)
+    for drawn in (first, second):
         drawn.set_rasterized(many)
         panel.add_collection(drawn)
-    if any(box.again for box in boxes):
-        again.set_label("computed again")
+    if any(box.rematerialised for box in boxes):
+        second.set_label("computed again")
 
 
-def _corners(boxes: Sequence[Box], again: bool) -> list[list[tuple[int, int]]]:
-    """The corners of the boxes whose `again` is as asked for."""
+def _corners(boxes: Sequence[Box], rematerialised: bool) -> list[list[tuple[int, int]]]:
+    """The corners of the boxes whose `rematerialised` is as asked for."""
     found = []
     for box in boxes:
         left, right, low, high = box.first, box.last + 1, box.offset, box.offset + box.size
-        if box.again == again:
+        if box.rematerialised == rematerialised:
             found.append([(left, low), (right, low), (right, high), (left, high)])
     return found
 

@@ -94,11 +94,12 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 def arena_boxes(plan: Plan) -> list[Box]:
     """The arena of a plan over its launches. Of what shares memory, the longest-lived names the box."""
-    found, again = [], {buffer for launch in plan.launches if launch.repeats >= 0 for buffer in launch.writes}
+    late = {buffer for launch in plan.launches if launch.rematerialises >= 0 for buffer in launch.writes}
+    found = []
     for span in arena_spans(plan):
         longest = max(span.buffers, key=lambda i: plan.buffers[i].last - plan.buffers[i].first)
         label = _label(plan.buffers[longest], len(span.buffers) - 1)
-        found.append(Box(span.first, span.last, span.offset, span.nbytes, label, longest in again))
+        found.append(Box(span.first, span.last, span.offset, span.nbytes, label, longest in late))
     return found
 
 

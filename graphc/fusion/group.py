@@ -270,7 +270,7 @@ class Group:
 
 
 def boundaries(graph: Graph) -> set[Node]:
-    """What enters or leaves checkpointed regions: it has a buffer, as all else in them is made again from it."""
+    """What enters or leaves checkpointed regions: it has a buffer, as all else in them is rematerialised from it."""
     return {holder(node.inputs[0]) for node in graph.nodes if node.op in (ENTER, LEAVE)}
 
 

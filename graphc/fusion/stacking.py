@@ -76,7 +76,7 @@ class _Stacking:
         self.held = held_nodes(graph)
         self.taken = {result_base(result) for result in graph.results}  # nodes that have a place already
         regions = regions_of(graph)
-        self.dropped = set(regions.inside) if regions else set[Node]()  # what is made again, by one launch each
+        self.dropped = set(regions.inside) if regions else set[Node]()  # what is rematerialised, by one launch each
         self.undivided = {result_base(value) for _, value in graph.updates} | self.dropped
         self.readers = consumers(graph.nodes)
         self.unstrided = unstrided(graph)

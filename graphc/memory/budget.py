@@ -1,10 +1,10 @@
 """What to drop: schedules of falling peak and rising cost, from which a memory budget picks the cheapest that fits.
 
 For peaks from the largest down, the cheapest choice (items.py) that fits is searched. Starts come from four methods:
-the items that are cheapest to make for their size (`_thrifty`); these without what has to be kept for them (cuts.py);
+the items that are cheapest to make for their size (`_fewest`); these without what has to be kept for them (cuts.py);
 all but what crosses the cuts between segments (segments.py); and what served for more memory, with more dropped where
-the peak stands, be it values that wait there for a second time, or kept for which the peak makes much again
-(`_lowered`). Each is filled up: values are kept again, the dearest for their size first, as long as the peak allows.
+the peak stands, be it values that wait there for a second time, or kept for which the peak rematerialises much
+(`_lowered`). Each is filled up: values are kept after all, the dearest for their size first, as the peak allows.
 The best is annealed. A choice that was looked at on the way and is the cheapest for some peak counts as well.
 
 The frontier does not depend on the budget, so a larger budget never costs more. All is counted in runs of the
@@ -26,7 +26,7 @@ from graphc.memory.segments import segmented
 from graphc.memory.simulator import Simulator
 from graphc.memory.storage import Task
 
-__all__ = ["Point", "frontier", "thrift"]
+__all__ = ["Point", "frontier", "unbudgeted"]
 
 _RUNGS = 32  # peaks between the largest and the least possible
 _POINTS = 64  # of the frontier, at most, or about
@@ -35,28 +35,28 @@ _EFFORT = 24_000_000  # tasks that all runs of the simulator together may look a
 _LOOKS = 16  # looks at least that filling up may take
 _PLENTY = 8000  # runs for which all rungs are tried; half of them for larger problems
 _WARMTH = 0.004  # of the cost of a step: the rise that annealing accepts gladly at its start
-_PREFIXES = 24  # shares of what thrift could pay for that are looked at: more may raise the peak
-_THRIFT = 0.035  # of the cost of a step: what is spent without a budget, at most
+_PREFIXES = 24  # shares of what could be paid for without a budget that are looked at: more may raise the peak
+_UNBUDGETED = 0.035  # of the cost of a step: what is spent without a budget, at most
 _WORTH = 2.0  # shares of the peak that a share of the cost of a step is worth, where no budget asks for it
-_ROUNDS_OF_THRIFT = 24  # in which one more value is dropped
+_ROUNDS_OF_DROPS = 24  # in which one more value is dropped
 _TRIES = 24  # items that are tried where the peak stands
 _ROUNDS_OF_ITEM = 16  # of annealing, at most
 
 
 @dataclass(frozen=True)
 class Point:
-    """One choice: `peak` in bytes of live values, `cost` in seconds of computing again, and what is dropped."""
+    """One choice: `peak` in bytes of live values, `cost` in seconds of rematerialisation, and what is dropped."""
 
     peak: int
     cost: float
     drops: Drops
 
 
-def thrift(problem: Problem) -> Point:
-    """What is worth making again without being asked: the cheapest items, or these without what has to be kept for
+def unbudgeted(problem: Problem) -> Point:
+    """What is worth dropping without being asked: the cheapest items, or these without what has to be kept for
     them, as far as they lower the peak; then large values, one by one, while each lowers the peak by twice its share of
     the cost. The frontier has a point that is as good."""
-    return _Search(problem).thrift()
+    return _Search(problem).unbudgeted()
 
 
 def frontier(problem: Problem) -> tuple[Point, ...]:
@@ -105,7 +105,7 @@ class _Search:
     def run(self) -> tuple[Point, ...]:
         if not self.order:
             return (self._point(frozenset()),)
-        thrift = self.thrift()
+        wanted = self.unbudgeted().peak
         starts, best = [*segmented(self.items, self.start.peak), *self.cuts], frozenset[Item]()
         least = min(max(map(self._floor, self.problem.tasks), default=1) or 1, self.start.peak)
         for rung in range(1, self.rungs + 1):
@@ -114,10 +114,10 @@ class _Search:
             if found is None:
                 break
             best = found
-        return tuple(self._point(choice) for choice in self._undominated(thrift.peak))
+        return tuple(self._point(choice) for choice in self._undominated(wanted))
 
-    def thrift(self) -> Point:
-        most = self.start.cost + _THRIFT * self.whole
+    def unbudgeted(self) -> Point:
+        most = self.start.cost + _UNBUDGETED * self.whole
         low, high = 0, len(self.order)
         while low < high:
             middle = (low + high + 1) // 2
@@ -132,7 +132,7 @@ class _Search:
 
     def _extended(self, choice: Choice, most: float) -> Choice:
         """`choice` with large values dropped where the peak stands, while that is worth it and costs at most `most`."""
-        for _ in range(_ROUNDS_OF_THRIFT):
+        for _ in range(_ROUNDS_OF_DROPS):
             looked, found = self.look(choice), []
             self.simulator.run(choice)
             waiting, _ = self._standing(choice)
@@ -168,7 +168,7 @@ class _Search:
     def _cheapest(self, limit: int, known: Choice, ready: Sequence[Choice]) -> Choice | None:
         """The cheapest choice found whose peak is at most `limit`; `known` is one for a larger peak."""
         starts = sorted((choice for choice in ready if self.look(choice).peak <= limit), key=self._cost)[:_STARTS]
-        others = [self._thrifty(limit), self._lowered(known, limit, together=self.most < _PLENTY)]
+        others = [self._fewest(limit), self._lowered(known, limit, together=self.most < _PLENTY)]
         if not starts and others == [None, None]:
             lowest = min(ready, key=lambda choice: self.look(choice).peak)
             others += [
@@ -179,7 +179,7 @@ class _Search:
         return self._annealed(min(filled, key=self._cost), limit) if filled else None
 
     # Starts ----------------------------------------------------------------------------------------------------------
-    def _thrifty(self, limit: int) -> Choice | None:
+    def _fewest(self, limit: int) -> Choice | None:
         """As few of the cheapest items as possible."""
         low, high = 0, len(self.order) + 1
         while low < high:
@@ -226,17 +226,17 @@ class _Search:
         return other
 
     def _near(self, choice: Choice) -> list[Item]:
-        """Items to turn: those that wait while the peak stands, and those that are made again there."""
-        waiting, remade = self._standing(choice)
+        """Items to turn: those that wait while the peak stands, and those that are rematerialised there."""
+        waiting, rematerialised = self._standing(choice)
         more = sorted(waiting, key=self.items.price)
-        less = sorted((item for item in choice if item[0] in remade), key=self.items.price, reverse=True)
+        less = sorted((item for item in choice if item[0] in rematerialised), key=self.items.price, reverse=True)
         return more[:_TRIES] + less[:_TRIES]
 
     def _standing(self, choice: Choice) -> tuple[set[Item], set[ValueNumber]]:
         """While the peak of `choice`, which ran last, stands: the items that wait and could be dropped, and the values
-        that are made again."""
-        waiting, remade = self.simulator.waiting()
-        return {item for item in waiting if item[0] in self.items.free} - choice, set(remade)
+        that are rematerialised."""
+        waiting, rematerialised = self.simulator.waiting()
+        return {item for item in waiting if item[0] in self.items.free} - choice, set(rematerialised)
 
     # Improvement -----------------------------------------------------------------------------------------------------
     def _filled(self, choice: Choice, limit: int) -> Choice:

@@ -1,9 +1,9 @@
-"""Choices that keep as few bytes as possible for what is made again: minimum cuts.
+"""Choices that keep as few bytes as possible for what is rematerialised: minimum cuts.
 
-If the items that are cheapest for their size may be made again, and no others, some values have to be kept for it:
-those of a cut between what may not be made again and what tasks after the turn read. The least of them in bytes is a
-maximum flow through the recipes: each value is an edge of its size, and what a recipe reads leads to what it makes
-without a limit.
+If the items that are cheapest for their size may be dropped, and no others, some values have to be kept for it: those
+of a cut between what may not be dropped and what tasks after the turn read. The least of them in bytes is a maximum
+flow through the recipes: each value is an edge of its size, and what a recipe reads leads to what it makes without a
+limit.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from graphc.memory.items import Choice, Items
 
 __all__ = ["minimum_cuts"]
 
-_SHARES = 16  # of the items, by price, that may be made again
+_SHARES = 16  # of the items, by price, that may be dropped
 _UNLIMITED = 1 << 30  # flows are 32-bit integers
 _SOURCE, _SINK = 0, 1
 _Edge = tuple[int, int, int]
 
 
 def minimum_cuts(items: Items) -> list[Choice]:
-    """What may be made again without the narrowest cut: for a growing share of the items."""
+    """What may be dropped without the narrowest cut: for a growing share of the items."""
     if not items.all:
         return []
     edges, number_of = _edges(items), {item: number for number, item in enumerate(items.all)}

@@ -1,7 +1,7 @@
 """What may be dropped around the task where memory peaks, the turn.
 
-An *item* is a value and a task after which it may be dropped: each value that can be made again and is not dropped in
-any case, is made before the turn and is read has one, after the last task up to the turn that makes or reads it. A
+An *item* is a value and a task after which it may be dropped: each value that can be rematerialised and is not dropped
+in any case, is made before the turn and is read has one, after the last task up to the turn that makes or reads it. A
 *choice* is the set of items that are dropped.
 """
 
@@ -41,7 +41,7 @@ class Items:
 
     @cached_property
     def by_price(self) -> list[Item]:
-        """All items, those first that are cheapest to make again for their size."""
+        """All items, those first that are cheapest to rematerialise for their size."""
         return sorted(self.all, key=self.price)
 
     def price(self, item: Item) -> tuple[float, Item]:

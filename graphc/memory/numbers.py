@@ -4,7 +4,7 @@ value     in the list that `Value`s are in
 task      in the list that `Task`s are in, before they have an order
 position  in an order of tasks
 step      in a schedule: the position in the order of all that it runs
-instance  among the values of a schedule: the problem's values, then those that were made once more
+instance  among the values of a schedule: the problem's values, then those that were rematerialised
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `order` makes three candidates and takes the one with the lowest peak: the order of the program; list scheduling that
 always runs what frees most; and list scheduling that stays on what was just computed. Peaks that differ by next to
 nothing count as equal; of these the one wins whose sum of live bytes over all launches is least: where values can be
-computed again, its peak falls lowest. Near-linear and deterministic; ties go to the order of the program.
+rematerialised, its peak falls lowest. Near-linear and deterministic; ties go to the order of the program.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Rematerialisation: some values are dropped while they wait for a later reader, and computed again when it comes.
+"""Rematerialisation: some values are dropped while they wait for a later reader, and made once more when it comes.
 
-    problem  = tasks in their order, what each costs, and recipes: how a value can be computed again
+    problem  = tasks in their order, what each costs, and recipes: how a value can be rematerialised
     drops    = for values, the positions after which they are kept no longer
-    schedule = steps: the tasks, and before the readers of what was dropped the recipes that make it again
+    schedule = steps: the tasks, and before the readers of what was dropped the recipes that make it once more
 
-`replay` turns drops into a schedule: a value that a step reads and that is gone is made again just before it, with
+`rematerialise` turns drops into a schedule: a value that a step reads and that is gone is made just before it, with
 everything that its recipe reads and that is gone as well, and is then kept until its last reader or its next drop. A
-value that was made again is a value of its own, so nothing can merge it with the first. Whatever is dropped, each task
-reads the same contents. All is in numbers of values and tasks, as in `storage`, which places a schedule's values.
+value that was rematerialised is a value of its own, so nothing can merge it with the first. Whatever is dropped, each
+task reads the same contents. All is in numbers of values and tasks, as in `storage`, which places a schedule's values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
     "TaskSchedule",
     "bytes_shared",
     "check_recipes",
-    "replay",
+    "rematerialise",
 ]  # fmt: skip
 
 WHOLE = ValueNumber(-1)  # the part of a task that is all of it
@@ -45,7 +45,7 @@ Drops = Mapping[ValueNumber, Sequence[Position]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How values can be made again: by the task at position `task` as a whole, or by the `part` that makes one value.
+    """How to rematerialise values: by the task at position `task` as a whole, or by the `part` that makes one value.
 
     `cost` is in seconds.
     """
@@ -116,7 +116,7 @@ class Problem:
 
 
 def check_recipes(problem: Problem) -> None:
-    """Raises InternalError where to make a value again might take that value: to replay it would never end.
+    """Raises InternalError where to rematerialise a value might take that value, which would never end.
 
     Tasks read what earlier tasks write, and a part reads what its own task writes besides. Ends, as each round takes
     out at least one value or raises.
@@ -151,9 +151,9 @@ class Step:
 
 @dataclass(frozen=True)
 class TaskSchedule:
-    """Steps in their order. `origin` is, for each value, the problem's value that it is or repeats.
+    """Steps in their order. `origin` is, for each value, the problem's value that it holds.
 
-    `failed` are values that could not be made again where they were needed, and so were kept.
+    `failed` are values that could not be rematerialised where they were needed, and so were kept.
     """
 
     problem: Problem
@@ -163,7 +163,7 @@ class TaskSchedule:
 
     @cached_property
     def cost(self) -> float:
-        """Seconds that computing again takes."""
+        """Seconds that rematerialisation takes."""
         return sum(step.recipe.cost for step in self.steps if step.recipe is not None)
 
     @cached_property
@@ -208,13 +208,13 @@ def bytes_shared(pairs: Iterable[tuple[Number, Number]], sizes: Indexed[Number, 
     return sum(sizes[value] for value in filled)
 
 
-def replay(problem: Problem, drops: Drops) -> TaskSchedule:
+def rematerialise(problem: Problem, drops: Drops) -> TaskSchedule:
     """The schedule in which values are kept no longer than `drops` allows."""
-    return _Replay(problem, drops).run()
+    return _Run(problem, drops).run()
 
 
-class _Replay:
-    """The state of one run of `replay`: which value stands for each of the problem's now, and since when."""
+class _Run:
+    """The state of one run of `rematerialise`: which value stands for each of the problem's now, and since when."""
 
     def __init__(self, problem: Problem, drops: Drops) -> None:
         self.problem = problem
@@ -230,7 +230,7 @@ class _Replay:
         for position, task in numbered(Position, self.problem.tasks):
             for value in task.reads:
                 if value in drops and self._is_gone(value, position):
-                    self._make(value, position)
+                    self._rematerialise(value, position)
             reads = tuple([now[value] for value in task.reads])
             for value in task.writes:
                 made[value] = position
@@ -244,8 +244,8 @@ class _Replay:
         at = bisect_left(drops, since)
         return since >= 0 and at < len(drops) and drops[at] < position and value not in self.failed
 
-    def _make(self, value: ValueNumber, position: Position) -> None:
-        """Make `value` again, and what it takes. Ends, as recipes read earlier values alone (`check_recipes`)."""
+    def _rematerialise(self, value: ValueNumber, position: Position) -> None:
+        """Make `value` once more, and what it takes. Ends, as recipes read earlier values alone (`check_recipes`)."""
         pending = [value]
         while pending:
             wanted = pending[-1]

@@ -1,7 +1,7 @@
 """`Simulator`: what a schedule would cost, without the schedule.
 
-It does what `rematerialise.replay` does, and finds peak, cost and what failed, some fifty times faster, so that a search
-can look at thousands of schedules. `replay` is the reference that it is tested against.
+It does what `rematerialise` does, and finds peak, cost and what failed, some fifty times faster, so that a search can
+look at thousands of schedules. `rematerialise` is the reference that it is tested against.
 """
 
 import numpy as np
@@ -62,7 +62,7 @@ cdef class Simulator:
     """Schedules of one `rematerialise.Problem`.
 
     After `run`, `peak` is in bytes, `cost` in seconds, `position` the task before which or in which the peak stands,
-    `excess` the sum over all steps of the bytes above `limit`, and `failed` the values that could not be made again.
+    `excess` the sum over all steps of the bytes above `limit`, and `failed` the values that could not be rematerialised.
     """
 
     cdef readonly int64_t peak
@@ -131,7 +131,7 @@ cdef class Simulator:
             self.made[v] = -1
             self.broken[v] = 0
         with nogil:
-            self._play(self.start, self.positions)
+            self._schedule(self.start, self.positions)
             self._measure(limit)
 
     @property
@@ -163,7 +163,7 @@ cdef class Simulator:
             self.ends[v] += 1
         return 0
 
-    cdef int _play(self, const int32_t[::1] start, const int32_t[::1] positions) except -1 nogil:
+    cdef int _schedule(self, const int32_t[::1] start, const int32_t[::1] positions) except -1 nogil:
         cdef int64_t count = self.size.shape[0], total = self.tasks.reads.start.shape[0] - 1
         cdef int64_t at, v
         cdef int32_t position, value
@@ -176,7 +176,7 @@ cdef class Simulator:
             for at in range(self.tasks.reads.start[position], self.tasks.reads.start[position + 1]):
                 value = self.tasks.reads.items[at]
                 if self._is_gone(value, position, start, positions):
-                    self._make(value, position, start, positions)
+                    self._rematerialise(value, position, start, positions)
             _begin(s, position)
             for at in range(self.tasks.reads.start[position], self.tasks.reads.start[position + 1]):
                 _touch(s, self.now[self.tasks.reads.items[at]])
@@ -198,8 +198,8 @@ cdef class Simulator:
                 return positions[at] < position
         return False
 
-    cdef int _make(self, int32_t value, int32_t position, const int32_t[::1] start,
-                   const int32_t[::1] positions) except -1 nogil:
+    cdef int _rematerialise(self, int32_t value, int32_t position, const int32_t[::1] start,
+                            const int32_t[::1] positions) except -1 nogil:
         cdef int64_t depth = 1, at
         cdef int32_t wanted, recipe, read
         cdef bint waits
@@ -275,7 +275,7 @@ cdef class Simulator:
 
     def waiting(self):
         """What could lower the peak: pairs (value, task) of values that wait while it stands, and since which task; and
-        the values that are made again before the task that it stands at."""
+        the values that are rematerialised before the task that it stands at."""
         cdef Steps *s = &self.steps
         cdef int64_t at, step, i, task = 0
         cdef dict before = {}, after = {}

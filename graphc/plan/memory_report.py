@@ -12,14 +12,14 @@ from textwrap import wrap
 from graphc.ir.indices import numbers
 from graphc.plan.liveness import Span, arena_spans, bytes_alive
 from graphc.plan.plan import BufferNumber, LaunchNumber, Plan
-from graphc.plan.repetition import Recomputed, gathered, repetition_of
+from graphc.plan.rematerialisation import Rematerialised, gathered, rematerialisation_of
 from graphc.plan.text import bytes_text, short_place
 
 __all__ = ["MemoryReport", "Resident", "memory_report"]
 
 WIDTH = 80  # columns of a report
 SHOWN = 10  # tensors at the peak that the report prints
-AGAIN = 5  # and kinds of tensors that are computed again
+REMATERIALISED = 5  # and kinds of tensors that are rematerialised
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class MemoryReport:
     `timeline` are the bytes alive in the arena during each launch. They are most during `peak_launch`, whose ops and
     user's line are `peak_label`; `at_peak` are the tensors that stand there, largest first, each piece of memory once.
 
-    `recomputed` are the tensors that are dropped and computed again, largest first, by `repeated` launches; they cost
+    `recomputed` are the tensors that are dropped and rematerialised, largest first, by `repeated` launches; they cost
     `overhead`, as a part of the cost of a step that computes nothing twice, by the model that budgets are met by.
 
     >>> print(step.memory)
@@ -75,7 +75,7 @@ class MemoryReport:
     at_peak: tuple[Resident, ...] = field(default=(), repr=False)
     repeated: int = 0
     overhead: float = 0.0
-    recomputed: tuple[Recomputed, ...] = field(default=(), repr=False)
+    recomputed: tuple[Rematerialised, ...] = field(default=(), repr=False)
 
     @property
     def peak_bytes(self) -> int:
@@ -101,7 +101,7 @@ class MemoryReport:
             ("peak", self.peak_bytes, f"{self.peak_bytes:,} bytes"),
         ]
         lines = [f"{name:<11}{bytes_text(size):>12}  {note}".rstrip() for name, size, note in rows]
-        return "\n".join([*lines, *self._peak_lines(), *self._again_lines()])
+        return "\n".join([*lines, *self._peak_lines(), *self._rematerialised_lines()])
 
     def _gap_text(self) -> str:
         return f", {self.gap / self.lower_bound:.1%} above" if self.gap and self.lower_bound else ""
@@ -112,16 +112,16 @@ class MemoryReport:
         title = f"the arena is fullest in launch {self.peak_launch} of {len(self.timeline)}, {self.peak_label}:"
         return [*wrap(title, WIDTH, subsequent_indent="    "), *_lines(self.at_peak, SHOWN)]
 
-    def _again_lines(self) -> list[str]:
+    def _rematerialised_lines(self) -> list[str]:
         if not self.repeated:
             return []
         launches = f"{self.repeated} launch{'es' * (self.repeated > 1)}"
         made = bytes_text(sum(tensor.nbytes for tensor in self.recomputed))
         title = f"computed again: {launches}, {made}, about {self.overhead:.1%} of a step"
-        return [title + ":", *_lines(gathered(self.recomputed), AGAIN)]
+        return [title + ":", *_lines(gathered(self.recomputed), REMATERIALISED)]
 
 
-def _lines(tensors: Sequence[Resident] | Sequence[Recomputed], shown: int) -> list[str]:
+def _lines(tensors: Sequence[Resident] | Sequence[Rematerialised], shown: int) -> list[str]:
     """The first tensors, a line each, in columns; and what the rest takes."""
     first, left = tensors[:shown], tensors[shown:]
     rows = [(*tensor.cells()[:-1], short_place(tensor.cells()[-1])) for tensor in first]
@@ -144,7 +144,7 @@ def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:
     spans = arena_spans(plan)
     timeline = bytes_alive(spans, len(plan.launches))
     peak = max(numbers(LaunchNumber, len(timeline)), key=timeline.__getitem__, default=LaunchNumber(0))
-    again = repetition_of(plan)
+    found = rematerialisation_of(plan)
     return MemoryReport(
         parameter=total(plan.parameters) - total(plan.states),
         state=total(plan.states),
@@ -159,9 +159,9 @@ def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:
         peak_launch=peak,
         peak_label=_label(plan, peak),
         at_peak=_residents(plan, spans, peak),
-        repeated=again.launches,
-        overhead=again.overhead,
-        recomputed=again.tensors,
+        repeated=found.launches,
+        overhead=found.overhead,
+        recomputed=found.tensors,
     )
 
 

@@ -74,10 +74,10 @@ class Launch:
     (positions in `Plan.buffers`; of slices the buffers that they are parts of); `depends` are earlier launches that
     must be complete before this one starts: one in a loop that this one is not in, after its last iteration.
     `in_place` are pairs (read buffer, written buffer) that may lie in the same bytes, because each tile reads an
-    element before it writes the one in its place. `repeats` is the earlier launch whose work it does again, all of it
-    or a part, because a value was dropped in between; -1 for a first time. `shares` are buffers of which it writes some
-    elements and other launches the rest: these need not wait for each other. `work` counts scalar operations, `effort`
-    those of a large matrix product that would take as long, were it not for traffic.
+    element before it writes the one in its place. `rematerialises` is the earlier launch whose results it makes once
+    more, all or some, because they were dropped in between; -1 for a first time. `shares` are buffers of which it
+    writes some elements and other launches the rest: these need not wait for each other. `work` counts scalar
+    operations, `effort` those of a large matrix product that would take as long, were it not for traffic.
     """
 
     label: str
@@ -95,7 +95,7 @@ class Launch:
     depends: tuple[LaunchNumber, ...]
     location: str = ""
     in_place: tuple[tuple[BufferNumber, BufferNumber], ...] = ()
-    repeats: LaunchNumber = LaunchNumber(-1)
+    rematerialises: LaunchNumber = LaunchNumber(-1)
     shares: tuple[BufferNumber, ...] = ()
 
 

@@ -18,7 +18,7 @@ def plan_text(plan: Plan, *, lines: bool = True) -> str:
 
     Buffers are written `%number`; a slice says what it is in iteration i of its loop (`%3 + 0 + 256 i`). What lies in
     the arena says which bytes and during which launches; a launch says what it waits for, what it writes over
-    (`%2 over %0`), and what it repeats.
+    (`%2 over %0`), and what it rematerialises.
     """
     head = (
         f"plan: {len(plan.launches)} launches, {len(plan.buffers)} buffers, {len(plan.programs)} tile programs; "
@@ -65,7 +65,7 @@ def _launch_cells(position: int, launch: Launch, lines: bool) -> list[str]:
     kernel = launch.kernel + (f" #{launch.program}" if launch.program >= 0 else "")
     notes = [f"%{written} over %{read}" for read, written in launch.in_place]
     notes += [f"part of %{index}" for index in launch.shares]
-    notes += [f"again {launch.repeats}"] if launch.repeats >= 0 else []
+    notes += [f"again {launch.rematerialises}"] if launch.rematerialises >= 0 else []
     writes, reads = ([f"%{index}" for index in touched] for touched in (launch.writes, launch.reads))
     cells = [kernel, _listed(writes), _listed(reads), str(launch.tiles), _listed(map(str, launch.depends))]
     return [

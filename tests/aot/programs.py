@@ -36,7 +36,7 @@ def training() -> dict[str, Any]:
 
 
 def budgeted() -> dict[str, Any]:
-    """Within less memory: launches that repeat others wholly and in part, dropout among them."""
+    """Within less memory: launches that rematerialise wholly and in part, dropout among them."""
     nn.seed(0)
     x, y = gx.input("x", (128, 32)), gx.input("y", (128, 32))
     layers = [nn.Sequential(nn.Linear(32, 32), nn.GELU(), nn.Dropout(0.25), nn.LayerNorm(32)) for _ in range(5)]

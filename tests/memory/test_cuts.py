@@ -23,7 +23,7 @@ def items_of(problem: Problem) -> Items:
 
 
 def kept_bytes(items: Items, dropped: Choice) -> int:
-    """The bytes of what is not dropped, of all that is read later or needed to make again what is dropped and read."""
+    """The bytes of what is not dropped, of all that is read later or rematerialises what is dropped and read."""
     values, dropped_values = {value for value, _ in items.all}, {value for value, _ in dropped}
     pending = [value for value in values if items.waits(value)]
     needed = set(pending)
@@ -53,7 +53,7 @@ def test_a_minimum_cut_keeps_the_fewest_bytes(seed: int) -> None:
 
 
 def test_a_wide_value_is_made_of_a_narrow_one() -> None:
-    """x -> a (small) -> b (large) -> c (large); the gradient reads c, then b. To make both again, a is kept."""
+    """x -> a (small) -> b (large) -> c (large); the gradient reads c, then b. To rematerialise both, a is kept."""
     values = [Value(0, "input x"), Value(64), Value(1024), Value(1024), Value(64), Value(64)]
     tasks = [Task((0,), (1,)), Task((1,), (2,)), Task((2,), (3,)), Task((3,), (4,)), Task((4, 3, 2), (5,))]
     costs = [1000.0, 1.0, 1.0, 1.0, 1.0]

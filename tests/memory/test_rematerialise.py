@@ -1,4 +1,4 @@
-"""Dropping and making again, in numbers alone: schedules read what tasks read, the simulator tells what replay makes,
+"""Dropping and rematerialising, in numbers alone: schedules read what tasks read, the simulator tells what they make,
 frontiers fall and rise, and small ones are close to the best there is."""
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from graphc.memory.budget import Point, frontier, thrift
-from graphc.memory.rematerialise import WHOLE, Problem, Recipe, TaskSchedule, replay
+from graphc.memory.budget import Point, frontier, unbudgeted
+from graphc.memory.rematerialise import WHOLE, Problem, Recipe, TaskSchedule, rematerialise
 from graphc.memory.simulator import Simulator
 from graphc.memory.storage import Task, Value
 
@@ -89,19 +89,19 @@ def check(schedule: TaskSchedule) -> None:
 
 
 def test_a_value_that_is_dropped_is_made_again_before_its_reader() -> None:
-    """x -> a -> b; the gradient reads b, then a. Dropped, a is made again from x for the second."""
+    """x -> a -> b; the gradient reads b, then a. Dropped, a is rematerialised from x for the second."""
     values = [Value(0, "input x"), Value(64), Value(64), Value(64), Value(64)]
     tasks = [Task((0,), (1,)), Task((1,), (2,)), Task((2,), (3,)), Task((3, 1), (4,))]
     recipes = {1: [Recipe(0, WHOLE, (0,), (1,), 1.0)], 2: [Recipe(1, WHOLE, (1,), (2,), 1.0)]}
     problem = Problem(values, tasks, [1.0] * 4, recipes)
-    schedule = replay(problem, {1: (1,)})
+    schedule = rematerialise(problem, {1: (1,)})
     check(schedule)
     assert [(step.task, step.recipe is not None) for step in schedule.steps] == [
         (0, False), (1, False), (2, False), (0, True), (3, False),
     ]  # fmt: skip
     assert schedule.steps[3].writes == (5,)
     assert schedule.steps[4].reads == (3, 5)
-    assert (schedule.cost, replay(problem, {}).peak, schedule.peak) == (1.0, 192, 192)
+    assert (schedule.cost, rematerialise(problem, {}).peak, schedule.peak) == (1.0, 192, 192)
 
 
 def test_nothing_reads_a_parameter_after_its_update() -> None:
@@ -109,7 +109,7 @@ def test_nothing_reads_a_parameter_after_its_update() -> None:
     values = [Value(64, "parameter w"), Value(64), Value(64, "parameter w"), Value(64)]
     tasks = [Task((0,), (1,)), Task((0, 1), (2,)), Task((1,), (3,))]
     problem = Problem(values, tasks, [1.0] * 3, {1: [Recipe(0, WHOLE, (0,), (1,), 1.0)]})
-    schedule = replay(problem, {1: (1,)})
+    schedule = rematerialise(problem, {1: (1,)})
     check(schedule)
     assert schedule.failed == {1}
     assert all(step.recipe is None for step in schedule.steps)
@@ -119,12 +119,12 @@ def test_nothing_reads_a_parameter_after_its_update() -> None:
 def test_schedules_read_what_tasks_read(seed: int) -> None:
     problem, chance = problem_of(seed), random.Random(seed)
     for _ in range(10):
-        check(replay(problem, drops_of(random_choice(problem, chance))))
+        check(rematerialise(problem, drops_of(random_choice(problem, chance))))
 
 
 def test_a_wrong_schedule_is_noticed() -> None:
     problem = problem_of(3)
-    schedule = replay(problem, drops_of(random_choice(problem, random.Random(1))))
+    schedule = rematerialise(problem, drops_of(random_choice(problem, random.Random(1))))
     steps = schedule.steps
     wrong = TaskSchedule(problem, (*steps[1:], steps[0]), schedule.origin)
     with pytest.raises(AssertionError):
@@ -132,12 +132,12 @@ def test_a_wrong_schedule_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_simulator_tells_what_replay_makes(seed: int) -> None:
+def test_the_simulator_tells_what_rematerialise_makes(seed: int) -> None:
     problem, chance = problem_of(seed), random.Random(seed)
     simulator = Simulator(problem)
     for _ in range(20):
         choice = random_choice(problem, chance)
-        schedule = replay(problem, drops_of(choice))
+        schedule = rematerialise(problem, drops_of(choice))
         limit = chance.randrange(schedule.peak + 1)
         simulator.run(choice, limit)
         assert simulator.peak == schedule.peak
@@ -156,7 +156,7 @@ def test_many_pairs_in_place() -> None:
     problem = Problem(values, tasks, [1.0, 1.0], {})
     simulator = Simulator(problem)
     simulator.run([])
-    assert simulator.peak == replay(problem, {}).peak == 640
+    assert simulator.peak == rematerialise(problem, {}).peak == 640
 
 
 def test_drops_of_no_value_are_refused() -> None:
@@ -165,8 +165,8 @@ def test_drops_of_no_value_are_refused() -> None:
 
 
 # The frontier --------------------------------------------------------------------------------------------------------
-def replayed(problem: Problem, point: Point) -> tuple[int, float]:
-    schedule = replay(problem, point.drops)
+def rematerialised(problem: Problem, point: Point) -> tuple[int, float]:
+    schedule = rematerialise(problem, point.drops)
     check(schedule)
     return schedule.peak, schedule.cost
 
@@ -176,12 +176,12 @@ def test_points_fall_and_rise_and_are_what_they_say(seed: int) -> None:
     problem = problem_of(seed, layers=12)
     points = frontier(problem)
     assert points == frontier(problem)
-    assert (points[0].peak, points[0].cost) == replayed(problem, Point(0, 0, {}))
+    assert (points[0].peak, points[0].cost) == rematerialised(problem, Point(0, 0, {}))
     for before, after in itertools.pairwise(points):
         assert after.peak < before.peak
         assert after.cost > before.cost
     for point in points:
-        assert replayed(problem, point) == (point.peak, pytest.approx(point.cost))
+        assert rematerialised(problem, point) == (point.peak, pytest.approx(point.cost))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -189,7 +189,7 @@ def test_small_frontiers_are_close_to_the_best(seed: int) -> None:
     """All choices of which values to keep, tried one by one: at no peak of theirs does the frontier cost much more."""
     problem = problem_of(seed, layers=6)
     simulator, ends = Simulator(problem), {v: problem.makers[v] for v in problem.recipes}
-    turn = replay(problem, {}).live.index(replay(problem, {}).peak)
+    turn = rematerialise(problem, {}).live.index(rematerialise(problem, {}).peak)
     for value in ends:
         ends[value] = max([ends[value], *(at for at in problem.readers.get(value, ()) if at <= turn)])
     items = [(value, at) for value, at in ends.items() if problem.makers[value] <= turn]
@@ -209,21 +209,21 @@ def test_small_frontiers_are_close_to_the_best(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_thrift_costs_little(seed: int) -> None:
+def test_what_runs_without_a_budget_costs_little(seed: int) -> None:
     problem = problem_of(seed, layers=40)
-    point, plain = thrift(problem), replay(problem, {})
+    point, plain = unbudgeted(problem), rematerialise(problem, {})
     assert point.cost <= 0.035 * sum(problem.costs)
     assert point.peak <= plain.peak
-    assert replayed(problem, point) == (point.peak, pytest.approx(point.cost))
+    assert rematerialised(problem, point) == (point.peak, pytest.approx(point.cost))
 
 
-def test_what_comes_with_a_forced_repeat_is_dropped_for_nothing() -> None:
-    """One task makes a and b; a has to be made again, and b with it: the first point does not keep b."""
+def test_what_comes_with_a_forced_rematerialisation_is_dropped_for_nothing() -> None:
+    """One task makes a and b; a has to be rematerialised, and b with it: the first point does not keep b."""
     values = [Value(0, "input x"), Value(64), Value(256), Value(64), Value(512), Value(64), Value(64)]
     tasks = [Task((0,), (1, 2)), Task((1,), (3,)), Task((3,), (4,)), Task((4,), (5,)), Task((5, 1, 2), (6,))]
     whole = Recipe(0, WHOLE, (0,), (1, 2), 1.0)
     problem = Problem(values, tasks, [1.0] * 5, {1: [whole], 2: [whole]}, {1: (1,)})
-    first, forced = frontier(problem)[0], replay(problem, problem.forced)
+    first, forced = frontier(problem)[0], rematerialise(problem, problem.forced)
     assert first.cost == forced.cost == 1.0
     assert first.peak < forced.peak
     assert first.drops != problem.forced

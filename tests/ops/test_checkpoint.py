@@ -56,8 +56,8 @@ def test_what_lies_between_is_dropped_and_made_again() -> None:
     parts = layers(16)
     plain, values = gradients(chained(parts), parts)
     less, again = gradients(grouped(parts, 4), parts)
-    assert not any(launch.repeats >= 0 for launch in plain.plan.launches)
-    assert sum(launch.repeats >= 0 for launch in less.plan.launches) >= 16
+    assert not any(launch.rematerialises >= 0 for launch in plain.plan.launches)
+    assert sum(launch.rematerialises >= 0 for launch in less.plan.launches) >= 16
     assert less.memory.arena < 0.6 * plain.memory.arena
     for a, b in zip(values, again, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -146,7 +146,7 @@ def test_dropout_draws_the_same_numbers_again() -> None:
     loss = gx.sum(run(x))
     slope = gx.grad(loss, x)
     program = gx.compile([x], [loss, slope], backend="cython")
-    assert any(launch.repeats >= 0 for launch in program.plan.launches)
+    assert any(launch.rematerialises >= 0 for launch in program.plan.launches)
     values = np.random.default_rng(0).standard_normal((16, 32), np.float32)
     got = program(values)
     for answer, wanted in zip(got, gx.evaluate([loss, slope], {x: values}, seed=0, step=0), strict=True):

@@ -161,7 +161,7 @@ def test_within_a_budget_and_in_a_checkpoint(backend: str) -> None:
         loss = gx.mean(y**2)
         program = gx.compile([x], [loss, gx.grad(loss, w)], backend=backend, memory_budget=budget)
         results.append([part.tobytes() for part in program(array)])
-        again = [launch for launch in program.plan.launches if launch.repeats >= 0]
+        again = [launch for launch in program.plan.launches if launch.rematerialises >= 0]
         assert bool(again) == (budget is not None or y is marked)
     assert results[0] == results[1] == results[2]
 

@@ -12,7 +12,7 @@ from graphc.errors import InternalError
 from graphc.plan.format import from_json, plan_digest, to_json
 from graphc.plan.loops import iterations, roots
 from graphc.plan.plan import Loop, Plan, Ref, Slice
-from graphc.plan.repetition import launch_seconds
+from graphc.plan.rematerialisation import launch_seconds
 from graphc.plan.stages import group
 from graphc.plan.verify import verify
 from tests.plan.loops import COUNT, ROW, SIZE, nested, running_sum

@@ -216,7 +216,7 @@ def test_an_epilogue_may_write_in_the_place_of_what_its_kernel_wrote() -> None:
 
 
 def test_either_of_two_that_live_in_one_launch_may_be_written_over() -> None:
-    """A result that nothing reads, as it is made again later, dies with the kernel's own, which it replaces."""
+    """A result that nothing reads, as it is rematerialised later, dies with the kernel's own, which it replaces."""
     buffers = [
         buffer("x", "input", 16), buffer("y", "output", 16), buffer("t0", "arena", 16), buffer("t1", "arena", 16)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a plan computes again: figures worked out by hand, and those of programs within a budget."""
+"""What a plan rematerialises: figures worked out by hand, and those of programs within a budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graphc import nn, optim
 from graphc.plan.cost import seconds
 from graphc.plan.memory_report import memory_report
 from graphc.plan.plan import Plan
-from graphc.plan.repetition import Recomputed, gathered, repetition_of
+from graphc.plan.rematerialisation import Rematerialised, gathered, rematerialisation_of
 from tests.runtime.support import add_launch, buffer, plan_of
 
 SIZE = 1_000_000
@@ -29,7 +29,7 @@ def twice() -> Plan:
     launches = [
         add_launch(0, 0, 1, SIZE),
         add_launch(1, 0, 2, SIZE, depends=[0]),
-        replace(add_launch(0, 0, 3, SIZE, depends=[1]), repeats=0),
+        replace(add_launch(0, 0, 3, SIZE, depends=[1]), rematerialises=0),
         add_launch(3, 2, 4, SIZE, depends=[1, 2]),
     ]
     return plan_of(buffers, launches, arena=4 * SIZE)
@@ -38,32 +38,32 @@ def twice() -> Plan:
 def test_figures() -> None:
     """Launches read and write two or three tensors of 4 MB, with one operation for each element."""
     two, three = (seconds(SIZE, 4 * SIZE * tensors) for tensors in (2, 3))
-    found, share = repetition_of(twice()), two / (two + 2 * three)
+    found, share = rematerialisation_of(twice()), two / (two + 2 * three)
     assert (found.launches, found.nbytes) == (1, 4 * SIZE)
     assert found.overhead == pytest.approx(share)
     (tensor,) = found.tensors
-    assert tensor == Recomputed("t", "float32", (SIZE,), 4 * SIZE, tensor.share, "model.py:1")
+    assert tensor == Rematerialised("t", "float32", (SIZE,), 4 * SIZE, tensor.share, "model.py:1")
     assert tensor.share == pytest.approx(share)
 
 
 def test_a_launch_shares_its_cost_by_bytes() -> None:
     plan = twice()
     small = replace(plan.buffers[3], nbytes=1 * SIZE, shape=(SIZE // 4,), name="s")
-    launches = [replace(launch, writes=(3, 5)) if launch.repeats >= 0 else launch for launch in plan.launches]
-    found = repetition_of(replace(plan, buffers=(*plan.buffers, small), launches=tuple(launches)))
+    launches = [replace(launch, writes=(3, 5)) if launch.rematerialises >= 0 else launch for launch in plan.launches]
+    found = rematerialisation_of(replace(plan, buffers=(*plan.buffers, small), launches=tuple(launches)))
     assert [tensor.name for tensor in found.tensors] == ["t", "s"]
     assert found.tensors[0].share == pytest.approx(4 * found.tensors[1].share)
     assert sum(tensor.share for tensor in found.tensors) == pytest.approx(found.overhead)
 
 
 def test_nothing_is_computed_again() -> None:
-    launches = tuple(replace(launch, repeats=-1) for launch in twice().launches)
-    found = repetition_of(replace(twice(), launches=launches))
+    launches = tuple(replace(launch, rematerialises=-1) for launch in twice().launches)
+    found = rematerialisation_of(replace(twice(), launches=launches))
     assert (found.launches, found.overhead, found.tensors, found.nbytes) == (0, 0.0, (), 0)
 
 
 def test_alike_are_gathered() -> None:
-    one, other = (Recomputed(name, "float32", (2,), 8, 0.125, "model.py:1") for name in ("exp", "sin"))
+    one, other = (Rematerialised(name, "float32", (2,), 8, 0.125, "model.py:1") for name in ("exp", "sin"))
     assert gathered([other, one, one]) == [replace(one, name="2 × exp", nbytes=16, share=0.25), other]
 
 
@@ -96,7 +96,7 @@ def test_programs_tell_what_they_compute_again() -> None:
     sizes = [tensor.nbytes for tensor in tight.recomputed]
     assert sizes == sorted(sizes, reverse=True)
     assert sum(tensor.share for tensor in tight.recomputed) == pytest.approx(tight.overhead)
-    assert all("test_repetition.py" in tensor.location for tensor in tight.recomputed)
+    assert all("test_rematerialisation.py" in tensor.location for tensor in tight.recomputed)
     assert f"computed again: {tight.repeated} launch" in str(tight)
     assert "computed again" not in str(free)
 

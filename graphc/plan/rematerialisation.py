@@ -1,4 +1,4 @@
-"""What a plan computes again because it was dropped in between, and what that costs: read off the plan alone."""
+"""What a plan rematerialises because it was dropped in between, and what that costs: read off the plan alone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from graphc.plan.cost import seconds
 from graphc.plan.loops import iterations, touched_bytes
 from graphc.plan.plan import Launch, Plan
 
-__all__ = ["Recomputed", "Repetition", "gathered", "repetition_of"]
+__all__ = ["Rematerialisation", "Rematerialised", "gathered", "rematerialisation_of"]
 
 
 @dataclass(frozen=True)
-class Recomputed:
+class Rematerialised:
     """A tensor that is made once more: the op that makes it, its type, the user's line.
 
     `share` is what that costs, as a part of the cost of a step that computes nothing twice. The cost of a launch that
@@ -34,35 +34,33 @@ class Recomputed:
 
 
 @dataclass(frozen=True)
-class Repetition:
-    """`launches` that repeat earlier ones, wholly or in part; what they cost, as a part of the step without them.
+class Rematerialisation:
+    """`launches` that make values once more; what they cost, as a part of the step without them.
 
     `tensors` is what they make, largest first.
     """
 
     launches: int
     overhead: float
-    tensors: tuple[Recomputed, ...]
+    tensors: tuple[Rematerialised, ...]
 
     @property
     def nbytes(self) -> int:
-        """The bytes that are made again."""
+        """The bytes that are rematerialised."""
         return sum(tensor.nbytes for tensor in self.tensors)
 
 
-def repetition_of(plan: Plan) -> Repetition:
-    """What `plan` computes again; costs are those of `plan.cost`, which budgets are met by.
+def rematerialisation_of(plan: Plan) -> Rematerialisation:
+    """What `plan` rematerialises; costs are those of `plan.cost`, which budgets are met by.
 
-    >>> repetition_of(step.plan).launches
+    >>> rematerialisation_of(step.plan).launches
     """
     costs = dict(enumerate(launch_seconds(plan)))
-    repeats = {number for number, launch in enumerate(plan.launches) if launch.repeats >= 0}
-    once = sum(cost for number, cost in costs.items() if number not in repeats)
-    found = [
-        tensor for number in sorted(repeats) for tensor in _made(plan, plan.launches[number], costs[number] / once)
-    ]
+    late = {number for number, launch in enumerate(plan.launches) if launch.rematerialises >= 0}
+    once = sum(cost for number, cost in costs.items() if number not in late)
+    found = [tensor for number in sorted(late) for tensor in _made(plan, plan.launches[number], costs[number] / once)]
     found.sort(key=lambda tensor: (-tensor.nbytes, -tensor.share))
-    return Repetition(len(repeats), sum(costs[number] for number in repeats) / (once or 1.0), tuple(found))
+    return Rematerialisation(len(late), sum(costs[number] for number in late) / (once or 1.0), tuple(found))
 
 
 def launch_seconds(plan: Plan) -> list[float]:
@@ -71,16 +69,16 @@ def launch_seconds(plan: Plan) -> list[float]:
     return [cost * runs for cost, runs in zip(costs, iterations(plan.loops, len(costs)), strict=True)]
 
 
-def _made(plan: Plan, launch: Launch, share: float) -> list[Recomputed]:
+def _made(plan: Plan, launch: Launch, share: float) -> list[Rematerialised]:
     """What a launch writes, with its share of the cost of all first launches."""
     buffers = [plan.buffers[position] for position in launch.writes]
     total = sum(buffer.nbytes for buffer in buffers) or 1
-    return [Recomputed(b.name, b.dtype, b.shape, b.nbytes, share * b.nbytes / total, b.location) for b in buffers]
+    return [Rematerialised(b.name, b.dtype, b.shape, b.nbytes, share * b.nbytes / total, b.location) for b in buffers]
 
 
-def gathered(tensors: Iterable[Recomputed]) -> list[Recomputed]:
+def gathered(tensors: Iterable[Rematerialised]) -> list[Rematerialised]:
     """Tensors of one op, type and line as one, with the bytes and the cost of all; largest first."""
-    kinds: dict[tuple[str, ...], list[Recomputed]] = {}
+    kinds: dict[tuple[str, ...], list[Rematerialised]] = {}
     for tensor in tensors:
         kinds.setdefault(replace(tensor, share=0.0).cells(), []).append(tensor)
     found = []
