@@ -11,8 +11,10 @@ import pytest
 import graphc as gx
 from graphc import pipeline
 from graphc.api import build_graph
+from graphc.assembly import linking
 from graphc.assembly import plan as planning
 from graphc.errors import InternalError
+from graphc.fusion import verify as fusion
 from graphc.ir import checking
 from graphc.ir.graph import Graph
 from graphc.pipeline import compile_plan
@@ -43,8 +45,8 @@ def backwards(patch: pytest.MonkeyPatch) -> None:
 
 
 def out_of_the_arena(patch: pytest.MonkeyPatch) -> None:
-    make: Callable[..., Plan] = planning._plan
-    patch.setattr(planning, "_plan", lambda *args: replace(made := make(*args), arena_bytes=made.arena_bytes // 2))
+    make: Callable[..., Plan] = linking._plan
+    patch.setattr(linking, "_plan", lambda *args: replace(made := make(*args), arena_bytes=made.arena_bytes // 2))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_the_fault_of_a_stage_is_told_of_that_stage(
 def test_users_may_turn_it_on(value: str, on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(checking.VARIABLE, value)
     looked_at = []
-    for module, name in ((pipeline, "verify_graph"), (pipeline, "verify_groups"), (planning, "verify")):
-        monkeypatch.setattr(module, name, lambda *_, name=name: looked_at.append(name))
+    for module, name in ((pipeline, "verify_graph"), (fusion, "verify"), (planning, "verify")):
+        monkeypatch.setattr(module, name, lambda *_, module=module: looked_at.append(module))
     compile_plan(graph())
-    assert set(looked_at) == ({"verify_graph", "verify_groups", "verify"} if on else set())
+    assert set(looked_at) == ({pipeline, fusion, planning} if on else set())

@@ -1,9 +1,9 @@
 """A random program from a seed, grown step by step over a pool of tensors whose values are known.
 
 A step calls a function of the table on tensors of the pool, as its samples do; or it makes views of views, sums of
-terms of several kinds, products of stored views, normalisations, gradients, tangents, checkpointed regions. Leaves of
-every kind come everywhere: inputs, parameters, constants, numbers. A tame program keeps its values within bounds, so
-that what is wrong shows in the end; a wild one is short and takes any value, special ones first.
+terms of several kinds, products of stored views, normalisations, gradients, tangents, checkpointed regions, loops.
+Leaves of every kind come everywhere: inputs, parameters, constants, numbers. A tame program keeps its values within
+bounds, so that what is wrong shows in the end; a wild one is short and takes any value, special ones first.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import graphc as gx
 from graphc.api import build_graph
 from graphc.errors import GraphcError
 from graphc.ir.types import DTYPES
+from graphc.ops.functions.loops import loop
 from graphc.ops.primitives.views import reshape_to, slice_view
 from graphc.ops.record import FUNCTIONS, Arg, Function
 from graphc.ops.reference import evaluate
@@ -90,6 +91,7 @@ class Grower:
             (10, self._table), (7, self._binary), (8, self._view), (6, self._reduction), (4, self._terms),
             (3, self._product), (2, self._einsum), (2, self._indexed), (2, self._normalised), (2, self._leaf),
             (2, self._choice), (2, self._gradient), (1, self._tangent), (1, self._checkpointed), (1, self._joined),
+            (1, self._looped),
         )  # fmt: skip
         weights, kinds = zip(*growths, strict=True)
         for _ in range(size):
@@ -388,6 +390,24 @@ class Grower:
         variables = self._variables()
         directions = [self.rng.normal(size=x.shape).astype(x.dtype.numpy) for x in variables]
         return list(gx.jvp([self.pick_float(), self._loss()], variables, directions))
+
+    def _looped(self) -> Any:
+        """A loop whose body combines what it carries, slices, and tensors from around it."""
+        x = self.pick(lambda x: x.dtype.is_float and x.size < self.most // 8)
+        alike = [y for y in self.pool if y.type == x.type]
+        count = self.chance.randint(1, 4)
+        taken = [gx.stack([self.chance.choice(alike) for _ in range(count)]) for _ in range(self.chance.randint(0, 2))]
+
+        def step(carries: list[gx.Tensor], slices: list[gx.Tensor]) -> Any:
+            made = [*carries, *slices, self.chance.choice(alike)]
+            for _ in range(self.chance.randint(1, 5)):
+                function = FUNCTIONS[self.chance.choice(("add", "subtract", "multiply", "maximum", "minimum"))]
+                made.append(gx.sin(function.build(made[-1], self.chance.choice(made))))
+            return [self.chance.choice(made) for _ in carries], self.chance.sample(made, self.chance.randint(0, 2))
+
+        starts = [self.chance.choice(alike) for _ in range(self.chance.randint(1, 3))]
+        carries, outputs = loop(step, count, starts, taken, reverse=self.chance.random() < 0.5)
+        return [*carries, *outputs]
 
     def _checkpointed(self) -> list[gx.Tensor]:
         """A region with a random mask in it, and its gradient."""

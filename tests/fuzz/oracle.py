@@ -21,6 +21,7 @@ import numpy as np
 
 from graphc.ir.graph import Graph, topological
 from graphc.ir.node import Node, Results
+from graphc.ops.primitives.loops import Looped
 from graphc.ops.record import WIDE_FLOAT, Kind, op_of
 from graphc.ops.reference import evaluate
 from tests.fuzz.grow import SEED, STEP
@@ -129,8 +130,12 @@ class Oracle:
     def _value(self, node: Node, arrays: Mapping[Node, Array], noise: Noise | None) -> Array:
         if node in self.values:
             return self.values[node]
+        if op_of(node).kind is Kind.LOOP:
+            return self._looped(node, arrays, noise)
         if isinstance(node, Results):
             return _NOTHING  # each of its parts is computed by itself
+        if op_of(_made(node)).kind is Kind.LOOP:
+            return arrays[node.inputs[0]][node.attrs["index"]]
         if not node.inputs:
             return evaluate([node], {}, seed=SEED, step=STEP)[0]
         sources = _made(node).inputs
@@ -145,6 +150,21 @@ class Oracle:
         hoisted = _hoisted(node, arrays) if self._rng.random() < 0.5 else None
         value = value if hoisted is None else hoisted
         return value.astype(node.dtype.numpy, copy=False)
+
+    def _looped(self, node: Node, arrays: Mapping[Node, Array], noise: Noise | None) -> Any:
+        """The results of a loop, whose body is walked like a graph."""
+        looped = Looped(node)
+        body, (values, stacks, constants) = looped.body, looped.divided([arrays[source] for source in node.inputs])
+        rows: list[list[Array]] = []
+        for i in reversed(range(looped.count)) if looped.is_reversed else range(looped.count):
+            given = dict(zip(body.inputs, (*values, *(stack[i] for stack in stacks), *constants), strict=True))
+            for inner in body.nodes:
+                if inner not in given:
+                    given[inner] = self._value(inner, given, noise)
+            rows.append([given[output] for output in body.outputs])
+            values = [given[value] for _, value in body.updates]
+        columns = zip(*(rows[::-1] if looped.is_reversed else rows), strict=True)
+        return [*values, *(np.stack(column) for column in columns)]
 
     def _noisy(self, node: Node, value: Array, inputs: list[Array]) -> Array:
         if not node.dtype.is_float or op_of(node).kind is Kind.VIEW or value.dtype not in WIDER or not value.size:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gx
+from graphc.ir.body import Body
 from graphc.ir.graph import Graph, replace, topological
 from graphc.ir.node import Literal, Node
 from graphc.ir.types import DType
@@ -155,7 +156,9 @@ def script(program: FuzzProgram) -> str:
     names: dict[Node, str] = {}
     lines = [
         "import numpy as np", "", "import graphc as gx", "from graphc.ir.node import Literal",
-        "from graphc.ir.types import DTYPES", "from graphc.ops.build import apply", "from numpy import inf, nan", "",
+        "from graphc.ir.reading import parse_graph", "from graphc.ir.text import body_of",
+        "from graphc.ir.types import DTYPES", "from graphc.ops.build import apply, build_node",
+        "from numpy import inf, nan", "",
     ]  # fmt: skip
     for node in topological((*graph.inputs, *graph.results, *(target for target, _ in graph.updates))):
         names[node] = f"n{len(names)}"
@@ -184,6 +187,8 @@ def _statement(node: Node, names: dict[Node, str]) -> str:
 def _attribute(value: Any) -> str:
     if isinstance(value, DType):
         return f"DTYPES[{value.name!r}]"
+    if isinstance(value, Body):
+        return f"body_of(parse_graph({value.text!r}, build_node))"
     return f"Literal({_array(value.array)})" if isinstance(value, Literal) else repr(value)
 
 

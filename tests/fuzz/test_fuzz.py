@@ -76,7 +76,7 @@ def test_nearly_every_op_is_drawn() -> None:
     """Five are made by passes and layers alone; a few more are rare."""
     drawn = {node.op for seed in range(300) for node in grow(seed).graph.nodes}
     assert {"copy", "matmul_panels", "matmul_turned", "max_pool2d_both", "with_update"} <= set(OPS) - drawn
-    assert len(set(OPS) - drawn) < 16
+    assert len(set(OPS) - drawn) < 18
 
 
 # The oracle ----------------------------------------------------------------------------------------------------------
