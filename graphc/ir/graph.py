@@ -13,7 +13,8 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import TypeVar
 
-from graphc.ir.node import Node
+from graphc.ir.body import Body, bodies_of
+from graphc.ir.node import Node, Results
 
 __all__ = ["Graph", "consumers", "identical", "interpret", "needed", "rebuild", "replace", "topological"]
 
@@ -94,6 +95,12 @@ class Graph:
     def nodes(self) -> list[Node]:
         """All nodes under the results, inputs before consumers."""
         return topological(self.results)
+
+    @cached_property
+    def bodies(self) -> tuple[Body, ...]:
+        """The bodies of its nodes, which have several results, each once."""
+        several = (node for node in self.nodes if isinstance(node, Results))
+        return tuple(dict.fromkeys(body for node in several for _, body in bodies_of(node)))
 
     def with_results(self, results: Iterable[Node]) -> Graph:
         """The same graph with each result replaced, in the order of `results`."""

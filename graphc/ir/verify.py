@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from graphc.errors import GraphcError, InternalError
-from graphc.ir.body import Body, bodies_of
+from graphc.ir.body import Body
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, Results, Type, is_interned
 from graphc.ir.text import node_text, ordered_nodes
@@ -36,7 +36,7 @@ def verify(graph: Graph, infer: Callable[[Node], Type] | None = None, stage: str
         for fault, node in _faults(looked_at, nodes, infer, "parameter" if looked_at is graph else "input"):
             shown = "" if node is None else f"\n{neighbourhood(node, nodes)}"
             raise InternalError(f"{stage}: {fault}{shown}")
-        inner = {body for node in nodes for _, body in bodies_of(node)} - seen
+        inner = set(looked_at.bodies) - seen
         seen |= inner
         pending += [body.graph for body in inner]
 

@@ -21,9 +21,8 @@ Pass = Callable[[Graph], Graph]
 
 def everywhere(rewrite: Pass, graph: Graph) -> Graph:
     """`graph` after `rewrite`, which every body in it went through before."""
-    inner = {body: None for node in graph.nodes for _, body in bodies_of(node)}
-    if inner:
-        found = {body: everywhere(rewrite, body.graph) for body in inner}
+    if graph.bodies:
+        found = {body: everywhere(rewrite, body.graph) for body in graph.bodies}
         new = {body: body if after is body.graph else body_of(after) for body, after in found.items()}
         graph = _with_bodies(graph, new)
     return rewrite(graph)
@@ -38,7 +37,7 @@ def _with_bodies(graph: Graph, new: Mapping[Body, Body]) -> Graph:
 
 def prune_loops(graph: Graph) -> Graph:
     """`graph` whose loops compute what is read of their results, each thing once, and carry what changes."""
-    if not any(op_of(node).kind is Kind.LOOP for node in graph.nodes):
+    if not graph.bodies:
         return graph
     live, needs = _needs(graph)
 
