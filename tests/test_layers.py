@@ -18,7 +18,7 @@ ROOMS = (
 )  # fmt: skip
 # Some rooms have rooms of their own; others may import from very few.
 WITHIN = {
-    "backends": (("backend",), ("cpu",), ("c", "numpy", "tile"), ("table",)),
+    "backends": (("backend",), ("cpu",), ("c", "cuda", "numpy", "tile"), ("table",)),
     "ops": (
         ("guard", "record", "special"), ("applying", "protocols"), ("tensor",), ("parameter",), ("build",),
         ("elementwise",), ("primitives",), ("index_ranges",), ("functions", "reference"),

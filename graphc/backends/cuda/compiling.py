@@ -1,0 +1,88 @@
+"""The one place that knows Numba: a kernel's text becomes PTX, and PTX a cubin. No device is needed for either.
+
+Numba and NVIDIA's compilers are an extra of this package: they are imported where they are first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.errors import BackendError
+
+__all__ = ["Compiled", "compile_kernel", "lack"]
+
+_NEEDED = ("numba.cuda.libdevice", "cuda.bindings.nvjitlink", "llvmlite")
+_INSTALL = "pip install 'graphc[cuda]'"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel for one architecture: `ptx` for newer ones, and what the linker says of `cubin`."""
+
+    name: str
+    ptx: str
+    cubin: bytes
+    registers: int
+    spills: int
+
+
+def lack() -> str:
+    """What is missing to compile kernels, and how to get it; nothing where all is there."""
+    for module in _NEEDED:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            return f"compiling CUDA kernels needs {module}, which cannot be imported ({error}): {_INSTALL}"
+    return ""
+
+
+def compile_kernel(kernel: CudaKernel, name: str, capability: tuple[int, int] = (9, 0)) -> Compiled:
+    """The kernel, whose function is called `name`, for devices of a compute capability. Raises BackendError."""
+    if missing := lack():
+        raise BackendError(missing)
+    ptx = _ptx(kernel, name, capability)
+    cubin, log = _linked(ptx, name, capability)
+    numbers = (re.search(pattern, log) for pattern in (r"Used (\d+) registers", r"(\d+) bytes spill stores"))
+    registers, spills = (int(found[1]) if found else -1 for found in numbers)
+    return Compiled(name, ptx, cubin, registers, spills)
+
+
+def _ptx(kernel: CudaKernel, name: str, capability: tuple[int, int]) -> str:
+    primitives = importlib.import_module("graphc.kernels.cuda.primitives")
+    cuda, types = (importlib.import_module(module) for module in ("numba.cuda", "numba.types"))
+    names: dict[str, Any] = dict(primitives.NAMES)
+    exec(compile(kernel.text, f"<{name}>", "exec"), names)
+    signature = types.void(*(primitives.pointer(kind) for kind in kernel.types))
+    try:
+        text, _ = cuda.compile(
+            names[name], signature, device=False, abi="numba", cc=capability, output="ptx",
+            launch_bounds=kernel.threads,
+        )  # fmt: skip
+    except Exception as error:
+        raise BackendError(f"Numba cannot compile {name}: {error}\n{kernel.text}") from error
+    found = re.search(r"\.entry (\w+)\(", text)
+    assert found is not None, text
+    return str(text).replace(found[1], name)
+
+
+def _linked(ptx: str, name: str, capability: tuple[int, int]) -> tuple[bytes, str]:
+    """The cubin of PTX, and the linker's log. Raises BackendError."""
+    linker = importlib.import_module("cuda.bindings.nvjitlink")
+    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-O3", "-verbose"]
+    handle, data = linker.create(len(options), options), ptx.encode()
+    try:
+        linker.add_data(handle, linker.InputType.PTX, data, len(data), name)
+        linker.complete(handle)
+        cubin = bytearray(linker.get_linked_cubin_size(handle))
+        linker.get_linked_cubin(handle, cubin)
+        log = bytearray(linker.get_info_log_size(handle))
+        linker.get_info_log(handle, log)
+    except Exception as error:
+        raise BackendError(f"NVIDIA's linker refuses {name}: {error}") from error
+    finally:
+        linker.destroy(handle)
+    return bytes(cubin), log.decode(errors="replace")

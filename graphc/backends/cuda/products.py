@@ -1,0 +1,64 @@
+"""Matrix products as calls of the kernel `matmul` (kernels/cuda/matmul.py)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.rendering import rendered
+from graphc.backends.cuda.spelling import loaded, memory_type, stored
+from graphc.ir.types import DTYPES
+from graphc.kernel.ir import LibraryCall
+from graphc.kernel.machine import machine_type
+from graphc.kernel.operand import OperandView, ceil_div
+
+__all__ = ["matmul_call", "matmul_kernel"]
+
+TILE, DEPTH = 64, 16  # rows and columns of a tile, and how much of the depth a step takes
+_HEAD = 10  # parameters before the batch's
+
+
+def matmul_call(operands: Sequence[OperandView], result: OperandView) -> LibraryCall:
+    """The call that multiplies stacks of matrices by any strides.
+
+    Its parameters are rows, columns and depth, the strides of the three matrices by row and column in elements, their
+    dtype, then for each axis of the stack its extent and the strides of the three.
+    """
+    a, b = operands
+    (rows, depth), columns = a.shape[-2:], b.shape[-1]
+    batch = zip(a.shape[:-2], a.strides[:-2], b.strides[:-2], result.strides[:-2], strict=True)
+    dims = [dim for dim in batch if dim[0] != 1]
+    strides = (*a.strides[-2:], *b.strides[-2:], *result.strides[-2:])
+    params = (rows, columns, depth, *strides, [*DTYPES].index(a.dtype.name))
+    work = 2 * math.prod(result.shape) * max(depth, 1)
+    return LibraryCall("matmul", (*params, *(word for dim in dims for word in dim)), 1, 0, work)
+
+
+def matmul_kernel(params: Sequence[int], name: str) -> CudaKernel:
+    """The kernel of a call."""
+    rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number = params[:_HEAD]
+    dtype = [*DTYPES.values()][number]
+    dims = [tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4)]
+    batches, tiles_m, tiles_n = math.prod(dim[0] for dim in dims), ceil_div(rows, TILE), ceil_div(columns, TILE)
+    kind, element = machine_type(dtype), "o0[0]"
+    given: dict[str, int | bool | str] = {
+        "M": rows, "N": columns, "K": depth, "A_M": a_m, "A_K": a_k, "B_K": b_k, "B_N": b_n, "C_M": c_m, "C_N": c_n,
+        "A_ALONG_K": a_k == 1 or a_m != 1, "B_ALONG_N": b_n == 1 or b_k != 1, "STEPS": ceil_div(depth, DEPTH),
+        "TILES_M": tiles_m, "TILES_N": tiles_n, "SUM": kind,
+        **{f"{operand}_BATCH": _offset(dims, 1 + i) for i, operand in enumerate("ABC")},
+        "ELEMENT": loaded(dtype, element).partition("(")[0] if loaded(dtype, element) != element else kind,
+        "RESULT": stored(dtype, element).partition("(")[0] if stored(dtype, element) != element else kind,
+    }  # fmt: skip
+    text = rendered("matmul", given, name)
+    return CudaKernel(text, (memory_type(dtype),) * 3, batches * tiles_m * tiles_n)
+
+
+def _offset(dims: Sequence[tuple[int, ...]], operand: int) -> str:
+    """Where the matrix of a batch starts, of the number `batch`."""
+    terms, suffix = [], math.prod(dim[0] for dim in dims)
+    for dim in dims:
+        suffix //= dim[0]
+        if dim[operand]:
+            terms.append(f"(batch // u32({suffix}) % u32({dim[0]})) * u32({dim[operand]})")
+    return f"u32({' + '.join(terms) or '0'})"

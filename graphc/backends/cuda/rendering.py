@@ -1,0 +1,55 @@
+"""Hand-written kernels (kernels/cuda) as text for one call: names in capitals become what the call gives for them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from graphc.errors import InternalError
+from graphc.kernels import cuda
+
+__all__ = ["rendered"]
+
+FOLDER = Path(cuda.__file__).parent
+
+
+def rendered(kernel: str, given: Mapping[str, int | bool | str], name: str = "") -> str:
+    """The text of a kernel, called `name`, with numbers and expressions in place of what it has in capitals.
+
+    Choices by what was given are made. Raises InternalError for a name that was not given.
+    """
+    function = ast.parse(_source(kernel)).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    function.name = name or kernel
+    text = ast.unparse(ast.fix_missing_locations(_Given(given).visit(function)))
+    return text + "\n"
+
+
+@functools.cache
+def _source(name: str) -> str:
+    """The function of a kernel alone, without the module around it."""
+    text = (FOLDER / f"{name}.py").read_text()
+    (found,) = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return ast.unparse(found)
+
+
+class _Given(ast.NodeTransformer):
+    def __init__(self, given: Mapping[str, int | bool | str]) -> None:
+        self.given = given
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if not node.id.isupper():
+            return node
+        if node.id not in self.given:
+            raise InternalError(f"a CUDA kernel asks for {node.id}, which was not given")
+        value = self.given[node.id]
+        return ast.parse(value, mode="eval").body if isinstance(value, str) else ast.Constant(value)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        found = self.generic_visit(node)
+        assert isinstance(found, ast.IfExp)
+        if isinstance(found.test, ast.Constant):
+            return found.body if found.test.value else found.orelse
+        return found

@@ -1,0 +1,45 @@
+"""A simulator of CUDA kernels: runs the very text that would be compiled, all threads of many blocks at a time.
+
+A local is an array with an element for each thread; control flow is a mask of threads. Types are Numba's: integers are
+computed in 64 bits, a bare number is an int64 or a float64, and a local keeps its type. What would go wrong on a device
+without a word is a SimulationError that names the line:
+
+* an index outside an operand or a shared array, shared memory that is read before it was written
+* an element that one thread writes and another reads or writes, in global memory at any time, in shared memory without
+  a barrier in between
+* a barrier that some threads of a block do not reach, a shuffle whose mask names threads that are not there
+* a value of another type than the local, operand or shared array that it goes into: a float64 in a float32 kernel
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.simulator.functions import TYPES
+from graphc.backends.cuda.simulator.grid import Grid
+from graphc.backends.cuda.simulator.memory import SimulationError, memory_of
+
+__all__ = ["TYPES", "SimulationError", "simulate"]
+
+LANES = 1 << 16  # threads that are run at a time, in whole blocks
+
+
+def simulate(kernel: CudaKernel, operands: Sequence[np.ndarray[Any, Any]]) -> None:
+    """Run a kernel on flat arrays, one for each operand, of the types that the kernel has in memory."""
+    for number, (array, kind) in enumerate(zip(operands, kernel.types, strict=True)):
+        if array.dtype != TYPES[kind] or array.ndim != 1:
+            raise SimulationError(f"operand {number} is {array.dtype}{list(array.shape)}, the kernel takes {kind}")
+    (function,) = ast.parse(kernel.text).body
+    assert isinstance(function, ast.FunctionDef)
+    names = [argument.arg for argument in function.args.args]
+    memory = memory_of(names, operands)
+    step = max(1, LANES // kernel.threads)
+    with np.errstate(all="ignore"):
+        for first in range(0, kernel.blocks, step):
+            grid = Grid(kernel, memory, first, min(step, kernel.blocks - first))
+            grid.run(function.body, np.ones(grid.lanes, bool))

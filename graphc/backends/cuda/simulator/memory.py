@@ -1,0 +1,100 @@
+"""The memory of a simulated kernel: operands and shared arrays, which know who has touched each element."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import GraphcError
+
+__all__ = ["Memory", "Private", "Shared", "SimulationError", "memory_of"]
+
+Array = np.ndarray[Any, Any]
+
+
+class SimulationError(GraphcError):
+    """What a kernel does that no device answers for."""
+
+
+class _Touchers:
+    """Who has touched each element: -1 nobody, -2 several, else a thread or a block."""
+
+    def __init__(self, size: int) -> None:
+        self.writer = np.full(size, -1, np.int64)
+        self.reader = np.full(size, -1, np.int64)
+
+    def read(self, at: Array, by: Array) -> bool:
+        """Note a read; whether another has written there."""
+        others, before = self.writer[at], self.reader[at]
+        self.reader[at] = np.where((before == -1) | (before == by), by, -2)
+        order = np.argsort(at, kind="stable")
+        same = at[order][1:] == at[order][:-1]
+        self.reader[at[order][1:][same & (by[order][1:] != by[order][:-1])]] = -2
+        return bool(((others != -1) & (others != by)).any())
+
+    def write(self, at: Array, by: Array) -> bool:
+        """Note a write; whether another has touched what is there."""
+        found = any(bool(((others != -1) & (others != by)).any()) for others in (self.writer[at], self.reader[at]))
+        self.writer[at] = by
+        return found
+
+
+class Memory:
+    """Elements, and who has touched them: threads since the last barrier, blocks at any time."""
+
+    def __init__(self, array: Array, *, initial: bool) -> None:
+        self.array = array
+        self.written = None if initial else np.zeros(array.size, bool)
+        self.blocks = _Touchers(array.size)
+        self.forget()
+
+    def forget(self) -> None:
+        """The threads of each block have met at a barrier."""
+        self.threads = _Touchers(self.array.size)
+
+    def load(self, at: Array, threads: Array, blocks: Array, what: str) -> Array:
+        if self.written is not None and not self.written[at].all():
+            raise SimulationError(f"{what} is read before it was written")
+        if any([self.threads.read(at, threads), self.blocks.read(at, blocks)]):
+            raise SimulationError(f"{what} is read by one thread and written by another")
+        return self.array[at]
+
+    def store(self, at: Array, values: Array, threads: Array, blocks: Array, what: str) -> None:
+        if values.dtype != self.array.dtype:
+            raise SimulationError(f"{what} holds {self.array.dtype}, stored is {values.dtype}")
+        if len(np.unique(at)) != len(at):
+            raise SimulationError(f"{what} is written by two threads at once")
+        if any([self.threads.write(at, threads), self.blocks.write(at, blocks)]):
+            raise SimulationError(f"{what} is written by one thread and touched by another")
+        if self.written is not None:
+            self.written[at] = True
+        self.array[at] = values
+
+
+def memory_of(names: Sequence[str], operands: Sequence[Array]) -> dict[str, Memory]:
+    """The memory of each operand; operands at one place share it."""
+    places: dict[int, Memory] = {}
+    found = {}
+    for name, array in zip(names, operands, strict=True):
+        place = array.__array_interface__["data"][0] if array.size else id(array)
+        found[name] = places.setdefault(place, Memory(array, initial=True))
+    return found
+
+
+class Private:
+    """An array of each thread."""
+
+    def __init__(self, lanes: int, size: int, kind: type[np.generic]) -> None:
+        self.size = size
+        self.array = np.zeros((lanes, size), kind)
+        self.written = np.zeros((lanes, size), bool)
+
+
+class Shared:
+    """An array of each block."""
+
+    def __init__(self, blocks: int, size: int, kind: type[np.generic]) -> None:
+        self.size = size
+        self.memory = Memory(np.zeros(blocks * size, kind), initial=False)

@@ -1,0 +1,106 @@
+"""The words that CUDA kernels are written in, for Numba: types, and functions that are intrinsics of LLVM or PTX.
+
+A kernel's text sees these names, `cuda`, `libdevice` and `math`, and nothing else (`NAMES`). Helpers must be
+intrinsics: Numba compiles device functions only where there is a driver. Importing this module imports Numba.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import cuda, types
+from numba.cuda.extending import intrinsic
+
+__all__ = ["NAMES", "TYPES", "pointer"]
+
+TYPES = {
+    "f32": types.float32, "f64": types.float64, "i8": types.int8, "i32": types.int32, "i64": types.int64,
+    "u8": types.uint8, "u16": types.uint16, "u32": types.uint32, "u64": types.uint64,
+}  # fmt: skip
+_SHORT, _WORD, _FLOAT, _DOUBLE = ir.IntType(16), ir.IntType(32), ir.FloatType(), ir.DoubleType()
+_CONVERSIONS = {"from_bf16": None, "to_bf16": "cvt.rn.bf16.f32", "from_f16": "cvt.f32.f16", "to_f16": "cvt.rn.f16.f32"}
+Build = Callable[[ir.IRBuilder, Any], Any]
+
+
+def pointer(kind: str) -> Any:
+    """The type of an operand whose elements are of this type."""
+    return types.CPointer(TYPES[kind])
+
+
+def _unary(source: str, target: str, build: Build) -> Any:
+    """A function of one argument as an intrinsic, built of LLVM's instructions."""
+
+    @intrinsic
+    def function(context: Any, x: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            return build(builder, args[0])
+
+        return TYPES[target](TYPES[source]), generate
+
+    return function
+
+
+def _converted(step: str) -> Build:
+    """A conversion from or to 16 bits: one instruction of PTX, and a shift for bfloat16."""
+
+    def build(builder: ir.IRBuilder, x: Any) -> Any:
+        instruction = _CONVERSIONS[step]
+        if instruction is None:
+            wide = builder.shl(builder.zext(x, _WORD), ir.Constant(_WORD, 16))
+            return builder.bitcast(wide, _FLOAT)
+        target, source, constraints = (_FLOAT, _SHORT, "=f,h") if step.startswith("from") else (_SHORT, _FLOAT, "=h,f")
+        text = ir.InlineAsm(ir.FunctionType(target, [source]), f"{instruction} $0, $1;", constraints)
+        return builder.call(text, [x])
+
+    return build
+
+
+def _rounded(name: str) -> Build:
+    return lambda builder, x: _converted(f"from_{name}")(builder, _converted(f"to_{name}")(builder, x))
+
+
+def _whole(bits: int, kind: Any) -> Build:
+    """A float to an integer; out of range, and NaN, to the smallest."""
+
+    def build(builder: ir.IRBuilder, x: Any) -> Any:
+        wide = builder.fpext(x, _DOUBLE) if kind is _FLOAT and bits == 32 else x
+        real = _DOUBLE if kind is _FLOAT and bits == 32 else kind
+        low, high = ir.Constant(real, -(2.0 ** (bits - 1))), ir.Constant(real, 2.0 ** (bits - 1))
+        above = builder.fcmp_ordered(">", wide, ir.Constant(real, -(2.0**31) - 1)) if bits == 32 else (
+            builder.fcmp_ordered(">=", wide, low)
+        )  # fmt: skip
+        inside = builder.and_(above, builder.fcmp_ordered("<", wide, high))
+        return builder.fptosi(builder.select(inside, wide, low), ir.IntType(bits))
+
+    return build
+
+
+def _to_odd(builder: ir.IRBuilder, x: Any) -> Any:
+    """float64 to float32, where inexact to the odd neighbour: rounding once more, to 16 bits, rounds x once."""
+    nearest = builder.fptrunc(x, _FLOAT)
+    bits, back = builder.bitcast(nearest, _WORD), builder.fpext(nearest, _DOUBLE)
+    one = ir.Constant(_WORD, 1)
+    magnitude = [builder.call(_fabs(builder.module), [value]) for value in (back, x)]
+    outside = builder.fcmp_ordered(">", *magnitude)
+    away = builder.select(outside, builder.sub(bits, one), builder.add(bits, one))
+    exact = builder.or_(builder.fcmp_ordered("==", back, x), builder.fcmp_unordered("uno", x, x))
+    keep = builder.or_(exact, builder.trunc(bits, ir.IntType(1)))
+    return builder.select(keep, nearest, builder.bitcast(away, _FLOAT))
+
+
+def _fabs(module: ir.Module) -> Any:
+    return module.declare_intrinsic("llvm.fabs", [_DOUBLE])
+
+
+NAMES: dict[str, Any] = {
+    "cuda": cuda, "libdevice": cuda.libdevice, "math": math, **TYPES,
+    **{step: _unary(*(("u16", "f32") if step.startswith("from") else ("f32", "u16")), _converted(step))
+       for step in _CONVERSIONS},
+    **{f"round_{name}": _unary("f32", "f32", _rounded(name)) for name in ("bf16", "f16")},
+    "i32_of_f32": _unary("f32", "i32", _whole(32, _FLOAT)), "i64_of_f32": _unary("f32", "i64", _whole(64, _FLOAT)),
+    "i32_of_f64": _unary("f64", "i32", _whole(32, _DOUBLE)), "i64_of_f64": _unary("f64", "i64", _whole(64, _DOUBLE)),
+    "narrow_to_odd": _unary("f64", "f32", _to_odd),
+}  # fmt: skip

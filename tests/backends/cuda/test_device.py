@@ -1,0 +1,110 @@
+"""Whole programs on a simulated device: plans run in any order that they allow, and give what other engines do."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc import nn, optim
+from graphc.api import build_graph
+from graphc.backends.cuda.backend import CUDA
+from graphc.backends.cuda.products import matmul_call, matmul_kernel
+from graphc.backends.cuda.simulated import SimulatedDevice
+from graphc.backends.cuda.writer import CudaCode
+from graphc.errors import BackendError
+from graphc.ir.types import DTYPES
+from graphc.kernel.operand import OperandView
+from graphc.ops.functions.loops import loop
+from graphc.pipeline import Settings, compile_graph
+from tests.backends.cuda.running import run
+from tests.kernel.support import small_values
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(32, 20)).astype(np.float32), RNG.integers(0, 10, 32)
+
+
+def on_device(inputs: Any, outputs: Any, updates: Any = None, *, order: int = 0, **settings: Any) -> SimulatedDevice:
+    graph, _ = build_graph(inputs, outputs, updates)
+    held, code = compile_graph(graph, CUDA, Settings(1, **settings))
+    assert isinstance(code, CudaCode)
+    assert CudaCode.of(code.facts()) == code
+    return SimulatedDevice(held.plan, [p.storage for p in held.parameters], held.constants, code, 5, order)
+
+
+def training() -> tuple[list[Any], Any, Any]:
+    nn.init.seed(1)
+    x, y = gx.input("x", X.shape), gx.input("y", Y.shape, "int64")
+    model = nn.Sequential(nn.Linear(20, 48), nn.LayerNorm(48), nn.GELU(), nn.Dropout(0.1), nn.Linear(48, 10))
+    one_hot = (gx.reshape(y, (32, 1)) == gx.arange(10, dtype="int64")).astype("float32")
+    loss = -gx.mean(gx.sum(gx.log_softmax(model(x)) * one_hot, axis=1))
+    return [x, y], loss, optim.Adam(lr=0.01).minimize(loss, model.parameters())
+
+
+def losses(device: SimulatedDevice, steps: int) -> list[float]:
+    out, found = np.zeros((), np.float32), []
+    for _ in range(steps):
+        device.run([X, Y], [out])
+        found.append(float(out))
+    return found
+
+
+def test_a_training_step_has_the_losses_of_the_other_engines() -> None:
+    step = gx.compile(*training(), backend="cython", seed=5)
+    np.testing.assert_allclose(losses(on_device(*training()), 5), [float(step(X, Y)) for _ in range(5)], rtol=1e-5)
+
+
+def test_bits_do_not_depend_on_the_order_of_launches_or_the_budget() -> None:
+    expected = losses(on_device(*training()), 2)
+    for order in range(1, 3):
+        assert losses(on_device(*training(), order=order), 2) == expected
+    assert losses(on_device(*training(), budget=0.97), 2) == expected
+
+
+def test_a_loop_runs_on_a_device() -> None:
+    xs, w = gx.input("xs", (6, 5)), gx.input("w", (5, 5))
+    (last,), (ys,) = loop(lambda c, s: ([gx.tanh(c[0] @ w + s[0])], [c[0] * 2]), 6, [gx.zeros((5,))], [xs])
+    outputs = [last, ys, *gx.grad(gx.sum(last * last) + gx.sum(gx.sin(ys)), [xs, w])]
+    arrays = [RNG.normal(size=node.shape).astype(np.float32) for node in (xs, w)]
+    found = [np.zeros(output.shape, np.float32) for output in outputs]
+    on_device([xs, w], outputs, order=3).run(arrays, found)
+    for got, wanted in zip(found, gx.evaluate(outputs, dict(zip((xs, w), arrays, strict=True))), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_an_op_without_a_kernel_says_so() -> None:
+    x = gx.input("x", (5,))
+    with pytest.raises(BackendError, match="op 'cumsum' has no CUDA kernel"):
+        on_device([x], gx.cumsum(x))
+
+
+# Products ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16", "int64", "int32", "int8", "uint8"])
+@pytest.mark.parametrize("shape", [(3, 1, 1, 1), (1, 64, 64, 16), (2, 70, 33, 50), (4, 5, 130, 7)])
+def test_products(dtype: str, shape: tuple[int, int, int, int]) -> None:
+    for turned in itertools.product((False, True), repeat=2) if dtype == "float32" else [(True, False)]:
+        check_product(dtype, shape, turned)
+
+
+def check_product(dtype: str, shape: tuple[int, int, int, int], turned: tuple[bool, bool]) -> None:
+    """Whole numbers, whose products are exact; batches two by two, of which the second operand has one for all."""
+    kind, (batches, m, n, k) = DTYPES[dtype], shape
+    a = small_values(RNG, kind, batches * m * k)
+    b = small_values(RNG, kind, k * n)
+    outer = (2, batches // 2) if batches % 2 == 0 else (1, batches)
+    a_matrix, b_matrix = (1, m) if turned[0] else (k, 1), (1, k) if turned[1] else (n, 1)
+    views = [
+        OperandView(kind, (*outer, m, k), (outer[1] * m * k, m * k, *a_matrix)),
+        OperandView(kind, (*outer, k, n), (0, 0, *b_matrix)),
+        OperandView(kind, (*outer, m, n), (outer[1] * m * n, m * n, n, 1)),
+    ]
+    result = np.zeros(batches * m * n, kind.numpy)
+    run(matmul_kernel(matmul_call(views[:2], views[2]).params, "product"), [a, b, result])
+    wide = np.float64 if kind.is_float else np.int64
+    left = a.astype(wide).reshape((batches, k, m) if turned[0] else (batches, m, k))
+    right = b.astype(wide).reshape((n, k) if turned[1] else (k, n))
+    expected = (left.swapaxes(1, 2) if turned[0] else left) @ (right.T if turned[1] else right)
+    np.testing.assert_array_equal(result.astype(wide), expected.astype(kind.numpy).astype(wide).reshape(-1))
