@@ -108,7 +108,7 @@ def _reading_faults(work: _Work, read: set[Node]) -> Iterator[str]:
             if source not in work.makers:
                 if direct and op_of(node).kind not in _FREE:
                     yield f"{source!r} is computed by nobody"
-            elif position not in work.makers[source]:
+            elif node is work.groups[position].library or position not in work.makers[source]:  # its epilogue may, too
                 read.add(source)
                 maker = work.stored.get(source, -1)
                 if maker < 0 and direct:

@@ -38,6 +38,7 @@ NOT_IN_FUNCTIONS = {
     "checkpoint_enter": "marks what comes into a checkpointed region",
     "checkpoint_leave": "marks what goes out of one",
     "copy": "put in by passes",
+    "loop": "runs the body of a function of its own: tests/ops/test_loops.py",
     "matmul_panels": "put in by a pass",
     "matmul_turned": "put in by a pass",
     "max_pool2d_both": "put in by a pass",
