@@ -41,8 +41,9 @@ def sketch_group(group: Group, values: Values, lowering: Lowering, threads: int)
     call = lowering(library.op, library.attrs, views, library.type, threads, values.strides.get(library))
     results = [values.number[node] for node in (group.stores if isinstance(library, Results) else [library])]
     inputs = [value for value, _ in operands]
+    own = (at for at, o in enumerate(kernel_operands) if o.access == "read" and located[at][0] in results)
     return Sketch(
-        label, Routine(call, kernel), (*operands, *((result, 0) for result in results)), located,
+        label, Routine(call, kernel, next(own, -1)), (*operands, *((result, 0) for result in results)), located,
         reads=values.with_pieces([*inputs, *(r for r in reads if r not in results)]),
         writes=(*results, *(w for w in writes if w not in results)),
         in_place=tuple((r, w) for r, w in pairs if r not in inputs), location=location,

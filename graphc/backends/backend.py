@@ -31,10 +31,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Routine:
-    """What a launch runs: `call`, or the loop nest `nest`, or the call with the nest as its epilogue."""
+    """What a launch runs: `call`, or the loop nest `nest`, or the call with the nest as its epilogue.
+
+    `result` is the operand by which an epilogue reads what the call has computed, or -1.
+    """
 
     call: LibraryCall | None
     nest: Kernel | None
+    result: int = -1
 
     @cached_property
     def effort(self) -> int:

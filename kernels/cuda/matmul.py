@@ -8,10 +8,11 @@ adds the products of 4 rows and 4 columns, k by k. So an element's sum has the o
 Names in capitals are what a call gives (backends/cuda/products.py): extents M N K; strides A_M A_K, B_K B_N, C_M C_N in
 elements; where the matrices of `batch` start, A_BATCH B_BATCH C_BATCH; whether the first operand lies close along k and
 the second along n, A_ALONG_K B_ALONG_N. STEPS is the number of steps of k, TILES_M and TILES_N the tiles. ELEMENT
-converts what is loaded, RESULT what is stored; sums are of type SUM.
+converts what is loaded, RESULT what is stored; sums are of type SUM. EPILOGUE are lines that finish the element at
+position `c` of the result, whose value is `product`.
 """
 
-# ruff: noqa: F821, F841
+# ruff: noqa: B018, F821, F841
 
 
 def matmul(o0, o1, o2):
@@ -58,4 +59,8 @@ def matmul(o0, o1, o2):
             m = u32(first_m + row + u32(i))
             n = u32(first_n + column + u32(j))
             if m < u32(M) and n < u32(N):
-                o2[u32(C_BATCH + m * u32(C_M) + n * u32(C_N))] = RESULT(total[i * 4 + j])
+                stored = RESULT(total[i * 4 + j])
+                o2[u32(C_BATCH + m * u32(C_M) + n * u32(C_N))] = stored
+                product = ELEMENT(stored)
+                c = u32((batch * u32(M) + m) * u32(N) + n)
+                EPILOGUE

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from graphc.backends.cuda.layout import BLOCK, WARP, ThreadLayout, layout_of
 from graphc.backends.cuda.spelling import call, memory_type, rounded, whole
 from graphc.backends.cuda.statements import Statements
-from graphc.kernel.ir import Kernel, Load, Reduce, Statement, Store
+from graphc.kernel.ir import Kernel, Load, Random, Reduce, Statement, Store
 from graphc.kernel.machine import machine_type
 from graphc.kernel.nest import FULL, Nest, without_empty_reductions
 
-__all__ = ["CudaKernel", "print_kernel"]
+__all__ = ["CudaKernel", "operand_types", "print_kernel"]
 
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
@@ -44,8 +44,13 @@ def print_kernel(kernel: Kernel, name: str = "kernel") -> CudaKernel:
     body = [] if not nest.size else printer.flat() if nest.is_flat else printer.rows()
     operands = ", ".join(f"o{i}" for i in range(len(kernel.operands)))
     lines = [f"def {name}({operands}):", *(f"    {line}" for line in body or ["pass"])]
-    types = tuple("u64" if printer.is_state(i) else memory_type(o.dtype) for i, o in enumerate(kernel.operands))
-    return CudaKernel("\n".join(lines) + "\n", types, layout.blocks)
+    return CudaKernel("\n".join(lines) + "\n", operand_types(kernel), layout.blocks)
+
+
+def operand_types(kernel: Kernel) -> tuple[str, ...]:
+    """The types of a loop nest's operands in memory."""
+    states = {statement.operand for statement in kernel.body if isinstance(statement, Random)}
+    return tuple("u64" if i in states else memory_type(o.dtype) for i, o in enumerate(kernel.operands))
 
 
 class _CudaPrinter(Statements):

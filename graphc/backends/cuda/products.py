@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.backend import Routine
+from graphc.backends.cuda.epilogue import epilogue_text, operand_names
+from graphc.backends.cuda.kernel import CudaKernel, operand_types
 from graphc.backends.cuda.rendering import rendered
 from graphc.backends.cuda.spelling import loaded, memory_type, stored
 from graphc.ir.types import DTYPES
@@ -35,8 +37,8 @@ def matmul_call(operands: Sequence[OperandView], result: OperandView) -> Library
     return LibraryCall("matmul", (*params, *(word for dim in dims for word in dim)), 1, 0, work)
 
 
-def matmul_kernel(params: Sequence[int], name: str) -> CudaKernel:
-    """The kernel of a call."""
+def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
+    """The kernel of a call, with the epilogue of `routine`."""
     rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number = params[:_HEAD]
     dtype = [*DTYPES.values()][number]
     dims = [tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4)]
@@ -50,8 +52,11 @@ def matmul_kernel(params: Sequence[int], name: str) -> CudaKernel:
         "ELEMENT": loaded(dtype, element).partition("(")[0] if loaded(dtype, element) != element else kind,
         "RESULT": stored(dtype, element).partition("(")[0] if stored(dtype, element) != element else kind,
     }  # fmt: skip
-    text = rendered("matmul", given, name)
-    return CudaKernel(text, (memory_type(dtype),) * 3, batches * tiles_m * tiles_n)
+    nest = routine.nest if routine is not None else None
+    given["EPILOGUE"] = "" if nest is None or routine is None else epilogue_text(nest, routine.result)
+    text = rendered("matmul", given, name, () if nest is None else operand_names(nest))
+    types = (memory_type(dtype),) * 3 + (() if nest is None else operand_types(nest))
+    return CudaKernel(text, types, batches * tiles_m * tiles_n)
 
 
 def _offset(dims: Sequence[tuple[int, ...]], operand: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from graphc.errors import InternalError
@@ -15,14 +15,16 @@ __all__ = ["rendered"]
 FOLDER = Path(cuda.__file__).parent
 
 
-def rendered(kernel: str, given: Mapping[str, int | bool | str], name: str = "") -> str:
+def rendered(kernel: str, given: Mapping[str, int | bool | str], name: str = "", more: Sequence[str] = ()) -> str:
     """The text of a kernel, called `name`, with numbers and expressions in place of what it has in capitals.
 
-    Choices by what was given are made. Raises InternalError for a name that was not given.
+    `more` are operands that come behind its own. Choices by what was given are made. Raises InternalError for a name
+    that was not given.
     """
     function = ast.parse(_source(kernel)).body[0]
     assert isinstance(function, ast.FunctionDef)
     function.name = name or kernel
+    function.args.args += [ast.arg(operand) for operand in more]
     text = ast.unparse(ast.fix_missing_locations(_Given(given).visit(function)))
     return text + "\n"
 
@@ -38,6 +40,12 @@ def _source(name: str) -> str:
 class _Given(ast.NodeTransformer):
     def __init__(self, given: Mapping[str, int | bool | str]) -> None:
         self.given = given
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
+        """Statements in place of a name that stands alone."""
+        if isinstance(node.value, ast.Name):
+            return ast.parse(str(self.given[node.value.id])).body
+        return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if not node.id.isupper():

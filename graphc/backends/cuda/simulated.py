@@ -91,11 +91,8 @@ class SimulatedDevice:
             self._launches(first, last, [other for other in inner if first <= other.first and other.last <= last])
 
     def _launch(self, launch: Launch) -> None:
-        names = launch.kernel.split("+")
-        groups = [refs for refs in (launch.operands, launch.program_operands) if refs]
-        for name, refs in zip(names, groups, strict=True):
-            kernel = self.code.kernels[name]
-            simulate(kernel, [self._operand(ref, kind) for ref, kind in zip(refs, kernel.types, strict=True)])
+        kernel, refs = self.code.kernels[launch.kernel], (*launch.operands, *launch.program_operands)
+        simulate(kernel, [self._operand(ref, kind) for ref, kind in zip(refs, kernel.types, strict=True)])
 
     def _operand(self, ref: Ref, kind: str) -> Array:
         memory, size = self.buffers[ref.buffer][ref.offset :], np.dtype(TYPES[kind]).itemsize

@@ -36,9 +36,9 @@ for {r}n in range(10):
 class Statements(KernelText):
     """Writes the values of statements, which are called after their numbers."""
 
-    def is_state(self, operand: int) -> bool:
-        """Whether an operand is the random state: seed and step."""
-        return any(isinstance(s, Random) and s.operand == operand for s in self.nest.kernel.body)
+    def operand(self, number: int) -> str:
+        """What an operand is called."""
+        return f"o{number}"
 
     def values(self, numbers: list[int]) -> None:
         for n in numbers:
@@ -57,7 +57,7 @@ class Statements(KernelText):
                 self.assign(name, [_iota(dtype, self.index(self.access(n), "i64"))])
             case Random(operand, stream):
                 index = self.index(self.access(n))
-                self.assign(name, _PHILOX.format(r=name, i=index, o=f"o{operand}", stream=stream).split("\n"))
+                self.assign(name, _PHILOX.format(r=name, i=index, o=self.operand(operand), stream=stream).split("\n"))
             case Compute(op, dtype, args):
                 self.compute(name, op, dtype, args)
             case Reduce(arg=arg):
@@ -81,7 +81,7 @@ class Statements(KernelText):
 
     def load(self, name: str, operand: int, dtype: DType, index: NestIndex, otherwise: int | None) -> None:
         guard = self.guard(index)
-        value = loaded(dtype, f"o{operand}[{self.index(index)}]")
+        value = loaded(dtype, f"{self.operand(operand)}[{self.index(index)}]")
         if otherwise is None or not guard:
             self.assign(name, [value])
             return
@@ -95,7 +95,7 @@ class Statements(KernelText):
         statement = self.nest.kernel.body[n]
         assert isinstance(statement, Store)
         index = self.access(n)
-        element = f"o{statement.operand}[{self.index(index)}]"
+        element = f"{self.operand(statement.operand)}[{self.index(index)}]"
         value = stored(self.nest.operands[statement.operand].dtype, f"v{statement.arg}")
         guard = self.guard(index)
         if guard:

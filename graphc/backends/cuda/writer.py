@@ -1,4 +1,4 @@
-"""The CUDA engine's launches: each runs a hand-written kernel, a rendered loop nest, or one after the other."""
+"""The CUDA engine's launches: each is one kernel: a rendered loop nest, or a hand-written one with its epilogue."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from graphc.backends.cuda.products import matmul_call, matmul_kernel
 from graphc.errors import BackendError
 from graphc.ir.node import Type
 from graphc.ir.types import TensorType
-from graphc.kernel.ir import Kernel, LibraryCall
+from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView
 from graphc.plan.plan import Plan
 
 __all__ = ["CudaCode", "CudaWriter", "cuda_call"]
 
-_KERNELS: Mapping[str, Callable[[Sequence[int], str], CudaKernel]] = {"matmul": matmul_kernel}
+_KERNELS: Mapping[str, Callable[[Sequence[int], str, Routine], CudaKernel]] = {"matmul": matmul_kernel}
 
 
 def cuda_call(
@@ -65,14 +65,9 @@ class CudaWriter:
         return 0
 
     def write(self, routines: Sequence[Routine]) -> Written:
-        """A launch is called after its kernels: the call's, then the loop nest's."""
+        """A launch is called after its kernel."""
         made = _Kernels()
-        launches = []
-        for routine in routines:
-            parts = [] if routine.call is None else [made.of_call(routine.call)]
-            parts += [] if routine.nest is None else [made.of_nest(routine.nest)]
-            launches.append(LaunchCode("+".join(parts)))
-        return Written(tuple(launches), (), CudaCode(made.kernels))
+        return Written(tuple(LaunchCode(made.of(routine)) for routine in routines), (), CudaCode(made.kernels))
 
 
 class _Kernels:
@@ -82,12 +77,15 @@ class _Kernels:
         self.names: dict[object, str] = {}
         self.kernels: dict[str, CudaKernel] = {}
 
-    def of_call(self, call: LibraryCall) -> str:
-        key = (call.name, call.params)
-        return self.names.get(key) or self._add(key, call.name, lambda name: _KERNELS[call.name](call.params, name))
-
-    def of_nest(self, nest: Kernel) -> str:
-        return self.names.get(nest) or self._add(nest, "fused", lambda name: print_kernel(nest, name))
+    def of(self, routine: Routine) -> str:
+        call, nest = routine.call, routine.nest
+        key = (call and (call.name, call.params), nest, routine.result)
+        if key in self.names:
+            return self.names[key]
+        if call is None:
+            assert nest is not None
+            return self._add(key, "fused", lambda name: print_kernel(nest, name))
+        return self._add(key, call.name, lambda name: _KERNELS[call.name](call.params, name, routine))
 
     def _add(self, key: object, kind: str, make: Callable[[str], CudaKernel]) -> str:
         name = self.names[key] = f"{kind}_{len(self.names)}"
