@@ -9,7 +9,7 @@ from graphc.backends.backend import Routine
 from graphc.backends.cuda.epilogue import epilogue_text, operand_names
 from graphc.backends.cuda.kernel import CudaKernel, operand_types
 from graphc.backends.cuda.rendering import rendered
-from graphc.backends.cuda.spelling import loaded, memory_type, stored
+from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
 from graphc.ir.types import DTYPES
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
@@ -43,18 +43,17 @@ def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = No
     dtype = [*DTYPES.values()][number]
     dims = [tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4)]
     batches, tiles_m, tiles_n = math.prod(dim[0] for dim in dims), ceil_div(rows, TILE), ceil_div(columns, TILE)
-    kind, element = machine_type(dtype), "o0[0]"
+    kind = machine_type(dtype)
     given: dict[str, int | bool | str] = {
         "M": rows, "N": columns, "K": depth, "A_M": a_m, "A_K": a_k, "B_K": b_k, "B_N": b_n, "C_M": c_m, "C_N": c_n,
         "A_ALONG_K": a_k == 1 or a_m != 1, "B_ALONG_N": b_n == 1 or b_k != 1, "STEPS": ceil_div(depth, DEPTH),
         "TILES_M": tiles_m, "TILES_N": tiles_n, "SUM": kind,
         **{f"{operand}_BATCH": _offset(dims, 1 + i) for i, operand in enumerate("ABC")},
-        "ELEMENT": loaded(dtype, element).partition("(")[0] if loaded(dtype, element) != element else kind,
-        "RESULT": stored(dtype, element).partition("(")[0] if stored(dtype, element) != element else kind,
+        "ELEMENT": from_memory(dtype), "RESULT": to_memory(dtype),
     }  # fmt: skip
     nest = routine.nest if routine is not None else None
     given["EPILOGUE"] = "" if nest is None or routine is None else epilogue_text(nest, routine.result)
-    text = rendered("matmul", given, name, () if nest is None else operand_names(nest))
+    text = rendered("matmul", "matmul", given, name, () if nest is None else operand_names(nest))
     types = (memory_type(dtype),) * 3 + (() if nest is None else operand_types(nest))
     return CudaKernel(text, types, batches * tiles_m * tiles_n)
 

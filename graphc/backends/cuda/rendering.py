@@ -15,13 +15,15 @@ __all__ = ["rendered"]
 FOLDER = Path(cuda.__file__).parent
 
 
-def rendered(kernel: str, given: Mapping[str, int | bool | str], name: str = "", more: Sequence[str] = ()) -> str:
+def rendered(
+    module: str, kernel: str, given: Mapping[str, int | bool | str], name: str = "", more: Sequence[str] = ()
+) -> str:
     """The text of a kernel, called `name`, with numbers and expressions in place of what it has in capitals.
 
     `more` are operands that come behind its own. Choices by what was given are made. Raises InternalError for a name
     that was not given.
     """
-    function = ast.parse(_source(kernel)).body[0]
+    function = ast.parse(_source(module, kernel)).body[0]
     assert isinstance(function, ast.FunctionDef)
     function.name = name or kernel
     function.args.args += [ast.arg(operand) for operand in more]
@@ -30,10 +32,11 @@ def rendered(kernel: str, given: Mapping[str, int | bool | str], name: str = "",
 
 
 @functools.cache
-def _source(name: str) -> str:
+def _source(module: str, name: str) -> str:
     """The function of a kernel alone, without the module around it."""
-    text = (FOLDER / f"{name}.py").read_text()
+    text = (FOLDER / f"{module}.py").read_text()
     (found,) = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == name)
+    found.body = found.body[ast.get_docstring(found) is not None :]
     return ast.unparse(found)
 
 

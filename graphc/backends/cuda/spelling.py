@@ -13,7 +13,7 @@ from graphc.ir.types import DType
 from graphc.kernel.machine import cast_steps, elementwise, load_step, machine_bits, machine_type, rounding, store_step
 from graphc.scalar.cuda import CUDA_FLOATS, CUDA_INTEGERS
 
-__all__ = ["call", "cast", "literal", "loaded", "memory_type", "rounded", "stored", "whole"]
+__all__ = ["call", "cast", "from_memory", "literal", "loaded", "memory_type", "rounded", "stored", "to_memory", "whole"]
 
 _WIDTH = {"i32": 32, "i64": 64, "u32": 32, "u8": 8}
 
@@ -34,6 +34,18 @@ def stored(dtype: DType, value: str) -> str:
     """The element in memory that stands for a value."""
     step = store_step(dtype)
     return value if step is None else f"i8({value})" if step[0] == "to_i8" else f"{step[0]}({value})"
+
+
+def from_memory(dtype: DType) -> str:
+    """The function that makes a value of an element in memory."""
+    step = load_step(dtype)
+    return machine_type(dtype) if step is None or step[1] == "i8" else step[0]
+
+
+def to_memory(dtype: DType) -> str:
+    """The function that makes an element in memory of a value."""
+    step = store_step(dtype)
+    return machine_type(dtype) if step is None else "i8" if step[0] == "to_i8" else step[0]
 
 
 def rounded(op: str, dtype: DType, value: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from graphc.backends.backend import Footprint, LaunchCode, Routine, Written
+from graphc.backends.cuda.axes import AXIS_CALLS, AXIS_KERNELS
 from graphc.backends.cuda.kernel import CudaKernel, print_kernel
 from graphc.backends.cuda.products import matmul_call, matmul_kernel
 from graphc.errors import BackendError
@@ -18,7 +19,10 @@ from graphc.plan.plan import Plan
 
 __all__ = ["CudaCode", "CudaWriter", "cuda_call"]
 
-_KERNELS: Mapping[str, Callable[[Sequence[int], str, Routine], CudaKernel]] = {"matmul": matmul_kernel}
+_KERNELS: Mapping[str, Callable[[Sequence[int], str, Routine | None], CudaKernel]] = {
+    "matmul": matmul_kernel,
+    **AXIS_KERNELS,
+}
 
 
 def cuda_call(
@@ -26,6 +30,8 @@ def cuda_call(
     strides: tuple[int, ...] | None = None,
 ) -> LibraryCall:  # fmt: skip
     """The call that computes `op`. Raises BackendError for an op that has no kernel."""
+    if op in AXIS_CALLS:
+        return AXIS_CALLS[op](attrs, operands, result)
     if op != "matmul":
         raise BackendError(f"op {op!r} has no CUDA kernel")
     assert isinstance(result, TensorType)
