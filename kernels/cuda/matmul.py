@@ -1,15 +1,16 @@
 """The matrix product: tiles of 64 by 64 elements, a block of 256 threads each, 16 elements a thread.
 
-    o2[b, m, n] = sum over k of o0[b, m, k] * o1[b, k, n]
+    o2[C_INDEX] = sum over k of A_VALUE * B_VALUE
 
 A block goes through k in steps of 16: both tiles of a step go to shared memory, rounded up with zeros, then each thread
 adds the products of 4 rows and 4 columns, k by k. So an element's sum has the order of k, whatever the shapes are.
 
-Names in capitals are what a call gives (backends/cuda/products.py): extents M N K; strides A_M A_K, B_K B_N, C_M C_N in
-elements; where the matrices of `batch` start, A_BATCH B_BATCH C_BATCH; whether the first operand lies close along k and
-the second along n, A_ALONG_K B_ALONG_N. STEPS is the number of steps of k, TILES_M and TILES_N the tiles. ELEMENT
-converts what is loaded, RESULT what is stored; sums are of type SUM. EPILOGUE are lines that finish the element at
-position `c` of the result, whose value is `product`.
+Names in capitals are what a call gives (backends/cuda/products.py, convolutions.py): extents M N K; A_VALUE of `batch`,
+`m`, `k` and B_VALUE of `batch`, `k`, `n`, which are elements of o0 and o1; C_INDEX, where the result of `batch`, `m`,
+`n` lies. So a convolution is a product of matrices that nobody has to make. A_ALONG_K and B_ALONG_N say along which
+axis neighbouring threads read. STEPS is the number of steps of k, TILES_M and TILES_N the tiles. RESULT converts what
+is stored, ELEMENT what is read back; sums are of type SUM. EPILOGUE are lines that finish the element at POSITION of
+the result, whose value is `product`.
 """
 
 # ruff: noqa: B018, F821, F841
@@ -30,21 +31,24 @@ def matmul(o0, o1, o2):
     for i in range(16):
         total[i] = SUM(0)
     for step in range(STEPS):
-        first_k = u32(u32(step) * u32(16))
         for i in range(4):
             e = u32(t + u32(i) * u32(256))
-            k = u32(e % u32(16)) if A_ALONG_K else u32(e // u32(64))
-            m = u32(e // u32(16)) if A_ALONG_K else u32(e % u32(64))
+            at_k = u32(e % u32(16)) if A_ALONG_K else u32(e // u32(64))
+            at_m = u32(e // u32(16)) if A_ALONG_K else u32(e % u32(64))
+            k = u32(u32(step) * u32(16) + at_k)
+            m = u32(first_m + at_m)
             value = SUM(0)
-            if first_m + m < u32(M) and first_k + k < u32(K):
-                value = ELEMENT(o0[u32(A_BATCH + (first_m + m) * u32(A_M) + (first_k + k) * u32(A_K))])
-            a[u32(k * u32(64) + m)] = value
-            k = u32(e // u32(64)) if B_ALONG_N else u32(e % u32(16))
-            n = u32(e % u32(64)) if B_ALONG_N else u32(e // u32(16))
+            if m < u32(M) and k < u32(K):
+                value = A_VALUE
+            a[u32(at_k * u32(64) + at_m)] = value
+            at_k = u32(e // u32(64)) if B_ALONG_N else u32(e % u32(16))
+            at_n = u32(e % u32(64)) if B_ALONG_N else u32(e // u32(16))
+            k = u32(u32(step) * u32(16) + at_k)
+            n = u32(first_n + at_n)
             value = SUM(0)
-            if first_k + k < u32(K) and first_n + n < u32(N):
-                value = ELEMENT(o1[u32(B_BATCH + (first_k + k) * u32(B_K) + (first_n + n) * u32(B_N))])
-            b[u32(k * u32(64) + n)] = value
+            if k < u32(K) and n < u32(N):
+                value = B_VALUE
+            b[u32(at_k * u32(64) + at_n)] = value
         cuda.syncthreads()
         for at in range(16):
             for i in range(4):
@@ -60,7 +64,7 @@ def matmul(o0, o1, o2):
             n = u32(first_n + column + u32(j))
             if m < u32(M) and n < u32(N):
                 stored = RESULT(total[i * 4 + j])
-                o2[u32(C_BATCH + m * u32(C_M) + n * u32(C_N))] = stored
+                o2[C_INDEX] = stored
                 product = ELEMENT(stored)
-                c = u32((batch * u32(M) + m) * u32(N) + n)
+                c = POSITION
                 EPILOGUE

@@ -20,7 +20,8 @@ TYPES = {
     "f32": types.float32, "f64": types.float64, "i8": types.int8, "i32": types.int32, "i64": types.int64,
     "u8": types.uint8, "u16": types.uint16, "u32": types.uint32, "u64": types.uint64,
 }  # fmt: skip
-_SHORT, _WORD, _FLOAT, _DOUBLE = ir.IntType(16), ir.IntType(32), ir.FloatType(), ir.DoubleType()
+_SHORT, _WORD, _LONG = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
 _CONVERSIONS = {"from_bf16": None, "to_bf16": "cvt.rn.bf16.f32", "from_f16": "cvt.f32.f16", "to_f16": "cvt.rn.f16.f32"}
 Build = Callable[[ir.IRBuilder, Any], Any]
 
@@ -83,16 +84,12 @@ def _to_odd(builder: ir.IRBuilder, x: Any) -> Any:
     nearest = builder.fptrunc(x, _FLOAT)
     bits, back = builder.bitcast(nearest, _WORD), builder.fpext(nearest, _DOUBLE)
     one = ir.Constant(_WORD, 1)
-    magnitude = [builder.call(_fabs(builder.module), [value]) for value in (back, x)]
-    outside = builder.fcmp_ordered(">", *magnitude)
+    magnitude = [builder.and_(builder.bitcast(value, _LONG), ir.Constant(_LONG, 2**63 - 1)) for value in (back, x)]
+    outside = builder.icmp_unsigned(">", *magnitude)
     away = builder.select(outside, builder.sub(bits, one), builder.add(bits, one))
     exact = builder.or_(builder.fcmp_ordered("==", back, x), builder.fcmp_unordered("uno", x, x))
     keep = builder.or_(exact, builder.trunc(bits, ir.IntType(1)))
     return builder.select(keep, nearest, builder.bitcast(away, _FLOAT))
-
-
-def _fabs(module: ir.Module) -> Any:
-    return module.declare_intrinsic("llvm.fabs", [_DOUBLE])
 
 
 NAMES: dict[str, Any] = {

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from graphc.backends.backend import Routine
 from graphc.backends.cuda.epilogue import epilogue_text, operand_names
 from graphc.backends.cuda.kernel import CudaKernel, operand_types
 from graphc.backends.cuda.rendering import rendered
 from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
-from graphc.ir.types import DTYPES
+from graphc.ir.types import DTYPES, DType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
 
-__all__ = ["matmul_call", "matmul_kernel"]
+__all__ = ["matmul_call", "matmul_kernel", "product_kernel"]
 
 TILE, DEPTH = 64, 16  # rows and columns of a tile, and how much of the depth a step takes
 _HEAD = 10  # parameters before the batch's
@@ -40,19 +41,32 @@ def matmul_call(operands: Sequence[OperandView], result: OperandView) -> Library
 def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
     """The kernel of a call, with the epilogue of `routine`."""
     rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number = params[:_HEAD]
-    dtype = [*DTYPES.values()][number]
     dims = [tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4)]
-    batches, tiles_m, tiles_n = math.prod(dim[0] for dim in dims), ceil_div(rows, TILE), ceil_div(columns, TILE)
-    kind = machine_type(dtype)
-    given: dict[str, int | bool | str] = {
-        "M": rows, "N": columns, "K": depth, "A_M": a_m, "A_K": a_k, "B_K": b_k, "B_N": b_n, "C_M": c_m, "C_N": c_n,
-        "A_ALONG_K": a_k == 1 or a_m != 1, "B_ALONG_N": b_n == 1 or b_k != 1, "STEPS": ceil_div(depth, DEPTH),
-        "TILES_M": tiles_m, "TILES_N": tiles_n, "SUM": kind,
-        **{f"{operand}_BATCH": _offset(dims, 1 + i) for i, operand in enumerate("ABC")},
-        "ELEMENT": from_memory(dtype), "RESULT": to_memory(dtype),
+    dtype = [*DTYPES.values()][number]
+    load, (a, b, c) = from_memory(dtype), (_offset(dims, operand) for operand in (1, 2, 3))
+    given = {
+        "A_VALUE": f"{load}(o0[u32({a} + m * u32({a_m}) + k * u32({a_k}))])",
+        "B_VALUE": f"{load}(o1[u32({b} + k * u32({b_k}) + n * u32({b_n}))])",
+        "C_INDEX": f"u32({c} + m * u32({c_m}) + n * u32({c_n}))",
+        "POSITION": f"u32((batch * u32({rows}) + m) * u32({columns}) + n)",
+        "A_ALONG_K": a_k == 1 or a_m != 1, "B_ALONG_N": b_n == 1 or b_k != 1,
     }  # fmt: skip
+    batches = math.prod(dim[0] for dim in dims)
+    return product_kernel((batches, rows, columns, depth), dtype, given, name, routine)
+
+
+def product_kernel(
+    shape: tuple[int, int, int, int], dtype: DType, own: Mapping[str, Any], name: str, routine: Routine | None
+) -> CudaKernel:
+    """The kernel of a product of `shape`, batches, rows, columns and depth; `own` says where its elements lie."""
+    batches, rows, columns, depth = shape
+    tiles_m, tiles_n = ceil_div(rows, TILE), ceil_div(columns, TILE)
     nest = routine.nest if routine is not None else None
-    given["EPILOGUE"] = "" if nest is None or routine is None else epilogue_text(nest, routine.result)
+    given: dict[str, int | bool | str] = {
+        "M": rows, "N": columns, "K": depth, "STEPS": ceil_div(depth, DEPTH), "TILES_M": tiles_m, "TILES_N": tiles_n,
+        "SUM": machine_type(dtype), "ELEMENT": from_memory(dtype), "RESULT": to_memory(dtype),
+        "EPILOGUE": "" if nest is None or routine is None else epilogue_text(nest, routine.result), **own,
+    }  # fmt: skip
     text = rendered("matmul", "matmul", given, name, () if nest is None else operand_names(nest))
     types = (memory_type(dtype),) * 3 + (() if nest is None else operand_types(nest))
     return CudaKernel(text, types, batches * tiles_m * tiles_n)

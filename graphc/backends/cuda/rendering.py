@@ -56,7 +56,7 @@ class _Given(ast.NodeTransformer):
         if node.id not in self.given:
             raise InternalError(f"a CUDA kernel asks for {node.id}, which was not given")
         value = self.given[node.id]
-        return ast.parse(value, mode="eval").body if isinstance(value, str) else ast.Constant(value)
+        return self.visit(ast.parse(value, mode="eval").body) if isinstance(value, str) else ast.Constant(value)
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         found = self.generic_visit(node)

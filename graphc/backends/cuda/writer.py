@@ -8,7 +8,9 @@ from typing import Any
 
 from graphc.backends.backend import Footprint, LaunchCode, Routine, Written
 from graphc.backends.cuda.axes import AXIS_CALLS, AXIS_KERNELS
+from graphc.backends.cuda.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KERNELS
 from graphc.backends.cuda.kernel import CudaKernel, print_kernel
+from graphc.backends.cuda.poolings import POOLING_CALLS, POOLING_KERNELS
 from graphc.backends.cuda.products import matmul_call, matmul_kernel
 from graphc.errors import BackendError
 from graphc.ir.node import Type
@@ -19,10 +21,9 @@ from graphc.plan.plan import Plan
 
 __all__ = ["CudaCode", "CudaWriter", "cuda_call"]
 
-_KERNELS: Mapping[str, Callable[[Sequence[int], str, Routine | None], CudaKernel]] = {
-    "matmul": matmul_kernel,
-    **AXIS_KERNELS,
-}
+Make = Callable[[Sequence[int], str, Routine | None], CudaKernel]
+_CALLS: Mapping[str, Callable[..., LibraryCall]] = {**AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS}
+_KERNELS: Mapping[str, Make] = {"matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS}
 
 
 def cuda_call(
@@ -30,8 +31,8 @@ def cuda_call(
     strides: tuple[int, ...] | None = None,
 ) -> LibraryCall:  # fmt: skip
     """The call that computes `op`. Raises BackendError for an op that has no kernel."""
-    if op in AXIS_CALLS:
-        return AXIS_CALLS[op](attrs, operands, result)
+    if op in _CALLS:
+        return _CALLS[op](attrs, operands, result)
     if op != "matmul":
         raise BackendError(f"op {op!r} has no CUDA kernel")
     assert isinstance(result, TensorType)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import graphc as gx
 from graphc.backends.cuda.compiling import compile_kernel, lack
 from graphc.backends.cuda.kernel import print_kernel
 from tests.backends.cuda.test_device import on_device, training
@@ -36,3 +37,20 @@ def test_the_kernels_of_a_training_step_compile() -> None:
         assert re.search(rf"\.entry {name}\(", compiled.ptx)
         assert compiled.spills == 0
         assert compiled.registers <= 64
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_hand_written_kernels_compile(dtype: str) -> None:
+    x, w = gx.input("x", (2, 4, 12, 12), dtype), gx.input("w", (6, 4, 3, 3), dtype)
+    y = gx.relu(gx.conv2d(x, w, padding=1))
+    pooled = gx.avg_pool2d(gx.max_pool2d(y, 2), 2)
+    gradients = gx.grad(gx.sum(pooled * pooled), [x, w])
+    flat = gx.reshape(y, (2, -1))
+    along = [gx.argmax(flat, 1), gx.cumsum(flat, 1), gx.cumprod(flat, 1), gx.take(flat, gx.argmin(y, 1)[0, 0], 1)]
+    kernels = on_device([x, w], [*gradients, *along]).code.kernels
+    assert {kernel.rsplit("_", 1)[0] for kernel in kernels} >= {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"}
+    for name, kernel in kernels.items():
+        compiled = compile_kernel(kernel, name)
+        assert compiled.spills == 0
+        assert compiled.registers <= 128, name

@@ -186,6 +186,8 @@ class Grid:
 
     def _call(self, node: ast.expr, function: ast.expr, args: Sequence[ast.expr], mask: Array) -> Any:
         match function:
+            case ast.Name("min" | "max" as name):
+                return _extreme(name, [np.asarray(self._value(arg, mask)) for arg in args])
             case ast.Name(name) if name in FUNCTIONS:
                 return FUNCTIONS[name](*(np.asarray(self._value(arg, mask)) for arg in args))
             case ast.Attribute(value=ast.Name("libdevice"), attr=name):
@@ -220,3 +222,11 @@ class Grid:
             raise SimulationError("a shuffle whose mask is not that of the threads that are there")
         partners: Array = np.broadcast_to(value, mask.shape)[lanes ^ np.asarray(step).astype(np.int64)]
         return partners
+
+
+def _extreme(name: str, args: Sequence[Array]) -> Array:
+    """The built-in functions, of integers."""
+    if any(arg.dtype.kind not in "iu" for arg in args):
+        raise SimulationError(f"{name} of floats is libdevice's")
+    found: Array = (np.minimum if name == "min" else np.maximum)(*(widened(arg) for arg in args))
+    return found

@@ -1,0 +1,93 @@
+"""Pooling and its gradients as calls of the kernels of kernels/cuda/pooling.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from graphc.backends.backend import Routine
+from graphc.backends.cuda.epilogue import epilogue_text, operand_names
+from graphc.backends.cuda.kernel import CudaKernel, operand_types
+from graphc.backends.cuda.layout import BLOCK
+from graphc.backends.cuda.rendering import rendered
+from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
+from graphc.ir.types import DTYPES, TensorType
+from graphc.kernel.ir import LibraryCall
+from graphc.kernel.machine import machine_type
+from graphc.kernel.operand import OperandView, ceil_div
+
+__all__ = ["POOLING_CALLS", "POOLING_KERNELS"]
+
+_ONE, _NONE = (1, 1), ((0, 0), (0, 0))
+
+
+def _call(name: str, attrs: Mapping[str, Any], plane: Sequence[int], out: Sequence[int], dtype: Any) -> LibraryCall:
+    """Parameters: planes, their extents and those of the result, window, strides, dilations, padding, and the dtype."""
+    (top, _), (left, _) = attrs.get("padding", _NONE)
+    pairs = (plane[2:], out[2:], attrs.get("window", _ONE), attrs.get("stride", _ONE), attrs.get("dilation", _ONE))
+    words = (math.prod(plane[:2]), *(word for pair in pairs for word in pair), top, left)
+    params = (*words, int(attrs.get("count_include_pad", True)), [*DTYPES].index(dtype.name))
+    return LibraryCall(name, params, 1, 0, math.prod(out) * math.prod(attrs.get("window", _ONE)))
+
+
+def _forward(name: str) -> Callable[..., LibraryCall]:
+    def lower(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
+        return _call(name, attrs, operands[0].shape, result.shape, operands[0].dtype)
+
+    return lower
+
+
+def _backward(name: str) -> Callable[..., LibraryCall]:
+    def lower(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
+        return _call(name, attrs, result.shape, operands[0].shape, result.dtype)
+
+    return lower
+
+
+POOLING_CALLS: Mapping[str, Callable[..., LibraryCall]] = {
+    **{op: _forward(op) for op in ("max_pool2d", "max_pool2d_argmax", "max_pool2d_gather", "avg_pool2d")},
+    **{op: _backward(op) for op in ("max_pool2d_scatter", "avg_pool2d_grad")},
+}
+_NAMES = (
+    "PLANES", "H", "W", "OUT_H", "OUT_W", "KH", "KW", "STRIDE_H", "STRIDE_W", "DILATION_H", "DILATION_W", "TOP", "LEFT",
+)  # fmt: skip
+
+
+def _kernel(
+    kernel: str, threads: str, kinds: str, what: str = ""
+) -> Callable[[Sequence[int], str, Routine | None], CudaKernel]:
+    """What makes a kernel; `threads` says how many, `kinds` what its operands are: elements or positions.
+
+    What finds an element, `what`, may have an epilogue.
+    """
+
+    def make(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
+        *words, every, number = params
+        dtype = [*DTYPES.values()][number]
+        given: dict[str, int | bool | str] = dict(zip(_NAMES, words, strict=True))
+        sizes = {"planes": words[0], "in": math.prod(words[:3]), "out": words[0] * words[3] * words[4]}
+        division = {"f32": "fdiv_rn", "f64": "ddiv_rn"}[machine_type(dtype)]
+        nest = routine.nest if routine is not None else None
+        given |= {
+            "SIZE": sizes["out"], "ALL": bool(every), "SUM": machine_type(dtype), "ELEMENT": from_memory(dtype),
+            "RESULT": to_memory(dtype), "DIVIDE": f"libdevice.{division}", "WHAT": what,
+            "VALUE": "ELEMENT(stored)" if kinds[-1] == "e" else "stored",
+            "EPILOGUE": "" if nest is None or routine is None else epilogue_text(nest, routine.result),
+        }  # fmt: skip
+        text = rendered("pooling", kernel, given, name, () if nest is None else operand_names(nest))
+        types = tuple({"e": memory_type(dtype), "p": "i32"}[kind] for kind in kinds)
+        types += () if nest is None else operand_types(nest)
+        return CudaKernel(text, types, ceil_div(sizes[threads], BLOCK))
+
+    return make
+
+
+POOLING_KERNELS: Mapping[str, Callable[[Sequence[int], str, Routine | None], CudaKernel]] = {
+    "max_pool2d": _kernel("largest", "out", "ee", "RESULT(best)"),
+    "max_pool2d_argmax": _kernel("largest", "out", "ep", "place"),
+    "max_pool2d_gather": _kernel("gathered", "out", "epe"),
+    "max_pool2d_scatter": _kernel("scattered", "planes", "epe"),
+    "avg_pool2d": _kernel("mean", "out", "ee"),
+    "avg_pool2d_grad": _kernel("mean_grad", "in", "ee"),
+}
