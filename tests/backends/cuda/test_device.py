@@ -54,7 +54,7 @@ def losses(device: SimulatedDevice, steps: int) -> list[float]:
 
 def test_a_training_step_has_the_losses_of_the_other_engines() -> None:
     step = gx.compile(*training(), backend="cython", seed=5)
-    np.testing.assert_allclose(losses(on_device(*training()), 5), [float(step(X, Y)) for _ in range(5)], rtol=1e-5)
+    np.testing.assert_allclose(losses(on_device(*training()), 3), [float(step(X, Y)) for _ in range(3)], rtol=1e-5)
 
 
 def test_bits_do_not_depend_on_the_order_of_launches_or_the_budget() -> None:
@@ -77,8 +77,8 @@ def test_a_loop_runs_on_a_device() -> None:
 
 def test_an_op_without_a_kernel_says_so() -> None:
     x = gx.input("x", (5,))
-    with pytest.raises(BackendError, match="op 'cumsum' has no CUDA kernel"):
-        on_device([x], gx.cumsum(x))
+    with pytest.raises(BackendError, match="op 'sort' has no CUDA kernel"):
+        on_device([x], gx.sort(x))
 
 
 # Products ------------------------------------------------------------------------------------------------------------
