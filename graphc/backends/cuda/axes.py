@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel, MakeKernel
 from graphc.backends.cuda.layout import BLOCK, WARP
 from graphc.backends.cuda.rendering import rendered
 from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
@@ -51,7 +51,7 @@ def _parts(params: Sequence[int]) -> tuple[Given, list[DType]]:
     return given, dtypes
 
 
-def _extreme(sign: str) -> Callable[[Sequence[int], str, Routine | None], CudaKernel]:
+def _extreme(sign: str) -> MakeKernel:
     def make(params: Sequence[int], called: str, routine: Routine | None = None) -> CudaKernel:
         given, (dtype, *_) = _parts(params)
         extent, lines = int(given["EXTENT"]), int(given["LINES"])
@@ -69,7 +69,7 @@ def _extreme(sign: str) -> Callable[[Sequence[int], str, Routine | None], CudaKe
     return make
 
 
-def _running(first: int, following: str) -> Callable[[Sequence[int], str, Routine | None], CudaKernel]:
+def _running(first: int, following: str) -> MakeKernel:
     def make(params: Sequence[int], called: str, routine: Routine | None = None) -> CudaKernel:
         given, (dtype, *_, result) = _parts(params)
         total = "f64" if dtype.is_float else machine_type(dtype)
@@ -95,7 +95,7 @@ def _take(params: Sequence[int], called: str, routine: Routine | None = None) ->
     return CudaKernel(text, kinds, ceil_div(int(given["SIZE"]), BLOCK))
 
 
-AXIS_KERNELS: Mapping[str, Callable[[Sequence[int], str, Routine | None], CudaKernel]] = {
+AXIS_KERNELS: Mapping[str, MakeKernel] = {
     "argmax": _extreme(">"), "argmin": _extreme("<"), "cumsum": _running(0, "total + x"),
     "cumprod": _running(1, "total * x"), "recurrence": _recurrence, "take": _take,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel, MakeKernel
 from graphc.backends.cuda.products import product_kernel
 from graphc.backends.cuda.spelling import from_memory
 from graphc.ir.types import DTYPES, DType, TensorType
@@ -175,6 +175,6 @@ def _conv2d_input_grad(params: Sequence[int], name: str, routine: Routine | None
     return product_kernel(shape, c.dtype, own, name, routine)
 
 
-CONVOLUTION_KERNELS: Mapping[str, Callable[[Sequence[int], str, Routine | None], CudaKernel]] = {
+CONVOLUTION_KERNELS: Mapping[str, MakeKernel] = {
     "conv2d": _conv2d, "conv2d_weight_grad": _conv2d_weight_grad, "conv2d_input_grad": _conv2d_input_grad,
 }  # fmt: skip

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from graphc.backends.backend import Routine
+from graphc.backends.cuda.kernel import operand_types
 from graphc.backends.cuda.statements import Statements
 from graphc.ir.types import DType
-from graphc.kernel.ir import Kernel, Store
+from graphc.kernel.ir import Store
 from graphc.kernel.nest import Nest, NestIndex
 
-__all__ = ["epilogue_text", "operand_names"]
+__all__ = ["Epilogue", "epilogue_of"]
 
 
-def operand_names(kernel: Kernel) -> list[str]:
-    """What the operands of an epilogue are called, behind those of the kernel that it finishes."""
-    return [f"p{number}" for number in range(len(kernel.operands))]
+@dataclass(frozen=True)
+class Epilogue:
+    """Lines that finish the element at position `c` of a kernel's result, whose value is `product`.
 
-
-def epilogue_text(kernel: Kernel, result: int) -> str:
-    """The lines that finish the element at position `c` of the result, whose value is `product`.
-
-    `result` is the operand by which the epilogue reads it.
+    `names` and `types` are of the epilogue's own operands, which come behind those of the kernel.
     """
-    return "\n".join(_Epilogue(Nest(kernel), result).finished())
+
+    text: str = ""
+    names: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+
+def epilogue_of(routine: Routine | None) -> Epilogue:
+    """The epilogue of a routine; one of no lines where there is none."""
+    if routine is None or routine.nest is None:
+        return Epilogue()
+    made = _Epilogue(Nest(routine.nest), routine.result)
+    return Epilogue("\n".join(made.finished()), made.names, operand_types(routine.nest))
 
 
 class _Epilogue(Statements):
-    """`result` is in a local, not in memory."""
+    """`result`, an operand, is in a local, not in memory."""
 
     def __init__(self, nest: Nest, result: int) -> None:
         super().__init__(nest)
         self.result = result
+        self.names = tuple(f"p{number}" for number in range(len(nest.kernel.operands)))
 
     def operand(self, number: int) -> str:
-        return operand_names(self.nest.kernel)[number]
+        return self.names[number]
 
     def load(self, name: str, operand: int, dtype: DType, index: NestIndex, otherwise: int | None) -> None:
         if operand == self.result:

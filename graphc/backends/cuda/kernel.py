@@ -12,8 +12,10 @@ where an operand has more elements.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from graphc.backends.backend import Routine
 from graphc.backends.cuda.layout import BLOCK, WARP, ThreadLayout, layout_of
 from graphc.backends.cuda.spelling import call, memory_type, rounded, whole
 from graphc.backends.cuda.statements import Statements
@@ -21,7 +23,7 @@ from graphc.kernel.ir import Kernel, Load, Random, Reduce, Statement, Store
 from graphc.kernel.machine import machine_type
 from graphc.kernel.nest import FULL, Nest, without_empty_reductions
 
-__all__ = ["CudaKernel", "operand_types", "print_kernel"]
+__all__ = ["CudaKernel", "MakeKernel", "operand_types", "print_kernel"]
 
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
@@ -34,6 +36,10 @@ class CudaKernel:
     types: tuple[str, ...]
     blocks: int
     threads: int = BLOCK
+
+
+MakeKernel = Callable[[Sequence[int], str, Routine | None], CudaKernel]
+"""What makes the kernel of a call: of its parameters, called so, with the epilogue of the routine."""
 
 
 def print_kernel(kernel: Kernel, name: str = "kernel") -> CudaKernel:

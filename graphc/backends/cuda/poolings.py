@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.epilogue import epilogue_text, operand_names
-from graphc.backends.cuda.kernel import CudaKernel, operand_types
+from graphc.backends.cuda.epilogue import epilogue_of
+from graphc.backends.cuda.kernel import CudaKernel, MakeKernel
 from graphc.backends.cuda.layout import BLOCK
 from graphc.backends.cuda.rendering import rendered
 from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
@@ -54,9 +54,7 @@ _NAMES = (
 )  # fmt: skip
 
 
-def _kernel(
-    kernel: str, threads: str, kinds: str, what: str = ""
-) -> Callable[[Sequence[int], str, Routine | None], CudaKernel]:
+def _kernel(kernel: str, threads: str, kinds: str, what: str = "") -> MakeKernel:
     """What makes a kernel; `threads` says how many, `kinds` what its operands are: elements or positions.
 
     What finds an element, `what`, may have an epilogue.
@@ -68,22 +66,21 @@ def _kernel(
         given: dict[str, int | bool | str] = dict(zip(_NAMES, words, strict=True))
         sizes = {"planes": words[0], "in": math.prod(words[:3]), "out": words[0] * words[3] * words[4]}
         division = {"f32": "fdiv_rn", "f64": "ddiv_rn"}[machine_type(dtype)]
-        nest = routine.nest if routine is not None else None
+        epilogue = epilogue_of(routine)
         given |= {
             "SIZE": sizes["out"], "ALL": bool(every), "SUM": machine_type(dtype), "ELEMENT": from_memory(dtype),
             "RESULT": to_memory(dtype), "DIVIDE": f"libdevice.{division}", "WHAT": what,
             "VALUE": "ELEMENT(stored)" if kinds[-1] == "e" else "stored",
-            "EPILOGUE": "" if nest is None or routine is None else epilogue_text(nest, routine.result),
+            "EPILOGUE": epilogue.text,
         }  # fmt: skip
-        text = rendered("pooling", kernel, given, name, () if nest is None else operand_names(nest))
+        text = rendered("pooling", kernel, given, name, epilogue.names)
         types = tuple({"e": memory_type(dtype), "p": "i32"}[kind] for kind in kinds)
-        types += () if nest is None else operand_types(nest)
-        return CudaKernel(text, types, ceil_div(sizes[threads], BLOCK))
+        return CudaKernel(text, (*types, *epilogue.types), ceil_div(sizes[threads], BLOCK))
 
     return make
 
 
-POOLING_KERNELS: Mapping[str, Callable[[Sequence[int], str, Routine | None], CudaKernel]] = {
+POOLING_KERNELS: Mapping[str, MakeKernel] = {
     "max_pool2d": _kernel("largest", "out", "ee", "RESULT(best)"),
     "max_pool2d_argmax": _kernel("largest", "out", "ep", "place"),
     "max_pool2d_gather": _kernel("gathered", "out", "epe"),

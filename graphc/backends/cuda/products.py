@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.epilogue import epilogue_text, operand_names
-from graphc.backends.cuda.kernel import CudaKernel, operand_types
+from graphc.backends.cuda.epilogue import epilogue_of
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.rendering import rendered
 from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
 from graphc.ir.types import DTYPES, DType
@@ -61,14 +61,14 @@ def product_kernel(
     """The kernel of a product of `shape`, batches, rows, columns and depth; `own` says where its elements lie."""
     batches, rows, columns, depth = shape
     tiles_m, tiles_n = ceil_div(rows, TILE), ceil_div(columns, TILE)
-    nest = routine.nest if routine is not None else None
+    epilogue = epilogue_of(routine)
     given: dict[str, int | bool | str] = {
         "M": rows, "N": columns, "K": depth, "STEPS": ceil_div(depth, DEPTH), "TILES_M": tiles_m, "TILES_N": tiles_n,
         "SUM": machine_type(dtype), "ELEMENT": from_memory(dtype), "RESULT": to_memory(dtype),
-        "EPILOGUE": "" if nest is None or routine is None else epilogue_text(nest, routine.result), **own,
+        "EPILOGUE": epilogue.text, **own,
     }  # fmt: skip
-    text = rendered("matmul", "matmul", given, name, () if nest is None else operand_names(nest))
-    types = (memory_type(dtype),) * 3 + (() if nest is None else operand_types(nest))
+    text = rendered("matmul", "matmul", given, name, epilogue.names)
+    types = (*[memory_type(dtype)] * 3, *epilogue.types)
     return CudaKernel(text, types, batches * tiles_m * tiles_n)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from graphc.backends.backend import Footprint, LaunchCode, Routine, Written
 from graphc.backends.cuda.axes import AXIS_CALLS, AXIS_KERNELS
 from graphc.backends.cuda.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KERNELS
-from graphc.backends.cuda.kernel import CudaKernel, print_kernel
+from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, print_kernel
 from graphc.backends.cuda.poolings import POOLING_CALLS, POOLING_KERNELS
 from graphc.backends.cuda.products import matmul_call, matmul_kernel
 from graphc.errors import BackendError
@@ -21,9 +21,8 @@ from graphc.plan.plan import Plan
 
 __all__ = ["CudaCode", "CudaWriter", "cuda_call"]
 
-Make = Callable[[Sequence[int], str, Routine | None], CudaKernel]
 _CALLS: Mapping[str, Callable[..., LibraryCall]] = {**AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS}
-_KERNELS: Mapping[str, Make] = {"matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS}
+_KERNELS: Mapping[str, MakeKernel] = {"matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS}
 
 
 def cuda_call(
