@@ -7,7 +7,6 @@ or 1. Each statement's result is rounded or wrapped to its dtype, as in the tile
 from __future__ import annotations
 
 import math
-import struct
 
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
@@ -106,19 +105,16 @@ def cast(source: DType, target: DType, value: str, *, skip_rounding: bool) -> st
 
 def literal(number: Scalar) -> str:
     """A constant as C text with exactly the value's bits, and its decimal form as a comment where they differ."""
-    bits, kind = machine_bits(number), machine_type(number.dtype)
+    bits, kind, value = machine_bits(number), machine_type(number.dtype), number.value
     if kind == "f32":
-        single = struct.unpack("<f", struct.pack("<q", bits)[:4])[0]
-        return _float(single, "f", f"gc_float_f32({bits & 0xFFFFFFFF:#x}u)")
+        return _float(value, "f", f"gc_float_f32({bits & 0xFFFFFFFF:#x}u)")
     if kind == "f64":
-        double = struct.unpack("<d", struct.pack("<q", bits))[0]
-        return _float(double, "", f"gc_float_f64(UINT64_C({bits & 0xFFFFFFFFFFFFFFFF:#x}))")
+        return _float(value, "", f"gc_float_f64(UINT64_C({bits & 0xFFFFFFFFFFFFFFFF:#x}))")
     if kind == "u32":
-        return f"{bits & 0xFFFFFFFF}u"
+        return f"{value}u"
     if kind == "i64":
-        return "INT64_MIN" if bits == -(2**63) else f"INT64_C({bits})"
-    whole = struct.unpack("<i", struct.pack("<q", bits)[:4])[0] if kind == "i32" else bits
-    return "INT32_MIN" if whole == -(2**31) else str(whole)
+        return "INT64_MIN" if value == -(2**63) else f"INT64_C({value})"
+    return "INT32_MIN" if value == -(2**31) else str(int(value))
 
 
 def _float(number: float, suffix: str, nan: str) -> str:

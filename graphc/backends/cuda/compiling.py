@@ -46,9 +46,14 @@ def compile_kernel(kernel: CudaKernel, name: str, capability: tuple[int, int] = 
         raise BackendError(missing)
     ptx = _ptx(kernel, name, capability)
     cubin, log = _linked(ptx, name, capability)
-    numbers = (re.search(pattern, log) for pattern in (r"Used (\d+) registers", r"(\d+) bytes spill stores"))
-    registers, spills = (int(found[1]) if found else -1 for found in numbers)
+    registers, spills = _counted(r"Used (\d+) registers", log), _counted(r"(\d+) bytes spill stores", log)
     return Compiled(name, ptx, cubin, registers, spills)
+
+
+def _counted(pattern: str, log: str) -> int:
+    found = re.search(pattern, log)
+    assert found is not None, log
+    return int(found[1])
 
 
 def _ptx(kernel: CudaKernel, name: str, capability: tuple[int, int]) -> str:
@@ -62,7 +67,7 @@ def _ptx(kernel: CudaKernel, name: str, capability: tuple[int, int]) -> str:
             names[name], signature, device=False, abi="numba", cc=capability, output="ptx",
             launch_bounds=kernel.threads,
         )  # fmt: skip
-    except Exception as error:
+    except Exception as error:  # Numba's and NVVM's, which have nothing nearer in common
         raise BackendError(f"Numba cannot compile {name}: {error}\n{kernel.text}") from error
     found = re.search(r"\.entry (\w+)\(", text)
     assert found is not None, text
@@ -81,7 +86,7 @@ def _linked(ptx: str, name: str, capability: tuple[int, int]) -> tuple[bytes, st
         linker.get_linked_cubin(handle, cubin)
         log = bytearray(linker.get_info_log_size(handle))
         linker.get_info_log(handle, log)
-    except Exception as error:
+    except linker.nvJitLinkError as error:
         raise BackendError(f"NVIDIA's linker refuses {name}: {error}") from error
     finally:
         linker.destroy(handle)

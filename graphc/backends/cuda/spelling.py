@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import struct
 
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
@@ -98,16 +97,14 @@ def cast(source: DType, target: DType, value: str) -> str:
 
 def literal(number: Scalar) -> str:
     """A constant with exactly the value's bits."""
-    bits, kind = machine_bits(number), machine_type(number.dtype)
-    if kind == "f32":
-        single = struct.unpack("<f", struct.pack("<q", bits)[:4])[0]
-        return f"libdevice.int_as_float(i32({_signed(bits, 32)}))" if math.isnan(single) else f"f32({_float(single)})"
-    if kind == "f64":
-        double = struct.unpack("<d", struct.pack("<q", bits))[0]
-        return f"libdevice.longlong_as_double(i64({bits}))" if math.isnan(double) else f"f64({_float(double)})"
-    if kind == "u32":
-        return f"u32({bits & 0xFFFFFFFF})"
-    return whole(kind, _signed(bits, 32) if kind == "i32" else bits)
+    kind, value = machine_type(number.dtype), number.value
+    if isinstance(value, int):
+        return whole(kind, int(value))
+    if math.isnan(value):
+        bits = machine_bits(number)
+        single = f"libdevice.int_as_float(i32({_signed(bits, 32)}))"
+        return single if kind == "f32" else f"libdevice.longlong_as_double(i64({bits}))"
+    return f"{kind}({_float(value)})"
 
 
 def whole(kind: str, number: int) -> str:

@@ -16,6 +16,7 @@ from graphc.ops.reference import evaluate
 from tests.backends.cuda.test_device import on_device
 from tests.ops.helpers import Case, build, cases, difference, first_gradients, precision, report
 
+LACKING = {"attention", "attention_grad", "scatter_add", "searchsorted", "sort", "topk"}  # ops without a kernel
 FULL = bool(os.environ.get("GRAPHC_FULL_TABLE"))
 
 
@@ -40,7 +41,9 @@ def test_a_function_on_a_simulated_device(name: str) -> None:
     for case in made if FULL else made[:: max(1, len(made) // 6)]:
         try:
             faults.append(fault(case))
-        except BackendError:  # an op without a kernel
+        except BackendError as error:
+            if str(error) not in {f"op {op!r} has no CUDA kernel" for op in LACKING}:
+                raise
             lacking += 1
     assert not any(faults), report([wrong for wrong in faults if wrong])
     if lacking:
