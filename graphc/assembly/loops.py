@@ -18,7 +18,6 @@ from graphc.backends.backend import Routine
 from graphc.fusion.group import Group
 from graphc.ir.indices import Indexed, numbered
 from graphc.ir.node import Node
-from graphc.ir.types import DTYPES, TensorType
 from graphc.memory.numbers import ValueNumber
 from graphc.ops.primitives.loops import Looped
 from graphc.plan.loops import roots
@@ -37,7 +36,7 @@ def sketch_loop(node: Node, group: Group, values: Values, body: Planned) -> Sket
     results = [(values.number[part], 0) for part in group.stores]
     room = ValueNumber(-1)
     if body.plan.arena_bytes:
-        room = values.add(None, node.op, TensorType(DTYPES["uint8"], (body.plan.arena_bytes,)), None)
+        room = values.add_bytes(node.op, body.plan.arena_bytes)
     uses = Counter(value for value, _ in places)
     pairs = tuple(
         (value, result)

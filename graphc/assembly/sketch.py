@@ -41,11 +41,14 @@ def sketch_group(group: Group, values: Values, lowering: Lowering, threads: int)
     call = lowering(library.op, library.attrs, views, library.type, threads, values.strides.get(library))
     results = [values.number[node] for node in (group.stores if isinstance(library, Results) else [library])]
     inputs = [value for value, _ in operands]
+    assert kernel is None or not call.workspace, library
+    space = [values.add_bytes("workspace", call.workspace)] if call.workspace else []
     own = (at for at, o in enumerate(kernel_operands) if o.access == "read" and located[at][0] in results)
+    written = ((value, 0) for value in (*space, *results))
     return Sketch(
-        label, Routine(call, kernel, next(own, -1)), (*operands, *((result, 0) for result in results)), located,
+        label, Routine(call, kernel, next(own, -1)), (*operands, *written), located,
         reads=values.with_pieces([*inputs, *(r for r in reads if r not in results)]),
-        writes=(*results, *(w for w in writes if w not in results)),
+        writes=(*space, *results, *(w for w in writes if w not in results)),
         in_place=tuple((r, w) for r, w in pairs if r not in inputs), location=location,
     )  # fmt: skip
 

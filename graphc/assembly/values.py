@@ -71,6 +71,10 @@ class Values:
             self.number[node] = new
         return new
 
+    def add_bytes(self, name: str, nbytes: int) -> ValueNumber:
+        """A new value in the arena: memory that a launch has for itself; its number."""
+        return self.add(None, name, TensorType(DTYPES["uint8"], (nbytes,)), None)
+
     def copy(self) -> Values:
         """The same values, to which others can be added."""
         new = copy.copy(self)

@@ -64,7 +64,7 @@ def _extreme(sign: str) -> MakeKernel:
             "IS_EQUAL": "(x == best or (x != x and best != best))",
         }  # fmt: skip
         text = rendered("axis", "extreme", given, called)
-        return CudaKernel(text, (memory_type(dtype), "i64"), ceil_div(lines * lanes, BLOCK))
+        return CudaKernel(called, text, (memory_type(dtype), "i64"), ceil_div(lines * lanes, BLOCK))
 
     return make
 
@@ -77,7 +77,7 @@ def _running(first: int, following: str) -> MakeKernel:
         if dtype.is_float and machine_type(result) == "f32":  # rounded once
             given["NARROW"] = "f32" if result.name == "float32" else "narrow_to_odd"
         text = rendered("axis", "running", given, called)
-        return CudaKernel(text, (memory_type(dtype), memory_type(result)), ceil_div(int(given["LINES"]), BLOCK))
+        return CudaKernel(called, text, (memory_type(dtype), memory_type(result)), ceil_div(int(given["LINES"]), BLOCK))
 
     return make
 
@@ -85,14 +85,14 @@ def _running(first: int, following: str) -> MakeKernel:
 def _recurrence(params: Sequence[int], called: str, routine: Routine | None = None) -> CudaKernel:
     given, (factor, *_) = _parts(params)
     text = rendered("axis", "recurrence", given, called)
-    return CudaKernel(text, (memory_type(factor), "f64", "f64"), ceil_div(int(given["LINES"]), BLOCK))
+    return CudaKernel(called, text, (memory_type(factor), "f64", "f64"), ceil_div(int(given["LINES"]), BLOCK))
 
 
 def _take(params: Sequence[int], called: str, routine: Routine | None = None) -> CudaKernel:
     given, (dtype, index, _) = _parts(params)
     text = rendered("axis", "take", given, called)
     kinds = memory_type(dtype), memory_type(index), memory_type(dtype)
-    return CudaKernel(text, kinds, ceil_div(int(given["SIZE"]), BLOCK))
+    return CudaKernel(called, text, kinds, ceil_div(int(given["SIZE"]), BLOCK))
 
 
 AXIS_KERNELS: Mapping[str, MakeKernel] = {

@@ -40,14 +40,14 @@ def lack() -> str:
     return ""
 
 
-def compile_kernel(kernel: CudaKernel, name: str, capability: tuple[int, int] = (9, 0)) -> Compiled:
-    """The kernel, whose function is called `name`, for devices of a compute capability. Raises BackendError."""
+def compile_kernel(kernel: CudaKernel, capability: tuple[int, int] = (9, 0)) -> Compiled:
+    """The kernel for devices of a compute capability. Raises BackendError."""
     if missing := lack():
         raise BackendError(missing)
-    ptx = _ptx(kernel, name, capability)
-    cubin, log = _linked(ptx, name, capability)
+    ptx = _ptx(kernel, capability)
+    cubin, log = _linked(ptx, kernel.name, capability)
     registers, spills = _counted(r"Used (\d+) registers", log), _counted(r"(\d+) bytes spill stores", log)
-    return Compiled(name, ptx, cubin, registers, spills)
+    return Compiled(kernel.name, ptx, cubin, registers, spills)
 
 
 def _counted(pattern: str, log: str) -> int:
@@ -56,22 +56,22 @@ def _counted(pattern: str, log: str) -> int:
     return int(found[1])
 
 
-def _ptx(kernel: CudaKernel, name: str, capability: tuple[int, int]) -> str:
+def _ptx(kernel: CudaKernel, capability: tuple[int, int]) -> str:
     primitives = importlib.import_module("graphc.kernels.cuda.primitives")
     cuda, types = (importlib.import_module(module) for module in ("numba.cuda", "numba.types"))
     names: dict[str, Any] = dict(primitives.NAMES)
-    exec(compile(kernel.text, f"<{name}>", "exec"), names)
+    exec(compile(kernel.text, f"<{kernel.name}>", "exec"), names)
     signature = types.void(*(primitives.pointer(kind) for kind in kernel.types))
     try:
         text, _ = cuda.compile(
-            names[name], signature, device=False, abi="numba", cc=capability, output="ptx",
+            names[kernel.name], signature, device=False, abi="numba", cc=capability, output="ptx",
             launch_bounds=kernel.threads,
         )  # fmt: skip
     except Exception as error:  # Numba's and NVVM's, which have nothing nearer in common
-        raise BackendError(f"Numba cannot compile {name}: {error}\n{kernel.text}") from error
+        raise BackendError(f"Numba cannot compile {kernel.name}: {error}\n{kernel.text}") from error
     found = re.search(r"\.entry (\w+)\(", text)
     assert found is not None, text
-    return str(text).replace(found[1], name)
+    return str(text).replace(found[1], kernel.name)
 
 
 def _linked(ptx: str, name: str, capability: tuple[int, int]) -> tuple[bytes, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from graphc.backends.backend import Routine
 from graphc.backends.cuda.layout import BLOCK, WARP, ThreadLayout, layout_of
@@ -23,23 +24,36 @@ from graphc.kernel.ir import Kernel, Load, Random, Reduce, Statement, Store
 from graphc.kernel.machine import machine_type
 from graphc.kernel.nest import FULL, Nest, without_empty_reductions
 
-__all__ = ["CudaKernel", "MakeKernel", "operand_types", "print_kernel"]
+__all__ = ["CudaKernel", "MakeKernel", "MakeKernels", "operand_types", "print_kernel"]
 
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 
 @dataclass(frozen=True)
 class CudaKernel:
-    """A kernel's text, and how it is launched: the types of its operands in memory, blocks, and threads of each."""
+    """A kernel: the function `name` in `text`, its operands' types in memory, `blocks` of so many `threads`.
 
+    Its operands are those of its launch in their order, or what `places` says: for each an operand of the launch, and
+    the byte of it where it starts.
+    """
+
+    name: str
     text: str
     types: tuple[str, ...]
     blocks: int
     threads: int = BLOCK
+    places: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any) -> CudaKernel:
+        """A kernel of its fields, as JSON holds them."""
+        return cls(name, text, tuple(types), blocks, threads, tuple((operand, start) for operand, start in places))
 
 
 MakeKernel = Callable[[Sequence[int], str, Routine | None], CudaKernel]
 """What makes the kernel of a call: of its parameters, called so, with the epilogue of the routine."""
+MakeKernels = Callable[[Sequence[int], str], tuple[CudaKernel, ...]]
+"""What makes the kernels of a call, which run one after the other; their names begin so."""
 
 
 def print_kernel(kernel: Kernel, name: str = "kernel") -> CudaKernel:
@@ -50,7 +64,7 @@ def print_kernel(kernel: Kernel, name: str = "kernel") -> CudaKernel:
     body = [] if not nest.size else printer.flat() if nest.is_flat else printer.rows()
     operands = ", ".join(f"o{i}" for i in range(len(kernel.operands)))
     lines = [f"def {name}({operands}):", *(f"    {line}" for line in body or ["pass"])]
-    return CudaKernel("\n".join(lines) + "\n", operand_types(kernel), layout.blocks)
+    return CudaKernel(name, "\n".join(lines) + "\n", operand_types(kernel), layout.blocks)
 
 
 def operand_types(kernel: Kernel) -> tuple[str, ...]:

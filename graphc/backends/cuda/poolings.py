@@ -75,7 +75,7 @@ def _kernel(kernel: str, threads: str, kinds: str, what: str = "") -> MakeKernel
         }  # fmt: skip
         text = rendered("pooling", kernel, given, name, epilogue.names)
         types = tuple({"e": memory_type(dtype), "p": "i32"}[kind] for kind in kinds)
-        return CudaKernel(text, (*types, *epilogue.types), ceil_div(sizes[threads], BLOCK))
+        return CudaKernel(name, text, (*types, *epilogue.types), ceil_div(sizes[threads], BLOCK))
 
     return make
 

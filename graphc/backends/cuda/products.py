@@ -69,7 +69,7 @@ def product_kernel(
     }  # fmt: skip
     text = rendered("matmul", "matmul", given, name, epilogue.names)
     types = (*[memory_type(dtype)] * 3, *epilogue.types)
-    return CudaKernel(text, types, batches * tiles_m * tiles_n)
+    return CudaKernel(name, text, types, batches * tiles_m * tiles_n)
 
 
 def _offset(dims: Sequence[tuple[int, ...]], operand: int) -> str:

@@ -91,11 +91,16 @@ class SimulatedDevice:
             self._launches(first, last, [other for other in inner if first <= other.first and other.last <= last])
 
     def _launch(self, launch: Launch) -> None:
-        kernel, refs = self.code.kernels[launch.kernel], (*launch.operands, *launch.program_operands)
-        simulate(kernel, [self._operand(ref, kind) for ref, kind in zip(refs, kernel.types, strict=True)])
+        refs = (*launch.operands, *launch.program_operands)
+        for kernel in self.code.launches[launch.kernel]:
+            places = kernel.places or tuple((number, 0) for number in range(len(refs)))
+            given = [
+                self._operand(refs[at], start, kind) for (at, start), kind in zip(places, kernel.types, strict=True)
+            ]
+            simulate(kernel, given)
 
-    def _operand(self, ref: Ref, kind: str) -> Array:
-        memory, size = self.buffers[ref.buffer][ref.offset :], np.dtype(TYPES[kind]).itemsize
+    def _operand(self, ref: Ref, start: int, kind: str) -> Array:
+        memory, size = self.buffers[ref.buffer][ref.offset + start :], np.dtype(TYPES[kind]).itemsize
         return memory[: len(memory) // size * size].view(TYPES[kind])  # type: ignore[no-any-return]
 
 

@@ -1,15 +1,19 @@
-"""The CUDA engine's launches: each is one kernel: a rendered loop nest, or a hand-written one with its epilogue."""
+"""The CUDA engine's launches: a rendered loop nest, or hand-written kernels, of which a single one has an epilogue.
+
+Kernels of one launch run one after the other, each on all operands of the launch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import starmap
 from typing import Any
 
 from graphc.backends.backend import Footprint, LaunchCode, Routine, Written
 from graphc.backends.cuda.axes import AXIS_CALLS, AXIS_KERNELS
 from graphc.backends.cuda.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KERNELS
-from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, print_kernel
+from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels, print_kernel
 from graphc.backends.cuda.poolings import POOLING_CALLS, POOLING_KERNELS
 from graphc.backends.cuda.products import matmul_call, matmul_kernel
 from graphc.errors import BackendError
@@ -22,7 +26,8 @@ from graphc.plan.plan import Plan
 __all__ = ["CudaCode", "CudaWriter", "cuda_call"]
 
 _CALLS: Mapping[str, Callable[..., LibraryCall]] = {**AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS}
-_KERNELS: Mapping[str, MakeKernel] = {"matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS}
+_ALONE: Mapping[str, MakeKernel] = {"matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS}
+_SEVERAL: Mapping[str, MakeKernels] = {}  # which take no epilogue
 
 
 def cuda_call(
@@ -41,24 +46,25 @@ def cuda_call(
 
 @dataclass(frozen=True)
 class CudaCode:
-    """The kernels of a program, by name."""
+    """The kernels of each launch of a program, by what the plan calls it."""
 
-    kernels: Mapping[str, CudaKernel]
+    launches: Mapping[str, tuple[CudaKernel, ...]]
+
+    @property
+    def kernels(self) -> list[CudaKernel]:
+        return [kernel for kernels in self.launches.values() for kernel in kernels]
 
     @property
     def source(self) -> str:
-        return "\n".join(kernel.text for kernel in self.kernels.values())
+        return "\n".join(kernel.text for kernel in self.kernels)
 
     def facts(self) -> Mapping[str, Any]:
-        return {"kernels": {name: astuple(kernel) for name, kernel in self.kernels.items()}}
+        return {"launches": {name: [astuple(k) for k in kernels] for name, kernels in self.launches.items()}}
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> CudaCode:
         """What `facts` told."""
-        read = {
-            name: CudaKernel(text, tuple(types), *rest) for name, (text, types, *rest) in facts["kernels"].items()
-        }  # fmt: skip
-        return cls(read)
+        return cls({name: tuple(starmap(CudaKernel.of, told)) for name, told in facts["launches"].items()})
 
 
 class CudaWriter:
@@ -72,16 +78,16 @@ class CudaWriter:
 
     def write(self, routines: Sequence[Routine]) -> Written:
         """A launch is called after its kernel."""
-        made = _Kernels()
+        made = _Launches()
         return Written(tuple(LaunchCode(made.of(routine)) for routine in routines), (), CudaCode(made.kernels))
 
 
-class _Kernels:
-    """The kernels of a program as they are asked for, each once."""
+class _Launches:
+    """The kernels of a program as its launches ask for them, each once."""
 
     def __init__(self) -> None:
         self.names: dict[object, str] = {}
-        self.kernels: dict[str, CudaKernel] = {}
+        self.kernels: dict[str, tuple[CudaKernel, ...]] = {}
 
     def of(self, routine: Routine) -> str:
         call, nest = routine.call, routine.nest
@@ -90,10 +96,12 @@ class _Kernels:
             return self.names[key]
         if call is None:
             assert nest is not None
-            return self._add(key, "fused", lambda name: print_kernel(nest, name))
-        return self._add(key, call.name, lambda name: _KERNELS[call.name](call.params, name, routine))
+            return self._add(key, "fused", lambda name: (print_kernel(nest, name),))
+        if call.name in _SEVERAL:
+            return self._add(key, call.name, lambda name: _SEVERAL[call.name](call.params, name))
+        return self._add(key, call.name, lambda name: (_ALONE[call.name](call.params, name, routine),))
 
-    def _add(self, key: object, kind: str, make: Callable[[str], CudaKernel]) -> str:
+    def _add(self, key: object, kind: str, make: Callable[[str], tuple[CudaKernel, ...]]) -> str:
         name = self.names[key] = f"{kind}_{len(self.names)}"
         self.kernels[name] = make(name)
         return name

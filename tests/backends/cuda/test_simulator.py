@@ -14,6 +14,7 @@ from graphc.kernel.ir import Index, Kernel, Load, Operand, Reduce, Space, Store
 
 F32 = DTYPES["float32"]
 SUM = CudaKernel(
+    "total",
     """\
 def total(o0, o1):
     t = u32(cuda.threadIdx.x)
@@ -81,8 +82,8 @@ def test_planted_faults_are_caught(fault: str) -> None:
 def test_what_another_block_touches_is_a_race() -> None:
     text = "def f(o0, o1):\n    t = cuda.threadIdx.x\n    v = o0[t]\n    if cuda.blockIdx.x == 0:\n        o0[t] = v\n"
     with pytest.raises(SimulationError, match="written by one thread and touched by another"):
-        run(CudaKernel(text, ("f32", "f32"), 3, 64))
-    np.testing.assert_equal(run(CudaKernel(text, ("f32", "f32"), 1, 64)), np.full(3, np.nan))
+        run(CudaKernel("f", text, ("f32", "f32"), 3, 64))
+    np.testing.assert_equal(run(CudaKernel("f", text, ("f32", "f32"), 1, 64)), np.full(3, np.nan))
 
 
 def test_operands_of_the_wrong_type_are_refused() -> None:
