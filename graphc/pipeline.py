@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphc.aot.exporting import export
-from graphc.assembly.budgeted import LARGE_ARENA, Budgeted
+from graphc.assembly.budgeted import Budgeted
 from graphc.assembly.plan import sketch_program
 from graphc.assembly.write import Assembled, write
 from graphc.backends.backend import Backend, Interpreting, Planning
@@ -61,7 +61,6 @@ from graphc.plan.state import state_keys
 from graphc.plan.verify import verify as verify_plan
 from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
-from graphc.runtime.executor import Executor, return_freed_memory
 from graphc.runtime.program import Program
 
 __all__ = ["LAYOUT", "PASSES", "Settings", "compile_graph", "compile_plan", "make_program", "optimise", "ways_of"]
@@ -180,13 +179,13 @@ def _planned(graph: Graph, structure: str, backend: Backend, settings: Settings)
         export(program, held if backend is C else compile_graph(graph, C, settings)[0], path, level)
 
     held, runs = compile_graph(graph, backend, settings)
-    storage = [parameter.storage for parameter in held.parameters]
     guarded = [Storage(parameter.storage, parameter.guard) for parameter in held.parameters]
-    if held.plan.arena_bytes >= LARGE_ARENA:
-        return_freed_memory()  # of planning, lest it stand beside the arena
+    engine = _planning(backend).engine(
+        held.plan, guarded, held.constants, runs, settings.threads, settings.seed
+    )  # fmt: skip
     program = Program(
-        Executor(held.plan, storage, held.constants, runs, settings.threads, settings.seed), *_arguments(graph),
-        structure, backend=backend.name, plan=held.plan, source=lambda: held.code.source, exporter=write_files,
+        engine, *_arguments(graph), structure,
+        backend=backend.name, plan=held.plan, source=lambda: held.code.source, exporter=write_files,
         parameters=dict(zip(state_keys(held.plan), guarded, strict=True)), ranges=held.plan.ranges,
     )  # fmt: skip
     return program

@@ -28,7 +28,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ir.text import ordered_nodes
 from graphc.ir.types import DTYPES
-from graphc.kernels import cpu
+from graphc.kernels import cpu, cuda
 from graphc.ops.parameter import Parameter
 from graphc.plan.format import from_json, to_json, verified
 from graphc.plan.plan import BufferNumber, Plan
@@ -49,8 +49,9 @@ def program_key(graph: Graph, backend: str, identity: Sequence[str], threads: in
 
 @functools.cache
 def own_digest() -> str:
-    """The hash of graphc's own files: its modules, in Cython as well, and the headers that generated C carries."""
-    return digest(*(files_digest(os.path.dirname(os.path.abspath(module))) for module in (__file__, cpu.__file__)))
+    """The hash of graphc's own files: modules, in Cython as well, CUDA kernels, headers that generated C carries."""
+    folders = (os.path.dirname(os.path.abspath(module)) for module in (__file__, cpu.__file__, cuda.__file__))
+    return digest(*map(files_digest, folders))
 
 
 def files_digest(top: str) -> str:

@@ -77,7 +77,7 @@ def _state_arrays(interface: Interface, assembled: Assembled, program: Program) 
         held[plan.rng] = np.array([program.seed, program.step], np.uint64)
         return [np.array(held[stored.buffer]) for stored in interface.state]
 
-    return program.guard.hold(copied)
+    return program.guard.hold(copied, changes=False)
 
 
 @public

@@ -20,6 +20,7 @@ from graphc.ir.node import Type
 from graphc.kernel.cost import effort
 from graphc.kernel.ir import Kernel, LibraryCall
 from graphc.kernel.operand import OperandView
+from graphc.ops.guard import Storage
 from graphc.plan.plan import NO_PROGRAM, Plan, ProgramNumber
 from graphc.runtime.program import Engine
 
@@ -159,7 +160,8 @@ class Planning:
     `passes` rewrite graphs for it, after those that hold for every backend. What is compiled depends on `identity()`
     too: the compiler, say, and the instruction set. `load(plan, read, library)` makes what executors run of a plan and
     its code, which `read()` gives, and tells the key that the compile cache has it by, or ""; `library` is the key that
-    it had before. It raises BackendError where that cannot be.
+    it had before. It raises BackendError where that cannot be. `engine(plan, parameters, constants, what load made,
+    threads, seed)` runs the program.
     """
 
     passes: tuple[Callable[[Graph], Graph], ...]
@@ -168,6 +170,7 @@ class Planning:
     identity: Callable[[], tuple[str, ...]]
     code_of: Callable[[Mapping[str, Any]], Code]
     load: Callable[[Plan, Callable[[], Code], str], tuple[object, str]]
+    engine: Callable[[Plan, Sequence[Storage], Sequence[Any], object, int, int], Engine]
 
 
 @dataclass(frozen=True)

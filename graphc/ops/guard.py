@@ -4,6 +4,9 @@ There is one lock for each set of storage that programs share: making a program 
 whoever reads or writes some of a set takes its turn, so that nobody sees half an update. A thread holds the turn of one
 set at a time, but for joining, which takes them in one order: nobody waits in a circle. A signal handler or a finalizer
 that comes while its own thread has the turn reads what a call has not begun to change, and is refused what would wait.
+
+The newest values of storage may be elsewhere, on a device: what keeps them there is noted with the turn, and asked for
+them before anybody else reads or writes.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from graphc.errors import BusyError
 
-__all__ = ["CALL", "Guard", "Storage", "Turn", "copies", "joined", "nested", "sets"]
+__all__ = ["CALL", "Elsewhere", "Guard", "Storage", "Turn", "copies", "joined", "nested", "sets"]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -28,17 +31,40 @@ _turns: weakref.WeakSet[Turn] = weakref.WeakSet()
 _joining = threading.Lock()
 
 
-class Turn:
-    """The lock of a set. `busy` says what its holder is doing, `next` is the turn of the set that it was joined to."""
+class Elsewhere(Protocol):
+    """Another place that storage has. Whoever calls has the turn."""
 
-    __slots__ = ("__weakref__", "busy", "lock", "next", "number")
+    def fetch(self) -> None:
+        """Bring the array up to date."""
+        ...
+
+    def changed(self) -> None:
+        """The array, which was up to date, may be written to."""
+        ...
+
+
+class Turn:
+    """The lock of a set. `busy` says what its holder is doing, `next` is the turn of the set that it was joined to.
+
+    `elsewhere` are the other places of its storage.
+    """
+
+    __slots__ = ("__weakref__", "busy", "elsewhere", "lock", "next", "number")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.busy = ""
+        self.elsewhere: list[Elsewhere] = []
         self.next: Turn | None = None
         self.number = next(_numbers)
         _turns.add(self)
+
+    def gather(self, changes: bool = True) -> None:
+        """Have all values in their arrays, which are written to then if something `changes`."""
+        for place in self.elsewhere:
+            place.fetch()
+            if changes:
+                place.changed()
 
 
 class Guard:
@@ -53,8 +79,8 @@ class Guard:
     def __init__(self) -> None:
         self.turn = Turn()
 
-    def hold(self, act: Callable[[], T], doing: str = "") -> T:
-        """What `act` answers with, while nobody else touches the storage.
+    def hold(self, act: Callable[[], T], doing: str = "", changes: bool = True) -> T:
+        """What `act` answers with, while nobody else touches the storage, which it only reads unless it `changes`.
 
         `doing` says what is done where storage is changed step by step. Raises BusyError where this very thread is in
         the middle of something that does not allow it.
@@ -65,8 +91,10 @@ class Guard:
                 if turn.next is not None:
                     self.turn = turn.next
                     continue
-                if turn.busy and (doing or turn.busy != CALL):
+                if turn.busy and (doing or turn.busy != CALL or turn.elsewhere):
                     raise nested(turn, doing or "reading parameters")
+                if turn.elsewhere:
+                    turn.gather(changes)
                 if not doing:
                     return act()
                 turn.busy = doing
@@ -94,7 +122,7 @@ def copies(held: Mapping[K, Storage]) -> dict[K, Any]:
     values: dict[K, Any] = {}
     for keys in sets(held):
         arrays = [held[key].array for key in keys]
-        values.update(zip(keys, held[keys[0]].guard.hold(partial(_copied, arrays)), strict=True))
+        values.update(zip(keys, held[keys[0]].guard.hold(partial(_copied, arrays), changes=False), strict=True))
     return {key: values[key] for key in held}
 
 
@@ -127,6 +155,7 @@ def _join(first: Turn, second: Turn) -> None:
             if turn.busy:
                 raise nested(turn, "making a program of the same parameters")
         second.next = first
+        first.elsewhere += second.elsewhere
 
 
 def nested(turn: Turn, what: str) -> BusyError:

@@ -50,7 +50,7 @@ class Parameter(Tensor):
 
     @property
     def value(self) -> Any:
-        array = self.guard.hold(self.storage.copy)
+        array = self.guard.hold(self.storage.copy, changes=False)
         array.flags.writeable = False  # what is written to a copy would be lost without a word
         return array
 

@@ -14,6 +14,7 @@ class Executor:
     plan: Plan
     stages: tuple[Stage, ...]
     threads: int
+    is_elsewhere: bool
     table_bytes: int
     arena_bytes: int
     scratch_bytes: int

@@ -225,6 +225,7 @@ cdef class Executor:
     cdef readonly object plan
     cdef readonly object stages
     cdef readonly int threads
+    cdef readonly bint is_elsewhere
     cdef readonly int64_t table_bytes, arena_bytes, scratch_bytes
     cdef list kept, blocks, copies
     cdef Block arena, scratch

@@ -34,11 +34,15 @@ _NONE: Mapping[str, Storage] = {}
 
 
 class Engine(Protocol):
-    """What runs a step: `Executor` or `Interpreter`. A completed run raises `step` by one."""
+    """What runs a step: `Executor`, say. A completed run raises `step` by one.
+
+    One that is `elsewhere` keeps parameters in memory of its own (ops/guard.py), others where they are.
+    """
 
     seed: int
     step: int
     threads: int
+    is_elsewhere: bool
     table_bytes: int
 
     def run(self, inputs: list[Any], outputs: list[Any]) -> None: ...
@@ -105,6 +109,8 @@ class Program(Uncopied):
                     raise nested(turn, CALL)
                 turn.busy = CALL
                 try:
+                    if turn.elsewhere and not self._engine.is_elsewhere:
+                        turn.gather()
                     inputs = binding.placed(inputs)
                     outputs = binding.outputs(out, inputs)
                     self._engine.run(inputs, outputs)
@@ -140,7 +146,7 @@ class Program(Uncopied):
         def set_both() -> None:
             self._engine.seed, self._engine.step = seed, 0
 
-        self.guard.hold(set_both, "setting the seed")
+        self.guard.hold(set_both, "setting the seed", changes=False)
 
     @property
     def step(self) -> int:
@@ -151,7 +157,7 @@ class Program(Uncopied):
     @public
     def step(self, value: int) -> None:
         step = whole_number(value, "a step", 0, MOST_STEP)
-        self.guard.hold(lambda: setattr(self._engine, "step", step), "setting the step")
+        self.guard.hold(lambda: setattr(self._engine, "step", step), "setting the step", changes=False)
 
     @property
     def memory(self) -> MemoryReport:

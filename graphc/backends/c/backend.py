@@ -10,6 +10,7 @@ from graphc.backends.backend import Backend, Code, Planning
 from graphc.backends.c.interface import interface_of
 from graphc.backends.c.launches import CCode, CWriter
 from graphc.backends.c.unit import unit_text
+from graphc.backends.cpu.executing import executor
 from graphc.backends.cpu.library import library_call
 from graphc.backends.cpu.passes import PASSES
 from graphc.errors import BackendError, FormatError
@@ -58,5 +59,6 @@ C = Backend(
         identity=lambda: (library_key("", chosen_level(), find_compiler()),),
         code_of=CCode.of,
         load=_load,
+        engine=executor,
     ),
 )

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from graphc.backends.backend import Backend, Planning
-from graphc.backends.cuda.compiling import lack
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphc.backends.backend import Backend, Code, Planning
+from graphc.backends.cuda.choosing import chosen_device, is_debugged, is_simulated, lack
+from graphc.backends.cuda.compiling import compiled
+from graphc.backends.cuda.engine import CudaEngine, Loaded
+from graphc.backends.cuda.simulator.driver import image_of
 from graphc.backends.cuda.writer import CudaCode, CudaWriter, cuda_call
+from graphc.errors import BackendError
+from graphc.ops.guard import Storage
+from graphc.plan.plan import Plan
 
 __all__ = ["CUDA"]
+
+
+def _load(plan: Plan, read: Callable[[], Code], library: str) -> tuple[object, str]:
+    """The program's kernels, compiled unless the cache has them, and the device that they run on."""
+    if missing := lack():
+        raise BackendError(missing)
+    code, device = read(), chosen_device()
+    assert isinstance(code, CudaCode)
+    if is_simulated():
+        images = {kernel.name: image_of(kernel) for kernel in code.kernels}
+    else:
+        images = {name: found.cubin for name, found in compiled(code.kernels, device.capability).items()}
+    return Loaded(code, images, device, is_debugged()), ""
+
+
+def _engine(
+    plan: Plan, parameters: Sequence[Storage], constants: Sequence[Any], runs: object, threads: int, seed: int
+) -> CudaEngine:
+    assert isinstance(runs, Loaded)
+    return CudaEngine(plan, parameters, constants, runs, seed)
+
 
 CUDA = Backend(
     "cuda",
@@ -17,7 +47,8 @@ CUDA = Backend(
         writer=CudaWriter,
         identity=lambda: ("cuda",),
         code_of=CudaCode.of,
-        load=lambda plan, read, library: (read(), ""),
+        load=_load,
+        engine=_engine,
     ),
     automatic=False,
 )

@@ -5,16 +5,26 @@ Numba and NVIDIA's compilers are an extra of this package: they are imported whe
 
 from __future__ import annotations
 
+import base64
+import functools
 import importlib
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
+from graphc.kernels import cuda
+from graphc.toolchain.cache import digest, open_cache, use_cache
 
-__all__ = ["Compiled", "compile_kernel", "lack"]
+__all__ = ["Compiled", "compile_kernel", "compiled", "lack_of_compiler"]
 
+FORMAT = "1"  # changes with what the cache's keys do not cover
+_PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
 _NEEDED = ("numba.cuda.libdevice", "cuda.bindings.nvjitlink", "llvmlite")
 _INSTALL = "pip install 'graphc[cuda]'"
 
@@ -30,7 +40,7 @@ class Compiled:
     spills: int
 
 
-def lack() -> str:
+def lack_of_compiler() -> str:
     """What is missing to compile kernels, and how to get it; nothing where all is there."""
     for module in _NEEDED:
         try:
@@ -40,9 +50,45 @@ def lack() -> str:
     return ""
 
 
+def compiled(kernels: Iterable[CudaKernel], capability: tuple[int, int]) -> dict[str, Compiled]:
+    """Kernels by name, from the cache or compiled now. Raises BackendError."""
+    found: dict[str, Compiled] = {}
+    for kernel in kernels:
+        if kernel.name not in found:
+            found[kernel.name] = _recalled(kernel, capability) or _remembered(kernel, capability)
+    return found
+
+
+def _key(kernel: CudaKernel, capability: tuple[int, int]) -> str:
+    facts = json.dumps([kernel.text, kernel.types, kernel.threads, capability])
+    return digest("cubin", FORMAT, *_identity(), facts)
+
+
+@functools.cache
+def _identity() -> tuple[str, ...]:
+    """What kernels are compiled by: packages, and the primitives that texts call."""
+    primitives = Path(cuda.__file__).with_name("primitives.py").read_text()
+    return (*(version(package) for package in _PACKAGES), primitives)
+
+
+def _recalled(kernel: CudaKernel, capability: tuple[int, int]) -> Compiled | None:
+    facts = open_cache().recall(_key(kernel, capability))
+    try:
+        return Compiled(**{**facts, "cubin": base64.b64decode(facts["cubin"])})
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _remembered(kernel: CudaKernel, capability: tuple[int, int]) -> Compiled:
+    made = compile_kernel(kernel, capability)
+    facts = {**asdict(made), "cubin": base64.b64encode(made.cubin).decode()}
+    use_cache(lambda cache: cache.remember(_key(kernel, capability), facts))
+    return made
+
+
 def compile_kernel(kernel: CudaKernel, capability: tuple[int, int] = (9, 0)) -> Compiled:
     """The kernel for devices of a compute capability. Raises BackendError."""
-    if missing := lack():
+    if missing := lack_of_compiler():
         raise BackendError(missing)
     ptx = _ptx(kernel, capability)
     cubin, log = _linked(ptx, kernel.name, capability)
@@ -58,12 +104,12 @@ def _counted(pattern: str, log: str) -> int:
 
 def _ptx(kernel: CudaKernel, capability: tuple[int, int]) -> str:
     primitives = importlib.import_module("graphc.kernels.cuda.primitives")
-    cuda, types = (importlib.import_module(module) for module in ("numba.cuda", "numba.types"))
+    numba, types = (importlib.import_module(module) for module in ("numba.cuda", "numba.types"))
     names: dict[str, Any] = dict(primitives.NAMES)
     exec(compile(kernel.text, f"<{kernel.name}>", "exec"), names)
     signature = types.void(*(primitives.pointer(kind) for kind in kernel.types))
     try:
-        text, _ = cuda.compile(
+        text, _ = numba.compile(
             names[kernel.name], signature, device=False, abi="numba", cc=capability, output="ptx",
             launch_bounds=kernel.threads,
         )  # fmt: skip

@@ -12,8 +12,10 @@ where an operand has more elements.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphc.backends.backend import Routine
@@ -43,6 +45,12 @@ class CudaKernel:
     blocks: int
     threads: int = BLOCK
     places: tuple[tuple[int, int], ...] = ()
+
+    def signed(self) -> CudaKernel:
+        """The same kernel, called after what it is: so equal kernels of all programs have one name."""
+        told = json.dumps([self.text, self.types, self.blocks, self.threads])
+        name = f"{self.name}_{hashlib.blake2b(told.encode(), digest_size=6).hexdigest()}"
+        return replace(self, name=name, text=self.text.replace(f"def {self.name}(", f"def {name}("))
 
     @classmethod
     def of(cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any) -> CudaKernel:

@@ -16,6 +16,7 @@ from graphc.backends.cuda.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KER
 from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels, print_kernel
 from graphc.backends.cuda.poolings import POOLING_CALLS, POOLING_KERNELS
 from graphc.backends.cuda.products import matmul_call, matmul_kernel
+from graphc.backends.cuda.staging import staging_bytes
 from graphc.errors import BackendError
 from graphc.ir.node import Type
 from graphc.ir.types import TensorType
@@ -74,7 +75,7 @@ class CudaWriter:
         return Footprint(1, 0, routine.effort)
 
     def tables(self, plan: Plan, routines: Sequence[Routine]) -> int:
-        return 0
+        return staging_bytes(plan)
 
     def write(self, routines: Sequence[Routine]) -> Written:
         """A launch is called after its kernel."""
@@ -103,5 +104,5 @@ class _Launches:
 
     def _add(self, key: object, kind: str, make: Callable[[str], tuple[CudaKernel, ...]]) -> str:
         name = self.names[key] = f"{kind}_{len(self.names)}"
-        self.kernels[name] = make(name)
+        self.kernels[name] = tuple(kernel.signed() for kernel in make(kind))
         return name

@@ -22,6 +22,7 @@ class Interpreter:
     """Runs `evaluate(inputs, seed, step)`, which answers with the outputs, then with a next value for each target."""
 
     threads = 1
+    is_elsewhere = False
     table_bytes = 0
 
     def __init__(self, evaluate: Evaluate, targets: Sequence[Any] = (), seed: int = 0) -> None:

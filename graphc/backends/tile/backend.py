@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphc.backends.backend import Backend, Planning
+from graphc.backends.cpu.executing import executor
 from graphc.backends.cpu.library import library_call
 from graphc.backends.cpu.passes import PASSES
 from graphc.backends.tile.launches import TileCode, TileWriter
@@ -21,5 +22,6 @@ CYTHON = Backend(
         identity=lambda: (str(kernels().level),),
         code_of=lambda facts: TileCode(facts["source"]),
         load=lambda plan, read, library: (kernels().table, ""),
+        engine=executor,
     ),
 )

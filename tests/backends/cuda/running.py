@@ -1,18 +1,50 @@
-"""Runs CUDA kernels in the simulator, on NumPy's arrays."""
+"""Runs CUDA kernels in the simulator, on NumPy's arrays, and programs on a simulated device."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from graphc.api import build_graph
+from graphc.assembly.write import Assembled
+from graphc.backends.cuda.backend import CUDA
+from graphc.backends.cuda.device import Device
+from graphc.backends.cuda.engine import CudaEngine, Loaded
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.simulator import TYPES, simulate
+from graphc.backends.cuda.simulator.driver import SimulatedDriver, image_of
+from graphc.backends.cuda.writer import CudaCode
+from graphc.ops.guard import Storage
+from graphc.pipeline import compile_plan
 from tests.kernel.oracle import Array
 
-__all__ = ["run"]
+__all__ = ["compiled", "on_device", "run"]
 
 
 def run(kernel: CudaKernel, buffers: Sequence[Array]) -> None:
     """Run a kernel on flat buffers, one for each operand."""
     simulate(kernel, [buffer.view(np.dtype(TYPES[kind])) for buffer, kind in zip(buffers, kernel.types, strict=True)])
+
+
+def compiled(inputs: Any, outputs: Any, updates: Any = None, budget: float | None = None) -> tuple[Assembled, CudaCode]:
+    """The plan of a program for a CUDA device, and its kernels."""
+    graph, _ = build_graph(inputs, outputs, updates)
+    held = compile_plan(graph, CUDA, 1, budget)
+    code = held.code
+    assert isinstance(code, CudaCode)
+    assert CudaCode.of(json.loads(json.dumps(code.facts()))) == code
+    return held, code
+
+
+def on_device(
+    inputs: Any, outputs: Any, updates: Any = None, *, order: int = 0, budget: float | None = None, debug: bool = False
+) -> CudaEngine:
+    """A program on a simulated device of its own, where `order` is the seed of the orders of launches."""
+    held, code = compiled(inputs, outputs, updates, budget)
+    images = {kernel.name: image_of(kernel) for kernel in code.kernels}
+    loaded = Loaded(code, images, Device(SimulatedDriver(order)), debug)
+    storages = [Storage(parameter.storage, parameter.guard) for parameter in held.parameters]
+    return CudaEngine(held.plan, storages, held.constants, loaded, 5)

@@ -7,36 +7,37 @@ import re
 import pytest
 
 import graphc as gx
-from graphc.backends.cuda.compiling import compile_kernel, lack
+from graphc.backends.cuda.compiling import compile_kernel, lack_of_compiler
 from graphc.backends.cuda.kernel import print_kernel
-from tests.backends.cuda.test_device import on_device, training
+from tests.backends.cuda.running import compiled
+from tests.backends.cuda.test_device import training
 from tests.kernel.support import RandomKernel
 
-needs_numba = pytest.mark.skipif(bool(lack()), reason="needs the extra cuda")
+needs_numba = pytest.mark.skipif(bool(lack_of_compiler()), reason="needs the extra cuda")
 
 
 def test_what_is_missing_is_said() -> None:
-    assert lack() == "" or "pip install 'graphc[cuda]'" in lack()
+    assert lack_of_compiler() == "" or "pip install 'graphc[cuda]'" in lack_of_compiler()
 
 
 @needs_numba
 @pytest.mark.parametrize("seed", range(0, 40, 5))
 def test_random_kernels_compile(seed: int) -> None:
     kernel = print_kernel(RandomKernel(seed).kernel, "fused")
-    compiled = compile_kernel(kernel)
-    assert compiled.cubin
-    assert compiled.spills == 0
-    assert "st.local" not in compiled.ptx
-    assert ".f64" not in compiled.ptx or "f64" in kernel.types
+    found = compile_kernel(kernel)
+    assert found.cubin
+    assert found.spills == 0
+    assert "st.local" not in found.ptx
+    assert ".f64" not in found.ptx or "f64" in kernel.types
 
 
 @needs_numba
 def test_the_kernels_of_a_training_step_compile() -> None:
-    for kernel in on_device(*training()).code.kernels:
-        compiled = compile_kernel(kernel)
-        assert re.search(rf"\.entry {kernel.name}\(", compiled.ptx)
-        assert compiled.spills == 0
-        assert compiled.registers <= 64
+    for kernel in compiled(*training())[1].kernels:
+        found = compile_kernel(kernel)
+        assert re.search(rf"\.entry {kernel.name}\(", found.ptx)
+        assert found.spills == 0
+        assert found.registers <= 64
 
 
 @needs_numba
@@ -48,13 +49,13 @@ def test_hand_written_kernels_compile(dtype: str) -> None:
     gradients = gx.grad(gx.sum(pooled * pooled), [x, w])
     flat = gx.reshape(y, (2, -1))
     along = [gx.argmax(flat, 1), gx.cumsum(flat, 1), gx.cumprod(flat, 1), gx.take(flat, gx.argmin(y, 1)[0, 0], 1)]
-    kernels = on_device([x, w], [*gradients, *along]).code.kernels
+    kernels = compiled([x, w], [*gradients, *along])[1].kernels
     assert {kernel.name.rsplit("_", 1)[0] for kernel in kernels} >= {
         "conv2d",
         "conv2d_input_grad",
         "conv2d_weight_grad",
     }
     for kernel in kernels:
-        compiled = compile_kernel(kernel)
-        assert compiled.spills == 0
-        assert compiled.registers <= 128, kernel.name
+        found = compile_kernel(kernel)
+        assert found.spills == 0
+        assert found.registers <= 128, kernel.name

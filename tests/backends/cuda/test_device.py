@@ -10,29 +10,17 @@ import pytest
 
 import graphc as gx
 from graphc import nn, optim
-from graphc.api import build_graph
-from graphc.backends.cuda.backend import CUDA
+from graphc.backends.cuda.engine import CudaEngine
 from graphc.backends.cuda.products import matmul_call, matmul_kernel
-from graphc.backends.cuda.simulated import SimulatedDevice
-from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import BackendError
 from graphc.ir.types import DTYPES
 from graphc.kernel.operand import OperandView
 from graphc.ops.functions.loops import loop
-from graphc.pipeline import Settings, compile_graph
-from tests.backends.cuda.running import run
+from tests.backends.cuda.running import on_device, run
 from tests.kernel.support import small_values
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(32, 20)).astype(np.float32), RNG.integers(0, 10, 32)
-
-
-def on_device(inputs: Any, outputs: Any, updates: Any = None, *, order: int = 0, **settings: Any) -> SimulatedDevice:
-    graph, _ = build_graph(inputs, outputs, updates)
-    held, code = compile_graph(graph, CUDA, Settings(1, **settings))
-    assert isinstance(code, CudaCode)
-    assert CudaCode.of(code.facts()) == code
-    return SimulatedDevice(held.plan, [p.storage for p in held.parameters], held.constants, code, 5, order)
 
 
 def training() -> tuple[list[Any], Any, Any]:
@@ -44,7 +32,7 @@ def training() -> tuple[list[Any], Any, Any]:
     return [x, y], loss, optim.Adam(lr=0.01).minimize(loss, model.parameters())
 
 
-def losses(device: SimulatedDevice, steps: int) -> list[float]:
+def losses(device: CudaEngine, steps: int) -> list[float]:
     out, found = np.zeros((), np.float32), []
     for _ in range(steps):
         device.run([X, Y], [out])

@@ -13,7 +13,7 @@ import graphc as gx
 from graphc.errors import BackendError
 from graphc.ops.record import FUNCTIONS, OPS
 from graphc.ops.reference import evaluate
-from tests.backends.cuda.test_device import on_device
+from tests.backends.cuda.running import on_device
 from tests.ops.helpers import Case, build, cases, difference, first_gradients, precision, report
 
 LACKING = {"attention", "attention_grad", "scatter_add", "searchsorted", "sort", "topk"}  # ops without a kernel

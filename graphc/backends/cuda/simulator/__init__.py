@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,25 @@ from graphc.backends.cuda.simulator.functions import TYPES
 from graphc.backends.cuda.simulator.grid import Grid
 from graphc.backends.cuda.simulator.memory import SimulationError, memory_of
 
-__all__ = ["TYPES", "SimulationError", "simulate"]
+__all__ = ["TYPES", "SimulationError", "Touched", "simulate"]
 
+Array = np.ndarray[Any, Any]
 LANES = 1 << 16  # threads that are run at a time, in whole blocks
 
 
-def simulate(kernel: CudaKernel, operands: Sequence[np.ndarray[Any, Any]]) -> None:
-    """Run a kernel on flat arrays, one for each operand, of the types that the kernel has in memory."""
+@dataclass(frozen=True)
+class Touched:
+    """Which elements of an operand a kernel has read, and which it has written."""
+
+    read: Array
+    written: Array
+
+
+def simulate(kernel: CudaKernel, operands: Sequence[Array]) -> list[Touched]:
+    """Run a kernel on flat arrays, one for each operand, of the types that the kernel has in memory.
+
+    Answers with what it has touched of each.
+    """
     for number, (array, kind) in enumerate(zip(operands, kernel.types, strict=True)):
         if array.dtype != TYPES[kind] or array.ndim != 1:
             raise SimulationError(f"operand {number} is {array.dtype}{list(array.shape)}, the kernel takes {kind}")
@@ -43,3 +56,5 @@ def simulate(kernel: CudaKernel, operands: Sequence[np.ndarray[Any, Any]]) -> No
         for first in range(0, kernel.blocks, step):
             grid = Grid(kernel, memory, first, min(step, kernel.blocks - first))
             grid.run(function.body, np.ones(grid.lanes, bool))
+    touchers = [memory[name].blocks for name in names]
+    return [Touched(blocks.reader != -1, blocks.writer != -1) for blocks in touchers]

@@ -1,0 +1,163 @@
+"""One CUDA device through the driver's own functions: memory, modules, graphs, copies.
+
+`Driver` names what is called: `cuda.bindings.driver` has it, and so has what simulates a device (simulator/driver.py).
+An error of the driver is a BackendError that says what was done. All work goes through one stream, in its order;
+`wait` comes back when it is done. Nothing here knows plans.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import BackendError
+
+__all__ = ["Device", "DeviceGraph", "Functions", "Memory", "Pointer"]
+
+Driver = Any  # cuInit, cuMemAlloc and so on, each of which answers with an error, 0 for none, and what it has made
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
+
+
+class Pointer(int):
+    """An address on the device. `nbytes` from there on are meant, at which simulators look, and devices do not."""
+
+    nbytes: int
+
+    @classmethod
+    def to(cls, address: int, nbytes: int) -> Pointer:
+        pointer = cls(address)
+        pointer.nbytes = nbytes
+        return pointer
+
+
+class Memory:
+    """A block of memory of the device, freed with this object."""
+
+    def __init__(self, device: Device, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.address = device.call(f"allocating {nbytes} bytes", "cuMemAlloc", max(nbytes, 1))
+        weakref.finalize(self, device.driver.cuMemFree, self.address)
+
+    def at(self, offset: int, nbytes: int) -> Pointer:
+        return Pointer.to(int(self.address) + offset, nbytes)
+
+
+class Functions:
+    """Kernels of loaded modules by name, which stay loaded as long as this object lives."""
+
+    def __init__(self, device: Device, images: Mapping[str, bytes]) -> None:
+        self._found: dict[str, Any] = {}
+        for name, image in images.items():
+            module = device.call(f"loading {name}", "cuModuleLoadData", image)
+            weakref.finalize(self, device.driver.cuModuleUnload, module)
+            self._found[name] = device.call(f"looking for {name}", "cuModuleGetFunction", module, name.encode())
+
+    def __getitem__(self, name: str) -> Any:
+        return self._found[name]
+
+
+class DeviceGraph:
+    """Kernels that run with one launch: `nodes` are (name, blocks, threads, pointers, positions of nodes before)."""
+
+    def __init__(self, device: Device, functions: Functions, nodes: Sequence[tuple[str, int, int, Any, Any]]) -> None:
+        self._functions = functions  # which have to stay loaded
+        graph = device.call("making a graph", "cuGraphCreate", 0)
+        self._handles: list[Any] = []
+        for name, blocks, threads, pointers, depends in nodes:
+            before = [self._handles[number] for number in depends]
+            given = device.parameters(functions[name], blocks, threads, pointers)
+            self._handles.append(
+                device.call(f"a node for {name}", "cuGraphAddKernelNode", graph, before, len(before), given)
+            )
+        self.executable = device.call("making a graph ready", "cuGraphInstantiate", graph, 0)
+        weakref.finalize(self, device.driver.cuGraphExecDestroy, self.executable)
+        weakref.finalize(self, device.driver.cuGraphDestroy, graph)
+
+
+class Device:
+    """The first device that the driver shows, in its primary context, with a stream of its own."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self._process = os.getpid()
+        self.call("starting the driver", "cuInit", 0)
+        number = self.call("looking for a device", "cuDeviceGet", 0)
+        self._context = self.call("making a context", "cuDevicePrimaryCtxRetain", number)
+        self.enter()
+        ask = partial(self.call, "asking the device")
+        major, minor = (int(ask("cuDeviceGetAttribute", what, number)) for what in (_MAJOR, _MINOR))
+        self.capability = major, minor
+        self.name = _text(ask("cuDeviceGetName", 128, number)).split("\0")[0]
+        self.version = int(ask("cuDriverGetVersion"))
+        self._stream = self.call("making a stream", "cuStreamCreate", _NON_BLOCKING)
+
+    def call(self, doing: str, function: str, *args: Any) -> Any:
+        """What a function of the driver answers with. Raises BackendError."""
+        error, *values = getattr(self.driver, function)(*args)
+        if int(error):
+            name, said = (getattr(self.driver, ask)(error)[1] for ask in ("cuGetErrorName", "cuGetErrorString"))
+            raise BackendError(f"the CUDA device failed while {doing}: {_text(said)} ({_text(name)})")
+        return values[0] if values else None
+
+    def enter(self) -> None:
+        """Let this thread use the device. Raises BackendError in a child after a fork."""
+        if os.getpid() != self._process:
+            raise BackendError(
+                "a CUDA device cannot be used in a process forked from one that uses it: start it by "
+                "multiprocessing's 'spawn' method"
+            )
+        self.call("entering its context", "cuCtxSetCurrent", self._context)
+
+    # Memory ----------------------------------------------------------------------------------------------------------
+    def pinned(self, nbytes: int) -> Bytes:
+        """Memory of the host from which and to which copies go fast; freed with the array."""
+        address = self.call(f"allocating {nbytes} pinned bytes", "cuMemHostAlloc", max(nbytes, 1), 0)
+        block = (ctypes.c_uint8 * nbytes).from_address(int(address))
+        weakref.finalize(block, self.driver.cuMemFreeHost, address)
+        return np.frombuffer(memoryview(block), np.uint8) if nbytes else np.empty(0, np.uint8)
+
+    def send(self, target: int, source: np.ndarray[Any, Any]) -> None:
+        """Begin to copy a contiguous array to the device: it stays as it is until `wait`."""
+        if source.nbytes:
+            self.call("copying", "cuMemcpyHtoDAsync", target, source.ctypes.data, source.nbytes, self._stream)
+
+    def receive(self, target: np.ndarray[Any, Any], source: int) -> None:
+        """Begin to copy from the device to a contiguous array, which has it after `wait`."""
+        if target.nbytes:
+            self.call("copying", "cuMemcpyDtoHAsync", target.ctypes.data, source, target.nbytes, self._stream)
+
+    # Kernels ---------------------------------------------------------------------------------------------------------
+    def parameters(self, function: Any, blocks: int, threads: int, pointers: Sequence[Pointer]) -> Any:
+        """How a kernel is launched, as a graph wants to know it."""
+        given = self.driver.CUDA_KERNEL_NODE_PARAMS()
+        given.func = function
+        given.gridDimX, given.gridDimY, given.gridDimZ = blocks, 1, 1
+        given.blockDimX, given.blockDimY, given.blockDimZ = threads, 1, 1
+        given.sharedMemBytes = 0
+        given.kernelParams = tuple(pointers), (ctypes.c_void_p,) * len(pointers)
+        return given
+
+    def launch(self, graph: DeviceGraph) -> None:
+        self.call("launching a program", "cuGraphLaunch", graph.executable, self._stream)
+
+    def run(self, function: Any, blocks: int, threads: int, pointers: Sequence[Pointer]) -> None:
+        """Launch a single kernel."""
+        given = tuple(pointers), (ctypes.c_void_p,) * len(pointers)
+        self.call(
+            "launching a kernel", "cuLaunchKernel", function, blocks, 1, 1, threads, 1, 1, 0, self._stream, given, 0
+        )
+
+    def wait(self) -> None:
+        self.call("running", "cuStreamSynchronize", self._stream)
+
+
+def _text(said: Any) -> str:
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)

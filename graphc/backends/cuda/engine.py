@@ -1,0 +1,138 @@
+"""The engine of a CUDA program: a step is one copy to the device, one launch of one graph, one copy back.
+
+Everything is prepared once: memory for inputs, outputs and the arena, loaded kernels, the graph with all addresses, and
+pinned memory of the host where a call's arrays wait to be copied. A step allocates nothing. Parameters stay on the
+device (residence.py). An error leaves parameters and the step as they were, but for one that the device recovers from
+no more: then they are what they were when they were read last.
+
+With `debug` a step runs launch by launch: an error, or a float that is no number, names the launch and the user's line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphc.backends.cuda.debugging import run_by_launches
+from graphc.backends.cuda.device import Device, DeviceGraph, Functions, Memory, Pointer
+from graphc.backends.cuda.nodes import KernelNode, nodes_of
+from graphc.backends.cuda.residence import residence_of
+from graphc.backends.cuda.staging import Staging, staged, staging_bytes
+from graphc.backends.cuda.writer import CudaCode
+from graphc.ops.guard import Storage
+from graphc.plan.plan import BufferNumber, Plan, copied_outputs
+
+__all__ = ["CudaEngine", "Loaded"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a program runs on: its code, each kernel's image as the device loads it, and the device."""
+
+    code: CudaCode
+    images: Mapping[str, bytes]
+    device: Device
+    debug: bool = False
+
+
+class CudaEngine:
+    """A plan made ready to run on a device; see `Executor`, whose place it takes."""
+
+    threads = 1
+    is_elsewhere = True
+
+    def __init__(
+        self, plan: Plan, parameters: Sequence[Storage], constants: Sequence[Array], loaded: Loaded, seed: int = 0
+    ) -> None:
+        self.plan, self.seed, self.step = plan, seed, 0
+        self.table_bytes = staging_bytes(plan)
+        self._device, self._debug = loaded.device, loaded.debug
+        self._device.enter()
+        self._residences = [residence_of(self._device, storage) for storage in parameters]
+        written = {number for launch in plan.launches for number in launch.writes}
+        pairs = zip(plan.parameters, self._residences, strict=True)
+        self._updated = [residence for number, residence in pairs if number in written]
+        self._constants = [_held(self._device, array) for array in constants]
+        self._arena = Memory(self._device, plan.arena_bytes)
+        given, taken = staged(plan)
+        self._given, self._taken = Staging(self._device, given), Staging(self._device, taken)
+        self._copied = copied_outputs(plan)
+        self._places = self._find_places()
+        self._functions = Functions(self._device, loaded.images)
+        self._nodes = nodes_of(plan, loaded.code)
+        self._graph = None if self._debug else self._make_graph()
+
+    def _find_places(self) -> dict[BufferNumber, tuple[Memory, int]]:
+        """Where each buffer lies that is no slice: a block of the device, and a byte of it."""
+        plan = self.plan
+        found = {
+            BufferNumber(number): (self._arena, buffer.offset)
+            for number, buffer in enumerate(plan.buffers) if buffer.space == "arena"
+        }  # fmt: skip
+        found.update(zip(plan.parameters, ((r.memory, 0) for r in self._residences), strict=True))
+        found.update(zip(plan.constants, ((memory, 0) for memory in self._constants), strict=True))
+        given = [*plan.inputs, *([plan.rng] if plan.rng >= 0 else [])]
+        found.update(zip(given, ((self._given.memory, offset) for offset in self._given.offsets), strict=True))
+        own = [number for at, number in enumerate(plan.outputs) if at not in self._copied]
+        places = (self._taken.offsets[at] for at in range(len(plan.outputs)) if at not in self._copied)
+        found.update(zip(own, ((self._taken.memory, offset) for offset in places), strict=True))
+        return found
+
+    def _make_graph(self) -> DeviceGraph:
+        nodes = [
+            (node.kernel.name, node.kernel.blocks, node.kernel.threads, self._pointers(node), node.depends)
+            for node in self._nodes
+        ]
+        return DeviceGraph(self._device, self._functions, nodes)
+
+    def _pointers(self, node: KernelNode) -> list[Pointer]:
+        found = []
+        for operand in node.operands:
+            memory, start = self._places[operand.buffer]
+            found.append(memory.at(start + operand.offset, operand.nbytes))
+        return found
+
+    # Running ---------------------------------------------------------------------------------------------------------
+    def run(self, inputs: list[Any], outputs: list[Any]) -> None:
+        """Run one step: read the arrays `inputs`, fill the arrays `outputs`."""
+        device, given, taken = self._device, self._given, self._taken
+        device.enter()
+        for view, array in zip(given.views, inputs, strict=False):
+            np.copyto(view, array)
+        if self.plan.rng >= 0:
+            given.views[-1].view(np.uint64)[:] = self.seed, self.step
+        for residence in self._residences:
+            residence.settle()
+        device.send(given.memory.address, given.host)
+        self._compute()
+        if taken.host.size:
+            device.receive(taken.host, taken.memory.address)
+        for at in self._copied:
+            memory, start = self._places[self.plan.outputs[at]]
+            device.receive(taken.views[at].reshape(-1), int(memory.address) + start)
+        device.wait()
+        for array, view in zip(outputs, taken.views, strict=True):
+            np.copyto(array, view)
+        for residence in self._updated:
+            residence.is_newer = True
+        self.step += 1
+
+    def _compute(self) -> None:
+        if self._graph is None:
+            nodes = [(node, self._pointers(node)) for node in self._nodes]
+            run_by_launches(self._device, self._functions, self.plan, nodes, self._updated)
+        else:
+            self._device.launch(self._graph)
+
+
+def _held(device: Device, array: Array) -> Memory:
+    """Memory of the device with a copy of the array."""
+    memory, contiguous = Memory(device, array.nbytes), np.ascontiguousarray(array).reshape(-1)
+    device.send(memory.address, contiguous)
+    device.wait()
+    return memory

@@ -1,0 +1,105 @@
+"""The plan as nodes of a CUDA graph: one for each kernel of a launch, along the plan's own dependencies.
+
+A loop's launches become nodes for each of its iterations, the next of which begins when all of one are done; what moves
+with the iteration has its place in each of them. So a step is one graph, whatever it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.writer import CudaCode
+from graphc.errors import BackendError
+from graphc.plan.plan import BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
+
+__all__ = ["KernelNode", "Operand", "nodes_of"]
+
+MOST_NODES = 1 << 17
+
+
+@dataclass(frozen=True)
+class Operand:
+    """`nbytes` bytes of a buffer, which is no slice, from `offset` on."""
+
+    buffer: BufferNumber
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class KernelNode:
+    """A kernel on its operands. `depends` are the positions of nodes before it for which it waits."""
+
+    kernel: CudaKernel
+    operands: tuple[Operand, ...]
+    depends: tuple[int, ...]
+    launch: LaunchNumber
+
+
+def nodes_of(plan: Plan, code: CudaCode) -> list[KernelNode]:
+    """The nodes of a step, each behind those that it waits for. Raises BackendError for more than a graph can hold."""
+    found = _Nodes(plan, code)
+    found.add_range(LaunchNumber(0), LaunchNumber(len(plan.launches)), plan.loops, ())
+    return found.nodes
+
+
+class _Nodes:
+    """The nodes as they grow. `ends` is the last node of each launch so far, `slices` where slices lie just now."""
+
+    def __init__(self, plan: Plan, code: CudaCode) -> None:
+        self.plan, self.code = plan, code
+        self.nodes: list[KernelNode] = []
+        self.ends: dict[LaunchNumber, int] = {}
+        self.slices: dict[BufferNumber, Operand] = {}
+
+    def add_range(
+        self, first: LaunchNumber, last: LaunchNumber, loops: Sequence[Loop], before: tuple[int, ...]
+    ) -> None:
+        """Launches and loops; those that wait for none of the range begin after the nodes `before`."""
+        at, every = first, {loop.first: loop for loop in reversed(loops)}  # of two with one first the outer one
+        while at < last:
+            loop = every.get(at)
+            if loop is None:
+                self._add_launch(at, first, before)
+                at = LaunchNumber(at + 1)
+            else:
+                inner = [other for other in loops if other is not loop and loop.first <= other.first < loop.last]
+                self._add_loop(loop, inner, before)
+                at = loop.last
+
+    def _add_loop(self, loop: Loop, inner: Sequence[Loop], before: tuple[int, ...]) -> None:
+        for iteration in range(loop.count):
+            for part in loop.slices:
+                nbytes = self.plan.buffers[part.buffer].nbytes
+                self.slices[part.buffer] = self._place(part.of, part.offset + part.step * iteration, nbytes)
+            start = len(self.nodes)
+            self.add_range(loop.first, loop.last, inner, before)
+            needed = {number for node in self.nodes[start:] for number in node.depends}
+            before = tuple(number for number in range(start, len(self.nodes)) if number not in needed) or before
+
+    def _add_launch(self, number: LaunchNumber, start: LaunchNumber, before: tuple[int, ...]) -> None:
+        launch = self.plan.launches[number]
+        waits = [self.ends[earlier] for earlier in launch.depends if earlier in self.ends]
+        is_first = all(earlier < start for earlier in launch.depends)
+        depends = tuple(sorted({*waits, *(before if is_first else ())}))
+        for kernel in self.code.launches[launch.kernel]:
+            self.nodes.append(KernelNode(kernel, self._operands(kernel, launch), depends, number))
+            depends = (len(self.nodes) - 1,)
+        self.ends[number] = len(self.nodes) - 1
+        if len(self.nodes) > MOST_NODES:
+            raise BackendError(
+                f"a step of this program takes more than {MOST_NODES} kernels on a CUDA device, as each iteration of "
+                "its loops has kernels of its own; choose backend='c' for loops of many short iterations"
+            )
+
+    def _operands(self, kernel: CudaKernel, launch: Launch) -> tuple[Operand, ...]:
+        refs: Sequence[Ref] = (*launch.operands, *launch.program_operands)
+        places = kernel.places or tuple((at, 0) for at in range(len(refs)))
+        return tuple(self._place(refs[at].buffer, refs[at].offset + start) for at, start in places)
+
+    def _place(self, buffer: BufferNumber, offset: int, nbytes: int | None = None) -> Operand:
+        """The bytes from `offset` on of a buffer, which may be a slice: all, or so many."""
+        whole = self.slices.get(buffer) or Operand(buffer, 0, self.plan.buffers[buffer].nbytes)
+        return Operand(whole.buffer, whole.offset + offset, whole.nbytes - offset if nbytes is None else nbytes)

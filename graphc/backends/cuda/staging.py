@@ -1,0 +1,49 @@
+"""Arrays of a call on their way: side by side in one block of the device and in one of the host, so one copy does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.backends.cuda.device import Device, Memory
+from graphc.ir.types import DTYPES
+from graphc.plan.plan import Buffer, Plan
+
+__all__ = ["ALIGNMENT", "Staging", "staged", "staging_bytes"]
+
+ALIGNMENT = 256  # bytes, as the driver gives out memory
+
+
+class Staging:
+    """Places for the contents of `buffers`: `views` on the host, and `offsets` of both blocks."""
+
+    def __init__(self, device: Device, buffers: Sequence[Buffer]) -> None:
+        self.offsets, total = _packed(buffers)
+        self.memory, self.host = Memory(device, total), device.pinned(total)
+        self.views = [self._view(*pair) for pair in zip(buffers, self.offsets, strict=True)]
+
+    def _view(self, buffer: Buffer, offset: int) -> np.ndarray[Any, Any]:
+        dtype, nbytes = DTYPES[buffer.dtype].numpy, buffer.nbytes
+        return self.host[offset : offset + nbytes].view(dtype).reshape(buffer.shape)
+
+
+def staged(plan: Plan) -> tuple[list[Buffer], list[Buffer]]:
+    """What is copied to the device in each step, and what back: the random state is behind the inputs."""
+    given = [plan.buffers[number] for number in (*plan.inputs, *([plan.rng] if plan.rng >= 0 else []))]
+    return given, [plan.buffers[number] for number in plan.outputs]
+
+
+def staging_bytes(plan: Plan) -> int:
+    """The pinned memory of the host that a program takes beside its buffers."""
+    return sum(_packed(buffers)[1] for buffers in staged(plan))
+
+
+def _packed(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
+    """Offsets of buffers one behind the other, and the bytes of all."""
+    offsets, total = [], 0
+    for buffer in buffers:
+        offsets.append(total)
+        total += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
+    return offsets, total
