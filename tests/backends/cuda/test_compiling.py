@@ -58,3 +58,11 @@ def test_hand_written_kernels_compile(dtype: str) -> None:
         compiled = compile_kernel(kernel)
         assert compiled.spills == 0
         assert compiled.registers <= 128, kernel.name
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["uint32", "uint8", "bool"])
+def test_unsigned_integers_go_through_shuffles(dtype: str) -> None:
+    x = gx.input("x", (3, 500), dtype)
+    for kernel in on_device([x], [gx.max(x, 1), gx.argmax(x, 1)]).code.kernels:
+        assert "shfl" in compile_kernel(kernel).ptx
