@@ -9,6 +9,7 @@ import pytest
 import graphc as gx
 from graphc.backends.cuda.compiling import compile_kernel, lack
 from graphc.backends.cuda.kernel import print_kernel
+from graphc.ops.build import apply
 from tests.backends.cuda.test_device import on_device, training
 from tests.kernel.support import RandomKernel
 
@@ -58,6 +59,22 @@ def test_hand_written_kernels_compile(dtype: str) -> None:
         compiled = compile_kernel(kernel)
         assert compiled.spills == 0
         assert compiled.registers <= 128, kernel.name
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int64", "int8", "uint32"])
+def test_kernels_that_sort_compile(dtype: str) -> None:
+    x, wanted = gx.input("x", (3, 5000), dtype), gx.input("wanted", (3, 70), dtype)
+    index, updates = gx.input("index", (2000,), "int64"), gx.input("updates", (3, 2000), dtype)
+    outputs = [gx.sort(x, 1, descending=True), *gx.topk(x, 5), gx.searchsorted(x, wanted)]
+    outputs.append(apply("scatter_add", x, index, updates, axis=1))
+    kernels = on_device([x, wanted, index, updates], outputs).code.kernels
+    assert {kernel.name.split("_")[0] for kernel in kernels} >= {"sort", "searchsorted", "scatter"}
+    for kernel in kernels:
+        compiled = compile_kernel(kernel)
+        assert compiled.spills == 0
+        assert compiled.registers <= 64, kernel.name  # a block of 1024 threads has no more
+        assert ".f64" not in compiled.ptx or dtype == "float64"
 
 
 @needs_numba
