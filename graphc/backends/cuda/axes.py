@@ -56,8 +56,8 @@ def _extreme(sign: str) -> MakeKernel:
         given, (dtype, *_) = _parts(params)
         extent, lines = int(given["EXTENT"]), int(given["LINES"])
         lanes = WARP if given["INNER"] == 1 and extent >= WARP else 1
-        if machine_type(dtype) == "u8":  # which no shuffle takes
-            given["ELEMENT"] = "i32"
+        if dtype.kind in ("uint", "bool"):  # which no shuffle takes
+            given["ELEMENT"] = "i32" if machine_type(dtype) == "u8" else "i64"
         given |= {
             "LANES": lanes, "STEPS": ceil_div(extent, lanes), "SHUFFLES": lanes.bit_length() - 1,
             "IS_BETTER": f"((x {sign} best or x != x) and best == best)",

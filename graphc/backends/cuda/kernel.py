@@ -298,7 +298,7 @@ def _identity(statement: Statement) -> str:
 
 
 def _shuffled(kind: str, name: str, step: int) -> str:
-    """The value of the lane `step` away. Bytes go as 32 bits."""
-    if kind == "u8":
-        return f"u8(cuda.shfl_xor_sync(4294967295, i32({name}), {step}))"
+    """The value of the lane `step` away. Unsigned integers go as signed ones of 32 bits."""
+    if kind in ("u8", "u32"):
+        return f"{kind}(cuda.shfl_xor_sync(4294967295, i32({name}), {step}))"
     return f"cuda.shfl_xor_sync(4294967295, {name}, {step})"

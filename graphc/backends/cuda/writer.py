@@ -16,6 +16,8 @@ from graphc.backends.cuda.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KER
 from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels, print_kernel
 from graphc.backends.cuda.poolings import POOLING_CALLS, POOLING_KERNELS
 from graphc.backends.cuda.products import matmul_call, matmul_kernel
+from graphc.backends.cuda.scattering import SCATTER_CALLS, SCATTER_KERNELS
+from graphc.backends.cuda.sorting import SEARCH_KERNELS, SORT_CALLS, SORT_KERNELS
 from graphc.backends.cuda.staging import staging_bytes
 from graphc.errors import BackendError
 from graphc.ir.node import Type
@@ -26,9 +28,13 @@ from graphc.plan.plan import Plan
 
 __all__ = ["CudaCode", "CudaWriter", "cuda_call"]
 
-_CALLS: Mapping[str, Callable[..., LibraryCall]] = {**AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS}
-_ALONE: Mapping[str, MakeKernel] = {"matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS}
-_SEVERAL: Mapping[str, MakeKernels] = {}  # which take no epilogue
+_CALLS: Mapping[str, Callable[..., LibraryCall]] = {
+    **AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS, **SCATTER_CALLS, **SORT_CALLS,
+}  # fmt: skip
+_ALONE: Mapping[str, MakeKernel] = {
+    "matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS, **SEARCH_KERNELS,
+}  # fmt: skip
+_SEVERAL: Mapping[str, MakeKernels] = {**SCATTER_KERNELS, **SORT_KERNELS}  # which take no epilogue
 
 
 def cuda_call(
@@ -79,11 +85,11 @@ class CudaWriter:
 
     def write(self, routines: Sequence[Routine]) -> Written:
         """A launch is called after its kernel."""
-        made = _Launches()
+        made = _LaunchKernels()
         return Written(tuple(LaunchCode(made.of(routine)) for routine in routines), (), CudaCode(made.kernels))
 
 
-class _Launches:
+class _LaunchKernels:
     """The kernels of a program as its launches ask for them, each once."""
 
     def __init__(self) -> None:

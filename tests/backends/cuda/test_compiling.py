@@ -9,6 +9,7 @@ import pytest
 import graphc as gx
 from graphc.backends.cuda.compiling import compile_kernel, lack_of_compiler
 from graphc.backends.cuda.kernel import print_kernel
+from graphc.ops.build import apply
 from tests.backends.cuda.running import compiled
 from tests.backends.cuda.test_device import training
 from tests.kernel.support import RandomKernel
@@ -59,3 +60,27 @@ def test_hand_written_kernels_compile(dtype: str) -> None:
         found = compile_kernel(kernel)
         assert found.spills == 0
         assert found.registers <= 128, kernel.name
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int64", "int8", "uint32"])
+def test_kernels_that_sort_compile(dtype: str) -> None:
+    x, wanted = gx.input("x", (3, 5000), dtype), gx.input("wanted", (3, 70), dtype)
+    index, updates = gx.input("index", (2000,), "int64"), gx.input("updates", (3, 2000), dtype)
+    outputs = [gx.sort(x, 1, descending=True), *gx.topk(x, 5), gx.searchsorted(x, wanted)]
+    outputs.append(apply("scatter_add", x, index, updates, axis=1))
+    kernels = compiled([x, wanted, index, updates], outputs)[1].kernels
+    assert {kernel.name.split("_")[0] for kernel in kernels} >= {"sort", "searchsorted", "scatter"}
+    for kernel in kernels:
+        found = compile_kernel(kernel)
+        assert found.spills == 0
+        assert found.registers <= 64, kernel.name  # a block of 1024 threads has no more
+        assert ".f64" not in found.ptx or dtype == "float64"
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["uint32", "uint8", "bool"])
+def test_unsigned_integers_go_through_shuffles(dtype: str) -> None:
+    x = gx.input("x", (3, 500), dtype)
+    for kernel in compiled([x], [gx.max(x, 1), gx.argmax(x, 1)])[1].kernels:
+        assert "shfl" in compile_kernel(kernel).ptx

@@ -120,7 +120,7 @@ def test_all_that_is_called_is_there_and_takes_as_many_arguments() -> None:
 
 # Faults --------------------------------------------------------------------------------------------------------------
 def run_changed(plan_of: Callable[[Plan], Plan]) -> None:
-    """Runs a program in several orders, its plan changed. Raises SimulationError, and AssertionError for wrong values."""
+    """Runs a program in several orders, its plan changed. Raises AssertionError for wrong values, SimulationError."""
     x = gx.input("x", (6, 5))
     outputs = [gx.sum(gx.exp(x)[:, None, :] * gx.cos(x)[None, :, :], axis=2), gx.cumsum(gx.sin(x) @ x.T, axis=0)]
     held, code = compiled([x], outputs)

@@ -65,6 +65,13 @@ FAULTS = {
     "division of floats": ("s[u32(0)] + s[u32(1)]", "s[u32(0)] // s[u32(1)]", "floats are divided by libdevice"),
     "of another type": ("v + cuda", "libdevice.fmax(v, v) + cuda", "libdevice.fmax takes float64, not float32"),
     "a choice of types": ("v = o0[place]", "v = o0[place] if t > u32(1) else 0.0", "a choice between float32"),
+    "a shuffle of unsigned integers": ("o0[place]", "f32(cuda.shfl_xor_sync(4294967295, t, 1))", "a shuffle of uint32"),
+    "a barrier in a loop of some threads": (
+        "    cuda.syncthreads()", "    for k in range(i64(t)):\n        cuda.syncthreads()", "do not reach"
+    ),
+    "a range of unsigned bounds": (
+        "    cuda.syncthreads()", "    for k in range(t):\n        cuda.syncthreads()", "a range that differs between"
+    ),
     "an unknown function": ("cuda.syncthreads()", "cuda.syncwarp()", "none of those that kernels call"),
     "an unknown statement": ("    cuda.syncthreads()", "    while True:\n        pass", "none of those that kernels"),
 }  # fmt: skip
@@ -77,6 +84,24 @@ def test_planted_faults_are_caught(fault: str) -> None:
     with pytest.raises(SimulationError, match=message) as error:
         run(replace(SUM, text=SUM.text.replace(old, new)))
     assert "in line " in str(error.value)
+
+
+def test_a_loop_whose_bounds_differ_between_threads() -> None:
+    text = """\
+def f(o0, o1):
+    t = u32(cuda.threadIdx.x)
+    total = o0[t]
+    last = i64(-1)
+    for k in range(i64(t) - 1, i64(t) * 2):
+        for j in range(k):
+            total = f32(total + f32(j))
+        last = k
+    o1[t] = f32(total * f32(1000) + f32(last))
+"""
+    wanted = [
+        (t + sum(sum(range(k)) for k in range(t - 1, 2 * t))) * 1000 + (2 * t - 1 if t else -1) for t in range(32)
+    ]
+    np.testing.assert_array_equal(run(CudaKernel("f", text, ("f32", "f32"), 1, 32), 32, 32), np.float32(wanted))
 
 
 def test_what_another_block_touches_is_a_race() -> None:

@@ -17,6 +17,7 @@ from graphc.backends.cuda.simulator.memory import Memory, Private, Shared, Simul
 __all__ = ["Grid"]
 
 Array = np.ndarray[Any, Any]
+SHUFFLED = [np.dtype(kind) for kind in (np.int32, np.int64, np.float32, np.float64)]  # what Numba's shuffles take
 
 
 class Grid:
@@ -58,7 +59,11 @@ class Grid:
                     if taken.any():
                         self.run(branch, taken)
             case ast.For(target=ast.Name(name), iter=ast.Call(func=ast.Name("range"), args=bounds), body=body):
-                for number in range(*(int(self._value(bound, mask)) for bound in bounds)):
+                found = [self._value(bound, mask) for bound in bounds]
+                if any(map(np.ndim, found)):
+                    self._own_ranges(name, found, body, mask)
+                    return
+                for number in range(*map(int, found)):
                     self.locals[name] = np.int64(number)
                     self.run(body, mask)
             case ast.Expr(value=value):
@@ -67,6 +72,18 @@ class Grid:
                 pass
             case _:
                 raise SimulationError("this statement is none of those that kernels have")
+
+    def _own_ranges(self, name: str, bounds: Sequence[Any], body: Sequence[ast.stmt], mask: Array) -> None:
+        """A loop in which each thread has bounds of its own: those that have come to their end wait for the others."""
+        if any(np.asarray(bound).dtype != np.int64 for bound in bounds) or len(bounds) > 2:
+            raise SimulationError("a range that differs between threads has one or two bounds, of type int64")
+        first, end = np.broadcast_arrays(*([0, *bounds][-2:]), mask)[:2]
+        number, active = first.astype(np.int64), mask & (first < end)
+        while active.any():
+            self.locals[name] = number
+            self.run(body, active)
+            active = active & (number + 1 < end)
+            number = np.where(active, number + 1, number)
 
     def _assign(self, name: str, value: ast.expr, mask: Array) -> None:
         found = self._value(value, mask)
@@ -215,6 +232,8 @@ class Grid:
 
     def _shuffle(self, named: Any, value: Any, step: Any, mask: Array) -> Array:
         lanes = np.arange(self.lanes)
+        if np.asarray(value).dtype not in SHUFFLED:
+            raise SimulationError(f"a shuffle of {np.asarray(value).dtype}")
         named = np.broadcast_to(np.asarray(named).astype(np.uint64), mask.shape)
         bits = (named >> (lanes % WARP).astype(np.uint64)) & np.uint64(1) == 1
         warps = np.where(mask, 1, 0).reshape(-1, WARP).any(axis=1).repeat(WARP)
