@@ -55,6 +55,6 @@ def simulate(kernel: CudaKernel, operands: Sequence[Array]) -> list[Touched]:
     with np.errstate(all="ignore"):
         for first in range(0, kernel.blocks, step):
             grid = Grid(kernel, memory, first, min(step, kernel.blocks - first))
-            grid.run(function.body, np.ones(grid.lanes, bool))
+            grid.run(function.body, grid.all)
     touchers = [memory[name].blocks for name in names]
     return [Touched(blocks.reader != -1, blocks.writer != -1) for blocks in touchers]

@@ -29,6 +29,7 @@ class Grid:
         lane = np.arange(self.lanes)
         self.block, self.thread = lane // kernel.threads, lane % kernel.threads
         self.ids, self.block_ids = lane + first * kernel.threads, self.block + first
+        self.all = np.ones(self.lanes, bool)  # the mask of all threads, known by its identity
         self.locals: dict[str, Any] = {}
         self.shared: dict[int, Shared] = {}
         self.special = {
@@ -56,8 +57,8 @@ class Grid:
             case ast.If(test=test, body=body, orelse=orelse):
                 condition = np.broadcast_to(np.asarray(self._value(test, mask), bool), mask.shape)
                 for branch, taken in ((body, mask & condition), (orelse, mask & ~condition)):
-                    if taken.any():
-                        self.run(branch, taken)
+                    if branch and taken.any():
+                        self.run(branch, self.all if taken.all() else taken)
             case ast.For(target=ast.Name(name), iter=ast.Call(func=ast.Name("range"), args=bounds), body=body):
                 found = [self._value(bound, mask) for bound in bounds]
                 if any(map(np.ndim, found)):
@@ -90,10 +91,10 @@ class Grid:
         if isinstance(found, (Private, Shared)):
             self.locals[name] = found
             return
-        new, old = np.broadcast_to(found, mask.shape), self.locals.get(name)
+        new, old = found if np.shape(found) == mask.shape else np.broadcast_to(found, mask.shape), self.locals.get(name)
         if old is not None and np.ndim(old) and old.dtype != new.dtype:
             raise SimulationError(f"{name} is {old.dtype} and becomes {new.dtype}")
-        if mask.all():
+        if mask is self.all:
             self.locals[name] = new
         else:
             self.locals[name] = np.where(mask, new, garbage(new.dtype) if old is None else old).astype(new.dtype)
@@ -101,7 +102,7 @@ class Grid:
     # Memory ----------------------------------------------------------------------------------------------------------
     def _place(self, name: str, index: Any, mask: Array) -> tuple[Memory, Array]:
         """Where the active lanes' elements lie: the memory, and positions in it."""
-        at = np.broadcast_to(np.asarray(index), mask.shape)[mask]
+        at = self._active(index, mask)
         if at.dtype.kind not in "iu":
             raise SimulationError(f"an index of {name} is {at.dtype}")
         at = at.astype(np.int64)
@@ -112,7 +113,7 @@ class Grid:
             wrong = int(at.max() if at.max() >= limit else at.min())
             raise SimulationError(f"{name}[{wrong}] is not there: it has {limit}")
         if size >= 0:
-            at = at + self.block[mask] * size
+            at = at + self._active(self.block, mask) * size
         return memory, at
 
     def _operand(self, name: str) -> Memory:
@@ -124,8 +125,12 @@ class Grid:
         if isinstance(private := self.locals.get(name), Private):
             return self._private(private, name, self._value(index, mask), mask)
         memory, at = self._place(name, self._value(index, mask), mask)
+        who = self._active(self.ids, mask), self._active(self.block_ids, mask)
+        loaded = memory.load(at, *who, f"an element of {name}")
+        if mask is self.all:
+            return loaded
         found = np.full(mask.shape, garbage(memory.array.dtype), memory.array.dtype)
-        found[mask] = memory.load(at, self.ids[mask], self.block_ids[mask], f"an element of {name}")
+        found[mask] = loaded
         return found
 
     def _store(self, name: str, index: ast.expr, value: ast.expr, mask: Array) -> None:
@@ -133,23 +138,31 @@ class Grid:
             self._keep(private, name, self._value(index, mask), self._value(value, mask), mask)
             return
         memory, at = self._place(name, self._value(index, mask), mask)
-        new = np.broadcast_to(self._value(value, mask), mask.shape)[mask]
-        memory.store(at, new, self.ids[mask], self.block_ids[mask], f"an element of {name}")
+        new = self._active(self._value(value, mask), mask)
+        memory.store(at, new, self._active(self.ids, mask), self._active(self.block_ids, mask), f"an element of {name}")
+
+    def _active(self, values: Any, mask: Array) -> Array:
+        """The values of the threads that are there."""
+        values = values if np.shape(values) == mask.shape else np.broadcast_to(values, mask.shape)
+        return values if mask is self.all else values[mask]
 
     def _private(self, private: Private, name: str, index: Any, mask: Array) -> Array:
         """An element of each thread's own array, at one index for all."""
         at = self._index_of(private, name, index)
-        if not private.written[mask, at].all():
+        if not self._active(private.written[at], mask).all():
             raise SimulationError(f"{name}[{at}] is read before it was written")
-        found: Array = private.array[:, at].copy()
+        found: Array = private.array[at].copy()
         return found
 
     def _keep(self, private: Private, name: str, index: Any, value: Any, mask: Array) -> None:
         at, new = self._index_of(private, name, index), np.broadcast_to(value, mask.shape)
         if new.dtype != private.array.dtype:
             raise SimulationError(f"{name} holds {private.array.dtype}, stored is {new.dtype}")
-        private.array[mask, at] = new[mask]
-        private.written[mask, at] = True
+        if mask is self.all:
+            private.array[at], private.written[at] = new, True
+            return
+        private.array[at, mask] = new[mask]
+        private.written[at, mask] = True
 
     def _index_of(self, private: Private, name: str, index: Any) -> int:
         if np.ndim(index) or not 0 <= int(index) < private.size:

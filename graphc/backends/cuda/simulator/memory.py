@@ -27,18 +27,23 @@ class _Touchers:
 
     def read(self, at: Array, by: Array) -> bool:
         """Note a read; whether another has written there."""
-        others, before = self.writer[at], self.reader[at]
-        self.reader[at] = np.where((before == -1) | (before == by), by, -2)
-        order = np.argsort(at, kind="stable")
-        same = at[order][1:] == at[order][:-1]
-        self.reader[at[order][1:][same & (by[order][1:] != by[order][:-1])]] = -2
-        return bool(((others != -1) & (others != by)).any())
+        before = self.reader[at]
+        self.reader[at] = by
+        several = (self.reader[at] != by) | ((before != -1) & (before != by))
+        if several.any():
+            self.reader[at[several]] = -2
+        return _is_others(self.writer[at], by)
 
     def write(self, at: Array, by: Array) -> bool:
-        """Note a write; whether another has touched what is there."""
-        found = any(bool(((others != -1) & (others != by)).any()) for others in (self.writer[at], self.reader[at]))
+        """Note a write; whether another has touched what is there, or does so at the same time."""
+        found = _is_others(self.writer[at], by) or _is_others(self.reader[at], by)
         self.writer[at] = by
         return found
+
+
+def _is_others(who: Array, by: Array) -> bool:
+    """Whether any is somebody, and another one than those who are there now."""
+    return bool(((who != by) & (who != -1)).any())
 
 
 class Memory:
@@ -64,9 +69,10 @@ class Memory:
     def store(self, at: Array, values: Array, threads: Array, blocks: Array, what: str) -> None:
         if values.dtype != self.array.dtype:
             raise SimulationError(f"{what} holds {self.array.dtype}, stored is {values.dtype}")
-        if len(np.unique(at)) != len(at):
+        touched = any([self.threads.write(at, threads), self.blocks.write(at, blocks)])
+        if (self.threads.writer[at] != threads).any():
             raise SimulationError(f"{what} is written by two threads at once")
-        if any([self.threads.write(at, threads), self.blocks.write(at, blocks)]):
+        if touched:
             raise SimulationError(f"{what} is written by one thread and touched by another")
         if self.written is not None:
             self.written[at] = True
@@ -88,8 +94,8 @@ class Private:
 
     def __init__(self, lanes: int, size: int, kind: type[np.generic]) -> None:
         self.size = size
-        self.array = np.zeros((lanes, size), kind)
-        self.written = np.zeros((lanes, size), bool)
+        self.array = np.zeros((size, lanes), kind)
+        self.written = np.zeros((size, lanes), bool)
 
 
 class Shared:
