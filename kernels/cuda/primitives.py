@@ -22,6 +22,9 @@ TYPES = {
 }  # fmt: skip
 _SHORT, _WORD, _LONG = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
+_BITS = {kind: int(kind[1:]) for kind in TYPES}
+_LLVM = {kind: {"f32": _FLOAT, "f64": _DOUBLE}.get(kind, ir.IntType(_BITS[kind])) for kind in TYPES}
+_SIZES = (2, 4, 8)  # elements that one access may have
 _CONVERSIONS = {"from_bf16": None, "to_bf16": "cvt.rn.bf16.f32", "from_f16": "cvt.f32.f16", "to_f16": "cvt.rn.f16.f32"}
 Build = Callable[[ir.IRBuilder, Any], Any]
 
@@ -92,6 +95,54 @@ def _to_odd(builder: ir.IRBuilder, x: Any) -> Any:
     return builder.select(keep, nearest, builder.bitcast(away, _FLOAT))
 
 
+def _wide(kind: str, size: int) -> tuple[Any, Any]:
+    """What an access of `size` elements moves, as LLVM sees it: words where elements are shorter, and the elements."""
+    element = _LLVM[kind]
+    bits = size * _BITS[kind]
+    elements = ir.VectorType(element, size)
+    return (ir.VectorType(_WORD, bits // 32) if _BITS[kind] < 32 <= bits else elements), elements
+
+
+def _wide_place(builder: ir.IRBuilder, operand: Any, index: Any, moved: Any) -> Any:
+    return builder.bitcast(builder.gep(operand, [index]), moved.as_pointer())
+
+
+def _wide_load(kind: str, size: int) -> Any:
+    """The elements from an index on, at a multiple of what they take, read with one instruction."""
+    moved, elements = _wide(kind, size)
+
+    @intrinsic
+    def load(context: Any, operand: Any, index: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            found = builder.load(_wide_place(builder, *args, moved), align=size * _BITS[kind] // 8)
+            vector = builder.bitcast(found, elements)
+            values = [builder.extract_element(vector, ir.Constant(_WORD, k)) for k in range(size)]
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.UniTuple(TYPES[kind], size)(operand, index), generate
+
+    return load
+
+
+def _wide_store(kind: str, size: int) -> Any:
+    """Elements from an index on, at a multiple of what they take, written with one instruction."""
+    moved, elements = _wide(kind, size)
+
+    @intrinsic
+    def store(context: Any, operand: Any, index: Any, values: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            vector = ir.Constant(elements, ir.Undefined)
+            for k in range(size):
+                vector = builder.insert_element(vector, builder.extract_value(args[2], k), ir.Constant(_WORD, k))
+            place = _wide_place(builder, args[0], args[1], moved)
+            builder.store(builder.bitcast(vector, moved), place, align=size * _BITS[kind] // 8)
+            return context.get_dummy_value()
+
+        return types.void(operand, index, values), generate
+
+    return store
+
+
 NAMES: dict[str, Any] = {
     "cuda": cuda, "libdevice": cuda.libdevice, "math": math, **TYPES,
     **{step: _unary(*(("u16", "f32") if step.startswith("from") else ("f32", "u16")), _converted(step))
@@ -100,4 +151,6 @@ NAMES: dict[str, Any] = {
     "i32_of_f32": _unary("f32", "i32", _whole(32, _FLOAT)), "i64_of_f32": _unary("f32", "i64", _whole(64, _FLOAT)),
     "i32_of_f64": _unary("f64", "i32", _whole(32, _DOUBLE)), "i64_of_f64": _unary("f64", "i64", _whole(64, _DOUBLE)),
     "narrow_to_odd": _unary("f64", "f32", _to_odd),
+    **{f"load_{kind}x{size}": _wide_load(kind, size) for kind in TYPES for size in _SIZES},
+    **{f"store_{kind}x{size}": _wide_store(kind, size) for kind in TYPES for size in _SIZES},
 }  # fmt: skip

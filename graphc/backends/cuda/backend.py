@@ -9,6 +9,7 @@ from graphc.backends.backend import Backend, Code, Planning
 from graphc.backends.cuda.choosing import chosen_device, is_debugged, is_simulated, lack
 from graphc.backends.cuda.compiling import compiled
 from graphc.backends.cuda.engine import CudaEngine, Loaded
+from graphc.backends.cuda.nodes import nodes_of
 from graphc.backends.cuda.simulator.driver import image_of
 from graphc.backends.cuda.writer import CudaCode, CudaWriter, cuda_call
 from graphc.errors import BackendError
@@ -24,11 +25,13 @@ def _load(plan: Plan, read: Callable[[], Code], library: str) -> tuple[object, s
         raise BackendError(missing)
     code, device = read(), chosen_device()
     assert isinstance(code, CudaCode)
+    nodes = nodes_of(plan, code)
+    kernels = {node.kernel.name: node.kernel for node in nodes}
     if is_simulated():
-        images = {kernel.name: image_of(kernel) for kernel in code.kernels}
+        images = {name: image_of(kernel) for name, kernel in kernels.items()}
     else:
-        images = {name: found.cubin for name, found in compiled(code.kernels, device.capability).items()}
-    return Loaded(code, images, device, is_debugged()), ""
+        images = {name: found.cubin for name, found in compiled(kernels.values(), device.capability).items()}
+    return Loaded(nodes, images, device, is_debugged()), ""
 
 
 def _engine(

@@ -18,10 +18,9 @@ import numpy as np
 
 from graphc.backends.cuda.debugging import run_by_launches
 from graphc.backends.cuda.device import Device, DeviceGraph, Functions, Memory, Pointer
-from graphc.backends.cuda.nodes import KernelNode, nodes_of
+from graphc.backends.cuda.nodes import KernelNode
 from graphc.backends.cuda.residence import residence_of
 from graphc.backends.cuda.staging import Staging, staged, staging_bytes
-from graphc.backends.cuda.writer import CudaCode
 from graphc.ops.guard import Storage
 from graphc.plan.plan import BufferNumber, Plan, copied_outputs
 
@@ -32,9 +31,9 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a program runs on: its code, each kernel's image as the device loads it, and the device."""
+    """What a program runs on: its nodes, each kernel's image as the device loads it, and the device."""
 
-    code: CudaCode
+    nodes: Sequence[KernelNode]
     images: Mapping[str, bytes]
     device: Device
     debug: bool = False
@@ -64,7 +63,7 @@ class CudaEngine:
         self._copied = copied_outputs(plan)
         self._places = self._find_places()
         self._functions = Functions(self._device, loaded.images)
-        self._nodes = nodes_of(plan, loaded.code)
+        self._nodes = loaded.nodes
         self._graph = None if self._debug else self._make_graph()
 
     def _find_places(self) -> dict[BufferNumber, tuple[Memory, int]]:

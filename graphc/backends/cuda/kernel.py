@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphc.backends.backend import Routine
+from graphc.backends.cuda.grouping import ALONE, Grouping, grouping_of
 from graphc.backends.cuda.layout import BLOCK, WARP, ThreadLayout, layout_of
 from graphc.backends.cuda.spelling import call, memory_type, rounded, whole
 from graphc.backends.cuda.statements import Statements
@@ -36,7 +37,7 @@ class CudaKernel:
     """A kernel: the function `name` in `text`, its operands' types in memory, `blocks` of so many `threads`.
 
     Its operands are those of its launch in their order, or what `places` says: for each an operand of the launch, and
-    the byte of it where it starts.
+    the byte of it where it starts. Where they are not all at multiples of `widths`, `narrow` computes the same.
     """
 
     name: str
@@ -45,17 +46,26 @@ class CudaKernel:
     blocks: int
     threads: int = BLOCK
     places: tuple[tuple[int, int], ...] = ()
+    widths: tuple[int, ...] = ()
+    narrow: CudaKernel | None = None
 
     def signed(self) -> CudaKernel:
         """The same kernel, called after what it is: so equal kernels of all programs have one name."""
         told = json.dumps([self.text, self.types, self.blocks, self.threads])
         name = f"{self.name}_{hashlib.blake2b(told.encode(), digest_size=6).hexdigest()}"
-        return replace(self, name=name, text=self.text.replace(f"def {self.name}(", f"def {name}("))
+        text = self.text.replace(f"def {self.name}(", f"def {name}(")
+        return replace(self, name=name, text=text, narrow=self.narrow and self.narrow.signed())
 
     @classmethod
-    def of(cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any) -> CudaKernel:
+    def of(
+        cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any, widths: Sequence[int],
+        narrow: Any,
+    ) -> CudaKernel:  # fmt: skip
         """A kernel of its fields, as JSON holds them."""
-        return cls(name, text, tuple(types), blocks, threads, tuple((operand, start) for operand, start in places))
+        pairs = tuple((operand, start) for operand, start in places)
+        return cls(
+            name, text, tuple(types), blocks, threads, pairs, tuple(widths), None if narrow is None else cls.of(*narrow)
+        )
 
 
 MakeKernel = Callable[[Sequence[int], str, Routine | None], CudaKernel]
@@ -68,11 +78,34 @@ def print_kernel(kernel: Kernel, name: str = "kernel") -> CudaKernel:
     """The CUDA kernel of a loop nest, called `name`."""
     nest = Nest(without_empty_reductions(kernel))
     layout = layout_of(nest)
-    printer = _CudaPrinter(nest, layout)
+    grouping = grouping_of(nest, along_rows=not nest.is_flat) if nest.is_flat or layout.lanes_first else ALONE
+    layout = layout_of(nest, grouping.size)
+    made = _printed(kernel, nest, layout, grouping, name)
+    widths = _widths(nest, grouping)
+    if not any(widths):
+        return made
+    return replace(made, widths=widths, narrow=_printed(kernel, nest, layout, grouping, name, is_aligned=False))
+
+
+def _printed(
+    kernel: Kernel, nest: Nest, layout: ThreadLayout, grouping: Grouping, name: str, *, is_aligned: bool = True
+) -> CudaKernel:
+    printer = _CudaPrinter(nest, layout, grouping)
+    printer.is_aligned = is_aligned
     body = [] if not nest.size else printer.flat() if nest.is_flat else printer.rows()
     operands = ", ".join(f"o{i}" for i in range(len(kernel.operands)))
     lines = [f"def {name}({operands}):", *(f"    {line}" for line in body or ["pass"])]
     return CudaKernel(name, "\n".join(lines) + "\n", operand_types(kernel), layout.blocks)
+
+
+def _widths(nest: Nest, grouping: Grouping) -> tuple[int, ...]:
+    """What the address of each operand must be a multiple of, in bytes; 0 for anything."""
+    found = [0] * len(nest.operands)
+    for n in grouping.wide:
+        statement = nest.kernel.body[n]
+        if isinstance(statement, (Load, Store)):
+            found[statement.operand] = grouping.size * nest.operands[statement.operand].dtype.itemsize
+    return tuple(found)
 
 
 def operand_types(kernel: Kernel) -> tuple[str, ...]:
@@ -84,15 +117,15 @@ def operand_types(kernel: Kernel) -> tuple[str, ...]:
 class _CudaPrinter(Statements):
     """The lines of a kernel as they come."""
 
-    def __init__(self, nest: Nest, layout: ThreadLayout) -> None:
-        super().__init__(nest)
+    def __init__(self, nest: Nest, layout: ThreadLayout, grouping: Grouping = ALONE) -> None:
+        super().__init__(nest, grouping)
         self.layout = layout
         self.shared = 0
 
     # Shapes of kernels -----------------------------------------------------------------------------------------------
     def flat(self) -> list[str]:
         size = self.nest.size
-        self.line(f"c = {self.position('cuda.blockIdx.x', BLOCK, 'cuda.threadIdx.x')}")
+        self.line(f"c = {self.scaled(self.position('cuda.blockIdx.x', BLOCK, 'cuda.threadIdx.x'))}")
         self.line(f"if c < {self.word}({size}):")
         body = self.nest.kernel.body
         stores = [n for n, s in enumerate(body) if isinstance(s, Store) and not self.nest.is_never(s.index)]
@@ -143,7 +176,7 @@ class _CudaPrinter(Statements):
         if not reduces and not stores:
             return
         body, word = self.nest.kernel.body, self.word
-        reduce, lanes = self.nest.extents[1], self.layout.lanes
+        reduce, lanes = self.nest.extents[1], self.layout.lanes * self.grouping.size
         for n in reduces:
             self.line(f"v{n} = {_identity(body[n])}")
             if self._is_compensated(n):
@@ -154,7 +187,7 @@ class _CudaPrinter(Statements):
             self.enter()
         self.line(f"for k in range({-(-reduce // lanes)}):")
         self.enter()
-        self.line(f"r = {word}({word}(k) * {word}({lanes}) + lane)")
+        self.line(f"r = {word}({word}(k) * {word}({lanes}) + {self.scaled('lane')})")
         guard = reduce % lanes != 0
         if guard:
             self.line(f"if r < {word}({reduce}):")
@@ -162,7 +195,10 @@ class _CudaPrinter(Statements):
         needed = self._needed_by([*reduces, *stores])
         self.values([n for n in needed if self._is_inside(n) and n not in reduces and n not in stores])
         for n in reduces:
-            (self._compensate if self._is_compensated(n) else self._accumulate)(n, f"v{n}", f"v{self._argument(n)}")
+            combine = self._compensate if self._is_compensated(n) else self._accumulate
+            argument = self.group(self._argument(n))
+            for term in argument * (self.grouping.size // len(argument)):
+                combine(n, f"v{n}", term)
         for n in stores:
             self.store(n)
         for _ in range(1 + guard + partly):
@@ -171,6 +207,10 @@ class _CudaPrinter(Statements):
             if self._is_compensated(n):
                 self.line(f"v{n} = v{n} + v{n}c if v{n}c == v{n}c else v{n}")  # the error of inf is nan
             self._combine(n)
+
+    def scaled(self, number: str) -> str:
+        """The position of the first point of a group."""
+        return number if self.grouping.size == 1 else f"{self.word}({number} * {self.word}({self.grouping.size}))"
 
     def _may_write_over(self, stores: list[int]) -> bool:
         """Whether what is stored once a row may lie where lanes of the row have read."""

@@ -29,15 +29,15 @@ class ThreadLayout:
     lanes_first: bool = False
 
 
-def layout_of(nest: Nest) -> ThreadLayout:
-    """The layout of a nest."""
+def layout_of(nest: Nest, group: int = 1) -> ThreadLayout:
+    """The layout of a nest whose threads take `group` points together."""
     outer, reduce, inner = nest.extents
     if nest.is_flat:
-        return ThreadLayout(max(1, -(-nest.size // BLOCK)))
+        return ThreadLayout(max(1, -(-nest.size // (BLOCK * group))))
     first = _lanes_first(nest)
     most = BLOCK if first else BLOCK // WARP
     lanes = 1
-    while lanes < most and lanes * _EACH_LANE < reduce:
+    while lanes < most and lanes * max(_EACH_LANE, group) < reduce:
         lanes *= 2
     rows = BLOCK // lanes
     return ThreadLayout(max(1, -(-outer * inner // rows)), lanes, rows, first)

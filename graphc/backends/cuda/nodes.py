@@ -85,7 +85,10 @@ class _Nodes:
         is_first = all(earlier < start for earlier in launch.depends)
         depends = tuple(sorted({*waits, *(before if is_first else ())}))
         for kernel in self.code.launches[launch.kernel]:
-            self.nodes.append(KernelNode(kernel, self._operands(kernel, launch), depends, number))
+            operands = self._operands(kernel, launch)
+            if kernel.narrow is not None and not self._is_aligned(kernel, operands):
+                kernel = kernel.narrow
+            self.nodes.append(KernelNode(kernel, operands, depends, number))
             depends = (len(self.nodes) - 1,)
         self.ends[number] = len(self.nodes) - 1
         if len(self.nodes) > MOST_NODES:
@@ -93,6 +96,11 @@ class _Nodes:
                 f"a step of this program takes more than {MOST_NODES} kernels on a CUDA device, as each iteration of "
                 "its loops has kernels of its own; choose backend='c' for loops of many short iterations"
             )
+
+    def _is_aligned(self, kernel: CudaKernel, operands: Sequence[Operand]) -> bool:
+        """Whether all operands are at multiples of the kernel's widths; buffers begin at multiples of all of them."""
+        at = (self.plan.buffers[operand.buffer].offset + operand.offset for operand in operands)
+        return not any(width and start % width for start, width in zip(at, kernel.widths, strict=True))
 
     def _operands(self, kernel: CudaKernel, launch: Launch) -> tuple[Operand, ...]:
         refs: Sequence[Ref] = (*launch.operands, *launch.program_operands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from graphc.backends.cuda.grouping import ALONE, Grouping
 from graphc.kernel.ir import Iota, Load, Random, Store
 from graphc.kernel.nest import FULL, Axis, Nest, NestIndex
 
@@ -13,10 +14,14 @@ _PARTS = ("a", "r", "c")  # of positions: outer, reduce, inner
 
 
 class KernelText:
-    """The lines of a kernel of `nest`. A position in a part of the space is a local: `a`, `r` or `c`."""
+    """The lines of a kernel of `nest`. A position in a part of the space is a local: `a`, `r` or `c`.
 
-    def __init__(self, nest: Nest) -> None:
-        self.nest = nest
+    Where points are grouped these are of a group's first point. `point` is the one that is written for just now.
+    """
+
+    def __init__(self, nest: Nest, grouping: Grouping = ALONE) -> None:
+        self.nest, self.grouping = nest, grouping
+        self.point = 0
         self.lines: list[str] = []
         self.depth = 0
         self.known: dict[str, str] = {}  # coordinates that have a local
@@ -44,6 +49,23 @@ class KernelText:
             del self.known[text]
 
     # Indices ---------------------------------------------------------------------------------------------------------
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The position of the point in each part, as locals."""
+        if not self.point:
+            return _PARTS
+        names, part = list(_PARTS), self.grouping.part
+        names[part] = self._local(f"{_PARTS[part]}_{self.point}", f"{_PARTS[part]} + {self.word}({self.point})")
+        return tuple(names)
+
+    def _local(self, name: str, text: str) -> str:
+        """A local of an index, written where it is asked for first."""
+        if text not in self.known:
+            self.line(f"{name} = {self.word}({text})")
+            self.known[text] = name
+            self.scopes[-1].append(text) if self.scopes else None
+        return self.known[text]
+
     @cached_property
     def word(self) -> str:
         """The type of indices."""
@@ -66,7 +88,7 @@ class KernelText:
     def index(self, index: NestIndex, word: str = "") -> str:
         """An index, of the type `word`: that of indices, or one that holds negative numbers."""
         word, terms, taken = word or self.word, list[str](), list[str]()
-        for name, part in zip(_PARTS, index.parts, strict=True):
+        for name, part in zip(self.positions, index.parts, strict=True):
             for number, axis in enumerate(part):
                 if axis.stride:
                     at, size = self.coordinate(name, part, number), abs(axis.stride)
@@ -88,17 +110,12 @@ class KernelText:
             text = f"({text}) % {self.word}({extent})" if suffix != 1 else f"{text} % {self.word}({extent})"
         if text == part:
             return part
-        if text not in self.known:
-            name = f"{part}{suffix}_{extent}" if number else f"{part}{suffix}"
-            self.line(f"{name} = {self.word}({text})")
-            self.known[text] = name
-            self.scopes[-1].append(text) if self.scopes else None
-        return self.known[text]
+        return self._local(f"{part}{suffix}_{extent}" if number else f"{part}{suffix}", text)
 
     def guard(self, index: NestIndex) -> str:
         """The condition that a position is inside, or nothing."""
         conditions = []
-        for name, part in zip(_PARTS, index.parts, strict=True):
+        for name, part in zip(self.positions, index.parts, strict=True):
             for number, axis in enumerate(part):
                 if axis.low > 0 or axis.high < axis.extent:
                     at = self.coordinate(name, part, number)

@@ -14,14 +14,16 @@ from graphc.backends.cuda.backend import CUDA
 from graphc.backends.cuda.device import Device
 from graphc.backends.cuda.engine import CudaEngine, Loaded
 from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.nodes import nodes_of
 from graphc.backends.cuda.simulator import TYPES, simulate
 from graphc.backends.cuda.simulator.driver import SimulatedDriver, image_of
 from graphc.backends.cuda.writer import CudaCode
 from graphc.ops.guard import Storage
 from graphc.pipeline import compile_plan
+from graphc.plan.plan import Plan
 from tests.kernel.oracle import Array
 
-__all__ = ["compiled", "on_device", "run"]
+__all__ = ["compiled", "loaded_on", "on_device", "run"]
 
 
 def run(kernel: CudaKernel, buffers: Sequence[Array]) -> None:
@@ -39,12 +41,17 @@ def compiled(inputs: Any, outputs: Any, updates: Any = None, budget: float | Non
     return held, code
 
 
+def loaded_on(device: Device, plan: Plan, code: CudaCode, *, debug: bool = False) -> Loaded:
+    """The kernels of a plan, ready for a simulated device."""
+    nodes = nodes_of(plan, code)
+    return Loaded(nodes, {node.kernel.name: image_of(node.kernel) for node in nodes}, device, debug)
+
+
 def on_device(
     inputs: Any, outputs: Any, updates: Any = None, *, order: int = 0, budget: float | None = None, debug: bool = False
 ) -> CudaEngine:
     """A program on a simulated device of its own, where `order` is the seed of the orders of launches."""
     held, code = compiled(inputs, outputs, updates, budget)
-    images = {kernel.name: image_of(kernel) for kernel in code.kernels}
-    loaded = Loaded(code, images, Device(SimulatedDriver(order)), debug)
+    loaded = loaded_on(Device(SimulatedDriver(order)), held.plan, code, debug=debug)
     storages = [Storage(parameter.storage, parameter.guard) for parameter in held.parameters]
     return CudaEngine(held.plan, storages, held.constants, loaded, 5)

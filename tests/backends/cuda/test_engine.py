@@ -18,14 +18,14 @@ from graphc import optim
 from graphc.backends.cuda.choosing import lack
 from graphc.backends.cuda.compiling import lack_of_compiler
 from graphc.backends.cuda.device import Device
-from graphc.backends.cuda.engine import CudaEngine, Loaded
+from graphc.backends.cuda.engine import CudaEngine
 from graphc.backends.cuda.simulator import SimulationError
-from graphc.backends.cuda.simulator.driver import SimulatedDriver, image_of
+from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.errors import BackendError
 from graphc.ops.functions.loops import loop
 from graphc.ops.guard import Storage
 from graphc.plan.plan import Plan
-from tests.backends.cuda.running import compiled, on_device
+from tests.backends.cuda.running import compiled, loaded_on, on_device
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 5)).astype(np.float32)
@@ -61,9 +61,8 @@ def watched() -> tuple[Any, CudaEngine, WatchedDriver]:
     w, *step = training()
     held, code = compiled(*step)
     driver = WatchedDriver()
-    images = {kernel.name: image_of(kernel) for kernel in code.kernels}
     storages = [Storage(parameter.storage, parameter.guard) for parameter in held.parameters]
-    return w, CudaEngine(held.plan, storages, held.constants, Loaded(code, images, Device(driver))), driver
+    return w, CudaEngine(held.plan, storages, held.constants, loaded_on(Device(driver), held.plan, code)), driver
 
 
 def test_a_step_is_one_launch_and_allocates_nothing() -> None:
@@ -124,11 +123,10 @@ def run_changed(plan_of: Callable[[Plan], Plan]) -> None:
     x = gx.input("x", (6, 5))
     outputs = [gx.sum(gx.exp(x)[:, None, :] * gx.cos(x)[None, :, :], axis=2), gx.cumsum(gx.sin(x) @ x.T, axis=0)]
     held, code = compiled([x], outputs)
-    images = {kernel.name: image_of(kernel) for kernel in code.kernels}
     found = [np.zeros(output.shape, np.float32) for output in outputs]
     for order in range(4):
-        loaded = Loaded(code, images, Device(SimulatedDriver(order)))
-        CudaEngine(plan_of(held.plan), [], held.constants, loaded).run([X], found)
+        plan, device = plan_of(held.plan), Device(SimulatedDriver(order))
+        CudaEngine(plan, [], held.constants, loaded_on(device, plan, code)).run([X], found)
         for got, wanted in zip(found, gx.evaluate(outputs, {x: X}), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-4)
 

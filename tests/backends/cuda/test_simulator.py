@@ -104,6 +104,40 @@ def f(o0, o1):
     np.testing.assert_array_equal(run(CudaKernel("f", text, ("f32", "f32"), 1, 32), 32, 32), np.float32(wanted))
 
 
+WIDE = """\
+def f(o0, o1):
+    c = u32(u32(cuda.threadIdx.x) * u32(4))
+    a, b, c_, d = load_f32x4(o0, c)
+    store_f32x4(o1, c, (d, c_, b, a))
+"""
+
+
+def test_several_elements_with_one_access() -> None:
+    values, out = np.arange(256, dtype=np.float32), np.zeros(256, np.float32)
+    simulate(CudaKernel("f", WIDE, ("f32", "f32"), 1, 64), [values, out])
+    np.testing.assert_array_equal(out.reshape(64, 4), values.reshape(64, 4)[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("load_f32x4(o0, c)", "load_f32x4(o0, u32(c + u32(1)))", "4 elements of o0 at an address that is no multiple"),
+        (
+            "store_f32x4(o1, c,",
+            "store_f32x4(o1, u32(c + u32(2)),",
+            "4 elements of o1 at an address that is no multiple",
+        ),
+        ("load_f32x4", "load_u16x4", "load_u16x4 of o0 is no access of several elements"),
+        ("(d, c_, b, a)", "(d, c_)", "store_f32x4 takes 4 values"),
+    ],
+)
+def test_planted_faults_of_wide_accesses_are_caught(old: str, new: str, message: str) -> None:
+    values, out = np.arange(512, dtype=np.float32), np.zeros(512, np.float32)
+    assert WIDE.count(old) == 1
+    with pytest.raises(SimulationError, match=message):
+        simulate(CudaKernel("f", WIDE.replace(old, new), ("f32", "f32"), 1, 64), [values, out])
+
+
 def test_what_another_block_touches_is_a_race() -> None:
     text = "def f(o0, o1):\n    t = cuda.threadIdx.x\n    v = o0[t]\n    if cuda.blockIdx.x == 0:\n        o0[t] = v\n"
     with pytest.raises(SimulationError, match="written by one thread and touched by another"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,10 @@ class Grid:
         match statement:
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 self._assign(name, value, mask)
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Call(ast.Name(name), [ast.Name(operand), at])):
+                for element, loaded in zip(names, self._load_wide(name, operand, at, mask), strict=True):
+                    assert isinstance(element, ast.Name)
+                    self._give(element.id, loaded, mask)
             case ast.Assign(targets=[ast.Subscript(value=ast.Name(name), slice=index)], value=value):
                 self._store(name, index, value, mask)
             case ast.If(test=test, body=body, orelse=orelse):
@@ -67,6 +72,8 @@ class Grid:
                 for number in range(*map(int, found)):
                     self.locals[name] = np.int64(number)
                     self.run(body, mask)
+            case ast.Expr(value=ast.Call(ast.Name(name), [ast.Name(operand), at, ast.Tuple(values)])):
+                self._store_wide(name, operand, at, values, mask)
             case ast.Expr(value=value):
                 self._value(value, mask)
             case ast.Pass():
@@ -87,7 +94,9 @@ class Grid:
             number = np.where(active, number + 1, number)
 
     def _assign(self, name: str, value: ast.expr, mask: Array) -> None:
-        found = self._value(value, mask)
+        self._give(name, self._value(value, mask), mask)
+
+    def _give(self, name: str, found: Any, mask: Array) -> None:
         if isinstance(found, (Private, Shared)):
             self.locals[name] = found
             return
@@ -124,7 +133,10 @@ class Grid:
     def _load(self, name: str, index: ast.expr, mask: Array) -> Array:
         if isinstance(private := self.locals.get(name), Private):
             return self._private(private, name, self._value(index, mask), mask)
-        memory, at = self._place(name, self._value(index, mask), mask)
+        return self._load_at(name, self._value(index, mask), mask)
+
+    def _load_at(self, name: str, index: Any, mask: Array) -> Array:
+        memory, at = self._place(name, index, mask)
         who = self._active(self.ids, mask), self._active(self.block_ids, mask)
         loaded = memory.load(at, *who, f"an element of {name}")
         if mask is self.all:
@@ -137,13 +149,39 @@ class Grid:
         if isinstance(private := self.locals.get(name), Private):
             self._keep(private, name, self._value(index, mask), self._value(value, mask), mask)
             return
-        memory, at = self._place(name, self._value(index, mask), mask)
-        new = self._active(self._value(value, mask), mask)
-        memory.store(at, new, self._active(self.ids, mask), self._active(self.block_ids, mask), f"an element of {name}")
+        self._store_at(name, self._value(index, mask), self._value(value, mask), mask)
+
+    def _store_at(self, name: str, index: Any, value: Any, mask: Array) -> None:
+        memory, at = self._place(name, index, mask)
+        who = self._active(self.ids, mask), self._active(self.block_ids, mask)
+        memory.store(at, self._active(value, mask), *who, f"an element of {name}")
+
+    def _load_wide(self, function: str, name: str, index: ast.expr, mask: Array) -> list[Array]:
+        """Elements side by side, read with one access."""
+        first, size = self._several("load", function, name, self._value(index, mask), mask)
+        return [self._load_at(name, first + k, mask) for k in range(size)]
+
+    def _store_wide(self, function: str, name: str, index: ast.expr, values: Sequence[ast.expr], mask: Array) -> None:
+        first, size = self._several("store", function, name, self._value(index, mask), mask)
+        if size != len(values):
+            raise SimulationError(f"{function} takes {size} values")
+        for k, value in enumerate(values):
+            self._store_at(name, first + k, self._value(value, mask), mask)
+
+    def _several(self, what: str, function: str, name: str, index: Any, mask: Array) -> tuple[Array, int]:
+        """Where an access begins, and how many elements it has: at a multiple of its size, as devices ask for."""
+        called = re.fullmatch(what + r"_(\w+)x(\d)", function)
+        if called is None or TYPES.get(called[1]) != self._operand(name).array.dtype:
+            raise SimulationError(f"{function} of {name} is no access of several elements")
+        array, first, size = self._operand(name).array, np.asarray(index).astype(np.int64), int(called[2])
+        address = array.__array_interface__["data"][0] + self._active(first, mask) * array.itemsize
+        if (address % (size * array.itemsize)).any():
+            raise SimulationError(f"{size} elements of {name} at an address that is no multiple of their size")
+        return first, size
 
     def _active(self, values: Any, mask: Array) -> Array:
         """The values of the threads that are there."""
-        values = values if np.shape(values) == mask.shape else np.broadcast_to(values, mask.shape)
+        values = np.asarray(values if np.shape(values) == mask.shape else np.broadcast_to(values, mask.shape))
         return values if mask is self.all else values[mask]
 
     def _private(self, private: Private, name: str, index: Any, mask: Array) -> Array:
