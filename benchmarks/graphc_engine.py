@@ -12,7 +12,7 @@ from benchmarks.engines import Built
 from benchmarks.workload import LEARNING_RATE, Array, Data, Workload
 from graphc import nn, optim
 
-__all__ = ["prepare", "setup"]
+__all__ = ["prepare", "setup", "step_of"]
 
 
 def setup(threads: int) -> None:
@@ -21,21 +21,30 @@ def setup(threads: int) -> None:
 
 def prepare(backend: str, workload: Workload, data: Data, threads: int) -> Callable[[], Built]:
     """What compiles the step for `backend`. Results are written into arrays that are made once."""
-    model = workload.build_model()
-    if model is not None:
-        model.load_state_dict(data.weights | data.buffers)
+    step = step_of(workload, data)
 
     def build() -> Built:
-        given = data.inputs | {f"vector of {name}": vector for name, vector in data.vectors.items()}
-        tensors = {name: gx.input(name, array.shape, array.dtype) for name, array in given.items()}
-        outputs, updates = _asked(workload, model, tensors)
-        program = gx.compile(list(tensors.values()), outputs, updates, backend=backend, threads=threads)
-        arrays = list(given.values())
+        tensors, outputs, updates, arrays = step()
+        program = gx.compile(tensors, outputs, updates, backend=backend, threads=threads)
         if workload.kind == "train":
             read: Callable[[Any], list[Array]] = lambda loss: [np.asarray(loss)]  # noqa: E731
             return Built(lambda: float(program(*arrays)), read, program.backend, program.memory)
         results = [np.empty(output.type.shape, output.type.dtype.numpy) for output in program.outputs]
         return Built(lambda: program(*arrays, out=results), list, program.backend, program.memory)
+
+    return build
+
+
+def step_of(workload: Workload, data: Data) -> Callable[[], tuple[list[gx.Tensor], Any, Any, list[Array]]]:
+    """What builds the step: its inputs, outputs and updates, and the arrays of a call."""
+    model = workload.build_model()
+    if model is not None:
+        model.load_state_dict(data.weights | data.buffers)
+    given = data.inputs | {f"vector of {name}": vector for name, vector in data.vectors.items()}
+
+    def build() -> tuple[list[gx.Tensor], Any, Any, list[Array]]:
+        tensors = {name: gx.input(name, array.shape, array.dtype) for name, array in given.items()}
+        return [*tensors.values()], *_asked(workload, model, tensors), list(given.values())
 
     return build
 

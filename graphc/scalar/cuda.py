@@ -62,7 +62,7 @@ CUDA_FLOATS: Mapping[str, str] = {
     "abs": "libdevice.fabs{f}({a})",
     "negative": "-{a}",
     "sign": "{a} if {a} != {a} else {t}(i32({a} > {t}(0)) - i32({a} < {t}(0)))",
-    "relu": "{t}(0) if {a} <= {t}(0) else {a}",
+    "relu": "either_{t}(u8({a} <= {t}(0)), {t}(0), {a})",
     "isnan": "u8({a} != {a})",
     "isinf": "u8(libdevice.fabs{f}({a}) == {t}(math.inf))",
     "isfinite": "u8(libdevice.fabs{f}({a}) < {t}(math.inf))",
@@ -76,8 +76,8 @@ libdevice.{s}div_rn({r}e if {a} < {t}(0) else {t}(1), {t}(1) + {r}e)""",
     "subtract": "{a} - {b}",
     "multiply": "{a} * {b}",
     "divide": "libdevice.{s}div_rn({a}, {b})",
-    "maximum": "{a} if {a} != {a} else ({b} if {b} != {b} else libdevice.fmax{f}({a}, {b}))",
-    "minimum": "{a} if {a} != {a} else ({b} if {b} != {b} else libdevice.fmin{f}({a}, {b}))",
+    "maximum": "larger_{t}({a}, {b})",
+    "minimum": "smaller_{t}({a}, {b})",
     "fmod": _FMOD,
     "remainder": f"""\
 {{r}}m = {_FMOD}
@@ -94,7 +94,7 @@ libdevice.copysign{{f}}({{t}}(0), {{b}}) if {{r}}m == {{t}}(0) else \
 {{r}}d if {{b}} == {{t}}(0) else ({{r}}z if {{r}}q == {{t}}(0) else {{r}}w + {{r}}u)""",
     "power": "libdevice.pow{f}({a}, {b})",
     "atan2": "libdevice.atan2{f}({a}, {b})",
-    "where": "{b} if {a} != u8(0) else {c}",
+    "where": "either_{t}({a}, {b}, {c})",
 }
 CUDA_INTEGERS: Mapping[str, str] = {
     **_COMPARES,
@@ -132,7 +132,7 @@ for {r}k in range({w}):
     "bitwise_right_shift": """\
 {r}i = {b} >= {t}(0) and {b} < {t}({w})
 {t}({a} >> {b}) if {r}i else ({t}(-{t}(1)) if {a} < {t}(0) else {t}(0))""",
-    "where": "{b} if {a} != u8(0) else {c}",
+    "where": "either_{t}({a}, {b}, {c})",
 }
 
 

@@ -66,6 +66,44 @@ def _rounded(name: str) -> Build:
     return lambda builder, x: _converted(f"from_{name}")(builder, _converted(f"to_{name}")(builder, x))
 
 
+def _extreme(kind: str, operator: str) -> Any:
+    """The larger or the smaller of two floats; nan if one is, and 0.0 above -0.0."""
+
+    @intrinsic
+    def extreme(context: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            if kind == "f32":
+                name = "max" if operator == ">" else "min"
+                kinds = ir.FunctionType(_FLOAT, [_FLOAT, _FLOAT])
+                return builder.call(ir.InlineAsm(kinds, f"{name}.NaN.f32 $0, $1, $2;", "=f,f,f"), args)
+            return _of_doubles(builder, operator, *args)
+
+        return TYPES[kind](TYPES[kind], TYPES[kind]), generate
+
+    return extreme
+
+
+def _of_doubles(builder: ir.IRBuilder, operator: str, a: Any, b: Any) -> Any:
+    bits = [builder.bitcast(value, _LONG) for value in (a, b)]
+    of_zeros = (builder.and_ if operator == ">" else builder.or_)(*bits)  # the sign of one, or of both
+    first = builder.select(builder.fcmp_ordered(operator, a, b), a, b)
+    equal = builder.select(builder.fcmp_ordered("==", a, b), builder.bitcast(of_zeros, _DOUBLE), first)
+    return builder.select(builder.fcmp_unordered("uno", a, b), builder.fadd(a, b), equal)
+
+
+def _either(kind: str) -> Any:
+    """The second argument where the first is true, else the third."""
+
+    @intrinsic
+    def either(context: Any, choice: Any, yes: Any, no: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            return builder.select(builder.icmp_unsigned("!=", args[0], ir.Constant(args[0].type, 0)), args[1], args[2])
+
+        return TYPES[kind](TYPES["u8"], TYPES[kind], TYPES[kind]), generate
+
+    return either
+
+
 def _whole(bits: int, kind: Any) -> Build:
     """A float to an integer; out of range, and NaN, to the smallest."""
 
@@ -151,6 +189,9 @@ NAMES: dict[str, Any] = {
     "i32_of_f32": _unary("f32", "i32", _whole(32, _FLOAT)), "i64_of_f32": _unary("f32", "i64", _whole(64, _FLOAT)),
     "i32_of_f64": _unary("f64", "i32", _whole(32, _DOUBLE)), "i64_of_f64": _unary("f64", "i64", _whole(64, _DOUBLE)),
     "narrow_to_odd": _unary("f64", "f32", _to_odd),
+    **{f"larger_{kind}": _extreme(kind, ">") for kind in ("f32", "f64")},
+    **{f"smaller_{kind}": _extreme(kind, "<") for kind in ("f32", "f64")},
+    **{f"either_{kind}": _either(kind) for kind in TYPES},
     **{f"load_{kind}x{size}": _wide_load(kind, size) for kind in TYPES for size in _SIZES},
     **{f"store_{kind}x{size}": _wide_store(kind, size) for kind in TYPES for size in _SIZES},
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphc.backends.backend import Backend, Code, Planning
 from graphc.backends.cuda.choosing import chosen_device, is_debugged, is_simulated, lack
-from graphc.backends.cuda.compiling import compiled
+from graphc.backends.cuda.cubins import compiled
 from graphc.backends.cuda.engine import CudaEngine, Loaded
 from graphc.backends.cuda.nodes import nodes_of
 from graphc.backends.cuda.simulator.driver import image_of

@@ -5,27 +5,25 @@ Numba and NVIDIA's compilers are an extra of this package: they are imported whe
 
 from __future__ import annotations
 
-import base64
-import functools
+import ast
 import importlib
-import json
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
+
+import numpy as np
 
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
-from graphc.kernels import cuda
-from graphc.toolchain.cache import digest, open_cache, use_cache
 
-__all__ = ["Compiled", "compile_kernel", "compiled", "lack_of_compiler"]
+__all__ = ["Compiled", "compile_kernel", "lack_of_compiler"]
 
-FORMAT = "1"  # changes with what the cache's keys do not cover
-_PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
-_NEEDED = ("numba.cuda.libdevice", "cuda.bindings.nvjitlink", "llvmlite")
+_NEEDED = ("numba", "numba_cuda", "llvmlite", "cuda.bindings.nvjitlink")
+_NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u32": np.uint32, "u64": np.uint64,
+}  # fmt: skip
 _INSTALL = "pip install 'graphc[cuda]'"
 
 
@@ -41,49 +39,16 @@ class Compiled:
 
 
 def lack_of_compiler() -> str:
-    """What is missing to compile kernels, and how to get it; nothing where all is there."""
-    for module in _NEEDED:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            return f"compiling CUDA kernels needs {module}, which cannot be imported ({error}): {_INSTALL}"
-    return ""
+    """What is missing to compile kernels, and how to get it; nothing where all is there. Nothing heavy is imported."""
+    missing = [module for module in _NEEDED if not _is_there(module)]
+    return f"compiling CUDA kernels needs {missing[0]}, which is not installed: {_INSTALL}" if missing else ""
 
 
-def compiled(kernels: Iterable[CudaKernel], capability: tuple[int, int]) -> dict[str, Compiled]:
-    """Kernels by name, from the cache or compiled now. Raises BackendError."""
-    found: dict[str, Compiled] = {}
-    for kernel in kernels:
-        if kernel.name not in found:
-            found[kernel.name] = _recalled(kernel, capability) or _remembered(kernel, capability)
-    return found
-
-
-def _key(kernel: CudaKernel, capability: tuple[int, int]) -> str:
-    facts = json.dumps([kernel.text, kernel.types, kernel.threads, capability])
-    return digest("cubin", FORMAT, *_identity(), facts)
-
-
-@functools.cache
-def _identity() -> tuple[str, ...]:
-    """What kernels are compiled by: packages, and the primitives that texts call."""
-    primitives = Path(cuda.__file__).with_name("primitives.py").read_text()
-    return (*(version(package) for package in _PACKAGES), primitives)
-
-
-def _recalled(kernel: CudaKernel, capability: tuple[int, int]) -> Compiled | None:
-    facts = open_cache().recall(_key(kernel, capability))
+def _is_there(module: str) -> bool:
     try:
-        return Compiled(**{**facts, "cubin": base64.b64decode(facts["cubin"])})
-    except (LookupError, TypeError, ValueError):
-        return None
-
-
-def _remembered(kernel: CudaKernel, capability: tuple[int, int]) -> Compiled:
-    made = compile_kernel(kernel, capability)
-    facts = {**asdict(made), "cubin": base64.b64encode(made.cubin).decode()}
-    use_cache(lambda cache: cache.remember(_key(kernel, capability), facts))
-    return made
+        return find_spec(module) is not None
+    except ImportError:  # of what it is a part of
+        return False
 
 
 def compile_kernel(kernel: CudaKernel, capability: tuple[int, int] = (9, 0)) -> Compiled:
@@ -106,7 +71,7 @@ def _ptx(kernel: CudaKernel, capability: tuple[int, int]) -> str:
     primitives = importlib.import_module("graphc.kernels.cuda.primitives")
     numba, types = (importlib.import_module(module) for module in ("numba.cuda", "numba.types"))
     names: dict[str, Any] = dict(primitives.NAMES)
-    exec(compile(kernel.text, f"<{kernel.name}>", "exec"), names)
+    exec(compile(_Constants(names).visit(ast.parse(kernel.text)), f"<{kernel.name}>", "exec"), names)
     signature = types.void(*(primitives.pointer(kind) for kind in kernel.types))
     try:
         text, _ = numba.compile(
@@ -118,6 +83,21 @@ def _ptx(kernel: CudaKernel, capability: tuple[int, int]) -> str:
     found = re.search(r"\.entry (\w+)\(", text)
     assert found is not None, text
     return str(text).replace(found[1], kernel.name)
+
+
+class _Constants(ast.NodeTransformer):
+    """Converted literals, as `u32(16)`, become names of numbers that have the type: Numba is faster then."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.names = names
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        match node:
+            case ast.Call(ast.Name(kind), [ast.Constant(value=value)]) if kind in _NUMBERS:
+                name = f"{kind}_{value!r}"
+                self.names[name] = _NUMBERS[kind](value)
+                return ast.copy_location(ast.Name(name, ast.Load()), node)
+        return self.generic_visit(node)  # type: ignore[return-value]
 
 
 def _linked(ptx: str, name: str, capability: tuple[int, int]) -> tuple[bytes, str]:

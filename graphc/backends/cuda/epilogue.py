@@ -45,11 +45,13 @@ class _Epilogue(Statements):
     def operand(self, number: int) -> str:
         return self.names[number]
 
-    def load(self, name: str, operand: int, dtype: DType, index: NestIndex, otherwise: int | None) -> None:
+    def load(
+        self, name: str, operand: int, dtype: DType, index: NestIndex, otherwise: int | None, element: str = ""
+    ) -> None:
         if operand == self.result:
             self.assign(name, ["product"])
         else:
-            super().load(name, operand, dtype, index, otherwise)
+            super().load(name, operand, dtype, index, otherwise, element)
 
     def finished(self) -> list[str]:
         body = self.nest.kernel.body

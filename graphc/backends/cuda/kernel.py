@@ -94,7 +94,7 @@ def _printed(
     printer.is_aligned = is_aligned
     body = [] if not nest.size else printer.flat() if nest.is_flat else printer.rows()
     operands = ", ".join(f"o{i}" for i in range(len(kernel.operands)))
-    lines = [f"def {name}({operands}):", *(f"    {line}" for line in body or ["pass"])]
+    lines = [f"def {name}({operands}):", *(f"    {line}" for line in (*printer.declared.values(), *(body or ["pass"])))]
     return CudaKernel(name, "\n".join(lines) + "\n", operand_types(kernel), layout.blocks)
 
 
@@ -130,9 +130,7 @@ class _CudaPrinter(Statements):
         body = self.nest.kernel.body
         stores = [n for n, s in enumerate(body) if isinstance(s, Store) and not self.nest.is_never(s.index)]
         self.enter()
-        self.values([n for n in self._needed_by(stores) if n not in stores])
-        for store in stores:
-            self.store(store)
+        self.grouped([n for n in self._needed_by(stores) if n not in stores], stores)
         if not stores:
             self.line("pass")
         self.leave()
@@ -193,14 +191,8 @@ class _CudaPrinter(Statements):
             self.line(f"if r < {word}({reduce}):")
             self.enter()
         needed = self._needed_by([*reduces, *stores])
-        self.values([n for n in needed if self._is_inside(n) and n not in reduces and n not in stores])
-        for n in reduces:
-            combine = self._compensate if self._is_compensated(n) else self._accumulate
-            argument = self.group(self._argument(n))
-            for term in argument * (self.grouping.size // len(argument)):
-                combine(n, f"v{n}", term)
-        for n in stores:
-            self.store(n)
+        inside = [n for n in needed if self._is_inside(n) and n not in reduces and n not in stores]
+        self.grouped(inside, stores, lambda: self._add(reduces))
         for _ in range(1 + guard + partly):
             self.leave()
         for n in reduces:
@@ -211,6 +203,11 @@ class _CudaPrinter(Statements):
     def scaled(self, number: str) -> str:
         """The position of the first point of a group."""
         return number if self.grouping.size == 1 else f"{self.word}({number} * {self.word}({self.grouping.size}))"
+
+    def _add(self, reduces: list[int]) -> None:
+        """What a point gives to each reduction."""
+        for n in reduces:
+            (self._compensate if self._is_compensated(n) else self._accumulate)(n, f"v{n}", f"v{self._argument(n)}")
 
     def _may_write_over(self, stores: list[int]) -> bool:
         """Whether what is stored once a row may lie where lanes of the row have read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 
 from graphc.backends.cuda.spelling import call, cast, literal, loaded, memory_type, rounded, stored
 from graphc.backends.cuda.text import KernelText
@@ -36,9 +36,10 @@ for {r}n in range(10):
 
 
 class Statements(KernelText):
-    """Writes the values of statements, which are called after their numbers, and after points where these differ.
+    """Writes the values of statements, which are called after their numbers.
 
-    What is wide is read and written with one access for a group where it `is_aligned`.
+    Where points are grouped what is wide is read before the loop over the points, and written after it, with one access
+    for all where it `is_aligned`; in between its elements are in an array of the thread, which becomes registers.
     """
 
     is_aligned = True
@@ -47,55 +48,62 @@ class Statements(KernelText):
         """What an operand is called."""
         return f"o{number}"
 
-    def name(self, n: int) -> str:
-        """What the value of a statement is called, at the point that is written for."""
-        return f"v{n}_{self.point}" if n in self.grouping.varying else f"v{n}"
-
-    def group(self, n: int) -> list[str]:
-        """What the values of a statement are called at all points of a group."""
-        return [f"v{n}_{point}" for point in range(self.grouping.size)] if n in self.grouping.varying else [f"v{n}"]
-
-    def values(self, numbers: list[int]) -> None:
+    def values(self, numbers: Iterable[int]) -> None:
         for n in numbers:
-            statement = self.nest.kernel.body[n]
-            if n in self.grouping.wide and isinstance(statement, Load) and self.is_aligned:
-                self.load_wide(n, statement)
-            elif n in self.grouping.wide and isinstance(statement, Random) and self.grouping.size % 4 == 0:
-                self.draw_wide(n, statement)
-            else:
-                for _ in self.points(n):
-                    self.value(n, statement)
+            self.value(n, self.nest.kernel.body[n])
 
-    def points(self, n: int) -> Iterator[int]:
-        """The points for which there are values of a statement; each is the one that is written for meanwhile."""
-        for point in range(self.grouping.size if n in self.grouping.varying else 1):
-            self.point = point
-            yield point
-        self.point = 0
+    def grouped(self, numbers: list[int], stores: list[int], finish: Callable[[], None] = lambda: None) -> None:
+        """Values, what `finish` makes of them, then stores: those that vary in a loop over a group's points."""
+        varying = self.grouping.varying
+        self.values(n for n in numbers if n not in varying)
+        if self.grouping.size > 1:
+            for n in numbers:
+                self.read_ahead(n, self.nest.kernel.body[n])
+            self.line(f"for g in range({self.grouping.size}):")
+            self.enter()
+            self.moves = True
+        self.values(n for n in numbers if n in varying)
+        finish()
+        for n in stores:
+            self.store(n)
+        if self.moves:
+            self.moves = False
+            self.leave()
+            for n in stores:
+                self.write_back(n)
+
+    def is_wide(self, n: int) -> bool:
+        """Whether a statement's elements wait in an array."""
+        statement = self.nest.kernel.body[n]
+        with_one = self.grouping.size % 4 == 0 if isinstance(statement, Random) else self.is_aligned
+        return n in self.grouping.wide and with_one
 
     def value(self, n: int, statement: Statement) -> None:
-        name = self.name(n)
+        name = f"v{n}"
         match statement:
             case Load(otherwise=int(otherwise)) if self.nest.is_never(statement.index):
-                self.assign(name, [self.name(otherwise)])
+                self.assign(name, [f"v{otherwise}"])
             case Load(operand, dtype, _, otherwise):
-                self.load(name, operand, dtype, self.access(n), otherwise)
+                element = f"m{n}[g]" if self.is_wide(n) else ""
+                self.load(name, operand, dtype, self.access(n), otherwise, element)
             case Scalar():
                 self.assign(name, [literal(statement)])
             case Iota(dtype):
                 self.assign(name, [_iota(dtype, self.index(self.access(n), "i64"))])
+            case Random() if self.is_wide(n):
+                self.assign(name, [f"m{n}[g]"])
             case Random(operand, stream):
                 index = self.index(self.access(n))
                 self.assign(name, _PHILOX.format(r=name, i=index, o=self.operand(operand), stream=stream).split("\n"))
             case Compute(op, dtype, args):
                 self.compute(name, op, dtype, args)
             case Reduce(arg=arg):
-                self.assign(name, [self.name(arg)])
+                self.assign(name, [f"v{arg}"])
             case _:
                 raise AssertionError(statement)
 
     def compute(self, name: str, op: str, dtype: DType, args: tuple[int, ...]) -> None:
-        body, names = self.nest.kernel.body, [self.name(arg) for arg in args]
+        body, names = self.nest.kernel.body, [f"v{arg}" for arg in args]
         if op == "cast":
             self.assign(name, [cast(self._dtype(body[args[0]]), dtype, names[0])])
             return
@@ -108,74 +116,71 @@ class Statements(KernelText):
         assert not isinstance(statement, Store)
         return statement.dtype
 
-    def load(self, name: str, operand: int, dtype: DType, index: NestIndex, otherwise: int | None) -> None:
+    def load(
+        self, name: str, operand: int, dtype: DType, index: NestIndex, otherwise: int | None, element: str = ""
+    ) -> None:
+        """The value of an element, of which there may be one in an array already."""
         guard = self.guard(index)
-        value = loaded(dtype, f"{self.operand(operand)}[{self.index(index)}]")
+        element = element or f"{self.operand(operand)}[{self.index(index)}]"
+        value = loaded(dtype, element)
         if otherwise is None or not guard:
             self.assign(name, [value])
             return
-        self.assign(name, [self.name(otherwise)])
+        self.assign(name, [f"v{otherwise}"])
         self.line(f"if {guard}:")
         self.enter()
         self.assign(name, [value])
         self.leave()
 
-    def load_wide(self, n: int, statement: Load) -> None:
-        """The elements of a group with one access."""
-        index, names, size, otherwise = self.access(n), self.group(n), self.grouping.size, statement.otherwise
-        guard = self.guard(index)
-        if otherwise is not None and guard:
-            for point in self.points(n):
-                self.assign(names[point], [self.name(otherwise)])
-            self.line(f"if {guard}:")
-            self.enter()
-        kind = memory_type(statement.dtype)
-        raw = [name if loaded(statement.dtype, "") == "" else f"m{name[1:]}" for name in names]
-        self.line(f"{', '.join(raw)} = load_{kind}x{size}({self.operand(statement.operand)}, {self.index(index)})")
-        for name, element in zip(names, raw, strict=True):
-            self.assign(name, [loaded(statement.dtype, element)])
-        if otherwise is not None and guard:
-            self.leave()
+    def read_ahead(self, n: int, statement: Statement) -> None:
+        """The elements of a group, or the draws, of which four come from one block."""
+        size, name = self.grouping.size, f"m{n}"
+        if not self.is_wide(n):
+            return
+        if isinstance(statement, Load):
+            kind, index = memory_type(statement.dtype), self.access(n)
+            array = self.declare(name, size, kind)
+            elements = ", ".join(f"{array}[{point}]" for point in range(size))
+            operand = self.operand(statement.operand)
+            self._guarded(index, f"{elements} = load_{kind}x{size}({operand}, {self.index(index)})")
+        elif isinstance(statement, Random):
+            array, index = self.declare(name, size, "u32"), self.access(n)
+            for first in range(0, size, 4):
+                place = f"u64({self.index(index)}) + u64({first})"
+                draw = _PHILOX.format(r=f"v{n}", i=place, o=self.operand(statement.operand), stream=statement.stream)
+                for line in draw.split("\n")[:-2]:
+                    self.line(line)
+                for word in range(4):
+                    self.line(f"{array}[{first + word}] = v{n}{word}")
 
-    def draw_wide(self, n: int, statement: Random) -> None:
-        """The draws of a group, of which four come from one block."""
-        for first in range(0, self.grouping.size, 4):
-            self.point = first
-            name, index = self.name(n), self.index(self.access(n))
-            lines = _PHILOX.format(r=name, i=index, o=self.operand(statement.operand), stream=statement.stream)
-            for line in lines.split("\n")[:-2]:
-                self.line(line)
-            for word in range(4):
-                self.line(f"v{n}_{first + word} = {name}{word}")
-        self.point = 0
+    def write_back(self, n: int) -> None:
+        statement, size = self.nest.kernel.body[n], self.grouping.size
+        assert isinstance(statement, Store)
+        if self.is_wide(n):
+            kind, index = memory_type(self.nest.operands[statement.operand].dtype), self.access(n)
+            values = ", ".join(f"m{n}[{point}]" for point in range(size))
+            self._guarded(
+                index, f"store_{kind}x{size}({self.operand(statement.operand)}, {self.index(index)}, ({values}))"
+            )
 
     def store(self, n: int) -> None:
-        statement = self.nest.kernel.body[n]
+        statement, index = self.nest.kernel.body[n], self.access(n)
         assert isinstance(statement, Store)
         dtype = self.nest.operands[statement.operand].dtype
-        if n in self.grouping.wide and self.is_aligned:
-            self._guarded(n, [self._stored_wide(n, statement, dtype)])
-            return
-        for _ in self.points(n):
-            element = f"{self.operand(statement.operand)}[{self.index(self.access(n))}]"
-            self._guarded(n, [f"{element} = {stored(dtype, self.name(statement.arg))}"])
+        value = stored(dtype, f"v{statement.arg}")
+        if self.is_wide(n):
+            self.line(f"{self.declare(f'm{n}', self.grouping.size, memory_type(dtype))}[g] = {value}")
+        else:
+            self._guarded(index, f"{self.operand(statement.operand)}[{self.index(index)}] = {value}")
 
-    def _stored_wide(self, n: int, statement: Store, dtype: DType) -> str:
-        names = self.group(statement.arg) * (1 if statement.arg in self.grouping.varying else self.grouping.size)
-        values = ", ".join(stored(dtype, name) for name in names)
-        kind, size = memory_type(dtype), self.grouping.size
-        return f"store_{kind}x{size}({self.operand(statement.operand)}, {self.index(self.access(n))}, ({values}))"
-
-    def _guarded(self, n: int, lines: list[str]) -> None:
-        """Lines behind the guard of an access, if it has one."""
-        guard = self.guard(self.access(n))
+    def _guarded(self, index: NestIndex, line: str) -> None:
+        """A line behind the guard of an access, if it has one."""
+        guard = self.guard(index)
         if guard:
             self.line(f"if {guard}:")
-            self.enter()
-        for line in lines:
-            self.line(line)
-        if guard:
-            self.leave()
+        self.depth += bool(guard)
+        self.line(line)
+        self.depth -= bool(guard)
 
 
 def _iota(dtype: DType, index: str) -> str:

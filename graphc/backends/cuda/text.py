@@ -16,12 +16,13 @@ _PARTS = ("a", "r", "c")  # of positions: outer, reduce, inner
 class KernelText:
     """The lines of a kernel of `nest`. A position in a part of the space is a local: `a`, `r` or `c`.
 
-    Where points are grouped these are of a group's first point. `point` is the one that is written for just now.
+    Where points are grouped these are of a group's first point, but in a loop over the points, `g`: there it `moves`.
     """
 
     def __init__(self, nest: Nest, grouping: Grouping = ALONE) -> None:
         self.nest, self.grouping = nest, grouping
-        self.point = 0
+        self.moves = False
+        self.declared: dict[str, str] = {}  # arrays that each thread has, by name
         self.lines: list[str] = []
         self.depth = 0
         self.known: dict[str, str] = {}  # coordinates that have a local
@@ -38,6 +39,11 @@ class KernelText:
         if lines[-1] != name:
             self.line(f"{name} = {lines[-1]}")
 
+    def declare(self, name: str, size: int, kind: str) -> str:
+        """An array that each thread has; its name."""
+        self.declared[name] = f"{name} = cuda.local.array({size}, {kind})"
+        return name
+
     def enter(self) -> None:
         self.depth += 1
         self.scopes.append([])
@@ -49,14 +55,12 @@ class KernelText:
             del self.known[text]
 
     # Indices ---------------------------------------------------------------------------------------------------------
-    @property
-    def positions(self) -> tuple[str, ...]:
-        """The position of the point in each part, as locals."""
-        if not self.point:
-            return _PARTS
-        names, part = list(_PARTS), self.grouping.part
-        names[part] = self._local(f"{_PARTS[part]}_{self.point}", f"{_PARTS[part]} + {self.word}({self.point})")
-        return tuple(names)
+    def point(self, part: int) -> str:
+        """The position of the point in a part, as a local."""
+        name = _PARTS[part]
+        if not self.moves or part != self.grouping.part:
+            return name
+        return self._local(f"{name}g", f"{name} + {self.word}(g)")
 
     def _local(self, name: str, text: str) -> str:
         """A local of an index, written where it is asked for first."""
@@ -88,10 +92,10 @@ class KernelText:
     def index(self, index: NestIndex, word: str = "") -> str:
         """An index, of the type `word`: that of indices, or one that holds negative numbers."""
         word, terms, taken = word or self.word, list[str](), list[str]()
-        for name, part in zip(self.positions, index.parts, strict=True):
+        for at_part, part in enumerate(index.parts):
             for number, axis in enumerate(part):
                 if axis.stride:
-                    at, size = self.coordinate(name, part, number), abs(axis.stride)
+                    at, size = self.coordinate(self.point(at_part), part, number), abs(axis.stride)
                     at = at if word == self.word else f"{word}({at})"
                     (terms if axis.stride > 0 else taken).append(at if size == 1 else f"{at} * {word}({size})")
         if index.offset or not terms:
@@ -115,10 +119,10 @@ class KernelText:
     def guard(self, index: NestIndex) -> str:
         """The condition that a position is inside, or nothing."""
         conditions = []
-        for name, part in zip(self.positions, index.parts, strict=True):
+        for at_part, part in enumerate(index.parts):
             for number, axis in enumerate(part):
                 if axis.low > 0 or axis.high < axis.extent:
-                    at = self.coordinate(name, part, number)
+                    at = self.coordinate(self.point(at_part), part, number)
                     low = [f"{at} >= {self.word}({axis.low})"] if axis.low > 0 else []
                     high = [f"{at} < {self.word}({axis.high})"] if axis.high < axis.extent else []
                     conditions += [*low, *high]

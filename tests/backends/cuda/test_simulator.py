@@ -63,7 +63,7 @@ FAULTS = {
     "a float as an index": ("o0[place]", "o0[f32(place)]", "an index of o0 is float32"),
     "a local of no value": ("    v = o0[place]\n", "", "v is read before it has a value"),
     "division of floats": ("s[u32(0)] + s[u32(1)]", "s[u32(0)] // s[u32(1)]", "floats are divided by libdevice"),
-    "of another type": ("v + cuda", "libdevice.fmax(v, v) + cuda", "libdevice.fmax takes float64, not float32"),
+    "of another type": ("v + cuda", "libdevice.copysign(v, v) + cuda", "libdevice.copysign takes float64, not float32"),
     "a choice of types": ("v = o0[place]", "v = o0[place] if t > u32(1) else 0.0", "a choice between float32"),
     "a shuffle of unsigned integers": ("o0[place]", "f32(cuda.shfl_xor_sync(4294967295, t, 1))", "a shuffle of uint32"),
     "a barrier in a loop of some threads": (

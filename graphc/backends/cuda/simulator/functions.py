@@ -54,10 +54,40 @@ def _short(dtype: Any) -> dict[str, Callable[[Any], Any]]:
     }
 
 
+def _larger(a: Array, b: Array) -> Array:
+    return np.where((a == 0) & (b == 0), a + b, np.maximum(a, b))  # 0.0 above -0.0
+
+
+def _smaller(a: Array, b: Array) -> Array:
+    return np.where((a == 0) & (b == 0), -(-a + -b), np.minimum(a, b))
+
+
+def _two(kind: type[np.generic], function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """A function of two values of a type."""
+
+    def checked(a: Array, b: Array) -> Array:
+        _check_types(function.__name__, (a, b), kind)
+        return function(a, b).astype(kind)
+
+    return checked
+
+
+def _either(kind: type[np.generic]) -> Callable[[Array, Array, Array], Array]:
+    def choose(choice: Array, yes: Array, no: Array) -> Array:
+        _check_types("either", (yes, no), kind)
+        _check_types("either", (choice,), np.uint8)
+        return np.where(choice != 0, yes, no)
+
+    return choose
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: _as(kind) for name, kind in TYPES.items()},
     **_short(ml_dtypes.bfloat16), **_short(np.float16),
     "i32_of_f32": _integer_of(np.int32, 32), "i64_of_f32": _integer_of(np.int64, 64),
+    **{f"larger_{kind}": _two(TYPES[kind], _larger) for kind in ("f32", "f64")},
+    **{f"smaller_{kind}": _two(TYPES[kind], _smaller) for kind in ("f32", "f64")},
+    **{f"either_{kind}": _either(TYPES[kind]) for kind in TYPES},
     "i32_of_f64": _integer_of(np.int32, 32), "i64_of_f64": _integer_of(np.int64, 64), "narrow_to_odd": _to_odd,
 }  # fmt: skip
 
@@ -66,23 +96,13 @@ def _elementwise(function: Callable[[float], float]) -> Callable[[Array], Array]
     return lambda x: np.array([function(v) for v in x.ravel().tolist()], np.float64).reshape(x.shape)
 
 
-def _larger(a: Array, b: Array) -> Array:
-    both = np.fmax(a, b)
-    return np.where((a == 0) & (b == 0), a + b, both)  # 0.0 above -0.0
-
-
-def _smaller(a: Array, b: Array) -> Array:
-    both = np.fmin(a, b)
-    return np.where((a == 0) & (b == 0), -(-a + -b), both)
-
-
 _LIBDEVICE: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in str.split(
         "exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh floor ceil trunc rint fabs fmod copysign"
     )},
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "asinh": np.arcsinh, "acosh": np.arccosh,
     "atanh": np.arctanh, "atan2": np.arctan2, "pow": np.power, "erf": _elementwise(math.erf),
-    "erfc": _elementwise(math.erfc), "fmax": _larger, "fmin": _smaller,
+    "erfc": _elementwise(math.erfc),
 }  # fmt: skip
 _ROUNDED = {"div_rn": np.divide, "sqrt_rn": np.sqrt}
 _BITS = {
@@ -106,11 +126,11 @@ def libdevice(name: str, args: Sequence[Array]) -> Any:
     single, base = (name[0] == "f", name[1:]) if name[1:] in _ROUNDED else (False, name)
     if base in _ROUNDED:
         kind = np.float32 if single else np.float64
-        _check_types(name, args, kind)
+        _check_types(f"libdevice.{name}", args, kind)
         return _ROUNDED[base](*args)
     exact = base in _LIBDEVICE
     kind = np.float64 if exact else np.float32
-    _check_types(name, args, kind)
+    _check_types(f"libdevice.{name}", args, kind)
     function = _LIBDEVICE.get(base) if exact else _LIBDEVICE[base.removesuffix("f")]
     assert function is not None
     return function(*(arg.astype(np.float64) for arg in args)).astype(kind)
@@ -119,7 +139,7 @@ def libdevice(name: str, args: Sequence[Array]) -> Any:
 def _check_types(name: str, args: Sequence[Array], kind: type[np.generic]) -> None:
     for arg in args:
         if arg.dtype != kind:
-            raise SimulationError(f"libdevice.{name} takes {kind.__name__}, not {arg.dtype}")
+            raise SimulationError(f"{name} takes {kind.__name__}, not {arg.dtype}")
 
 
 def garbage(dtype: np.dtype[Any]) -> Any:

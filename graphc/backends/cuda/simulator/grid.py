@@ -54,9 +54,12 @@ class Grid:
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 self._assign(name, value, mask)
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Call(ast.Name(name), [ast.Name(operand), at])):
-                for element, loaded in zip(names, self._load_wide(name, operand, at, mask), strict=True):
-                    assert isinstance(element, ast.Name)
-                    self._give(element.id, loaded, mask)
+                for target, loaded in zip(names, self._load_wide(name, operand, at, mask), strict=True):
+                    match target:
+                        case ast.Name(one):
+                            self._give(one, loaded, mask)
+                        case ast.Subscript(value=ast.Name(one), slice=ast.Constant(value=number)):
+                            self._keep(self._own(one), one, number, loaded, mask)
             case ast.Assign(targets=[ast.Subscript(value=ast.Name(name), slice=index)], value=value):
                 self._store(name, index, value, mask)
             case ast.If(test=test, body=body, orelse=orelse):
@@ -181,8 +184,14 @@ class Grid:
 
     def _active(self, values: Any, mask: Array) -> Array:
         """The values of the threads that are there."""
-        values = np.asarray(values if np.shape(values) == mask.shape else np.broadcast_to(values, mask.shape))
-        return values if mask is self.all else values[mask]
+        whole: Array = values if np.shape(values) == mask.shape else np.broadcast_to(values, mask.shape)
+        return whole if mask is self.all else whole[mask]
+
+    def _own(self, name: str) -> Private:
+        found = self.locals.get(name)
+        if not isinstance(found, Private):
+            raise SimulationError(f"{name} is no array of a thread")
+        return found
 
     def _private(self, private: Private, name: str, index: Any, mask: Array) -> Array:
         """An element of each thread's own array, at one index for all."""

@@ -1,0 +1,95 @@
+"""Compiled kernels: those that were compiled before are in the compile cache, the rest is shared out among processes.
+
+A kernel is found by all that its cubin depends on: its text, the architecture, what compiles it. Processes help where
+many are missing: `python -m graphc.backends.cuda.cubins` is one of them, which compiles what it reads into the cache.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple
+from importlib.metadata import version
+from pathlib import Path
+
+from graphc.backends.cuda.compiling import Compiled, compile_kernel
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.kernels import cuda
+from graphc.toolchain.cache import digest, open_cache, use_cache
+from graphc.toolchain.shares import processors, share_out
+
+__all__ = ["compiled"]
+
+FORMAT = "1"  # changes with what keys do not cover
+MANY = 6  # kernels for which another process is worth its start
+_PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
+_HELPER = [sys.executable, "-P", "-m", "graphc.backends.cuda.cubins"]
+
+Capability = tuple[int, int]
+
+
+def compiled(kernels: Iterable[CudaKernel], capability: Capability) -> dict[str, Compiled]:
+    """Kernels by name, from the cache or compiled now. Raises BackendError."""
+    wanted = {kernel.name: kernel for kernel in kernels}
+    found = {name: _recalled(kernel, capability) for name, kernel in wanted.items()}
+    missing = [kernel for name, kernel in wanted.items() if found[name] is None]
+    shares = share_out([len(kernel.text) for kernel in missing], processors() if len(missing) >= MANY else 1)
+    helpers = [_helped([missing[number] for number in share], capability) for share in shares[1:]]
+    for number in shares[0] if shares else ():
+        found[missing[number].name] = _remembered(missing[number], capability)
+    for helper in helpers:
+        helper.wait()
+    return {
+        name: found[name] or _recalled(kernel, capability) or _remembered(kernel, capability)
+        for name, kernel in wanted.items()
+    }
+
+
+def _helped(kernels: Sequence[CudaKernel], capability: Capability) -> subprocess.Popen[bytes]:
+    """A process that compiles these kernels. What it cannot do is left to whoever asks for them."""
+    helper = subprocess.Popen(_HELPER, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert helper.stdin is not None
+    with helper.stdin as given:
+        given.write(json.dumps([capability, [astuple(kernel) for kernel in kernels]]).encode())
+    return helper
+
+
+def _key(kernel: CudaKernel, capability: Capability) -> str:
+    facts = json.dumps([kernel.text, kernel.types, kernel.threads, capability])
+    return digest("cubin", FORMAT, *_identity(), facts)
+
+
+@functools.cache
+def _identity() -> tuple[str, ...]:
+    """What kernels are compiled by: packages, and the primitives that texts call."""
+    primitives = Path(cuda.__file__).with_name("primitives.py").read_text()
+    return (*(version(package) for package in _PACKAGES), primitives)
+
+
+def _recalled(kernel: CudaKernel, capability: Capability) -> Compiled | None:
+    facts = open_cache().recall(_key(kernel, capability))
+    try:
+        return Compiled(**{**facts, "cubin": base64.b64decode(facts["cubin"])})
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _remembered(kernel: CudaKernel, capability: Capability) -> Compiled:
+    made = compile_kernel(kernel, capability)
+    facts = {**asdict(made), "cubin": base64.b64encode(made.cubin).decode()}
+    use_cache(lambda cache: cache.remember(_key(kernel, capability), facts))
+    return made
+
+
+def _help() -> None:
+    (major, minor), kernels = json.load(sys.stdin)
+    for told in kernels:
+        _remembered(CudaKernel.of(*told), (major, minor))
+
+
+if __name__ == "__main__":
+    _help()
