@@ -10,7 +10,7 @@ from pathlib import Path
 from graphc.errors import InternalError
 from graphc.kernels import cuda
 
-__all__ = ["rendered"]
+__all__ = ["part", "rendered"]
 
 FOLDER = Path(cuda.__file__).parent
 
@@ -29,6 +29,12 @@ def rendered(
     function.args.args += [ast.arg(operand) for operand in more]
     text = ast.unparse(ast.fix_missing_locations(_Given(given).visit(function)))
     return text + "\n"
+
+
+def part(module: str, name: str, given: Mapping[str, int | bool | str]) -> str:
+    """The lines of a part, which kernels share: what stands in a function of this name, with what was given."""
+    function = _Given(given).visit(ast.parse(_source(module, name)).body[0])
+    return "\n".join(ast.unparse(ast.fix_missing_locations(statement)) for statement in function.body)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from itertools import starmap
 from typing import Any
 
 from graphc.backends.backend import Footprint, LaunchCode, Routine, Written
+from graphc.backends.cuda.attention import ATTENTION_CALLS, ATTENTION_KERNELS, GRADIENT_KERNELS
 from graphc.backends.cuda.axes import AXIS_CALLS, AXIS_KERNELS
 from graphc.backends.cuda.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KERNELS
 from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels, print_kernel
@@ -25,9 +26,13 @@ from graphc.plan.plan import Plan
 
 __all__ = ["CudaCode", "CudaWriter", "cuda_call"]
 
-_CALLS: Mapping[str, Callable[..., LibraryCall]] = {**AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS}
-_ALONE: Mapping[str, MakeKernel] = {"matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS}
-_SEVERAL: Mapping[str, MakeKernels] = {}  # which take no epilogue
+_CALLS: Mapping[str, Callable[..., LibraryCall]] = {
+    **ATTENTION_CALLS, **AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS,
+}  # fmt: skip
+_ALONE: Mapping[str, MakeKernel] = {
+    "matmul": matmul_kernel, **ATTENTION_KERNELS, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS,
+}  # fmt: skip
+_SEVERAL: Mapping[str, MakeKernels] = {**GRADIENT_KERNELS}  # which take no epilogue
 
 
 def cuda_call(

@@ -58,3 +58,23 @@ def test_hand_written_kernels_compile(dtype: str) -> None:
         compiled = compile_kernel(kernel)
         assert compiled.spills == 0
         assert compiled.registers <= 128, kernel.name
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_attention_compiles(dtype: str) -> None:
+    """Full tiles of heads of 64: all that a thread has in arrays of its own is in registers."""
+    q, k, v = (gx.input(name, (2, 8, 256, 64), dtype) for name in "qkv")
+    mask = gx.input("mask", (256, 256), "bool" if dtype == "bfloat16" else dtype)
+    y = gx.scaled_dot_product_attention(gx.flip(q, 2), k, v, mask, is_causal=dtype == "float64")
+    device = on_device([q, k, v, mask], [y, *gx.grad(gx.sum(y * y), [q, k, v])])
+    kernels = [kernel for kernel in device.code.kernels if kernel.name.startswith("attention")]
+    assert len(kernels) == 3
+    for kernel in kernels:
+        compiled = compile_kernel(kernel)
+        assert compiled.spills == 0
+        assert compiled.registers <= 224, kernel.name
+        assert ".local" not in compiled.ptx
+        assert ".f64" not in compiled.ptx or dtype == "float64"
+        shared = re.findall(r"\.shared \.align \d+ \.b8 \w+\[(\d+)\]", compiled.ptx)
+        assert 0 < sum(map(int, shared)) < 48 * 1024
