@@ -7,13 +7,15 @@ columns of a result that is wide. Queries that see no key have 0, top -inf and t
 A block has 128 threads, x of 16 and y of 8. The scores of a tile are in registers: a thread has those of the queries
 y, y + 8, ..., of which there are ROWS, and the keys x, x + 16, ..., EACH. So the softmax of a query goes across the 16
 lanes of half a warp. Weights then go to shared memory, [QUERIES, KEYS] in rows of STRIDE, to be multiplied by what is
-as wide as the result. Factors come to shared memory in slices, padded by zeros, with an odd stride: neither writing
-them, along whichever axis is contiguous, nor reading them has lanes of one bank. The scale is part of q.
+as wide as the result. Factors come to shared memory in slices, padded by zeros, in rows that are two elements
+longer than what they hold: neither writing, along whichever axis is contiguous, nor reading has lanes of one bank. The
+scale is part of q.
 
 `products`, `softmax`, `slopes`, `accumulate` and `write` are parts: their bodies stand where a kernel names them
 (backends/cuda/attention.py). Names in capitals are what a call gives: extents TQ TK, SUM the type that all is computed
 in, SEEN whether query `row` sees `key`, MASKING lines that add the mask to `s`, STARTS lines that say where operands of
-`batch` begin; an element is that of `row` and `column`.
+`batch` begin; an element is that of `row` and `column`. HERE asks whether a thread has something to load, THERE whether
+an element is there: no question where tiles are always whole, so that their loads do not wait for branches.
 """
 
 # ruff: noqa: B018, F821, F841
@@ -138,30 +140,30 @@ def products():
             e = u32(t + u32(i) * u32(128))
             at = u32(e % u32(SLICE)) if A_ALONG else u32(e // u32(QUERIES))
             place = u32(e // u32(SLICE)) if A_ALONG else u32(e % u32(QUERIES))
-            if at < u32(SLICE) and place < u32(QUERIES):
+            if A_HERE:
                 row = u32(first_query + place)
                 column = u32(u32(step) * u32(SLICE) + at)
                 value = SUM(0)
-                if row < u32(TQ) and column < u32(DEPTH):
+                if A_THERE:
                     value = A_VALUE
-                slices[u32(at * u32(QUERIES + 1) + place)] = value
+                slices[u32(at * u32(QUERIES + 2) + place)] = value
         for i in range(B_LOADS):
             e = u32(t + u32(i) * u32(128))
             at = u32(e % u32(SLICE)) if B_ALONG else u32(e // u32(KEYS))
             place = u32(e // u32(SLICE)) if B_ALONG else u32(e % u32(KEYS))
-            if at < u32(SLICE) and place < u32(KEYS):
+            if B_HERE:
                 row = u32(first_key + place)
                 column = u32(u32(step) * u32(SLICE) + at)
                 value = SUM(0)
-                if row < u32(TK) and column < u32(DEPTH):
+                if B_THERE:
                     value = B_VALUE
-                slices[u32(u32(SLICE * (QUERIES + 1)) + at * u32(KEYS + 1) + place)] = value
+                slices[u32(u32(SLICE * (QUERIES + 2)) + at * u32(KEYS + 2) + place)] = value
         cuda.syncthreads()
         for n in range(SLICE):
             for i in range(ROWS):
-                left[i] = slices[u32(u32(n) * u32(QUERIES + 1) + y + u32(i * 8))]
+                left[i] = slices[u32(u32(n) * u32(QUERIES + 2) + y + u32(i * 8))]
             for j in range(EACH):
-                right = slices[u32(u32(SLICE * (QUERIES + 1)) + u32(n) * u32(KEYS + 1) + x + u32(j * 16))]
+                right = slices[u32(u32(SLICE * (QUERIES + 2)) + u32(n) * u32(KEYS + 2) + x + u32(j * 16))]
                 for i in range(ROWS):
                     SUMS[i * EACH + j] = SUM(SUMS[i * EACH + j] + left[i] * right)
         cuda.syncthreads()
@@ -204,7 +206,7 @@ def slopes():
         base = SUM(0)
         share = SUM(0)
         delta = SUM(0)
-        if row < u32(TQ):
+        if QUERY_THERE:
             base = tops[TOP_INDEX]
             base = SUM(0) if base == SUM(-math.inf) else base
             share = totals[TOTAL_INDEX]
@@ -224,38 +226,38 @@ def slopes():
 def accumulate():
     """SUMS of a tile's rows, of which a thread has HEIGHT, and of WIDTH columns: weights times VALUE.
 
-    They go over the OTHERS other rows of the tile, FIRST and so on, of LIMIT, in STEPS of SLICE; a weight lies at
-    `n` times ALONG and row times ACROSS.
+    They go over the other axis of the tile, from FIRST on, in STEPS of SLICE; ALONG and ACROSS are the steps of
+    weights along that axis and along rows.
     """
     for step in range(STEPS):
         for i in range(LOADS):
             e = u32(t + u32(i) * u32(128))
             place = u32(e % u32(WIDTH)) if ALONG_COLUMNS else u32(e // u32(SLICE))
             at = u32(e // u32(WIDTH)) if ALONG_COLUMNS else u32(e % u32(SLICE))
-            if at < u32(SLICE) and place < u32(WIDTH):
+            if HERE:
                 row = u32(FIRST + u32(u32(step) * u32(SLICE)) + at)
                 column = u32(part * u32(WIDTH) + place)
                 value = SUM(0)
-                if row < u32(LIMIT) and column < u32(FULL_WIDTH):
+                if THERE:
                     value = VALUE
-                slices[u32(at * u32(WIDTH + 1) + place)] = value
+                slices[u32(at * u32(WIDTH + 2) + place)] = value
         cuda.syncthreads()
         for n in range(SLICE):
             for i in range(HEIGHT):
                 at = u32(u32(step) * u32(SLICE) + u32(n))
                 left[i] = weights[u32(at * u32(ALONG) + u32(y + u32(i * 8)) * u32(ACROSS))]
             for j in range(COLUMNS):
-                right = slices[u32(u32(n) * u32(WIDTH + 1) + x + u32(j * 16))]
+                right = slices[u32(u32(n) * u32(WIDTH + 2) + x + u32(j * 16))]
                 for i in range(HEIGHT):
                     SUMS[i * COLUMNS + j] = SUM(SUMS[i * COLUMNS + j] + left[i] * right)
         cuda.syncthreads()
 
 
 def write():
-    """SUMS to RESULT, rows from FIRST on, of LIMIT."""
+    """SUMS to RESULT, rows from FIRST on."""
     for i in range(HEIGHT):
         row = u32(FIRST + y + u32(i * 8))
         for j in range(COLUMNS):
             column = u32(u32(part * u32(WIDTH)) + x + u32(j * 16))
-            if row < u32(LIMIT) and column < u32(FULL_WIDTH):
+            if THERE:
                 RESULT[RESULT_INDEX] = SUMS[i * COLUMNS + j]

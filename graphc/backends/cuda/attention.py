@@ -1,6 +1,5 @@
 """Attention and its gradient as calls of the kernels of kernels/cuda/attention.py.
 
-Tiles are as large as registers and shared memory of a block allow, and depend on shapes and dtype alone: so do bits.
 The gradient is two kernels, one for q and one for k and v, which compute the weights anew.
 """
 
@@ -9,11 +8,12 @@ from __future__ import annotations
 import functools
 import math
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphc.backends.backend import Routine
+from graphc.backends.cuda.attention_tiles import THREADS, AttentionTiling, X, tiling_of
 from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels
 from graphc.backends.cuda.rendering import part, rendered
 from graphc.backends.cuda.spelling import from_memory, literal, memory_type
@@ -26,10 +26,6 @@ from graphc.kernel.operand import OperandView, ceil_div, contiguous_strides
 __all__ = ["ATTENTION_CALLS", "ATTENTION_KERNELS", "GRADIENT_KERNELS"]
 
 Given = dict[str, int | bool | str]
-THREADS, X, Y = 128, 16, 8  # of a block, and how they lie on a tile of scores
-MOST_SUMS = 96  # registers of a thread for scores and sums
-MOST_SHARED = 48 * 1024  # bytes of a block
-_TILES = ((8, 4), (4, 4), (8, 2), (4, 2), (2, 2), (2, 1), (1, 1))  # rows and keys of a thread, the best first
 _CAUSAL, _MASK_BOOL, _MASK_ADDED = 1, 2, 4
 _AXES = {
     **dict.fromkeys(("q", "q_grad"), ("rows", "depth")), **dict.fromkeys(("k", "k_grad"), ("keys", "depth")),
@@ -143,7 +139,8 @@ class _Attention:
     def index(self, name: str, column: str = "column") -> str:
         """Where the element of `row` and `column` lies."""
         *_, across, along = self.strides[name]
-        terms = [f"{place} * {self.word}({step})" for place, step in (("row", across), (column, along)) if step]
+        steps = (("row", across), (column, along))
+        terms = [place if step == 1 else f"{place} * {self.word}({step})" for place, step in steps if step]
         return f"{self.word}({' + '.join([f'{name}_start', *terms])})"
 
     def element(self, name: str, scale: str = "") -> str:
@@ -167,87 +164,24 @@ class _Attention:
         return ""
 
 
-# Tiles ---------------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Tiling:
-    """What a block has: a thread has the scores of `rows` queries and `each` keys, and sums of `columns` columns.
-
-    `columns` has a number for each matrix that is summed, whose columns are shared by `parts` blocks. Sums are of the
-    keys of the tile, or of its queries. `size` is that of an element in bytes, `scores` the number of tiles of scores.
-    """
-
-    rows: int
-    each: int
-    columns: tuple[int, ...]
-    parts: int
-    depth: int
-    size: int
-    scores: int
-    of_keys: bool
-
-    @property
-    def queries(self) -> int:
-        return self.rows * Y
-
-    @property
-    def keys(self) -> int:
-        return self.each * X
-
-    @property
-    def height(self) -> int:
-        """The rows of a thread's sums."""
-        return self.each * X // Y if self.of_keys else self.rows
-
-    @property
-    def stride(self) -> int:
-        """Between rows of weights: those of neighbouring y do not share banks."""
-        return self.keys + (0 if self.keys % 32 == 16 else 16)
-
-    def slice(self, extent: int) -> int:
-        """How much of a depth `extent` comes to shared memory at a time."""
-        most = 128 // self.size
-        return max(1, ceil_div(extent, max(1, ceil_div(extent, most))))
-
-    @property
-    def others(self) -> int:
-        """How many rows of the other matrix come to shared memory at a time."""
-        return math.gcd(self.queries if self.of_keys else self.keys, 128 // self.size)
-
-    @property
-    def slices(self) -> int:
-        """Elements of shared memory for slices."""
-        widest = X * max(self.columns)
-        return max(self.slice(self.depth) * (self.queries + self.keys + 2), self.others * (widest + 1))
-
-    @property
-    def fits(self) -> bool:
-        sums = self.scores * self.rows * self.each + self.height * sum(self.columns)
-        shared = (self.queries * self.stride + self.slices) * self.size
-        return sums * self.size // 4 <= MOST_SUMS and shared < MOST_SHARED
+# Conditions ----------------------------------------------------------------------------------------------------------
+def _asked(conditions: Mapping[str, bool]) -> str:
+    """The conditions that must be asked, as one."""
+    return " and ".join(condition for condition, is_asked in conditions.items() if is_asked) or "True"
 
 
-def _tiling(call: _Attention, widths: Sequence[int], scores: int, of_keys: bool) -> _Tiling:
-    """The first tiling that fits, of those with the fewest parts."""
-    return next(tiling for tiling in _tilings(call, widths, scores, of_keys) if tiling.fits)
-
-
-def _tilings(call: _Attention, widths: Sequence[int], scores: int, of_keys: bool) -> Iterator[_Tiling]:
-    depth = max(call.depth, call.width if scores > 1 else 0)
-    for most in (8, 4, 2, 1):
-        parts = max(1, ceil_div(max(widths), X * most))
-        columns = tuple(max(1, ceil_div(width, X * parts)) for width in widths)
-        for rows, each in _TILES:
-            rows = max(1, min(rows, ceil_div(call.rows, Y)))
-            each = max(1, min(each, ceil_div(call.keys, X)))
-            yield _Tiling(rows, each, columns, parts, depth, call.real.itemsize, scores, of_keys)
+def _ragged(extent: int, tile: int) -> bool:
+    """Whether tiles reach beyond an extent."""
+    return extent == 0 or extent % tile != 0
 
 
 # Kernels -------------------------------------------------------------------------------------------------------------
-def _given(call: _Attention, tiling: _Tiling, names: Sequence[str]) -> Given:
+def _given(call: _Attention, tiling: AttentionTiling, names: Sequence[str]) -> Given:
     """What every kernel and part asks for."""
     double = call.real.name == "float64"
     end = ("", "d") if double else ("f", "f")
-    seen = "row < u32(TQ) and key < u32(TK)" + (" and key <= row" if call.flags & _CAUSAL else "")
+    query_there = {"row < u32(TQ)": _ragged(call.rows, tiling.queries)}
+    key_there = {"key < u32(TK)": _ragged(call.keys, tiling.keys), "key <= row": bool(call.flags & _CAUSAL)}
     return {
         "TQ": call.rows, "TK": call.keys, "QUERIES": tiling.queries, "KEYS": tiling.keys, "ROWS": tiling.rows,
         "EACH": tiling.each, "PARTS": tiling.parts, "QUERY_TILES": max(1, ceil_div(call.rows, tiling.queries)),
@@ -255,54 +189,65 @@ def _given(call: _Attention, tiling: _Tiling, names: Sequence[str]) -> Given:
         "LEFT": max(tiling.rows, tiling.height), "HEIGHT": tiling.height, "COLUMNS": tiling.columns[0],
         "SUM": machine_type(call.real), "SCALE": literal(Scalar.of(call.real, call.scale)),
         "EXP": f"libdevice.exp{end[0]}", "LARGER": f"libdevice.fmax{end[0]}", "DIVIDE": f"libdevice.{end[1]}div_rn",
-        "STARTS": call.starts([*names, *_masked(call.flags)]), "SEEN": seen, "MASKING": call.masking,
+        "STARTS": call.starts([*names, *_masked(call.flags)]),
+        "QUERY_THERE": _asked(query_there), "SEEN": _asked(query_there | key_there), "MASKING": call.masking,
         "TILE_SEEN": "first_key < first_query + u32(QUERIES)" if call.flags & _CAUSAL else "first_key < u32(TK)",
         "TOP_INDEX": call.index("tops"), "TOTAL_INDEX": call.index("totals"),
         "DELTA_INDEX": call.index("deltas") if "deltas" in names else "",
     }  # fmt: skip
 
 
-def _products(call: _Attention, tiling: _Tiling, given: Given, sums: str, factors: tuple[str, str], depth: int) -> str:
+def _products(call: _Attention, tiling: AttentionTiling, given: Given, sums: str, a: str, b: str) -> str:
     """The part that makes a tile of products of rows of two operands, of q scaled."""
-    a, b = factors
+    depth = call.depth if a == "q" else call.width
     size = tiling.slice(depth)
+    column = {"column < u32(DEPTH)": _ragged(depth, size)}
     own: Given = {
         "SUMS": sums, "DEPTH": depth, "STEPS": ceil_div(depth, size), "SLICE": size,
         "A_LOADS": ceil_div(size * tiling.queries, THREADS), "B_LOADS": ceil_div(size * tiling.keys, THREADS),
         "A_ALONG": call.is_along(a), "B_ALONG": call.is_along(b),
         "A_VALUE": call.element(a, "SCALE" if a == "q" else ""), "B_VALUE": call.element(b),
+        "A_THERE": _asked({"row < u32(TQ)": _ragged(call.rows, tiling.queries)} | column),
+        "B_THERE": _asked({"row < u32(TK)": _ragged(call.keys, tiling.keys)} | column),
+        "A_HERE": _asked({"e < u32(SLICE * QUERIES)": _ragged(size * tiling.queries, THREADS)}),
+        "B_HERE": _asked({"e < u32(SLICE * KEYS)": _ragged(size * tiling.keys, THREADS)}),
     }  # fmt: skip
     return part("attention", "products", given | own)
 
 
-def _accumulate(call: _Attention, tiling: _Tiling, given: Given, sums: str, factor: str, matrix: int = 0) -> str:
+def _accumulate(
+    call: _Attention, tiling: AttentionTiling, given: Given, sums: str, factor: str, matrix: int = 0
+) -> str:
     """The part that adds weights times rows of an operand, of q scaled, to the sums of one matrix."""
-    width = tiling.columns[matrix] * X
-    others = tiling.queries if tiling.of_keys else tiling.keys
+    width, size = tiling.columns[matrix] * X, tiling.others
+    others, extent = (tiling.queries, call.rows) if tiling.of_keys else (tiling.keys, call.keys)
+    full = call.depth if factor in ("q", "k") else call.width
+    there = {f"row < u32({extent})": _ragged(extent, others), f"column < u32({full})": full != width * tiling.parts}
     own: Given = {
-        "SUMS": sums, "COLUMNS": tiling.columns[matrix], "WIDTH": width, "SLICE": tiling.others,
-        "STEPS": others // tiling.others, "LOADS": ceil_div(tiling.others * width, THREADS),
-        "FIRST": "first_query" if tiling.of_keys else "first_key", "LIMIT": "TQ" if tiling.of_keys else "TK",
-        "FULL_WIDTH": call.depth if factor in ("q", "k") else call.width, "ALONG_COLUMNS": call.is_along(factor),
+        "SUMS": sums, "COLUMNS": tiling.columns[matrix], "WIDTH": width, "SLICE": size, "STEPS": others // size,
+        "LOADS": ceil_div(size * width, THREADS), "FIRST": "first_query" if tiling.of_keys else "first_key",
+        "HERE": _asked({"e < u32(SLICE * WIDTH)": _ragged(size * width, THREADS)}), "THERE": _asked(there),
+        "ALONG_COLUMNS": call.is_along(factor), "VALUE": call.element(factor, "SCALE" if factor == "q" else ""),
         "ALONG": tiling.stride if tiling.of_keys else 1, "ACROSS": 1 if tiling.of_keys else tiling.stride,
-        "VALUE": call.element(factor, "SCALE" if factor == "q" else ""),
     }  # fmt: skip
     return part("attention", "accumulate", given | own)
 
 
-def _write(call: _Attention, tiling: _Tiling, given: Given, sums: str, result: str, matrix: int = 0) -> str:
+def _write(call: _Attention, tiling: AttentionTiling, given: Given, sums: str, result: str, matrix: int = 0) -> str:
     """The part that writes the sums of one matrix."""
+    width = tiling.columns[matrix] * X
+    tile, extent = (tiling.keys, call.keys) if tiling.of_keys else (tiling.queries, call.rows)
+    full = call.width if result in ("outputs", "v_grad") else call.depth
+    there = {f"row < u32({extent})": _ragged(extent, tile), f"column < u32({full})": full != width * tiling.parts}
     own: Given = {
-        "SUMS": sums, "COLUMNS": tiling.columns[matrix], "WIDTH": tiling.columns[matrix] * X, "RESULT": result,
-        "FIRST": "first_key" if tiling.of_keys else "first_query", "LIMIT": "TK" if tiling.of_keys else "TQ",
-        "FULL_WIDTH": call.width if result in ("outputs", "v_grad") else call.depth,
-        "RESULT_INDEX": call.index(result),
+        "SUMS": sums, "COLUMNS": tiling.columns[matrix], "WIDTH": width, "RESULT": result, "THERE": _asked(there),
+        "FIRST": "first_key" if tiling.of_keys else "first_query", "RESULT_INDEX": call.index(result),
     }  # fmt: skip
     return part("attention", "write", given | own)
 
 
 def _kernel(
-    call: _Attention, tiling: _Tiling, given: Given, kernel: str, name: str, names: Sequence[str]
+    call: _Attention, tiling: AttentionTiling, given: Given, kernel: str, name: str, names: Sequence[str]
 ) -> CudaKernel:
     """A kernel on the operands called so, and on the mask, which comes last."""
     launch, masked = [*call.strides], _masked(call.flags)
@@ -321,10 +266,10 @@ def _masked(flags: int) -> list[str]:
 def _forward(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
     names = ["q", "k", "v", "outputs", "tops", "totals"]
     call = _Attention.of(params, [*names[:3], *_masked(params[0]), *names[3:]])
-    tiling = _tiling(call, [call.width], 1, False)
+    tiling = tiling_of(call.rows, call.keys, [call.depth], [call.width], call.real, of_keys=False)
     given = _given(call, tiling, names)
     given |= {
-        "SCORES": _products(call, tiling, given, "score", ("q", "k"), call.depth),
+        "SCORES": _products(call, tiling, given, "score", "q", "k"),
         "SOFTMAX": part("attention", "softmax", given),
         "ACCUMULATE": _accumulate(call, tiling, given, "sums", "v"),
         "WRITE": _write(call, tiling, given, "sums", "outputs"),
@@ -338,19 +283,19 @@ def _gradients(params: Sequence[int], name: str) -> tuple[CudaKernel, ...]:
     return _query_grad(call, f"{name}_queries", names), _key_grad(call, f"{name}_keys", names)
 
 
-def _slopes(call: _Attention, tiling: _Tiling, names: Sequence[str]) -> Given:
+def _slopes(call: _Attention, tiling: AttentionTiling, names: Sequence[str]) -> Given:
     """What both kernels of the gradient ask for."""
     given = _given(call, tiling, names)
     return given | {
-        "SCORES": _products(call, tiling, given, "score", ("q", "k"), call.depth),
-        "WEIGHT_GRADIENTS": _products(call, tiling, given, "slope", ("g", "v"), call.width),
+        "SCORES": _products(call, tiling, given, "score", "q", "k"),
+        "WEIGHT_GRADIENTS": _products(call, tiling, given, "slope", "g", "v"),
         "SLOPES": part("attention", "slopes", given),
     }
 
 
 def _query_grad(call: _Attention, name: str, inputs: Sequence[str]) -> CudaKernel:
     names = [*inputs, "q_grad"]
-    tiling = _tiling(call, [call.depth], 2, False)
+    tiling = tiling_of(call.rows, call.keys, [call.depth, call.width], [call.depth], call.real, of_keys=False)
     given = _slopes(call, tiling, names)
     given |= {
         "ACCUMULATE": _accumulate(call, tiling, given, "sums", "k"),
@@ -361,7 +306,9 @@ def _query_grad(call: _Attention, name: str, inputs: Sequence[str]) -> CudaKerne
 
 def _key_grad(call: _Attention, name: str, inputs: Sequence[str]) -> CudaKernel:
     names = [*inputs, "k_grad", "v_grad"]
-    tiling = _tiling(call, [call.depth, call.width], 2, True)
+    tiling = tiling_of(
+        call.rows, call.keys, [call.depth, call.width], [call.depth, call.width], call.real, of_keys=True
+    )
     given = _slopes(call, tiling, names)
     given |= {
         "K_COLUMNS": tiling.columns[0], "V_COLUMNS": tiling.columns[1],

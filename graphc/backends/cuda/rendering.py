@@ -64,6 +64,13 @@ class _Given(ast.NodeTransformer):
         value = self.given[node.id]
         return self.visit(ast.parse(value, mode="eval").body) if isinstance(value, str) else ast.Constant(value)
 
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        found = self.generic_visit(node)
+        assert isinstance(found, ast.If)
+        if isinstance(found.test, ast.Constant):
+            return found.body if found.test.value else found.orelse
+        return found
+
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         found = self.generic_visit(node)
         assert isinstance(found, ast.IfExp)
