@@ -15,7 +15,7 @@ from graphc.backends.cuda.kernel import CudaKernel
 
 __all__ = ["MOST_REGISTERS", "Lint", "lint"]
 
-MOST_REGISTERS = 128  # with more of them less than half of a processor's threads fit in it
+MOST_REGISTERS = 1 << 15  # of a block, as a processor has twice as many and should have two blocks at a time
 _DOUBLES = re.compile(r"^\s*(?!mov|ld|st|cvta)\w[\w.]*\.f64", re.MULTILINE)
 _LOCAL = re.compile(r"\b(?:ld|st)\.local\b")
 _WIDE = re.compile(r"\b(?:ld|st)\.global[\w.:]*\.v[248]")
@@ -37,12 +37,11 @@ class Lint:
     def faults(self, kernel: CudaKernel) -> list[str]:
         """What is wrong with it."""
         of_doubles = "f64" in kernel.types or "f64(" in kernel.text  # which sums of many floats are
-        threads_fit = self.registers * kernel.threads <= 65536
         found = {
             f"{self.spills} bytes of registers spilled": self.spills,
             f"{self.local} accesses to local memory": self.local,
             f"{self.doubles} instructions on float64": self.doubles and not of_doubles,
-            f"{self.registers} registers": self.registers > MOST_REGISTERS or not threads_fit,
+            f"{self.registers} registers": self.registers * kernel.threads > MOST_REGISTERS,
             f"{self.shared} bytes of shared memory": self.shared > 48 << 10,
             "no access of several elements": any(kernel.widths) and not self.wide,
         }

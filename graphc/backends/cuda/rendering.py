@@ -10,7 +10,7 @@ from pathlib import Path
 from graphc.errors import InternalError
 from graphc.kernels import cuda
 
-__all__ = ["rendered"]
+__all__ = ["part", "rendered"]
 
 FOLDER = Path(cuda.__file__).parent
 
@@ -29,6 +29,12 @@ def rendered(
     function.args.args += [ast.arg(operand) for operand in more]
     text = ast.unparse(ast.fix_missing_locations(_Given(given).visit(function)))
     return text + "\n"
+
+
+def part(module: str, name: str, given: Mapping[str, int | bool | str]) -> str:
+    """The lines of a part, which kernels share: what stands in a function of this name, with what was given."""
+    function = _Given(given).visit(ast.parse(_source(module, name)).body[0])
+    return "\n".join(ast.unparse(ast.fix_missing_locations(statement)) for statement in function.body)
 
 
 @functools.cache
@@ -57,6 +63,13 @@ class _Given(ast.NodeTransformer):
             raise InternalError(f"a CUDA kernel asks for {node.id}, which was not given")
         value = self.given[node.id]
         return self.visit(ast.parse(value, mode="eval").body) if isinstance(value, str) else ast.Constant(value)
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        found = self.generic_visit(node)
+        assert isinstance(found, ast.If)
+        if isinstance(found.test, ast.Constant):
+            return found.body if found.test.value else found.orelse
+        return found
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         found = self.generic_visit(node)

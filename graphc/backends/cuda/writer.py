@@ -11,6 +11,7 @@ from itertools import starmap
 from typing import Any
 
 from graphc.backends.backend import Footprint, LaunchCode, Routine, Written
+from graphc.backends.cuda.attention import ATTENTION_CALLS, ATTENTION_KERNELS, GRADIENT_KERNELS
 from graphc.backends.cuda.axes import AXIS_CALLS, AXIS_KERNELS
 from graphc.backends.cuda.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KERNELS
 from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels, print_kernel
@@ -29,12 +30,13 @@ from graphc.plan.plan import Plan
 __all__ = ["CudaCode", "CudaWriter", "cuda_call"]
 
 _CALLS: Mapping[str, Callable[..., LibraryCall]] = {
-    **AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS, **SCATTER_CALLS, **SORT_CALLS,
+    **ATTENTION_CALLS, **AXIS_CALLS, **CONVOLUTION_CALLS, **POOLING_CALLS, **SCATTER_CALLS, **SORT_CALLS,
 }  # fmt: skip
 _ALONE: Mapping[str, MakeKernel] = {
-    "matmul": matmul_kernel, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS, **SEARCH_KERNELS,
+    "matmul": matmul_kernel, **ATTENTION_KERNELS, **AXIS_KERNELS, **CONVOLUTION_KERNELS, **POOLING_KERNELS,
+    **SEARCH_KERNELS,
 }  # fmt: skip
-_SEVERAL: Mapping[str, MakeKernels] = {**SCATTER_KERNELS, **SORT_KERNELS}  # which take no epilogue
+_SEVERAL: Mapping[str, MakeKernels] = {**GRADIENT_KERNELS, **SCATTER_KERNELS, **SORT_KERNELS}  # without epilogues
 
 
 def cuda_call(
