@@ -9,8 +9,8 @@ Names in capitals are what a call gives (backends/cuda/products.py, convolutions
 `m`, `k` and B_VALUE of `batch`, `k`, `n`, which are elements of o0 and o1; C_INDEX, where the result of `batch`, `m`,
 `n` lies. So a convolution is a product of matrices that nobody has to make. A_ALONG_K and B_ALONG_N say along which
 axis neighbouring threads read. STEPS is the number of steps of k, TILES_M and TILES_N the tiles. RESULT converts what
-is stored, ELEMENT what is read back; sums are of type SUM. EPILOGUE are lines that finish the element at POSITION of
-the result, whose value is `product`.
+is stored, ELEMENT what is read back; sums are of type SUM. EPILOGUE are lines that finish what is `stored`, the
+element at POSITION of the result.
 """
 
 # ruff: noqa: B018, F821, F841
@@ -65,6 +65,4 @@ def matmul(o0, o1, o2):
             if m < u32(M) and n < u32(N):
                 stored = RESULT(total[i * 4 + j])
                 o2[C_INDEX] = stored
-                product = ELEMENT(stored)
-                c = POSITION
                 EPILOGUE

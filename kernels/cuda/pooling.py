@@ -2,10 +2,10 @@
 
 Names in capitals are what a call gives (backends/cuda/poolings.py): extents, windows KH KW, strides, dilations, padding
 TOP LEFT before and whether it counts; ELEMENT and RESULT convert what is loaded and stored, SUM is the type of sums.
-EPILOGUE are lines that finish the element at position `c` of the result, whose value is `product`.
+EPILOGUE are lines that finish what is `stored`, the element at position `p` of the result.
 """
 
-# ruff: noqa: B018, F821, F841
+# ruff: noqa: B018, F821
 
 
 def largest(o0, o1):
@@ -29,8 +29,6 @@ def largest(o0, o1):
                         place = at
         stored = WHAT
         o1[p] = stored
-        product = VALUE
-        c = p
         EPILOGUE
 
 
@@ -71,8 +69,6 @@ def mean(o0, o1):
                     count = i32(count + i32(1))
         stored = RESULT(DIVIDE(total, SUM(KH * KW) if ALL else SUM(count)))
         o1[p] = stored
-        product = ELEMENT(stored)
-        c = p
         EPILOGUE
 
 

@@ -25,6 +25,10 @@ class Epilogue:
     names: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
 
+    def finishing(self, position: str, value: str = "ELEMENT(stored)") -> str:
+        """The lines for an element of this value at this position."""
+        return f"product = {value}\nc = {position}\n{self.text}" if self.text else ""
+
 
 def epilogue_of(routine: Routine | None) -> Epilogue:
     """The epilogue of a routine; one of no lines where there is none."""

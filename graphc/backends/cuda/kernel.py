@@ -138,18 +138,7 @@ class _CudaPrinter(Statements):
 
     def rows(self) -> list[str]:
         """Loops over the rows, each followed by what is combined and what rows compute with it."""
-        outer, _, inner = self.nest.extents
-        layout, word = self.layout, self.word
-        lane, row = ("%", "//") if layout.lanes_first else ("//", "%")
-        unit = layout.lanes if layout.lanes_first else layout.rows
-        self.line(f"t = {word}(cuda.threadIdx.x)")
-        self.line(f"lane = {word}(t {lane} {word}({unit}))")
-        self.line(f"place = {word}(t {row} {word}({unit}))")
-        self.line(f"row = {self.position('cuda.blockIdx.x', layout.rows, 'place')}")
-        self.line(f"is_row = row < {word}({outer * inner})")
-        self.line(f"row = row if is_row else {word}({outer * inner - 1})")
-        self.line(f"a = {word}(row // {word}({inner}))")
-        self.line(f"c = {word}(row % {word}({inner}))")
+        self._begin_rows()
         body = self.nest.kernel.body
         stores = [n for n, s in enumerate(body) if isinstance(s, Store) and not self.nest.is_never(s.index)]
         along = [n for n in stores if self._is_along(n)]
@@ -160,14 +149,40 @@ class _CudaPrinter(Statements):
             self._loop(reduces, along if stage == last else [])
         once = [store for store in stores if store not in along]
         if once:
-            if layout.lanes > 1 and self._may_write_over(once):
+            if self.layout.lanes > 1 and self._may_write_over(once):
                 self.line("cuda.syncthreads()")
-            self.line(f"if is_row and lane == {word}(0):")
-            self.enter()
+            first = [f"lane == {self.word}(0)"] if self.layout.lanes > 1 else []
+            if conditions := [*self._there, *first]:
+                self.line(f"if {' and '.join(conditions)}:")
+                self.enter()
             for store in once:
                 self.store(store)
-            self.leave()
+            if conditions:
+                self.leave()
         return self.lines
+
+    @property
+    def _there(self) -> list[str]:
+        """What holds for threads that have a row: nothing where all do."""
+        outer, _, inner = self.nest.extents
+        return ["is_row"] if outer * inner % self.layout.rows else []
+
+    def _begin_rows(self) -> None:
+        """The row of a thread, its `place` among those of the block, and which `lane` of the row it is."""
+        outer, _, inner = self.nest.extents
+        layout, word = self.layout, self.word
+        self.line(f"t = {word}(cuda.threadIdx.x)")
+        first, second = ("lane", "place") if layout.lanes_first else ("place", "lane")
+        unit = layout.lanes if layout.lanes_first else layout.rows
+        self.line(f"{first} = {word}(t % {word}({unit}))")
+        self.line(f"{second} = {word}(t // {word}({unit}))")
+        self.line(f"row = {self.position('cuda.blockIdx.x', layout.rows, 'place')}")
+        if self._there:
+            self.line(f"is_row = row < {word}({outer * inner})")
+            self.line(f"row = row if is_row else {word}({outer * inner - 1})")
+        self.line("a = row" if inner == 1 else f"a = {word}(row // {word}({inner}))")
+        if inner > 1:
+            self.line("c = row" if outer == 1 else f"c = {word}(row % {word}({inner}))")
 
     def _loop(self, reduces: list[int], stores: list[int]) -> None:
         """One loop of each lane over its elements of a row, and the combination of what lanes have."""
@@ -179,13 +194,16 @@ class _CudaPrinter(Statements):
             self.line(f"v{n} = {_identity(body[n])}")
             if self._is_compensated(n):
                 self.line(f"v{n}c = {_identity(body[n])}")
-        partly = self.nest.extents[0] * self.nest.extents[2] % self.layout.rows != 0
-        if partly:
+        depth = self.depth
+        if self._there:
             self.line("if is_row:")
             self.enter()
-        self.line(f"for k in range({-(-reduce // lanes)}):")
-        self.enter()
-        self.line(f"r = {word}({word}(k) * {word}({lanes}) + {self.scaled('lane')})")
+        if reduce > lanes:
+            self.line(f"for k in range({-(-reduce // lanes)}):")
+            self.enter()
+            self.line(f"r = {word}({word}(k) * {word}({lanes}) + {self.scaled('lane')})")
+        else:
+            self.line(f"r = {self.scaled('lane')}")
         guard = reduce % lanes != 0
         if guard:
             self.line(f"if r < {word}({reduce}):")
@@ -193,7 +211,7 @@ class _CudaPrinter(Statements):
         needed = self._needed_by([*reduces, *stores])
         inside = [n for n in needed if self._is_inside(n) and n not in reduces and n not in stores]
         self.grouped(inside, stores, lambda: self._add(reduces))
-        for _ in range(1 + guard + partly):
+        while self.depth > depth:
             self.leave()
         for n in reduces:
             if self._is_compensated(n):
@@ -252,10 +270,12 @@ class _CudaPrinter(Statements):
         name, kind = f"v{reduce}", machine_type(statement.dtype)
         if self.layout.lanes_first:
             step = min(lanes, WARP) // 2
-            while step:
-                self.line(f"{name}s = {_shuffled(kind, name, step)}")
+            if step:
+                self.line(f"for k in range({step.bit_length()}):")
+                self.enter()
+                self.line(f"{name}s = {_shuffled(kind, name, f'i32(i32({step}) >> k)')}")
                 self._accumulate(reduce, name, f"{name}s")
-                step //= 2
+                self.leave()
         groups = -(-lanes // WARP) if self.layout.lanes_first else lanes
         if groups > 1:
             self._through_shared(reduce, kind, groups)
@@ -274,18 +294,14 @@ class _CudaPrinter(Statements):
         else:
             self.line(f"{shared}[lane * {self.word}({layout.rows}) + place] = {name}")
         self.line("cuda.syncthreads()")
-        place = (
-            [f"place * {self.word}({groups}) + {self.word}({g})" for g in range(groups)] if layout.lanes_first
-            else [f"{self.word}({g * layout.rows}) + place" for g in range(groups)]
-        )  # fmt: skip
-        terms = [f"{name}g{g}" for g in range(groups)]
-        for term, at in zip(terms, place, strict=True):
-            self.line(f"{term} = {shared}[{at}]")
-        while len(terms) > 1:  # a tree
-            for a, b in zip(terms[::2], terms[1::2], strict=False):
-                self._accumulate(reduce, a, b)
-            terms = terms[::2]
-        self.line(f"{name} = {terms[0]}")
+        word = self.word
+        first, step = (f"{word}(place * {word}({groups}))", 1) if layout.lanes_first else ("place", layout.rows)
+        self.line(f"{name} = {shared}[{first}]")
+        self.line(f"for k in range(1, {groups}):")
+        self.enter()
+        self.line(f"{name}s = {shared}[{word}({first} + {word}(k) * {word}({step}))]")
+        self._accumulate(reduce, name, f"{name}s")
+        self.leave()
 
     # Which statements where ------------------------------------------------------------------------------------------
     def _all_needed(self) -> list[int]:
@@ -334,7 +350,7 @@ def _identity(statement: Statement) -> str:
     return whole(kind, -(1 << (bits - 1)) if sign else (1 << (bits - 1)) - 1)
 
 
-def _shuffled(kind: str, name: str, step: int) -> str:
+def _shuffled(kind: str, name: str, step: str) -> str:
     """The value of the lane `step` away. Unsigned integers go as signed ones of 32 bits."""
     if kind in ("u8", "u32"):
         return f"{kind}(cuda.shfl_xor_sync(4294967295, i32({name}), {step}))"

@@ -70,8 +70,7 @@ def _kernel(kernel: str, threads: str, kinds: str, what: str = "") -> MakeKernel
         given |= {
             "SIZE": sizes["out"], "ALL": bool(every), "SUM": machine_type(dtype), "ELEMENT": from_memory(dtype),
             "RESULT": to_memory(dtype), "DIVIDE": f"libdevice.{division}", "WHAT": what,
-            "VALUE": "ELEMENT(stored)" if kinds[-1] == "e" else "stored",
-            "EPILOGUE": epilogue.text,
+            "EPILOGUE": epilogue.finishing("p", "ELEMENT(stored)" if kinds[-1] == "e" else "stored"),
         }  # fmt: skip
         text = rendered("pooling", kernel, given, name, epilogue.names)
         types = tuple({"e": memory_type(dtype), "p": "i32"}[kind] for kind in kinds)

@@ -45,10 +45,10 @@ def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = No
     dtype = [*DTYPES.values()][number]
     load, (a, b, c) = from_memory(dtype), (_offset(dims, operand) for operand in (1, 2, 3))
     given = {
-        "A_VALUE": f"{load}(o0[u32({a} + m * u32({a_m}) + k * u32({a_k}))])",
-        "B_VALUE": f"{load}(o1[u32({b} + k * u32({b_k}) + n * u32({b_n}))])",
-        "C_INDEX": f"u32({c} + m * u32({c_m}) + n * u32({c_n}))",
-        "POSITION": f"u32((batch * u32({rows}) + m) * u32({columns}) + n)",
+        "A_VALUE": f"{load}(o0[{_index(a, m=a_m, k=a_k)}])",
+        "B_VALUE": f"{load}(o1[{_index(b, k=b_k, n=b_n)}])",
+        "C_INDEX": _index(c, m=c_m, n=c_n),
+        "POSITION": _index([f"batch * u32({rows * columns})"] if dims else [], m=columns, n=1),
         "A_ALONG_K": a_k == 1 or a_m != 1, "B_ALONG_N": b_n == 1 or b_k != 1,
     }  # fmt: skip
     batches = math.prod(dim[0] for dim in dims)
@@ -65,18 +65,24 @@ def product_kernel(
     given: dict[str, int | bool | str] = {
         "M": rows, "N": columns, "K": depth, "STEPS": ceil_div(depth, DEPTH), "TILES_M": tiles_m, "TILES_N": tiles_n,
         "SUM": machine_type(dtype), "ELEMENT": from_memory(dtype), "RESULT": to_memory(dtype),
-        "EPILOGUE": epilogue.text, **own,
+        "EPILOGUE": epilogue.finishing("POSITION"), **own,
     }  # fmt: skip
     text = rendered("matmul", "matmul", given, name, epilogue.names)
     types = (*[memory_type(dtype)] * 3, *epilogue.types)
     return CudaKernel(name, text, types, batches * tiles_m * tiles_n)
 
 
-def _offset(dims: Sequence[tuple[int, ...]], operand: int) -> str:
-    """Where the matrix of a batch starts, of the number `batch`."""
+def _index(start: Sequence[str], **strides: int) -> str:
+    """An index: the terms where a matrix starts, and positions by their strides."""
+    moving = [name if stride == 1 else f"{name} * u32({stride})" for name, stride in strides.items() if stride]
+    return f"u32({' + '.join([*start, *moving]) or '0'})"
+
+
+def _offset(dims: Sequence[tuple[int, ...]], operand: int) -> list[str]:
+    """Where the matrix of a batch starts, of the number `batch`, as terms."""
     terms, suffix = [], math.prod(dim[0] for dim in dims)
     for dim in dims:
         suffix //= dim[0]
         if dim[operand]:
             terms.append(f"(batch // u32({suffix}) % u32({dim[0]})) * u32({dim[operand]})")
-    return f"u32({' + '.join(terms) or '0'})"
+    return terms

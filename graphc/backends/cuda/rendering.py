@@ -53,7 +53,9 @@ class _Given(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
         """Statements in place of a name that stands alone."""
         if isinstance(node.value, ast.Name):
-            return ast.parse(str(self.given[node.value.id])).body
+            lines = ast.parse(str(self.given[node.value.id]))
+            self.generic_visit(lines)
+            return lines.body
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
