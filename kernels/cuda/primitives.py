@@ -181,6 +181,57 @@ def _wide_store(kind: str, size: int) -> Any:
     return store
 
 
+def _zeros(kind: str, size: int) -> Any:
+    """Several elements in one local, all 0."""
+
+    @intrinsic
+    def zeros(context: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            zero = ir.Constant(_LLVM[kind], 0)
+            return context.make_tuple(builder, signature.return_type, [zero] * size)
+
+        return types.UniTuple(TYPES[kind], size)(), generate
+
+    return zeros
+
+
+def _gathered(builder: ir.IRBuilder, several: Any, kind: str, size: int) -> Any:
+    vector = ir.Constant(ir.VectorType(_LLVM[kind], size), ir.Undefined)
+    for k in range(size):
+        vector = builder.insert_element(vector, builder.extract_value(several, k), ir.Constant(_WORD, k))
+    return vector
+
+
+def _pick(kind: str, size: int) -> Any:
+    """One of several elements: in a loop that is unrolled it costs nothing."""
+
+    @intrinsic
+    def pick(context: Any, several: Any, number: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            return builder.extract_element(_gathered(builder, args[0], kind, size), builder.trunc(args[1], _WORD))
+
+        return TYPES[kind](several, types.int64), generate
+
+    return pick
+
+
+def _put(kind: str, size: int) -> Any:
+    """Several elements, of which one is another."""
+
+    @intrinsic
+    def put(context: Any, several: Any, number: Any, value: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            vector = _gathered(builder, args[0], kind, size)
+            vector = builder.insert_element(vector, args[2], builder.trunc(args[1], _WORD))
+            values = [builder.extract_element(vector, ir.Constant(_WORD, k)) for k in range(size)]
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return several(several, types.int64, TYPES[kind]), generate
+
+    return put
+
+
+_SEVERAL = {"load": _wide_load, "store": _wide_store, "zeros": _zeros, "pick": _pick, "put": _put}
 NAMES: dict[str, Any] = {
     "cuda": cuda, "libdevice": cuda.libdevice, "math": math, **TYPES,
     **{step: _unary(*(("u16", "f32") if step.startswith("from") else ("f32", "u16")), _converted(step))
@@ -192,6 +243,6 @@ NAMES: dict[str, Any] = {
     **{f"larger_{kind}": _extreme(kind, ">") for kind in ("f32", "f64")},
     **{f"smaller_{kind}": _extreme(kind, "<") for kind in ("f32", "f64")},
     **{f"either_{kind}": _either(kind) for kind in TYPES},
-    **{f"load_{kind}x{size}": _wide_load(kind, size) for kind in TYPES for size in _SIZES},
-    **{f"store_{kind}x{size}": _wide_store(kind, size) for kind in TYPES for size in _SIZES},
+    **{f"{what}_{kind}x{size}": make(kind, size)
+       for what, make in _SEVERAL.items() for kind in TYPES for size in _SIZES},
 }  # fmt: skip

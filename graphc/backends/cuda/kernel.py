@@ -94,7 +94,7 @@ def _printed(
     printer.is_aligned = is_aligned
     body = [] if not nest.size else printer.flat() if nest.is_flat else printer.rows()
     operands = ", ".join(f"o{i}" for i in range(len(kernel.operands)))
-    lines = [f"def {name}({operands}):", *(f"    {line}" for line in (*printer.declared.values(), *(body or ["pass"])))]
+    lines = [f"def {name}({operands}):", *(f"    {line}" for line in body or ["pass"])]
     return CudaKernel(name, "\n".join(lines) + "\n", operand_types(kernel), layout.blocks)
 
 

@@ -39,7 +39,7 @@ class Statements(KernelText):
     """Writes the values of statements, which are called after their numbers.
 
     Where points are grouped what is wide is read before the loop over the points, and written after it, with one access
-    for all where it `is_aligned`; in between its elements are in an array of the thread, which becomes registers.
+    for all where it `is_aligned`; in between its elements are several in one local, `m` and the statement's number.
     """
 
     is_aligned = True
@@ -59,6 +59,8 @@ class Statements(KernelText):
         if self.grouping.size > 1:
             for n in numbers:
                 self.read_ahead(n, self.nest.kernel.body[n])
+            for n in stores:
+                self.prepare(n)
             self.line(f"for g in range({self.grouping.size}):")
             self.enter()
             self.moves = True
@@ -73,7 +75,7 @@ class Statements(KernelText):
                 self.write_back(n)
 
     def is_wide(self, n: int) -> bool:
-        """Whether a statement's elements wait in an array."""
+        """Whether a statement's elements are several in one local."""
         statement = self.nest.kernel.body[n]
         with_one = self.grouping.size % 4 == 0 if isinstance(statement, Random) else self.is_aligned
         return n in self.grouping.wide and with_one
@@ -84,14 +86,14 @@ class Statements(KernelText):
             case Load(otherwise=int(otherwise)) if self.nest.is_never(statement.index):
                 self.assign(name, [f"v{otherwise}"])
             case Load(operand, dtype, _, otherwise):
-                element = f"m{n}[g]" if self.is_wide(n) else ""
+                element = f"pick_{memory_type(dtype)}x{self.grouping.size}(m{n}, g)" if self.is_wide(n) else ""
                 self.load(name, operand, dtype, self.access(n), otherwise, element)
             case Scalar():
                 self.assign(name, [literal(statement)])
             case Iota(dtype):
                 self.assign(name, [_iota(dtype, self.index(self.access(n), "i64"))])
             case Random() if self.is_wide(n):
-                self.assign(name, [f"m{n}[g]"])
+                self.assign(name, [f"pick_u32x{self.grouping.size}(m{n}, g)"])
             case Random(operand, stream):
                 index = self.index(self.access(n))
                 self.assign(name, _PHILOX.format(r=name, i=index, o=self.operand(operand), stream=stream).split("\n"))
@@ -119,7 +121,7 @@ class Statements(KernelText):
     def load(
         self, name: str, operand: int, dtype: DType, index: NestIndex, otherwise: int | None, element: str = ""
     ) -> None:
-        """The value of an element, of which there may be one in an array already."""
+        """The value of an element, which may have been read ahead."""
         guard = self.guard(index)
         element = element or f"{self.operand(operand)}[{self.index(index)}]"
         value = loaded(dtype, element)
@@ -134,34 +136,38 @@ class Statements(KernelText):
 
     def read_ahead(self, n: int, statement: Statement) -> None:
         """The elements of a group, or the draws, of which four come from one block."""
-        size, name = self.grouping.size, f"m{n}"
-        if not self.is_wide(n):
-            return
-        if isinstance(statement, Load):
-            kind, index = memory_type(statement.dtype), self.access(n)
-            array = self.declare(name, size, kind)
-            elements = ", ".join(f"{array}[{point}]" for point in range(size))
-            operand = self.operand(statement.operand)
-            self._guarded(index, f"{elements} = load_{kind}x{size}({operand}, {self.index(index)})")
-        elif isinstance(statement, Random):
-            array, index = self.declare(name, size, "u32"), self.access(n)
+        size, index = self.grouping.size, self.access(n) if self.is_wide(n) else None
+        if isinstance(statement, Load) and index is not None:
+            kind, operand = f"{memory_type(statement.dtype)}x{size}", self.operand(statement.operand)
+            if self.guard(index):
+                self.line(f"m{n} = zeros_{kind}()")
+            self._guarded(index, f"m{n} = load_{kind}({operand}, {self.index(index)})")
+        elif isinstance(statement, Random) and index is not None:
+            self.line(f"m{n} = zeros_u32x{size}()")
             for first in range(0, size, 4):
                 place = f"u64({self.index(index)}) + u64({first})"
                 draw = _PHILOX.format(r=f"v{n}", i=place, o=self.operand(statement.operand), stream=statement.stream)
                 for line in draw.split("\n")[:-2]:
                     self.line(line)
                 for word in range(4):
-                    self.line(f"{array}[{first + word}] = v{n}{word}")
+                    self.line(f"m{n} = put_u32x{size}(m{n}, {first + word}, v{n}{word})")
+
+    def prepare(self, n: int) -> None:
+        """The local in which elements to be stored are gathered."""
+        if self.is_wide(n):
+            self.line(f"m{n} = zeros_{self._stored_kind(n)}()")
+
+    def _stored_kind(self, n: int) -> str:
+        statement = self.nest.kernel.body[n]
+        assert isinstance(statement, Store)
+        return f"{memory_type(self.nest.operands[statement.operand].dtype)}x{self.grouping.size}"
 
     def write_back(self, n: int) -> None:
-        statement, size = self.nest.kernel.body[n], self.grouping.size
+        statement, index = self.nest.kernel.body[n], self.access(n)
         assert isinstance(statement, Store)
         if self.is_wide(n):
-            kind, index = memory_type(self.nest.operands[statement.operand].dtype), self.access(n)
-            values = ", ".join(f"m{n}[{point}]" for point in range(size))
-            self._guarded(
-                index, f"store_{kind}x{size}({self.operand(statement.operand)}, {self.index(index)}, ({values}))"
-            )
+            operand = self.operand(statement.operand)
+            self._guarded(index, f"store_{self._stored_kind(n)}({operand}, {self.index(index)}, m{n})")
 
     def store(self, n: int) -> None:
         statement, index = self.nest.kernel.body[n], self.access(n)
@@ -169,7 +175,7 @@ class Statements(KernelText):
         dtype = self.nest.operands[statement.operand].dtype
         value = stored(dtype, f"v{statement.arg}")
         if self.is_wide(n):
-            self.line(f"{self.declare(f'm{n}', self.grouping.size, memory_type(dtype))}[g] = {value}")
+            self.line(f"m{n} = put_{self._stored_kind(n)}(m{n}, g, {value})")
         else:
             self._guarded(index, f"{self.operand(statement.operand)}[{self.index(index)}] = {value}")
 

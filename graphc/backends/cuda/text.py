@@ -22,7 +22,6 @@ class KernelText:
     def __init__(self, nest: Nest, grouping: Grouping = ALONE) -> None:
         self.nest, self.grouping = nest, grouping
         self.moves = False
-        self.declared: dict[str, str] = {}  # arrays that each thread has, by name
         self.lines: list[str] = []
         self.depth = 0
         self.known: dict[str, str] = {}  # coordinates that have a local
@@ -38,11 +37,6 @@ class KernelText:
             self.line(line)
         if lines[-1] != name:
             self.line(f"{name} = {lines[-1]}")
-
-    def declare(self, name: str, size: int, kind: str) -> str:
-        """An array that each thread has; its name."""
-        self.declared[name] = f"{name} = cuda.local.array({size}, {kind})"
-        return name
 
     def enter(self) -> None:
         self.depth += 1

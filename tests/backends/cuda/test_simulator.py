@@ -107,8 +107,11 @@ def f(o0, o1):
 WIDE = """\
 def f(o0, o1):
     c = u32(u32(cuda.threadIdx.x) * u32(4))
-    a, b, c_, d = load_f32x4(o0, c)
-    store_f32x4(o1, c, (d, c_, b, a))
+    m = load_f32x4(o0, c)
+    s = zeros_f32x4()
+    for g in range(4):
+        s = put_f32x4(s, 3 - g, pick_f32x4(m, g))
+    store_f32x4(o1, c, s)
 """
 
 
@@ -128,7 +131,9 @@ def test_several_elements_with_one_access() -> None:
             "4 elements of o1 at an address that is no multiple",
         ),
         ("load_f32x4", "load_u16x4", "load_u16x4 of o0 is no access of several elements"),
-        ("(d, c_, b, a)", "(d, c_)", "store_f32x4 takes 4 values"),
+        ("store_f32x4(o1, c, s)", "store_f32x4(o1, c, c)", "store_f32x4 takes 4 values in one local"),
+        ("put_f32x4(s, 3 - g,", "put_f64x4(s, 3 - g,", "put_f64x4 of what is not 4 elements of float64"),
+        ("pick_f32x4(m, g))", "c)", "elements are float32, one becomes uint32"),
     ],
 )
 def test_planted_faults_of_wide_accesses_are_caught(old: str, new: str, message: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.layout import WARP
 from graphc.backends.cuda.simulator.functions import FUNCTIONS, OPERATORS, TYPES, binary, garbage, libdevice, widened
-from graphc.backends.cuda.simulator.memory import Memory, Private, Shared, SimulationError
+from graphc.backends.cuda.simulator.memory import Memory, Private, Several, Shared, SimulationError
 
 __all__ = ["Grid"]
 
@@ -53,13 +53,6 @@ class Grid:
         match statement:
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 self._assign(name, value, mask)
-            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Call(ast.Name(name), [ast.Name(operand), at])):
-                for target, loaded in zip(names, self._load_wide(name, operand, at, mask), strict=True):
-                    match target:
-                        case ast.Name(one):
-                            self._give(one, loaded, mask)
-                        case ast.Subscript(value=ast.Name(one), slice=ast.Constant(value=number)):
-                            self._keep(self._own(one), one, number, loaded, mask)
             case ast.Assign(targets=[ast.Subscript(value=ast.Name(name), slice=index)], value=value):
                 self._store(name, index, value, mask)
             case ast.If(test=test, body=body, orelse=orelse):
@@ -75,8 +68,8 @@ class Grid:
                 for number in range(*map(int, found)):
                     self.locals[name] = np.int64(number)
                     self.run(body, mask)
-            case ast.Expr(value=ast.Call(ast.Name(name), [ast.Name(operand), at, ast.Tuple(values)])):
-                self._store_wide(name, operand, at, values, mask)
+            case ast.Expr(value=ast.Call(ast.Name(name), [ast.Name(operand), at, ast.Name(several)])):
+                self._store_wide(name, operand, at, several, mask)
             case ast.Expr(value=value):
                 self._value(value, mask)
             case ast.Pass():
@@ -102,6 +95,9 @@ class Grid:
     def _give(self, name: str, found: Any, mask: Array) -> None:
         if isinstance(found, (Private, Shared)):
             self.locals[name] = found
+            return
+        if isinstance(found, Several):
+            self.locals[name] = found.where(mask, self.locals.get(name))
             return
         new, old = found if np.shape(found) == mask.shape else np.broadcast_to(found, mask.shape), self.locals.get(name)
         if old is not None and np.ndim(old) and old.dtype != new.dtype:
@@ -159,17 +155,18 @@ class Grid:
         who = self._active(self.ids, mask), self._active(self.block_ids, mask)
         memory.store(at, self._active(value, mask), *who, f"an element of {name}")
 
-    def _load_wide(self, function: str, name: str, index: ast.expr, mask: Array) -> list[Array]:
+    def _load_wide(self, function: str, name: str, index: ast.expr, mask: Array) -> Several:
         """Elements side by side, read with one access."""
         first, size = self._several("load", function, name, self._value(index, mask), mask)
-        return [self._load_at(name, first + k, mask) for k in range(size)]
+        return Several([self._load_at(name, first + k, mask) for k in range(size)])
 
-    def _store_wide(self, function: str, name: str, index: ast.expr, values: Sequence[ast.expr], mask: Array) -> None:
+    def _store_wide(self, function: str, name: str, index: ast.expr, several: str, mask: Array) -> None:
         first, size = self._several("store", function, name, self._value(index, mask), mask)
-        if size != len(values):
-            raise SimulationError(f"{function} takes {size} values")
-        for k, value in enumerate(values):
-            self._store_at(name, first + k, self._value(value, mask), mask)
+        values = self._local(several)
+        if not isinstance(values, Several) or size != len(values.values):
+            raise SimulationError(f"{function} takes {size} values in one local")
+        for k, value in enumerate(values.values):
+            self._store_at(name, first + k, value, mask)
 
     def _several(self, what: str, function: str, name: str, index: Any, mask: Array) -> tuple[Array, int]:
         """Where an access begins, and how many elements it has: at a multiple of its size, as devices ask for."""
@@ -186,12 +183,6 @@ class Grid:
         """The values of the threads that are there."""
         whole: Array = values if np.shape(values) == mask.shape else np.broadcast_to(values, mask.shape)
         return whole if mask is self.all else whole[mask]
-
-    def _own(self, name: str) -> Private:
-        found = self.locals.get(name)
-        if not isinstance(found, Private):
-            raise SimulationError(f"{name} is no array of a thread")
-        return found
 
     def _private(self, private: Private, name: str, index: Any, mask: Array) -> Array:
         """An element of each thread's own array, at one index for all."""
@@ -263,6 +254,8 @@ class Grid:
 
     def _call(self, node: ast.expr, function: ast.expr, args: Sequence[ast.expr], mask: Array) -> Any:
         match function:
+            case ast.Name(name) if found := re.fullmatch(r"(load|zeros|pick|put)_(\w+)x(\d)", name):
+                return self._wide_call(found[1], TYPES[found[2]], int(found[3]), name, args, mask)
             case ast.Name("min" | "max" as name):
                 return _extreme(name, [np.asarray(self._value(arg, mask)) for arg in args])
             case ast.Name(name) if name in FUNCTIONS:
@@ -282,6 +275,22 @@ class Grid:
                     return Private(self.lanes, *made)
                 return self.shared.setdefault(id(node), Shared(self.blocks, *made))
         raise SimulationError("this function is none of those that kernels call")
+
+    def _wide_call(
+        self, what: str, kind: type[np.generic], size: int, name: str, args: Sequence[ast.expr], mask: Array
+    ) -> Any:
+        """What functions of several elements in one local give."""
+        if what == "load":
+            assert isinstance(args[0], ast.Name)
+            return self._load_wide(name, args[0].id, args[1], mask)
+        if what == "zeros":
+            return Several([np.zeros(mask.shape, kind) for _ in range(size)])
+        several, number = self._value(args[0], mask), int(self._value(args[1], mask))
+        if not isinstance(several, Several) or len(several.values) != size or several.values[0].dtype != kind:
+            raise SimulationError(f"{name} of what is not {size} elements of {np.dtype(kind)}")
+        if what == "pick":
+            return several.values[number]
+        return several.put(number, self._value(args[2], mask), mask.shape)
 
     def _barrier(self, mask: Array) -> None:
         there = mask.reshape(self.blocks, -1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.errors import GraphcError
 
-__all__ = ["Memory", "Private", "Shared", "SimulationError", "memory_of"]
+__all__ = ["Memory", "Private", "Several", "Shared", "SimulationError", "memory_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -104,3 +104,25 @@ class Shared:
     def __init__(self, blocks: int, size: int, kind: type[np.generic]) -> None:
         self.size = size
         self.memory = Memory(np.zeros(blocks * size, kind), initial=False)
+
+
+class Several:
+    """Elements in one local: an array for each of them."""
+
+    def __init__(self, values: list[Array]) -> None:
+        self.values = values
+
+    def put(self, number: int, value: Array, shape: tuple[int, ...]) -> Several:
+        """The same with another element."""
+        if np.asarray(value).dtype != self.values[0].dtype:
+            raise SimulationError(f"elements are {self.values[0].dtype}, one becomes {np.asarray(value).dtype}")
+        values = list(self.values)
+        values[number] = np.broadcast_to(value, shape)
+        return Several(values)
+
+    def where(self, mask: Array, otherwise: object) -> Several:
+        """These in the threads that are there, and what they had before in others."""
+        if not isinstance(otherwise, Several) or mask.all():
+            return self
+        pairs = zip(self.values, otherwise.values, strict=True)
+        return Several([np.where(mask, new, old) for new, old in pairs])
