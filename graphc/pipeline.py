@@ -119,6 +119,7 @@ def _grouped(graph: Graph, *, apart: bool = False) -> list[Group]:
 def ways_of(graph: Graph, backend: Backend = CYTHON, threads: int = 2) -> Budgeted:
     """The plans of `graph` with more and with less memory: no code is written. Raises BackendError."""
     planning, graph = _planning(backend), optimise(graph, backend)
+    threads = min(threads, planning.most_threads)
     program = sketch_program(graph, _grouped(graph), planning, threads)
     if not program.values.pieces:
         return Budgeted(program)

@@ -22,6 +22,7 @@ from graphc.kernel.ir import Kernel, LibraryCall
 from graphc.kernel.operand import OperandView
 from graphc.ops.guard import Storage
 from graphc.plan.plan import NO_PROGRAM, Plan, ProgramNumber
+from graphc.runtime.executor import MOST_THREADS
 from graphc.runtime.program import Engine
 
 __all__ = [
@@ -161,7 +162,7 @@ class Planning:
     too: the compiler, say, and the instruction set. `load(plan, read, library)` makes what executors run of a plan and
     its code, which `read()` gives, and tells the key that the compile cache has it by, or ""; `library` is the key that
     it had before. It raises BackendError where that cannot be. `engine(plan, parameters, constants, what load made,
-    threads, seed)` runs the program.
+    threads, seed)` runs the program, on `most_threads` of this process at most: on none where work goes elsewhere.
     """
 
     passes: tuple[Callable[[Graph], Graph], ...]
@@ -171,6 +172,7 @@ class Planning:
     code_of: Callable[[Mapping[str, Any]], Code]
     load: Callable[[Plan, Callable[[], Code], str], tuple[object, str]]
     engine: Callable[[Plan, Sequence[Storage], Sequence[Any], object, int, int], Engine]
+    most_threads: int = MOST_THREADS
 
 
 @dataclass(frozen=True)

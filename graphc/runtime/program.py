@@ -121,7 +121,8 @@ class Program(Uncopied):
     def __repr__(self) -> str:
         takes = ", ".join(map(str, self.inputs))
         gives = ", ".join(map(str, self.outputs))
-        return f"<Program ({takes}) -> ({gives}) on {self.backend}, {self.threads} threads>"
+        threads = f", {self.threads} threads" if self.threads else ""
+        return f"<Program ({takes}) -> ({gives}) on {self.backend}{threads}>"
 
     @property
     def source(self) -> str:
@@ -130,7 +131,7 @@ class Program(Uncopied):
 
     @property
     def threads(self) -> int:
-        """The most threads a step uses. Results do not depend on it."""
+        """The most threads of this process that a step uses, 0 on another device. Results do not depend on it."""
         return self._engine.threads
 
     @property

@@ -52,6 +52,7 @@ CUDA = Backend(
         code_of=CudaCode.of,
         load=_load,
         engine=_engine,
+        most_threads=0,
     ),
     automatic=False,
 )

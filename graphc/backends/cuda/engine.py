@@ -42,7 +42,7 @@ class Loaded:
 class CudaEngine:
     """A plan made ready to run on a device; see `Executor`, whose place it takes."""
 
-    threads = 1
+    threads = 0
     is_elsewhere = True
 
     def __init__(

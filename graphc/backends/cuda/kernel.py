@@ -149,7 +149,8 @@ class _CudaPrinter(Statements):
             self._loop(reduces, along if stage == last else [])
         once = [store for store in stores if store not in along]
         if once:
-            if self.layout.lanes > 1 and self._may_write_over(once):
+            several = self.layout.lanes > 1 or self._there  # threads without a row read that of the last
+            if several and self._may_write_over(once):
                 self.line("cuda.syncthreads()")
             first = [f"lane == {self.word}(0)"] if self.layout.lanes > 1 else []
             if conditions := [*self._there, *first]:

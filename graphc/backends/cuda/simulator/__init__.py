@@ -13,7 +13,6 @@ without a word is a SimulationError that names the line:
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.simulator.functions import TYPES
 from graphc.backends.cuda.simulator.grid import Grid
 from graphc.backends.cuda.simulator.memory import SimulationError, memory_of
+from graphc.backends.cuda.simulator.program import program_of
 
 __all__ = ["TYPES", "SimulationError", "Touched", "simulate"]
 
@@ -47,14 +47,12 @@ def simulate(kernel: CudaKernel, operands: Sequence[Array]) -> list[Touched]:
     for number, (array, kind) in enumerate(zip(operands, kernel.types, strict=True)):
         if array.dtype != TYPES[kind] or array.ndim != 1:
             raise SimulationError(f"operand {number} is {array.dtype}{list(array.shape)}, the kernel takes {kind}")
-    (function,) = ast.parse(kernel.text).body
-    assert isinstance(function, ast.FunctionDef)
-    names = [argument.arg for argument in function.args.args]
+    names, run = program_of(kernel.text)
     memory = memory_of(names, operands)
     step = max(1, LANES // kernel.threads)
     with np.errstate(all="ignore"):
         for first in range(0, kernel.blocks, step):
             grid = Grid(kernel, memory, first, min(step, kernel.blocks - first))
-            grid.run(function.body, grid.all)
+            run(grid, grid.all)
     touchers = [memory[name].blocks for name in names]
     return [Touched(blocks.reader != -1, blocks.writer != -1) for blocks in touchers]

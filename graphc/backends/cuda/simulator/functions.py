@@ -154,13 +154,13 @@ def widened(value: Any) -> Any:
 
 
 def binary(op: ast.operator, a: Any, b: Any) -> Any:
-    a, b = np.asarray(a), np.asarray(b)
-    if a.dtype.kind in "iub" and b.dtype.kind in "iub":
-        unsigned = a.dtype.kind == "u" and b.dtype.kind == "u"
+    kinds = a.dtype.kind + b.dtype.kind
+    if "f" not in kinds:
+        unsigned = kinds == "uu"
         if not unsigned and np.uint64 in (a.dtype, b.dtype):
             raise SimulationError("an operation of uint64 and a signed integer is one of doubles")
         kind = np.uint64 if unsigned else np.int64
-        a, b = a.astype(kind), b.astype(kind)
+        a, b = a.astype(kind, copy=False), b.astype(kind, copy=False)
     elif isinstance(op, (ast.FloorDiv, ast.Mod)):
         raise SimulationError("floats are divided by libdevice")
     return OPERATORS[type(op)](a, b)

@@ -1,31 +1,32 @@
-"""Some blocks of a kernel while they run: its statements on arrays with an element for each thread, under a mask."""
+"""Some blocks of a kernel while they run: locals, memory and threads, of which a mask says who is there.
+
+A local is an array with an element for each thread, or one number that all share. What a kernel's text does with all
+this is in program.py.
+"""
 
 from __future__ import annotations
 
-import ast
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.layout import WARP
-from graphc.backends.cuda.simulator.functions import FUNCTIONS, OPERATORS, TYPES, binary, garbage, libdevice, widened
+from graphc.backends.cuda.simulator.functions import TYPES, garbage
 from graphc.backends.cuda.simulator.memory import Memory, Private, Several, Shared, SimulationError
 
-__all__ = ["Grid"]
+__all__ = ["Array", "Grid", "Statement"]
 
 Array = np.ndarray[Any, Any]
 SHUFFLED = [np.dtype(kind) for kind in (np.int32, np.int64, np.float32, np.float64)]  # what Numba's shuffles take
 
 
 class Grid:
-    """Some blocks of a kernel while it runs."""
+    """Some blocks of a kernel."""
 
     def __init__(self, kernel: CudaKernel, memory: Mapping[str, Memory], first: int, blocks: int) -> None:
-        self.kernel, self.memory, self.blocks = kernel, memory, blocks
+        self.memory, self.blocks = memory, blocks
         self.lanes = blocks * kernel.threads
         lane = np.arange(self.lanes)
         self.block, self.thread = lane // kernel.threads, lane % kernel.threads
@@ -38,61 +39,13 @@ class Grid:
             "blockDim": np.int32(kernel.threads), "gridDim": np.int32(kernel.blocks),
         }  # fmt: skip
 
-    # Statements ------------------------------------------------------------------------------------------------------
-    def run(self, body: Sequence[ast.stmt], mask: Array) -> None:
-        for statement in body:
-            try:
-                self._run(statement, mask)
-            except SimulationError as error:
-                if "\n" in str(error):
-                    raise
-                line = self.kernel.text.splitlines()[statement.lineno - 1].strip()
-                raise SimulationError(f"{error}\n  in line {statement.lineno}: {line}") from None
+    # Locals ----------------------------------------------------------------------------------------------------------
+    def local(self, name: str) -> Any:
+        if name not in self.locals:
+            raise SimulationError(f"{name} is read before it has a value")
+        return self.locals[name]
 
-    def _run(self, statement: ast.stmt, mask: Array) -> None:
-        match statement:
-            case ast.Assign(targets=[ast.Name(name)], value=value):
-                self._assign(name, value, mask)
-            case ast.Assign(targets=[ast.Subscript(value=ast.Name(name), slice=index)], value=value):
-                self._store(name, index, value, mask)
-            case ast.If(test=test, body=body, orelse=orelse):
-                condition = np.broadcast_to(np.asarray(self._value(test, mask), bool), mask.shape)
-                for branch, taken in ((body, mask & condition), (orelse, mask & ~condition)):
-                    if branch and taken.any():
-                        self.run(branch, self.all if taken.all() else taken)
-            case ast.For(target=ast.Name(name), iter=ast.Call(func=ast.Name("range"), args=bounds), body=body):
-                found = [self._value(bound, mask) for bound in bounds]
-                if any(map(np.ndim, found)):
-                    self._own_ranges(name, found, body, mask)
-                    return
-                for number in range(*map(int, found)):
-                    self.locals[name] = np.int64(number)
-                    self.run(body, mask)
-            case ast.Expr(value=ast.Call(ast.Name(name), [ast.Name(operand), at, ast.Name(several)])):
-                self._store_wide(name, operand, at, several, mask)
-            case ast.Expr(value=value):
-                self._value(value, mask)
-            case ast.Pass():
-                pass
-            case _:
-                raise SimulationError("this statement is none of those that kernels have")
-
-    def _own_ranges(self, name: str, bounds: Sequence[Any], body: Sequence[ast.stmt], mask: Array) -> None:
-        """A loop in which each thread has bounds of its own: those that have come to their end wait for the others."""
-        if any(np.asarray(bound).dtype != np.int64 for bound in bounds) or len(bounds) > 2:
-            raise SimulationError("a range that differs between threads has one or two bounds, of type int64")
-        first, end = np.broadcast_arrays(*([0, *bounds][-2:]), mask)[:2]
-        number, active = first.astype(np.int64), mask & (first < end)
-        while active.any():
-            self.locals[name] = number
-            self.run(body, active)
-            active = active & (number + 1 < end)
-            number = np.where(active, number + 1, number)
-
-    def _assign(self, name: str, value: ast.expr, mask: Array) -> None:
-        self._give(name, self._value(value, mask), mask)
-
-    def _give(self, name: str, found: Any, mask: Array) -> None:
+    def give(self, name: str, found: Any, mask: Array) -> None:
         if isinstance(found, (Private, Shared)):
             self.locals[name] = found
             return
@@ -129,12 +82,10 @@ class Grid:
             raise SimulationError(f"{name} is no operand and no shared array")
         return self.memory[name]
 
-    def _load(self, name: str, index: ast.expr, mask: Array) -> Array:
+    def load(self, name: str, index: Any, mask: Array) -> Array:
+        """An element of an operand, of shared memory, or of a thread's own array."""
         if isinstance(private := self.locals.get(name), Private):
-            return self._private(private, name, self._value(index, mask), mask)
-        return self._load_at(name, self._value(index, mask), mask)
-
-    def _load_at(self, name: str, index: Any, mask: Array) -> Array:
+            return self._private(private, name, index, mask)
         memory, at = self._place(name, index, mask)
         who = self._active(self.ids, mask), self._active(self.block_ids, mask)
         loaded = memory.load(at, *who, f"an element of {name}")
@@ -144,40 +95,36 @@ class Grid:
         found[mask] = loaded
         return found
 
-    def _store(self, name: str, index: ast.expr, value: ast.expr, mask: Array) -> None:
+    def store(self, name: str, index: Any, value: Any, mask: Array) -> None:
         if isinstance(private := self.locals.get(name), Private):
-            self._keep(private, name, self._value(index, mask), self._value(value, mask), mask)
+            self._keep(private, name, index, value, mask)
             return
-        self._store_at(name, self._value(index, mask), self._value(value, mask), mask)
-
-    def _store_at(self, name: str, index: Any, value: Any, mask: Array) -> None:
         memory, at = self._place(name, index, mask)
         who = self._active(self.ids, mask), self._active(self.block_ids, mask)
         memory.store(at, self._active(value, mask), *who, f"an element of {name}")
 
-    def _load_wide(self, function: str, name: str, index: ast.expr, mask: Array) -> Several:
+    def load_wide(self, name: str, kind: str, size: int, index: Any, mask: Array) -> Several:
         """Elements side by side, read with one access."""
-        first, size = self._several("load", function, name, self._value(index, mask), mask)
-        return Several([self._load_at(name, first + k, mask) for k in range(size)])
+        first = self._first(f"load_{kind}x{size}", name, kind, size, index, mask)
+        return Several([self.load(name, first + k, mask) for k in range(size)])
 
-    def _store_wide(self, function: str, name: str, index: ast.expr, several: str, mask: Array) -> None:
-        first, size = self._several("store", function, name, self._value(index, mask), mask)
-        values = self._local(several)
-        if not isinstance(values, Several) or size != len(values.values):
-            raise SimulationError(f"{function} takes {size} values in one local")
-        for k, value in enumerate(values.values):
-            self._store_at(name, first + k, value, mask)
+    def store_wide(self, name: str, kind: str, size: int, index: Any, several: Any, mask: Array) -> None:
+        first = self._first(f"store_{kind}x{size}", name, kind, size, index, mask)
+        if not isinstance(several, Several) or size != len(several.values):
+            raise SimulationError(f"store_{kind}x{size} takes {size} values in one local")
+        for k, value in enumerate(several.values):
+            self.store(name, first + k, value, mask)
 
-    def _several(self, what: str, function: str, name: str, index: Any, mask: Array) -> tuple[Array, int]:
-        """Where an access begins, and how many elements it has: at a multiple of its size, as devices ask for."""
-        called = re.fullmatch(what + r"_(\w+)x(\d)", function)
-        if called is None or TYPES.get(called[1]) != self._operand(name).array.dtype:
+    def _first(self, function: str, name: str, kind: str, size: int, index: Any, mask: Array) -> Array:
+        """Where an access of several elements begins: at a multiple of what they take, as devices ask for."""
+        array = self._operand(name).array
+        if TYPES[kind] != array.dtype:
             raise SimulationError(f"{function} of {name} is no access of several elements")
-        array, first, size = self._operand(name).array, np.asarray(index).astype(np.int64), int(called[2])
+        first = np.asarray(index).astype(np.int64)
         address = array.__array_interface__["data"][0] + self._active(first, mask) * array.itemsize
         if (address % (size * array.itemsize)).any():
             raise SimulationError(f"{size} elements of {name} at an address that is no multiple of their size")
-        return first, size
+        return first
 
     def _active(self, values: Any, mask: Array) -> Array:
         """The values of the threads that are there."""
@@ -207,99 +154,21 @@ class Grid:
             raise SimulationError(f"{name} takes a number from 0 to {private.size - 1}, the same in all threads")
         return int(index)
 
-    # Expressions -----------------------------------------------------------------------------------------------------
-    def _value(self, node: ast.expr, mask: Array) -> Any:
-        match node:
-            case ast.Constant(value=value):
-                return (np.int64 if isinstance(value, int) else np.float64)(value)  # type: ignore[arg-type]
-            case ast.Name(name):
-                return self._local(name)
-            case ast.BinOp(left=left, op=op, right=right):
-                return binary(op, self._value(left, mask), self._value(right, mask))
-            case ast.Compare(left=left, ops=[op], comparators=[right]):
-                return OPERATORS[type(op)](self._value(left, mask), self._value(right, mask))
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return widened(-self._wide(operand, mask))
-            case ast.UnaryOp(op=ast.Invert(), operand=operand):
-                return ~self._wide(operand, mask)
-            case ast.BoolOp(op=op, values=values):
-                parts = np.broadcast_arrays(*(np.asarray(self._value(value, mask), bool) for value in values))
-                return (np.logical_and if isinstance(op, ast.And) else np.logical_or).reduce(parts)
-            case ast.IfExp(test=test, body=body, orelse=orelse):
-                return self._choice(test, body, orelse, mask)
-            case ast.Subscript(value=ast.Name(name), slice=index):
-                return self._load(name, index, mask)
-            case ast.Attribute(value=ast.Attribute(value=ast.Name("cuda"), attr=place), attr="x"):
-                return self.special[place]
-            case ast.Attribute(value=ast.Name("math"), attr="inf"):
-                return np.float64(math.inf)
-            case ast.Call(func=function, args=args):
-                return self._call(node, function, args, mask)
-        raise SimulationError("this expression is none of those that kernels have")
+    # Threads ---------------------------------------------------------------------------------------------------------
+    def shared_array(self, place: int, size: int, kind: type[np.generic]) -> Shared:
+        """The shared array that is made at a place of the text."""
+        if place not in self.shared:
+            self.shared[place] = Shared(self.blocks, size, kind)
+        return self.shared[place]
 
-    def _wide(self, operand: ast.expr, mask: Array) -> Any:
-        return widened(self._value(operand, mask))
-
-    def _local(self, name: str) -> Any:
-        if name not in self.locals:
-            raise SimulationError(f"{name} is read before it has a value")
-        return self.locals[name]
-
-    def _choice(self, test: ast.expr, body: ast.expr, orelse: ast.expr, mask: Array) -> Any:
-        condition = np.broadcast_to(np.asarray(self._value(test, mask), bool), mask.shape)
-        yes, no = self._value(body, mask & condition), self._value(orelse, mask & ~condition)
-        if np.asarray(yes).dtype != np.asarray(no).dtype:
-            raise SimulationError(f"a choice between {np.asarray(yes).dtype} and {np.asarray(no).dtype}")
-        return np.where(condition, yes, no)
-
-    def _call(self, node: ast.expr, function: ast.expr, args: Sequence[ast.expr], mask: Array) -> Any:
-        match function:
-            case ast.Name(name) if found := re.fullmatch(r"(load|zeros|pick|put)_(\w+)x(\d)", name):
-                return self._wide_call(found[1], TYPES[found[2]], int(found[3]), name, args, mask)
-            case ast.Name("min" | "max" as name):
-                return _extreme(name, [np.asarray(self._value(arg, mask)) for arg in args])
-            case ast.Name(name) if name in FUNCTIONS:
-                return FUNCTIONS[name](*(np.asarray(self._value(arg, mask)) for arg in args))
-            case ast.Attribute(value=ast.Name("libdevice"), attr=name):
-                return libdevice(name, [np.asarray(self._value(arg, mask)) for arg in args])
-            case ast.Attribute(value=ast.Name("cuda"), attr="syncthreads"):
-                return self._barrier(mask)
-            case ast.Attribute(value=ast.Name("cuda"), attr="shfl_xor_sync"):
-                named, value, step = (self._value(arg, mask) for arg in args)
-                return self._shuffle(named, value, step, mask)
-            case ast.Attribute(value=ast.Attribute(value=ast.Name("cuda"), attr=space), attr="array"):
-                size, kind = args
-                assert isinstance(kind, ast.Name)
-                made = int(self._value(size, mask)), TYPES[kind.id]
-                if space == "local":
-                    return Private(self.lanes, *made)
-                return self.shared.setdefault(id(node), Shared(self.blocks, *made))
-        raise SimulationError("this function is none of those that kernels call")
-
-    def _wide_call(
-        self, what: str, kind: type[np.generic], size: int, name: str, args: Sequence[ast.expr], mask: Array
-    ) -> Any:
-        """What functions of several elements in one local give."""
-        if what == "load":
-            assert isinstance(args[0], ast.Name)
-            return self._load_wide(name, args[0].id, args[1], mask)
-        if what == "zeros":
-            return Several([np.zeros(mask.shape, kind) for _ in range(size)])
-        several, number = self._value(args[0], mask), int(self._value(args[1], mask))
-        if not isinstance(several, Several) or len(several.values) != size or several.values[0].dtype != kind:
-            raise SimulationError(f"{name} of what is not {size} elements of {np.dtype(kind)}")
-        if what == "pick":
-            return several.values[number]
-        return several.put(number, self._value(args[2], mask), mask.shape)
-
-    def _barrier(self, mask: Array) -> None:
+    def barrier(self, mask: Array) -> None:
         there = mask.reshape(self.blocks, -1)
         if (there.any(axis=1) & ~there.all(axis=1)).any():
             raise SimulationError("a barrier that some threads of a block do not reach")
         for memory in (*self.memory.values(), *(shared.memory for shared in self.shared.values())):
             memory.forget()
 
-    def _shuffle(self, named: Any, value: Any, step: Any, mask: Array) -> Array:
+    def shuffle(self, named: Any, value: Any, step: Any, mask: Array) -> Array:
         lanes = np.arange(self.lanes)
         if np.asarray(value).dtype not in SHUFFLED:
             raise SimulationError(f"a shuffle of {np.asarray(value).dtype}")
@@ -312,9 +181,4 @@ class Grid:
         return partners
 
 
-def _extreme(name: str, args: Sequence[Array]) -> Array:
-    """The built-in functions, of integers."""
-    if any(arg.dtype.kind not in "iu" for arg in args):
-        raise SimulationError(f"{name} of floats is libdevice's")
-    found: Array = (np.minimum if name == "min" else np.maximum)(*(widened(arg) for arg in args))
-    return found
+Statement = Callable[[Grid, Array], None]
