@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphc.backends.backend import Routine
@@ -43,7 +44,11 @@ def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = No
     rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number = params[:_HEAD]
     dims = [tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4)]
     dtype = [*DTYPES.values()][number]
-    load, (a, b, c) = from_memory(dtype), (_offset(dims, operand) for operand in (1, 2, 3))
+    load = from_memory(dtype)
+    extents = [(dim[0], dim[1:]) for dim in dims]
+    matrices = [(rows, (a_m, 0, c_m)), (columns, (0, b_n, c_n)), (depth, (a_k, b_k, 0))]
+    before = [_before([*extents, *matrices], operand) for operand in range(3)]
+    a, b, c = (_offset(dims, operand, before[operand - 1]) for operand in (1, 2, 3))
     given = {
         "A_VALUE": f"{load}(o0[{_index(a, m=a_m, k=a_k)}])",
         "B_VALUE": f"{load}(o1[{_index(b, k=b_k, n=b_n)}])",
@@ -52,7 +57,11 @@ def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = No
         "A_ALONG_K": a_k == 1 or a_m != 1, "B_ALONG_N": b_n == 1 or b_k != 1,
     }  # fmt: skip
     batches = math.prod(dim[0] for dim in dims)
-    return product_kernel((batches, rows, columns, depth), dtype, given, name, routine)
+    made = product_kernel((batches, rows, columns, depth), dtype, given, name, routine)
+    if not any(before):
+        return made
+    starts = [-count * dtype.itemsize for count in before] + [0] * (len(made.types) - 3)
+    return replace(made, places=tuple(enumerate(starts)))
 
 
 def product_kernel(
@@ -73,16 +82,22 @@ def product_kernel(
 
 
 def _index(start: Sequence[str], **strides: int) -> str:
-    """An index: the terms where a matrix starts, and positions by their strides."""
-    moving = [name if stride == 1 else f"{name} * u32({stride})" for name, stride in strides.items() if stride]
+    """An index: the terms where a matrix starts, and positions by their strides, which count in 32 bits if negative."""
+    pairs = ((name, stride % (1 << 32)) for name, stride in strides.items() if stride)
+    moving = [name if stride == 1 else f"{name} * u32({stride})" for name, stride in pairs]
     return f"u32({' + '.join([*start, *moving]) or '0'})"
 
 
-def _offset(dims: Sequence[tuple[int, ...]], operand: int) -> list[str]:
+def _before(extents: Sequence[tuple[int, tuple[int, ...]]], operand: int) -> int:
+    """How many elements lie before the first one, as strides may be negative."""
+    return sum((extent - 1) * max(-strides[operand], 0) for extent, strides in extents if extent)
+
+
+def _offset(dims: Sequence[tuple[int, ...]], operand: int, before: int) -> list[str]:
     """Where the matrix of a batch starts, of the number `batch`, as terms."""
-    terms, suffix = [], math.prod(dim[0] for dim in dims)
+    terms, suffix = [f"u32({before})"] if before else [], math.prod(dim[0] for dim in dims)
     for dim in dims:
         suffix //= dim[0]
         if dim[operand]:
-            terms.append(f"(batch // u32({suffix}) % u32({dim[0]})) * u32({dim[operand]})")
+            terms.append(f"(batch // u32({suffix}) % u32({dim[0]})) * u32({dim[operand] % (1 << 32)})")
     return terms

@@ -77,6 +77,17 @@ def test_products(dtype: str, shape: tuple[int, int, int, int]) -> None:
         check_product(dtype, shape, turned)
 
 
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1), (0, 1, 2)])
+def test_products_of_what_is_turned_round(axes: tuple[int, ...]) -> None:
+    x, y = gx.input("x", (2, 5, 7)), gx.input("y", (2, 7, 3))
+    outputs = [gx.matmul(gx.flip(x, axes), y), gx.matmul(x, gx.flip(y, axes))]
+    arrays = [RNG.normal(size=node.shape).astype(np.float32) for node in (x, y)]
+    found = [np.zeros(output.shape, np.float32) for output in outputs]
+    on_device([x, y], outputs).run(arrays, found)
+    for got, wanted in zip(found, gx.evaluate(outputs, dict(zip((x, y), arrays, strict=True))), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
 def check_product(dtype: str, shape: tuple[int, int, int, int], turned: tuple[bool, bool]) -> None:
     """Whole numbers, whose products are exact; batches two by two, of which the second operand has one for all."""
     kind, (batches, m, n, k) = DTYPES[dtype], shape
