@@ -17,6 +17,7 @@ import numpy as np
 
 from graphc.backends.cpu import panels, pool_once
 from graphc.backends.cpu.split_reductions import SPLITTING
+from graphc.backends.cuda.spreading import SPREADING
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
 from graphc.ops.build import apply, apply_parameter
@@ -77,6 +78,7 @@ TABLE: tuple[Entry, ...] = (
     *_of_pass(panels.share_panels, panels.REWRITES),
     *_of_pass(alignment.align_reductions, alignment.REWRITES),
     *_of_rules("split_reductions", SPLITTING),
+    *_of_rules("spread_reductions", SPREADING),
 )
 
 

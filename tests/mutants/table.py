@@ -77,7 +77,7 @@ MUTANTS: tuple[Mutant, ...] = (
            ("tests/passes/test_algebra.py", "tests/passes/test_near_misses.py", "tests/passes/test_random_graphs.py")),
     Mutant("any-reshape-leads", "graphc/passes/views.py", "if lead > 0 and x.shape == (1,) * lead + source.shape:",
            "if lead > 0:", ("tests/passes/test_near_misses.py", "tests/passes/test_random_graphs.py")),
-    Mutant("last-of-rest-forgotten", "graphc/backends/cpu/split_reductions.py", "narrow(x, axis, even, size - even)",
+    Mutant("last-of-rest-forgotten", "graphc/passes/parts.py", "narrow(x, axis, even, size - even)",
            "narrow(x, axis, even, size - even - 1)", ("tests/backends/cpu/test_split_reductions.py",)),
     Mutant("pooled-result-rectified-late", "graphc/passes/pooling.py", 'r.op == "relu" and r not in kept and',
            'r.op == "relu" and', ("tests/passes/test_pooling.py",)),

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from graphc.backends.cpu.split_reductions import split_reductions
+from graphc.backends.cuda.spreading import spread_reductions
 from graphc.dsl.variables import input as graph_input
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
@@ -42,7 +43,16 @@ def simplify_views(graph):
 
 TIMES = 100 if os.environ.get("GRAPHC_TEST_FULL") else 1
 EVERY = (*PASSES, optimise)  # `separate_results` among them, which is for compiled graphs
-EXACT = (fold_constants, resolve_marks, fill_empty, simplify_views, simplify, share_stacks, split_reductions)
+EXACT = (
+    fold_constants,
+    resolve_marks,
+    fill_empty,
+    simplify_views,
+    simplify,
+    share_stacks,
+    split_reductions,
+    spread_reductions,
+)
 LINEAR = (*EXACT, transpose_products, stabilise, align_reductions)
 
 

@@ -10,6 +10,7 @@ import pytest
 import graphc as gx
 from graphc import passes
 from graphc.backends.cpu.passes import PASSES as BACKEND_PASSES
+from graphc.backends.cuda.spreading import spread_reductions
 from graphc.commands.rewrites import TABLE, Entry, differing_values, document, left_side
 from graphc.ir.graph import Graph
 from graphc.ir.types import DTYPES
@@ -123,7 +124,10 @@ def test_the_document_is_that_of_the_table() -> None:
 
 def test_every_pass_of_the_pipeline_is_in_the_table() -> None:
     """But for those that only write arrays in another order or drop what nobody reads, and those of the layout."""
-    rewriting = {run.__name__ for run in (*PASSES, *BACKEND_PASSES)} - {"turn_products", "prune_loops"}
+    rewriting = {run.__name__ for run in (*PASSES, *BACKEND_PASSES, spread_reductions)} - {
+        "turn_products",
+        "prune_loops",
+    }
     assert {entry.passed for entry in TABLE} == rewriting
 
 

@@ -11,6 +11,7 @@ from graphc.backends.cuda.cubins import compiled
 from graphc.backends.cuda.engine import CudaEngine, Loaded
 from graphc.backends.cuda.nodes import nodes_of
 from graphc.backends.cuda.simulator.driver import image_of
+from graphc.backends.cuda.spreading import spread_reductions
 from graphc.backends.cuda.writer import CudaCode, CudaWriter, cuda_call
 from graphc.errors import BackendError
 from graphc.ops.guard import Storage
@@ -45,7 +46,7 @@ CUDA = Backend(
     "cuda",
     lack=lack,
     how=Planning(
-        passes=(),
+        passes=(spread_reductions,),
         lowering=cuda_call,
         writer=CudaWriter,
         identity=lambda: ("cuda",),
