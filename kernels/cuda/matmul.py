@@ -10,7 +10,7 @@ Names in capitals are what a call gives (backends/cuda/products.py, convolutions
 `n` lies. So a convolution is a product of matrices that nobody has to make. A_ALONG_K and B_ALONG_N say along which
 axis neighbouring threads read. STEPS is the number of steps of k, TILES_M and TILES_N the tiles. RESULT converts what
 is stored, ELEMENT what is read back; sums are of type SUM. EPILOGUE are lines that finish what is `stored`, the
-element at POSITION of the result.
+element at POSITION of the result, and which may be all that is written: STORES.
 """
 
 # ruff: noqa: B018, F821, F841
@@ -64,5 +64,6 @@ def matmul(o0, o1, o2):
             n = u32(first_n + column + u32(j))
             if m < u32(M) and n < u32(N):
                 stored = RESULT(total[i * 4 + j])
-                o2[C_INDEX] = stored
+                if STORES:
+                    o2[C_INDEX] = stored
                 EPILOGUE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.backends.backend import Routine
@@ -18,12 +19,18 @@ __all__ = ["Epilogue", "epilogue_of"]
 class Epilogue:
     """Lines that finish the element at position `c` of a kernel's result, whose value is `product`.
 
-    `names` and `types` are of the epilogue's own operands, which come behind those of the kernel.
+    `names` and `types` are of the epilogue's own operands, which come behind those of the kernel; `numbers` are theirs
+    in the loop nest.
     """
 
     text: str = ""
+    numbers: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+
+    def places(self, own: Sequence[tuple[int, int]], behind: int) -> tuple[tuple[int, int], ...]:
+        """Where a kernel's operands are among its launch's: its `own`, then the epilogue's, `behind` so many."""
+        return (*own, *((behind + number, 0) for number in self.numbers))
 
     def finishing(self, position: str, value: str = "ELEMENT(stored)") -> str:
         """The lines for an element of this value at this position."""
@@ -34,8 +41,10 @@ def epilogue_of(routine: Routine | None) -> Epilogue:
     """The epilogue of a routine; one of no lines where there is none."""
     if routine is None or routine.nest is None:
         return Epilogue()
-    made = _Epilogue(Nest(routine.nest), routine.result)
-    return Epilogue("\n".join(made.finished()), made.names, operand_types(routine.nest))
+    made, types = _Epilogue(Nest(routine.nest), routine.result), operand_types(routine.nest)
+    numbers = tuple(number for number in range(len(types)) if number != routine.result)
+    names, kinds = (tuple(listed[number] for number in numbers) for listed in (made.names, types))
+    return Epilogue("\n".join(made.finished()), numbers, names, kinds)
 
 
 class _Epilogue(Statements):

@@ -37,7 +37,8 @@ class CudaKernel:
     """A kernel: the function `name` in `text`, its operands' types in memory, `blocks` of so many `threads`.
 
     Its operands are those of its launch in their order, or what `places` says: for each an operand of the launch, and
-    the byte of it where it starts. Where they are not all at multiples of `widths`, `narrow` computes the same.
+    the byte of it where it starts. Where they are not all at multiples of `widths`, `narrow` computes the same; where
+    its result is for its epilogue alone, `unstored` does, which leaves it in registers.
     """
 
     name: str
@@ -48,24 +49,25 @@ class CudaKernel:
     places: tuple[tuple[int, int], ...] = ()
     widths: tuple[int, ...] = ()
     narrow: CudaKernel | None = None
+    unstored: CudaKernel | None = None
 
     def signed(self) -> CudaKernel:
         """The same kernel, called after what it is: so equal kernels of all programs have one name."""
         told = json.dumps([self.text, self.types, self.blocks, self.threads])
         name = f"{self.name}_{hashlib.blake2b(told.encode(), digest_size=6).hexdigest()}"
         text = self.text.replace(f"def {self.name}(", f"def {name}(")
-        return replace(self, name=name, text=text, narrow=self.narrow and self.narrow.signed())
+        narrow, unstored = (other and other.signed() for other in (self.narrow, self.unstored))
+        return replace(self, name=name, text=text, narrow=narrow, unstored=unstored)
 
     @classmethod
     def of(
         cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any, widths: Sequence[int],
-        narrow: Any,
+        narrow: Any, unstored: Any,
     ) -> CudaKernel:  # fmt: skip
         """A kernel of its fields, as JSON holds them."""
         pairs = tuple((operand, start) for operand, start in places)
-        return cls(
-            name, text, tuple(types), blocks, threads, pairs, tuple(widths), None if narrow is None else cls.of(*narrow)
-        )
+        others = (None if other is None else cls.of(*other) for other in (narrow, unstored))
+        return cls(name, text, tuple(types), blocks, threads, pairs, tuple(widths), *others)
 
 
 MakeKernel = Callable[[Sequence[int], str, Routine | None], CudaKernel]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import BackendError
-from graphc.plan.plan import BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
+from graphc.plan.plan import SCRATCH, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
 
 __all__ = ["KernelNode", "Operand", "nodes_of"]
 
@@ -85,6 +85,8 @@ class _Nodes:
         is_first = all(earlier < start for earlier in launch.depends)
         depends = tuple(sorted({*waits, *(before if is_first else ())}))
         for kernel in self.code.launches[launch.kernel]:
+            if kernel.unstored is not None and launch.operands[-1].buffer == SCRATCH:
+                kernel = kernel.unstored
             operands = self._operands(kernel, launch)
             if kernel.narrow is not None and not self._is_aligned(kernel, operands):
                 kernel = kernel.narrow

@@ -74,7 +74,9 @@ def _kernel(kernel: str, threads: str, kinds: str, what: str = "") -> MakeKernel
         }  # fmt: skip
         text = rendered("pooling", kernel, given, name, epilogue.names)
         types = tuple({"e": memory_type(dtype), "p": "i32"}[kind] for kind in kinds)
-        return CudaKernel(name, text, (*types, *epilogue.types), ceil_div(sizes[threads], BLOCK))
+        places = epilogue.places([(at, 0) for at in range(len(types))], len(types))
+        blocks = ceil_div(sizes[threads], BLOCK)
+        return CudaKernel(name, text, (*types, *epilogue.types), blocks, BLOCK, places)
 
     return make
 

@@ -10,6 +10,7 @@ from typing import Any
 from graphc.backends.backend import Routine
 from graphc.backends.cuda.epilogue import epilogue_of
 from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.layout import BLOCK
 from graphc.backends.cuda.rendering import rendered
 from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
 from graphc.ir.types import DTYPES, DType
@@ -17,9 +18,10 @@ from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
 
-__all__ = ["matmul_call", "matmul_kernel", "product_kernel"]
+__all__ = ["IN_REGISTERS", "matmul_call", "matmul_kernel", "product_kernel"]
 
 TILE, DEPTH = 64, 16  # rows and columns of a tile, and how much of the depth a step takes
+IN_REGISTERS = 1  # byte of a result in scratch memory, as calls count it: what stays in registers needs no more
 _HEAD = 10  # parameters before the batch's
 
 
@@ -36,7 +38,7 @@ def matmul_call(operands: Sequence[OperandView], result: OperandView) -> Library
     strides = (*a.strides[-2:], *b.strides[-2:], *result.strides[-2:])
     params = (rows, columns, depth, *strides, [*DTYPES].index(a.dtype.name))
     work = 2 * math.prod(result.shape) * max(depth, 1)
-    return LibraryCall("matmul", (*params, *(word for dim in dims for word in dim)), 1, 0, work)
+    return LibraryCall("matmul", (*params, *(word for dim in dims for word in dim)), 1, 0, work, IN_REGISTERS)
 
 
 def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
@@ -57,17 +59,18 @@ def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = No
         "A_ALONG_K": a_k == 1 or a_m != 1, "B_ALONG_N": b_n == 1 or b_k != 1,
     }  # fmt: skip
     batches = math.prod(dim[0] for dim in dims)
-    made = product_kernel((batches, rows, columns, depth), dtype, given, name, routine)
-    if not any(before):
-        return made
-    starts = [-count * dtype.itemsize for count in before] + [0] * (len(made.types) - 3)
-    return replace(made, places=tuple(enumerate(starts)))
+    starts = tuple(-count * dtype.itemsize for count in before)
+    return product_kernel((batches, rows, columns, depth), dtype, given, name, routine, starts)
 
 
 def product_kernel(
-    shape: tuple[int, int, int, int], dtype: DType, own: Mapping[str, Any], name: str, routine: Routine | None
-) -> CudaKernel:
-    """The kernel of a product of `shape`, batches, rows, columns and depth; `own` says where its elements lie."""
+    shape: tuple[int, int, int, int], dtype: DType, own: Mapping[str, Any], name: str, routine: Routine | None,
+    starts: Sequence[int] = (0, 0, 0),
+) -> CudaKernel:  # fmt: skip
+    """The kernel of a product of `shape`, batches, rows, columns and depth; `own` says where its elements lie.
+
+    `starts` are bytes of the three matrices that indices count from.
+    """
     batches, rows, columns, depth = shape
     tiles_m, tiles_n = ceil_div(rows, TILE), ceil_div(columns, TILE)
     epilogue = epilogue_of(routine)
@@ -76,9 +79,14 @@ def product_kernel(
         "SUM": machine_type(dtype), "ELEMENT": from_memory(dtype), "RESULT": to_memory(dtype),
         "EPILOGUE": epilogue.finishing("POSITION"), **own,
     }  # fmt: skip
-    text = rendered("matmul", "matmul", given, name, epilogue.names)
-    types = (*[memory_type(dtype)] * 3, *epilogue.types)
-    return CudaKernel(name, text, types, batches * tiles_m * tiles_n)
+    made, kind = list[CudaKernel](), memory_type(dtype)
+    for stores in (True, False) if epilogue.text else (True,):
+        count = 2 + stores
+        text = rendered("matmul", "matmul", given | {"STORES": stores}, name, epilogue.names, () if stores else ("o2",))
+        places = epilogue.places([*enumerate(starts[:count])], 3)
+        types = (*[kind] * count, *epilogue.types)
+        made.append(CudaKernel(name, text, types, batches * tiles_m * tiles_n, BLOCK, places))
+    return made[0] if len(made) == 1 else replace(made[0], unstored=made[1])
 
 
 def _index(start: Sequence[str], **strides: int) -> str:

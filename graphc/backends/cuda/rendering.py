@@ -16,17 +16,19 @@ FOLDER = Path(cuda.__file__).parent
 
 
 def rendered(
-    module: str, kernel: str, given: Mapping[str, int | bool | str], name: str = "", more: Sequence[str] = ()
-) -> str:
+    module: str, kernel: str, given: Mapping[str, int | bool | str], name: str = "", more: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> str:  # fmt: skip
     """The text of a kernel, called `name`, with numbers and expressions in place of what it has in capitals.
 
-    `more` are operands that come behind its own. Choices by what was given are made. Raises InternalError for a name
-    that was not given.
+    `more` are operands that come behind its own, but for those that it is `without`. Choices by what was given are
+    made. Raises InternalError for a name that was not given.
     """
     function = ast.parse(_source(module, kernel)).body[0]
     assert isinstance(function, ast.FunctionDef)
     function.name = name or kernel
-    function.args.args += [ast.arg(operand) for operand in more]
+    own = [argument for argument in function.args.args if argument.arg not in without]
+    function.args.args = [*own, *(ast.arg(operand) for operand in more)]
     text = ast.unparse(ast.fix_missing_locations(_Given(given).visit(function)))
     return text + "\n"
 
