@@ -298,11 +298,14 @@ class _CudaPrinter(Statements):
             self.line(f"{shared}[lane * {self.word}({layout.rows}) + place] = {name}")
         self.line("cuda.syncthreads()")
         word = self.word
-        first, step = (f"{word}(place * {word}({groups}))", 1) if layout.lanes_first else ("place", layout.rows)
+        k = f"{word}(k)"
+        first, step = f"{word}(place * {word}({groups}))", k
+        if not layout.lanes_first:
+            first, step = "place", f"{k} * {word}({layout.rows})"
         self.line(f"{name} = {shared}[{first}]")
         self.line(f"for k in range(1, {groups}):")
         self.enter()
-        self.line(f"{name}s = {shared}[{word}({first} + {word}(k) * {word}({step}))]")
+        self.line(f"{name}s = {shared}[{word}({first} + {step})]")
         self._accumulate(reduce, name, f"{name}s")
         self.leave()
 
