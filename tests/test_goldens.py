@@ -21,6 +21,7 @@ import pytest
 import graphc as gx
 from graphc import nn, optim
 from graphc.api import build_graph
+from graphc.backends.cuda.backend import CUDA
 from graphc.dsl.naming import named_text
 from graphc.ir.graph import Graph
 from graphc.pipeline import compile_plan, optimise
@@ -62,6 +63,12 @@ PROGRAMS: dict[str, Callable[[], Graph]] = {
 }  # fmt: skip
 
 
+def test_golden_cuda_kernels() -> None:
+    """A softmax and its gradient as CUDA kernels."""
+    assembled = compile_plan(softmax_cross_entropy(), CUDA)
+    compare(GOLDENS / "cuda_softmax_cross_entropy.txt", assembled.code.source)
+
+
 def described(graph: Graph) -> str:
     assembled = compile_plan(graph)
     plan = re.sub(
@@ -72,7 +79,10 @@ def described(graph: Graph) -> str:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_golden(name: str) -> None:
-    path, found = GOLDENS / f"{name}.txt", described(PROGRAMS[name]())
+    compare(GOLDENS / f"{name}.txt", described(PROGRAMS[name]()))
+
+
+def compare(path: Path, found: str) -> None:
     if os.environ.get("UPDATE_GOLDENS"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(found)
