@@ -151,7 +151,7 @@ def test_inspect_prints_one_section_alone(capsys, model):
 def test_memory_is_that_of_the_program(capsys, monkeypatch, model, backend):
     """Told without code: no executor is made, no compiler is asked."""
     program = gx.compile(*load(f"{model}:build"), backend="cython", threads=2)
-    for name in ("pipeline.Executor", "backends.c.backend.build", "backends.c.backend.find_compiler"):
+    for name in ("backends.cpu.executing.Executor", "backends.c.backend.build", "backends.c.backend.find_compiler"):
         monkeypatch.setattr(f"graphc.{name}", None)
     code, out, _ = run(capsys, "memory", f"{model}:build", "--threads", "2", "--backend", backend)
     assert code == 0
