@@ -79,6 +79,7 @@ EXTENSIONS = [
     extension("graphc.memory.simulator", "graphc/memory/simulator.pyx", []),
     extension("graphc.runtime.executor", "graphc/runtime/executor.pyx", STEP_HEADERS),
     extension("graphc.runtime.binding", "graphc/runtime/binding.pyx", []),
+    extension("graphc.runtime.dlpack", "graphc/runtime/dlpack.pyx", []),
     extension("graphc.memory.search", "graphc/memory/search.pyx", ["graphc/memory/search.h"]),
 ]
 

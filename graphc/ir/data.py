@@ -27,6 +27,8 @@ def read_array(value: Any) -> Any:
         return np.asarray(value)
     try:
         converts = hasattr(value, "to_numpy") and not hasattr(value, "__array__")
+        if hasattr(value, "__dlpack__") and not converts and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
         return np.asarray(value.to_numpy() if converts else value)
     except (GraphcError, TypeError, ValueError):
         raise

@@ -16,6 +16,7 @@ import numpy as np
 
 from graphc.errors import InputError, shown, with_location
 from graphc.ir.data import number_of, read_array
+from graphc.runtime.foreign import lies_on_device
 
 cnp.import_array()
 
@@ -23,7 +24,10 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_Empty(int ndim, const cnp.npy_intp *dims, cnp.dtype dtype, int fortran)
 
 
-FOREIGN = ("__array__", "__array_interface__", "__buffer__", "to_numpy")  # what other libraries' arrays have
+FOREIGN = (  # what other libraries' arrays have
+    "__array__", "__array_interface__", "__buffer__", "to_numpy", "__dlpack__", "__cuda_array_interface__",
+)
+ON_DEVICE = ", which lies on a device: copy it first, by .cpu() or .numpy(), or compile with backend='cuda'"
 _KINDS = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2}  # what may become what: bool, integer, float (V is bfloat16)
 
 
@@ -81,7 +85,7 @@ cdef class Slot:
     def advice(self, value):
         """What the caller can do about it."""
         if not isinstance(value, np.ndarray):
-            return ""
+            return ON_DEVICE if lies_on_device(value) else ""
         if value.shape != self.shape:
             return f": the shape must be {self.shape}"
         return f"; convert it first with .astype({self.dtype.name!r})" if value.dtype != self.dtype else ""
@@ -108,7 +112,9 @@ cdef class Slot:
 
     def convert(self, value):
         """A number, a list or another library's array as a NumPy array."""
-        foreign = any(hasattr(value, name) for name in FOREIGN) and number_of(value) is None
+        foreign = number_of(value) is None and any(hasattr(value, name) for name in FOREIGN)
+        if foreign and lies_on_device(value):
+            raise self.fault("input", value)
         try:
             array = read_array(value)
             if foreign or rank(array) is None:
@@ -310,6 +316,8 @@ cdef class Binding:
     def unpack(self, out):
         """The arrays in `out`, in the outputs' order."""
         names = [(<Slot> slot).name for slot in self.output_slots]
+        if isinstance(out, str):
+            raise InputError(f"out= takes arrays, or 'device' with backend='cuda', got {out!r}")
         if self.structure == "array":
             return [out]
         if self.structure == "list":

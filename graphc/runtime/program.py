@@ -61,6 +61,9 @@ class Program(Uncopied):
     >>> step(x_batch, y_batch)                     # by position, in the order of `inputs`
     >>> step(x=x_batch, y=y_batch)                 # by name
     >>> step(x_batch, y_batch, out=result)         # into arrays of the caller
+
+    A CUDA program takes arrays on the device where they are, as inputs and as `out=`: those of PyTorch, CuPy, JAX and
+    all others that have DLPack or `__cuda_array_interface__`. With `out="device"` it answers with a `gx.DeviceArray`.
     """
 
     def __init__(
@@ -88,7 +91,8 @@ class Program(Uncopied):
         self._state = dict(parameters)
         self._parameters = tuple(storage.array for storage in self._state.values())
         self.guard = joined(storage.guard for storage in self._state.values())
-        self._binding = Binding(self.inputs, self.outputs, structure, self._parameters, ranges)
+        bind = getattr(engine, "binding", Binding)  # an engine may place arrays in a way of its own
+        self._binding: Binding = bind(self.inputs, self.outputs, structure, self._parameters, ranges)
 
     def __call__(self, /, *arrays: Any, out: Any = None, **named: Any) -> Any:
         """Run one step. Answers with the outputs, or with `out` filled.
@@ -116,7 +120,7 @@ class Program(Uncopied):
                     self._engine.run(inputs, outputs)
                 finally:
                     turn.busy = ""
-            return binding.pack(outputs) if out is None else out
+            return binding.pack(outputs) if out is None or out.__class__ is str else out
 
     def __repr__(self) -> str:
         takes = ", ".join(map(str, self.inputs))

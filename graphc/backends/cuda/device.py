@@ -44,7 +44,7 @@ class Memory:
     def __init__(self, device: Device, nbytes: int) -> None:
         self.nbytes = nbytes
         self.address = device.call(f"allocating {nbytes} bytes", "cuMemAlloc", max(nbytes, 1))
-        weakref.finalize(self, device.driver.cuMemFree, self.address)
+        weakref.finalize(self, device.free, self.address)
 
     def at(self, offset: int, nbytes: int) -> Pointer:
         return Pointer.to(int(self.address) + offset, nbytes)
@@ -68,7 +68,8 @@ class DeviceGraph:
     """Kernels that run with one launch: `nodes` are (name, blocks, threads, pointers, positions of nodes before)."""
 
     def __init__(self, device: Device, functions: Functions, nodes: Sequence[tuple[str, int, int, Any, Any]]) -> None:
-        self._functions = functions  # which have to stay loaded
+        self._device, self._functions = device, functions  # which have to stay loaded
+        self._kernels = [(name, blocks, threads) for name, blocks, threads, _, _ in nodes]
         graph = device.call("making a graph", "cuGraphCreate", 0)
         self._handles: list[Any] = []
         for name, blocks, threads, pointers, depends in nodes:
@@ -81,6 +82,13 @@ class DeviceGraph:
         weakref.finalize(self, device.driver.cuGraphExecDestroy, self.executable)
         weakref.finalize(self, device.driver.cuGraphDestroy, graph)
 
+    def move(self, number: int, pointers: Sequence[Pointer]) -> None:
+        """Have a node work on these operands from the next launch on."""
+        name, blocks, threads = self._kernels[number]
+        given = self._device.parameters(self._functions[name], blocks, threads, pointers)
+        moving = "cuGraphExecKernelNodeSetParams"
+        self._device.call(f"moving operands of {name}", moving, self.executable, self._handles[number], given)
+
 
 class Device:
     """The first device that the driver shows, in its primary context, with a stream of its own."""
@@ -89,7 +97,8 @@ class Device:
         self.driver = driver
         self._process = os.getpid()
         self.call("starting the driver", "cuInit", 0)
-        number = self.call("looking for a device", "cuDeviceGet", 0)
+        self.number = 0
+        number = self.call("looking for a device", "cuDeviceGet", self.number)
         self._context = self.call("making a context", "cuDevicePrimaryCtxRetain", number)
         self.enter()
         ask = partial(self.call, "asking the device")
@@ -98,6 +107,7 @@ class Device:
         self.name = _text(ask("cuDeviceGetName", 128, number)).split("\0")[0]
         self.version = int(ask("cuDriverGetVersion"))
         self._stream = self.call("making a stream", "cuStreamCreate", _NON_BLOCKING)
+        self.stream = int(self._stream)  # as other libraries are told of it
 
     def call(self, doing: str, function: str, *args: Any) -> Any:
         """What a function of the driver answers with. Raises BackendError."""
@@ -124,6 +134,18 @@ class Device:
         weakref.finalize(block, self.driver.cuMemFreeHost, address)
         return np.frombuffer(memoryview(block), np.uint8) if nbytes else np.empty(0, np.uint8)
 
+    def free(self, address: Any) -> None:
+        """Give memory back, in any thread, whose context stays what it is."""
+        if os.getpid() == self._process and not int(self.driver.cuCtxPushCurrent(self._context)[0]):
+            self.driver.cuMemFree(address)
+            self.driver.cuCtxPopCurrent()
+
+    def holder_of(self, address: int) -> int | None:
+        """The number of the device in whose memory an address is, None where it is in no device's."""
+        asked = self.driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        error, number = self.driver.cuPointerGetAttribute(asked, address)
+        return None if int(error) else int(number)
+
     def send(self, target: int, source: np.ndarray[Any, Any]) -> None:
         """Begin to copy a contiguous array to the device: it stays as it is until `wait`."""
         if source.nbytes:
@@ -133,6 +155,11 @@ class Device:
         """Begin to copy from the device to a contiguous array, which has it after `wait`."""
         if target.nbytes:
             self.call("copying", "cuMemcpyDtoHAsync", target.ctypes.data, source, target.nbytes, self._stream)
+
+    def copy(self, target: int, source: int, nbytes: int) -> None:
+        """Begin to copy from one place of the device to another."""
+        if nbytes:
+            self.call("copying", "cuMemcpyDtoDAsync", target, source, nbytes, self._stream)
 
     # Kernels ---------------------------------------------------------------------------------------------------------
     def parameters(self, function: Any, blocks: int, threads: int, pointers: Sequence[Pointer]) -> Any:
@@ -157,6 +184,13 @@ class Device:
 
     def wait(self) -> None:
         self.call("running", "cuStreamSynchronize", self._stream)
+
+    def wait_for(self, stream: int | None) -> None:
+        """Wait for the work of another library's stream, or of all streams."""
+        if stream is None:
+            self.call("waiting for other streams", "cuCtxSynchronize")
+        else:
+            self.call("waiting for another stream", "cuStreamSynchronize", stream)
 
 
 def _text(said: Any) -> str:

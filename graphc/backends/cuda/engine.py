@@ -5,28 +5,36 @@ pinned memory of the host where a call's arrays wait to be copied. A step alloca
 device (residence.py). An error leaves parameters and the step as they were, but for one that the device recovers from
 no more: then they are what they were when they were read last.
 
+Arrays that are on the device already are not copied: kernels read inputs and write outputs where the caller's arrays
+are (addresses.py), unless these begin at no multiple of 16 bytes; then a copy on the device goes between.
+
 With `debug` a step runs launch by launch: an error, or a float that is no number, names the launch and the user's line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from graphc.backends.cuda.addresses import Addresses
+from graphc.backends.cuda.binding import DeviceBinding
 from graphc.backends.cuda.debugging import run_by_launches
-from graphc.backends.cuda.device import Device, DeviceGraph, Functions, Memory, Pointer
+from graphc.backends.cuda.device import Device, DeviceGraph, Functions, Memory
 from graphc.backends.cuda.nodes import KernelNode
 from graphc.backends.cuda.residence import residence_of
 from graphc.backends.cuda.staging import Staging, staged, staging_bytes
+from graphc.ir.ranges import IndexRange
 from graphc.ops.guard import Storage
 from graphc.plan.plan import BufferNumber, Plan, copied_outputs
+from graphc.runtime.argument import Argument
 
 __all__ = ["CudaEngine", "Loaded"]
 
 Array = np.ndarray[Any, Any]
+_ALIGNMENT = 16  # bytes: kernels access up to so many at once
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,13 @@ class CudaEngine:
         given, taken = staged(plan)
         self._given, self._taken = Staging(self._device, given), Staging(self._device, taken)
         self._copied = copied_outputs(plan)
-        self._places = self._find_places()
-        self._functions = Functions(self._device, loaded.images)
         self._nodes = loaded.nodes
+        self._addresses = Addresses(self._find_homes(), self._nodes)
+        self._functions = Functions(self._device, loaded.images)
         self._graph = None if self._debug else self._make_graph()
 
-    def _find_places(self) -> dict[BufferNumber, tuple[Memory, int]]:
-        """Where each buffer lies that is no slice: a block of the device, and a byte of it."""
+    def _find_homes(self) -> dict[BufferNumber, tuple[Memory, int]]:
+        """Where each buffer lies at first that is no slice: a block of the device, and a byte of it."""
         plan = self.plan
         found = {
             BufferNumber(number): (self._arena, buffer.offset)
@@ -84,49 +92,91 @@ class CudaEngine:
 
     def _make_graph(self) -> DeviceGraph:
         nodes = [
-            (node.kernel.name, node.kernel.blocks, node.kernel.threads, self._pointers(node), node.depends)
+            (node.kernel.name, node.kernel.blocks, node.kernel.threads, self._addresses.pointers(node), node.depends)
             for node in self._nodes
         ]
         return DeviceGraph(self._device, self._functions, nodes)
 
-    def _pointers(self, node: KernelNode) -> list[Pointer]:
-        found = []
-        for operand in node.operands:
-            memory, start = self._places[operand.buffer]
-            found.append(memory.at(start + operand.offset, operand.nbytes))
-        return found
+    def binding(
+        self,
+        inputs: Sequence[Argument],
+        outputs: Sequence[Argument],
+        structure: str,
+        protected: Iterable[Any],
+        ranges: Sequence[IndexRange],
+    ) -> DeviceBinding:
+        """How the arrays of a call find their places, in which those on the device stay there."""
+        return DeviceBinding(
+            inputs, outputs, structure, protected, ranges, self._device, self._given.views, self._taken.views
+        )
 
     # Running ---------------------------------------------------------------------------------------------------------
     def run(self, inputs: list[Any], outputs: list[Any]) -> None:
-        """Run one step: read the arrays `inputs`, fill the arrays `outputs`."""
-        device, given, taken = self._device, self._given, self._taken
-        device.enter()
-        for view, array in zip(given.views, inputs, strict=False):
-            np.copyto(view, array)
-        if self.plan.rng >= 0:
-            given.views[-1].view(np.uint64)[:] = self.seed, self.step
-        for residence in self._residences:
-            residence.settle()
-        device.send(given.memory.address, given.host)
+        """Run one step: read the arrays `inputs`, fill the arrays `outputs`. Each is NumPy's, or on the device."""
+        self._device.enter()
+        self._move(inputs, outputs)
+        self._send(inputs)
         self._compute()
-        if taken.host.size:
-            device.receive(taken.host, taken.memory.address)
-        for at in self._copied:
-            memory, start = self._places[self.plan.outputs[at]]
-            device.receive(taken.views[at].reshape(-1), int(memory.address) + start)
-        device.wait()
-        for array, view in zip(outputs, taken.views, strict=True):
-            np.copyto(array, view)
+        self._receive(outputs)
         for residence in self._updated:
             residence.is_newer = True
         self.step += 1
 
+    def _move(self, inputs: list[Any], outputs: list[Any]) -> None:
+        """Let the buffers of inputs and outputs lie where the arrays are, where kernels can use them there."""
+        for number, array in zip(self.plan.inputs, inputs, strict=True):
+            self._addresses.move(number, _usable(array))
+        for at, (number, array) in enumerate(zip(self.plan.outputs, outputs, strict=True)):
+            if at not in self._copied:
+                self._addresses.move(number, _usable(array))
+        if self._graph is not None:
+            self._addresses.tell(self._graph)
+
+    def _send(self, inputs: list[Any]) -> None:
+        device, given = self._device, self._given
+        sent = [isinstance(array, np.ndarray) for array in inputs]
+        for view, array, is_sent in zip(given.views, inputs, sent, strict=False):
+            if is_sent:
+                np.copyto(view, array)
+        if self.plan.rng >= 0:
+            given.views[-1].view(np.uint64)[:] = self.seed, self.step
+            sent.append(True)
+        for residence in self._residences:
+            residence.settle()
+        for start, stop in given.runs(sent):
+            device.send(given.memory.at(start, stop - start), given.host[start:stop])
+        for number, array, is_sent in zip(self.plan.inputs, inputs, sent, strict=False):
+            if not is_sent and self._addresses[number] != array.address:
+                device.copy(self._addresses[number], array.address, array.nbytes)
+
+    def _receive(self, outputs: list[Any]) -> None:
+        device, taken, hosts = self._device, self._taken, [isinstance(array, np.ndarray) for array in outputs]
+        for start, stop in taken.runs([host and at not in self._copied for at, host in enumerate(hosts)]):
+            device.receive(taken.host[start:stop], taken.memory.at(start, stop - start))
+        for at, (number, array) in enumerate(zip(self.plan.outputs, outputs, strict=True)):
+            place = self._addresses[number]
+            if not hosts[at] and place != array.address:
+                device.copy(array.address, place, array.nbytes)
+            elif hosts[at] and at in self._copied:
+                device.receive(taken.views[at].reshape(-1), place)
+        device.wait()
+        for array, view, is_host in zip(outputs, taken.views, hosts, strict=True):
+            if is_host:
+                np.copyto(array, view)
+
     def _compute(self) -> None:
         if self._graph is None:
-            nodes = [(node, self._pointers(node)) for node in self._nodes]
+            nodes = [(node, self._addresses.pointers(node)) for node in self._nodes]
             run_by_launches(self._device, self._functions, self.plan, nodes, self._updated)
         else:
             self._device.launch(self._graph)
+
+
+def _usable(array: Any) -> int | None:
+    """The address of an array on the device where kernels can use it there."""
+    if isinstance(array, np.ndarray) or array.address % _ALIGNMENT or not array.nbytes:
+        return None
+    return int(array.address)
 
 
 def _held(device: Device, array: Array) -> Memory:

@@ -24,6 +24,15 @@ class Staging:
         self.memory, self.host = Memory(device, total), device.pinned(total)
         self.views = [self._view(*pair) for pair in zip(buffers, self.offsets, strict=True)]
 
+    def runs(self, wanted: Sequence[bool]) -> list[tuple[int, int]]:
+        """From which byte to which those lie that are `wanted`, side by side where there is none between them."""
+        found: list[tuple[int, int]] = []
+        for at, (is_wanted, offset) in enumerate(zip(wanted, self.offsets, strict=True)):
+            if is_wanted:
+                start = found.pop()[0] if at and wanted[at - 1] else offset
+                found.append((start, offset + self.views[at].nbytes))
+        return found
+
     def _view(self, buffer: Buffer, offset: int) -> np.ndarray[Any, Any]:
         dtype, nbytes = DTYPES[buffer.dtype].numpy, buffer.nbytes
         return self.host[offset : offset + nbytes].view(dtype).reshape(buffer.shape)

@@ -11,7 +11,7 @@ import ctypes
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +48,7 @@ class SimulatedDriver:
     """The driver of one device. `order` is the seed of the orders in which nodes of graphs run."""
 
     CUDA_KERNEL_NODE_PARAMS = SimpleNamespace
+    CUpointer_attribute = SimpleNamespace(CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL=9)
 
     def __init__(self, order: int = 0) -> None:
         self.random = np.random.default_rng(order)
@@ -67,6 +68,15 @@ class SimulatedDriver:
 
     def cuCtxSetCurrent(self, context: object) -> tuple[int]:
         return (0,)
+
+    def cuCtxPushCurrent(self, context: object) -> tuple[int]:
+        return (0,)
+
+    def cuCtxPopCurrent(self) -> tuple[int, object]:
+        return 0, self
+
+    def cuCtxSynchronize(self) -> tuple[int]:
+        return self.cuStreamSynchronize(0)
 
     def cuDeviceGetAttribute(self, attribute: int, device: int) -> tuple[int, int]:
         return 0, {75: 9, 76: 0}[attribute]
@@ -124,6 +134,17 @@ class SimulatedDriver:
         self.queue.append(lambda: _copy(target, self._found(source, nbytes).ctypes.data, nbytes))
         return (0,)
 
+    def cuMemcpyDtoDAsync(self, target: int, source: int, nbytes: int, stream: int) -> tuple[int]:
+        def copy() -> None:
+            _copy(self._found(target, nbytes).ctypes.data, self._found(source, nbytes).ctypes.data, nbytes)
+
+        self.queue.append(copy)
+        return (0,)
+
+    def cuPointerGetAttribute(self, attribute: int, pointer: int) -> tuple[int, int]:
+        address = self._block(pointer)
+        return (0, 0) if address and pointer - address < max(self.blocks[address].size, 1) else (1, 0)
+
     # Streams and modules ---------------------------------------------------------------------------------------------
     def cuStreamCreate(self, flags: int) -> tuple[int, int]:
         return 0, 1
@@ -156,6 +177,11 @@ class SimulatedDriver:
         kernel = _as_launched(given.func, given.gridDimX, given.blockDimX)
         graph.nodes.append(_Node(kernel, given.kernelParams[0], tuple(depends), ancestors))
         return 0, len(graph.nodes) - 1
+
+    def cuGraphExecKernelNodeSetParams(self, graph: _Graph, node: int, given: SimpleNamespace) -> tuple[int]:
+        kernel = _as_launched(given.func, given.gridDimX, given.blockDimX)
+        graph.nodes[node] = replace(graph.nodes[node], kernel=kernel, pointers=given.kernelParams[0])
+        return (0,)
 
     def cuGraphInstantiate(self, graph: _Graph, flags: int) -> tuple[int, _Graph]:
         return 0, _Graph(list(graph.nodes))
