@@ -28,16 +28,23 @@ class Addresses:
             for operand in node.operands:
                 touching[operand.buffer].add(at)
         self._touching = dict(touching)
+        self._away: set[BufferNumber] = set()
         self._untold: set[int] = set()  # nodes that the graph has with old addresses
 
     def __getitem__(self, number: BufferNumber) -> int:
         return self._addresses[number]
+
+    @property
+    def are_away(self) -> bool:
+        """Whether some buffer is not at home, or the graph does not know that all are."""
+        return bool(self._away or self._untold)
 
     def move(self, number: BufferNumber, address: int | None) -> None:
         """Let a buffer lie at an address, or at home."""
         new = self._homes[number] if address is None else address
         if self._addresses[number] != new:
             self._addresses[number] = new
+            (self._away.discard if address is None else self._away.add)(number)
             self._untold |= self._touching.get(number, set())
 
     def tell(self, graph: DeviceGraph) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from graphc.errors import BackendError
 
-__all__ = ["Device", "DeviceGraph", "Functions", "Memory", "Pointer"]
+__all__ = ["Bytes", "Device", "DeviceGraph", "Functions", "Memory", "Pointer"]
 
 Driver = Any  # cuInit, cuMemAlloc and so on, each of which answers with an error, 0 for none, and what it has made
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]

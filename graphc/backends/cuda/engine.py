@@ -114,10 +114,13 @@ class CudaEngine:
     def run(self, inputs: list[Any], outputs: list[Any]) -> None:
         """Run one step: read the arrays `inputs`, fill the arrays `outputs`. Each is NumPy's, or on the device."""
         self._device.enter()
-        self._move(inputs, outputs)
-        self._send(inputs)
+        sent = tuple([isinstance(array, np.ndarray) for array in inputs])
+        fetched = tuple([isinstance(array, np.ndarray) for array in outputs])
+        if self._addresses.are_away or not (all(sent) and all(fetched)):
+            self._move(inputs, outputs)
+        self._send(inputs, sent)
         self._compute()
-        self._receive(outputs)
+        self._receive(outputs, fetched)
         for residence in self._updated:
             residence.is_newer = True
         self.step += 1
@@ -132,37 +135,45 @@ class CudaEngine:
         if self._graph is not None:
             self._addresses.tell(self._graph)
 
-    def _send(self, inputs: list[Any]) -> None:
+    def _send(self, inputs: list[Any], sent: tuple[bool, ...]) -> None:
+        """Bring to the device what is on the host: the inputs that are `sent`, parameters that were written there."""
         device, given = self._device, self._given
-        sent = [isinstance(array, np.ndarray) for array in inputs]
         for view, array, is_sent in zip(given.views, inputs, sent, strict=False):
             if is_sent:
                 np.copyto(view, array)
         if self.plan.rng >= 0:
             given.views[-1].view(np.uint64)[:] = self.seed, self.step
-            sent.append(True)
+            sent = (*sent, True)
         for residence in self._residences:
             residence.settle()
-        for start, stop in given.runs(sent):
-            device.send(given.memory.at(start, stop - start), given.host[start:stop])
-        for number, array, is_sent in zip(self.plan.inputs, inputs, sent, strict=False):
-            if not is_sent and self._addresses[number] != array.address:
-                device.copy(self._addresses[number], array.address, array.nbytes)
+        for place, host in given.parts(sent):
+            device.send(place, host)
+        if not all(sent):
+            for number, array in zip(self.plan.inputs, inputs, strict=True):
+                self._copy_within(array, self._addresses[number], is_input=True)
 
-    def _receive(self, outputs: list[Any]) -> None:
-        device, taken, hosts = self._device, self._taken, [isinstance(array, np.ndarray) for array in outputs]
-        for start, stop in taken.runs([host and at not in self._copied for at, host in enumerate(hosts)]):
-            device.receive(taken.host[start:stop], taken.memory.at(start, stop - start))
-        for at, (number, array) in enumerate(zip(self.plan.outputs, outputs, strict=True)):
-            place = self._addresses[number]
-            if not hosts[at] and place != array.address:
-                device.copy(array.address, place, array.nbytes)
-            elif hosts[at] and at in self._copied:
-                device.receive(taken.views[at].reshape(-1), place)
+    def _receive(self, outputs: list[Any], fetched: tuple[bool, ...]) -> None:
+        """Fill the outputs: those that are `fetched` are on the host."""
+        device, taken, numbers = self._device, self._taken, self.plan.outputs
+        direct = tuple([is_host and at not in self._copied for at, is_host in enumerate(fetched)])
+        for place, host in taken.parts(direct):
+            device.receive(host, place)
+        for at in self._copied:
+            if fetched[at]:
+                device.receive(taken.views[at].reshape(-1), self._addresses[numbers[at]])
+        if not all(fetched):
+            for number, array in zip(numbers, outputs, strict=True):
+                self._copy_within(array, self._addresses[number], is_input=False)
         device.wait()
-        for array, view, is_host in zip(outputs, taken.views, hosts, strict=True):
+        for array, view, is_host in zip(outputs, taken.views, fetched, strict=True):
             if is_host:
                 np.copyto(array, view)
+
+    def _copy_within(self, array: Any, place: int, *, is_input: bool) -> None:
+        """Begin to copy an array on the device to the place of its buffer, or from there, if it is another one."""
+        if not isinstance(array, np.ndarray) and array.address != place:
+            target, source = (place, array.address) if is_input else (array.address, place)
+            self._device.copy(target, source, array.nbytes)
 
     def _compute(self) -> None:
         if self._graph is None:

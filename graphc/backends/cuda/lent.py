@@ -6,6 +6,7 @@ stream is waited for; where it is of a version that knows none, all streams are.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,4 +81,4 @@ def _lent(address: int, dtype: str, shape: tuple[int, ...], strides: Any, is_rea
     for count, stride in zip(reversed(shape), reversed(strides or ()), strict=strides is not None):
         expected = expected and (count == 1 or stride == step)
         step *= count
-    return Lent(address, dtype, shape, int(np.prod(shape)) * itemsize, expected or 0 in shape, is_read_only, kept)
+    return Lent(address, dtype, shape, math.prod(shape) * itemsize, expected or 0 in shape, is_read_only, kept)

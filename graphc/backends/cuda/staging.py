@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device, Memory
+from graphc.backends.cuda.device import Bytes, Device, Memory, Pointer
 from graphc.ir.types import DTYPES
 from graphc.plan.plan import Buffer, Plan
 
@@ -22,10 +22,19 @@ class Staging:
     def __init__(self, device: Device, buffers: Sequence[Buffer]) -> None:
         self.offsets, total = _packed(buffers)
         self.memory, self.host = Memory(device, total), device.pinned(total)
+        self._parts: dict[tuple[bool, ...], list[tuple[Pointer, Bytes]]] = {}  # few ways of calling a program are used
         self.views = [self._view(*pair) for pair in zip(buffers, self.offsets, strict=True)]
 
-    def runs(self, wanted: Sequence[bool]) -> list[tuple[int, int]]:
-        """From which byte to which those lie that are `wanted`, side by side where there is none between them."""
+    def parts(self, wanted: tuple[bool, ...]) -> list[tuple[Pointer, Bytes]]:
+        """What to copy for the places that are `wanted`, on the device and on the host: neighbours are one part."""
+        found = self._parts.get(wanted)
+        if found is None:
+            found = self._parts[wanted] = [
+                (self.memory.at(start, stop - start), self.host[start:stop]) for start, stop in self._runs(wanted)
+            ]
+        return found
+
+    def _runs(self, wanted: tuple[bool, ...]) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
         for at, (is_wanted, offset) in enumerate(zip(wanted, self.offsets, strict=True)):
             if is_wanted:
