@@ -40,10 +40,19 @@ def versions(part: str, dry: bool) -> Iterator[Row]:
     yield {"what": "compute capability", "is": "{}.{}".format(*device.capability)}
     yield {"what": "CUDA of the driver", "is": f"{device.version // 1000}.{device.version % 1000 // 10}"}
     if not dry:
-        asked = ["nvidia-smi", f"--query-gpu={ASKED}", "--format=csv,noheader"]
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout
-        for name, value in zip(ASKED.split(","), answer.splitlines()[0].split(","), strict=True):
-            yield {"what": name, "is": value.strip()}
+        yield from _clocks()
+
+
+def _clocks() -> Iterator[Row]:
+    """What nvidia-smi says, where it is."""
+    asked = ["nvidia-smi", f"--query-gpu={ASKED}", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=8, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        yield {"what": "nvidia-smi", "is": str(error)}
+        return
+    for name, value in zip(ASKED.split(","), answer.splitlines()[0].split(","), strict=True):
+        yield {"what": name, "is": value.strip()}
 
 
 def memory(part: str, dry: bool) -> Iterator[Row]:

@@ -39,8 +39,8 @@ def bandwidth(dtype: str, dry: bool) -> Iterator[Row]:
     """A row for each elementwise kernel in a dtype, beside a copy of as many bytes."""
     shape = (8, 64) if dry else (1 << 14, 1 << 12)
     gauge = gauge_here()
+    x, y, s = _filled("x", shape, dtype), _filled("y", shape, dtype), _filled("s", shape[1:], dtype)
     for name, function in ELEMENTWISE.items():
-        x, y, s = _filled("x", shape, dtype), _filled("y", shape, dtype), _filled("s", shape[1:], dtype)
         program = gx.compile([], [], {y: function(x, s)}, backend="cuda")
         yield {"kernel": name, "dtype": dtype, **_rates(gauge, program, 2 * _nbytes(shape, dtype), ())}
 
@@ -116,11 +116,11 @@ def _rates(gauge: Gauge, program: Any, traffic: int, arrays: Any) -> Row:
 def launch(part: str, dry: bool) -> Iterator[Row]:
     """Microseconds of a launch of a graph, by node, and of a call of the program, which copies and waits."""
     gauge = gauge_here()
-    w = gx.parameter("w", np.eye(8, dtype=np.float32))
+    w: Any = gx.parameter("w", np.eye(8, dtype=np.float32))
     value = gx.tanh(w) if part == "tiny" else w
     for _ in range(0 if part == "tiny" else 5 if dry else CHAIN):
         value = value @ (w * 0.5)
-    program = gx.compile([], [], {w: value}, backend="cuda")
+    program: Any = gx.compile([], [], {w: value}, backend="cuda")
     program()
     nodes, seconds = len(program._engine._nodes), gauge.seconds(gauge.launching(program))
     calls = 1 if dry else STEPS

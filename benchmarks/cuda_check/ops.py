@@ -16,7 +16,7 @@ from graphc.api import build_graph
 from graphc.backends.cuda.backend import CUDA
 from graphc.backends.cuda.choosing import chosen_device, is_simulated
 from graphc.backends.cuda.cubins import compiled
-from graphc.backends.cuda.nodes import nodes_of
+from graphc.backends.cuda.nodes import KernelNode, nodes_of
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import GraphcError
 from graphc.ops.record import FUNCTIONS, Function
@@ -28,6 +28,7 @@ __all__ = ["in_order", "ops", "ops_parts"]
 
 BATCH, DRY_BATCH = 40, 4
 SEED = 5
+HOW: Any = CUDA.how
 
 
 def in_order() -> list[Case]:
@@ -70,7 +71,7 @@ class _Made:
     """A case with its plan, or with what was wrong with it already."""
 
     def __init__(self, case: Case) -> None:
-        self.case, self.wrong, self.nodes = case, "", []  # type: ignore[var-annotated]
+        self.case, self.wrong, self.nodes = case, "", list[KernelNode]()
         try:
             self.built = build(case)
             self.outputs = [*self.built.outputs, *first_gradients(self.built)]
@@ -87,10 +88,10 @@ class _Made:
             return self.wrong
         found: list[Any] = [np.zeros(output.shape, output.dtype.numpy) for output in self.outputs]
         try:
-            loaded, _ = CUDA.how.load(self.held.plan, lambda: self.held.code, "")
+            loaded, _ = HOW.load(self.held.plan, lambda: self.held.code, "")
         except GraphcError as error:
             return f"{type(error).__name__}: {error}"
-        CUDA.how.engine(self.held.plan, [], self.held.constants, loaded, 1, SEED).run(list(self.built.arrays), found)
+        HOW.engine(self.held.plan, [], self.held.constants, loaded, 1, SEED).run(list(self.built.arrays), found)
         wanted = evaluate(self.outputs, self.built.values, seed=SEED)
         wrong = (difference(*pair, precision(self.case)) for pair in zip(found, wanted, strict=True))
         return next(filter(None, wrong), "")

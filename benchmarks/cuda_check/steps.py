@@ -142,7 +142,7 @@ def _peers(workload: Workload, data: Data, setting: str, dtype: str) -> Iterator
     for engine, mode in (("torch", "eager"), ("torch-compile", "traced" if dry else "reduce-overhead")):
         make = _torch_step(mode, workload, data, "cpu" if dry else "cuda", dtype)
         yield Contender(engine, make, lambda: _torch_setting(setting), lack)
-    yield Contender("jax", lambda: _jax_step(workload, data, dtype, dry), lambda: _jax_setting(setting), _jax_lack())
+    yield Contender("jax", lambda: _jax_step(workload, data, dtype), lambda: _jax_setting(setting), _jax_lack(dry))
 
 
 def _torch_step(mode: str, workload: Workload, data: Data, device: str, dtype: str) -> Callable[[], Step]:
@@ -161,19 +161,19 @@ def _torch_setting(setting: str) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _jax_lack() -> str:
-    return "" if find_spec("jax") else "jax is not installed"
+def _jax_lack(dry: bool) -> str:
+    if not find_spec("jax"):
+        return "jax is not installed"
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # before the first import
+    return "" if dry or import_module("jax").default_backend() == "gpu" else "this jax sees no CUDA device"
 
 
-def _jax_step(workload: Workload, data: Data, dtype: str, dry: bool) -> Step:
-    if not dry and import_module("jax").default_backend() != "gpu":
-        raise RuntimeError("this jax sees no CUDA device")
+def _jax_step(workload: Workload, data: Data, dtype: str) -> Step:
     run: Step = import_module("benchmarks.jax_engine").prepare("jit", workload, data, 1, dtype)().run
     return run
 
 
 def _jax_setting(setting: str) -> AbstractContextManager[Any]:
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # before the first import
     precision = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}[setting]
     context: AbstractContextManager[Any] = import_module("jax").default_matmul_precision(precision)
     return context
