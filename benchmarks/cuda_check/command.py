@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.dry:
         os.environ[VARIABLE] = "simulate"
     if missing := lack():
-        console.print(f"{missing}; --dry needs no device", style="red", highlight=False, soft_wrap=True)
+        console.print(f"{missing}; --dry needs no device", style="red", highlight=False, markup=False, soft_wrap=True)
         return 1
     findings = run_sections(
         [section for section in SECTIONS if section.name in (options.only or NAMES)],
