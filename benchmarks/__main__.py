@@ -1,7 +1,8 @@
 """`python -m benchmarks [--quick] [WHAT ...]`: measure, print tables, save them where asked.
 
 `python -m benchmarks memory [WORKLOAD ...]` measures the memory of these workloads, and nothing else. Commands of their
-own, each with -h: `contractions`, `cuda-kernels`, `frontier`, `planning`, `scale`, `pairs`, `deep`, `half`, `share`.
+own, each with -h: `contractions`, `cuda-check`, `cuda-kernels`, `frontier`, `planning`, `scale`, `pairs`, `deep`,
+`half`, `share`.
 
 Exit codes: 0 success; 1 an engine failed, or engines computed different numbers; 2 usage.
 """
@@ -23,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks import budgets, contractions, cuda_kernels, frontier, pairs, planning, report, scale
 from benchmarks.busy import SITUATIONS, measure_busy
 from benchmarks.compare import disagreements
+from benchmarks.cuda_check import command as cuda_check
 from benchmarks.engines import ENGINES, OURS, default_engines, missing
 from benchmarks.first_call import measure_first_calls
 from benchmarks.machine import Load, measure_limits
@@ -49,6 +51,7 @@ COMMANDS = {
     "pairs": ("k-means by pairs as users write it against one by a matrix product", pairs.main),
     "deep": ("a step of 1,000 layers in the memory of the square root of so many", budgets.main_deep),
     "half": ("a step of gpt in half of its memory", budgets.main_half),
+    "cuda-check": ("all that is to be known of a CUDA device, in one run of minutes", cuda_check.main),
     "cuda-kernels": ("the CUDA kernels of steps, compiled and looked at", cuda_kernels.main),
     "share": ("a step of MobileNet-V2 in MONeT's share of its memory", budgets.main_share),
 }

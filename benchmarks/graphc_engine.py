@@ -11,6 +11,7 @@ import graphc as gx
 from benchmarks.engines import Built
 from benchmarks.workload import LEARNING_RATE, Array, Data, Workload
 from graphc import nn, optim
+from graphc.ir.types import DTYPES
 
 __all__ = ["prepare", "setup", "step_of"]
 
@@ -35,18 +36,35 @@ def prepare(backend: str, workload: Workload, data: Data, threads: int) -> Calla
     return build
 
 
-def step_of(workload: Workload, data: Data) -> Callable[[], tuple[list[gx.Tensor], Any, Any, list[Array]]]:
-    """What builds the step: its inputs, outputs and updates, and the arrays of a call."""
+def step_of(
+    workload: Workload, data: Data, dtype: str = "float32"
+) -> Callable[[], tuple[list[gx.Tensor], Any, Any, list[Array]]]:
+    """What builds the step: its inputs, outputs and updates, and the arrays of a call; floats are of a dtype."""
     model = workload.build_model()
     if model is not None:
         model.load_state_dict(data.weights | data.buffers)
+        _convert(model, dtype)
     given = data.inputs | {f"vector of {name}": vector for name, vector in data.vectors.items()}
+    given = {name: _converted(array, dtype) for name, array in given.items()}
 
     def build() -> tuple[list[gx.Tensor], Any, Any, list[Array]]:
         tensors = {name: gx.input(name, array.shape, array.dtype) for name, array in given.items()}
         return [*tensors.values()], *_asked(workload, model, tensors), list(given.values())
 
     return build
+
+
+def _convert(model: nn.Module, dtype: str) -> None:
+    """Put parameters of the dtype in the places of the model's own."""
+    modules = dict(model.named_modules())
+    for name, parameter in model.named_parameters().items():
+        if parameter.dtype.name != dtype:
+            path, _, own = name.rpartition(".")
+            setattr(modules[path], own, gx.parameter(name, _converted(parameter.value, dtype)))
+
+
+def _converted(array: Array, dtype: str) -> Array:
+    return array.astype(DTYPES[dtype].numpy, copy=False) if array.dtype.kind == "f" else array
 
 
 def _asked(workload: Workload, model: nn.Module | None, tensors: dict[str, gx.Tensor]) -> tuple[Any, Any]:

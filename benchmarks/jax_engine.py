@@ -26,11 +26,11 @@ def setup(threads: int) -> None:
     jax.devices()
 
 
-def prepare(mode: str, workload: Workload, data: Data, threads: int) -> Callable[[], Built]:
-    """What makes the jitted step."""
+def prepare(mode: str, workload: Workload, data: Data, threads: int, dtype: str = "float32") -> Callable[[], Built]:
+    """What makes the jitted step, on the device that JAX chooses, with floats of a dtype."""
     forward = jax_twins.build(workload)
     parts = (data.weights, data.vectors, data.inputs)
-    weights, vectors, inputs = ({name: jnp.array(array) for name, array in part.items()} for part in parts)
+    weights, vectors, inputs = ({name: _array(array, dtype) for name, array in part.items()} for part in parts)
     cotangent = inputs.pop("g", None)
 
     def build() -> Built:
@@ -44,6 +44,10 @@ def prepare(mode: str, workload: Workload, data: Data, threads: int) -> Callable
         return Built(lambda: jax.block_until_ready(function(inputs)), _read, mode)
 
     return build
+
+
+def _array(array: Array, dtype: str) -> Any:
+    return jnp.array(array, dtype if array.dtype.kind == "f" else None)
 
 
 def _read(results: Any) -> list[Array]:
@@ -74,7 +78,7 @@ def _adamw(p: Any, g: Any, mean: Any, square: Any, count: Any) -> tuple[Any, tup
     square = SECOND * square + (1 - SECOND) * g * g
     deviation = jnp.sqrt(square) / jnp.sqrt(1 - SECOND**count) + EPSILON
     step = LEARNING_RATE / (1 - FIRST**count) * mean / deviation
-    return p * (1 - LEARNING_RATE * DECAY) - step, (mean, square)
+    return (p * (1 - LEARNING_RATE * DECAY) - step).astype(p.dtype), (mean, square)
 
 
 def _gradient(workload: Workload, forward: Any, inputs: Any, cotangent: Any) -> Callable[[], Any]:

@@ -68,7 +68,7 @@ class _GPT(nn.Module):
         return nn.Sequential(_Residual(attention), _Residual(hidden))
 
     def forward(self, codes: Any) -> Any:
-        x = self.token(codes) + self.position(torch.arange(codes.shape[1]))
+        x = self.token(codes) + self.position(torch.arange(codes.shape[1], device=codes.device))
         return self.head(self.norm(self.blocks(x))).view(-1, self.characters)
 
 

@@ -83,7 +83,7 @@ class LSTM(nn.Module):
 
     def _run(self, projected: gx.Tensor, weight_hh: gx.Tensor) -> list[gx.Tensor]:
         steps, batch, _ = projected.shape
-        h, c = gx.zeros((batch, self.hidden)), gx.zeros((batch, self.hidden))
+        h, c = (gx.zeros((batch, self.hidden), projected.dtype) for _ in range(2))
         outputs = []
         for step in range(steps):
             i, f, g, o = gx.split(projected[step] + h @ weight_hh.T, 4, axis=1)
