@@ -6,9 +6,10 @@ What is asked for is checked first (names, missing inputs, what is updated); the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from graphc.backends.table import NAMES, candidates
+from graphc.backends.table import BACKENDS, NAMES, candidates
 from graphc.errors import BackendError, DTypeError, GraphError, MemoryBudgetError, ShapeError, shown, with_location
 from graphc.ir.collection import collection_paused
 from graphc.ir.data import MOST_SEED, whole_number
@@ -23,12 +24,13 @@ from graphc.ops.parameter import Parameter
 from graphc.ops.primitives.random import check_streams
 from graphc.ops.tensor import Tensor
 from graphc.passes import chain_updates, drop_index_marks
-from graphc.pipeline import Settings, make_program
+from graphc.pipeline import Settings, make_program, write_program
+from graphc.plan.memory_report import MemoryReport
 from graphc.runtime.program import Program
 from graphc.runtime.threads import checked_threads
 from graphc.toolchain.compiler import warn_of_fallback
 
-__all__ = ["Outputs", "build_graph", "checked_request", "compile", "located"]
+__all__ = ["Outputs", "build_graph", "checked_request", "compile", "located", "write_files"]
 
 Outputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -70,14 +72,46 @@ def compile(
     """
     checked_request(backend, threads)
     try:
-        start = whole_number(seed, "a seed", 0, MOST_SEED)
-        settings = Settings(checked_threads(threads), start, checked_budget(memory_budget))
+        settings = _settings(threads, memory_budget, seed)
         graph, structure = build_graph(inputs, outputs, updates)
         graph = graph if check_indices else drop_index_marks(graph)
         with collection_paused():
             return _program(graph, structure, backend, settings)
     except (GraphError, MemoryBudgetError) as error:
         raise located(error) from None
+
+
+def write_files(
+    inputs: Tensor | Sequence[Tensor],
+    outputs: Outputs,
+    updates: Mapping[Parameter, Tensor] | None,
+    path: Path,
+    *,
+    backend: str,
+    isa: str | None = None,
+    threads: int | None = None,
+    memory_budget: int | str | float | None = None,
+    seed: int = 0,
+    check_indices: bool = True,
+) -> MemoryReport:
+    """Write the files of a program for a backend that need not work here, as `Program.export` would; what it will hold.
+
+    Raises what `compile` raises, and OSError.
+    """
+    checked_request(backend, threads)
+    try:
+        settings = _settings(threads, memory_budget, seed)
+        graph, structure = build_graph(inputs, outputs, updates)
+        graph = graph if check_indices else drop_index_marks(graph)
+        with collection_paused():
+            return write_program(graph, structure, BACKENDS[backend], settings, path, isa)
+    except (GraphError, MemoryBudgetError) as error:
+        raise located(error) from None
+
+
+def _settings(threads: int | None, budget: int | str | float | None, seed: int) -> Settings:
+    start = whole_number(seed, "a seed", 0, MOST_SEED)
+    return Settings(checked_threads(threads), start, checked_budget(budget))
 
 
 def _program(graph: Graph, structure: str, name: str, settings: Settings) -> Program:

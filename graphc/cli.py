@@ -23,7 +23,7 @@ from graphc.backends.table import NAMES
 from graphc.commands.bench import bench
 from graphc.commands.checking import check
 from graphc.commands.doctor import clear_cache, examine
-from graphc.commands.exporting import export
+from graphc.commands.exporting import BACKENDS, export
 from graphc.commands.inspection import SECTIONS, inspect
 from graphc.commands.memory import TARGETS, Wish, memory
 from graphc.commands.placing import EFFORT, run_place
@@ -98,8 +98,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _compile(options: argparse.Namespace) -> int:
+    if options.isa and options.backend != "c":
+        raise TargetError("--isa is for C libraries: a CUDA program holds kernels for all devices")
     target, name = load_target(options.target), options.name or options.target.rpartition(":")[2]
-    return export(target, options.output, name, options.isa, options.threads, Console())
+    return export(target, options.output, name, options.backend, options.isa, options.threads, Console())
 
 
 def _place(options: argparse.Namespace) -> int:
@@ -163,13 +165,17 @@ def _add_demo(commands: Any) -> None:
 
 
 def _add_compile(commands: Any) -> None:
-    summary = "write a graph as a C library that needs neither Python nor graphc"
-    details = "The folder then holds NAME.c, NAME.h, NAME.so, the state and a manifest; gx.load reads it."
+    summary = "write a graph as a C library that needs neither Python nor graphc, or as CUDA kernels"
+    details = (
+        "The folder then holds NAME.c, NAME.h, NAME.so (with --backend cuda NAME.py and NAME.cubins, for which no "
+        "device is needed), the state and a manifest; gx.load reads it."
+    )
     parser = _command(commands, "compile", _compile, summary, details, epilog=TARGET)
     parser.add_argument("target", metavar="TARGET", help="a function that builds a graph, such as model.py:build")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument("--name", help="prefix of the files and of the C functions (the function's name)")
-    parser.add_argument("--isa", help="instruction set level, such as x86-64-v3 (this machine's)")
+    parser.add_argument("--backend", choices=BACKENDS, default="c", help="what is to run it (%(default)s)")
+    parser.add_argument("--isa", help="instruction set level of C, such as x86-64-v3 (this machine's)")
     parser.add_argument("--threads", type=_threads, metavar="N", help="threads of a step in Python (all)")
 
 

@@ -20,11 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
-from graphc.aot.exporting import export
+from graphc.aot.bundle import Exported
+from graphc.aot.exporting import FORMS, export
 from graphc.assembly.budgeted import Budgeted
 from graphc.assembly.plan import sketch_program
+from graphc.assembly.records import Planned
 from graphc.assembly.write import Assembled, write
 from graphc.backends.backend import Backend, Interpreting, Planning
 from graphc.backends.c.backend import C
@@ -41,7 +45,7 @@ from graphc.ir.checking import verifies
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify as verify_graph
 from graphc.ops.build import infer_type
-from graphc.ops.guard import Storage
+from graphc.ops.guard import Storage, joined
 from graphc.ops.index_ranges import index_ranges
 from graphc.passes import (
     everywhere,
@@ -57,13 +61,17 @@ from graphc.passes import (
     sum_before_scatter,
     transpose_products,
 )
+from graphc.plan.memory_report import MemoryReport
 from graphc.plan.state import state_keys
 from graphc.plan.verify import verify as verify_plan
 from graphc.reuse import program_key, recall_program, remember_program
 from graphc.runtime.argument import Argument
 from graphc.runtime.program import Program
 
-__all__ = ["LAYOUT", "PASSES", "Settings", "compile_graph", "compile_plan", "make_program", "optimise", "ways_of"]
+__all__ = [
+    "LAYOUT", "PASSES", "Settings", "compile_graph", "compile_plan", "make_program", "optimise", "ways_of",
+    "write_program",
+]  # fmt: skip
 
 Pass = Callable[[Graph], Graph]
 PASSES: tuple[Pass, ...] = (
@@ -137,8 +145,11 @@ def compile_plan(
     BackendError, MemoryBudgetError.
     """
     ways = ways_of(graph, backend, threads)
-    ranges = index_ranges(graph.nodes, graph.inputs)
-    found = write(ways.within(budget).planned, ways.program.writer, ranges)
+    return _written(graph, ways, ways.within(budget).planned)
+
+
+def _written(graph: Graph, ways: Budgeted, planned: Planned) -> Assembled:
+    found = write(planned, ways.program.writer, index_ranges(graph.nodes, graph.inputs))
     verify_plan(found.plan)
     return found
 
@@ -177,7 +188,7 @@ def make_program(graph: Graph, structure: str, backend: Backend, settings: Setti
 
 def _planned(graph: Graph, structure: str, backend: Backend, settings: Settings) -> Program:
     def write_files(path: Path, level: str | None) -> None:
-        export(program, held if backend is C else compile_graph(graph, C, settings)[0], path, level)
+        _export(program, graph, held if backend.name in FORMS else None, settings, path, level)
 
     held, runs = compile_graph(graph, backend, settings)
     guarded = [Storage(parameter.storage, parameter.guard) for parameter in held.parameters]
@@ -199,9 +210,37 @@ def _interpreted(graph: Graph, structure: str, backend: Backend, settings: Setti
     program = Program(
         backend.how.engine(graph, settings.seed), *_arguments(graph), structure, backend=backend.name,
         parameters=storages(parameters_of(graph)), ranges=index_ranges(graph.nodes, graph.inputs),
-        exporter=lambda path, level: export(program, compile_graph(graph, C, settings)[0], path, level),
+        exporter=lambda path, level: _export(program, graph, None, settings, path, level),
     )  # fmt: skip
     return program
+
+
+def _export(
+    program: Program, graph: Graph, held: Assembled | None, settings: Settings, path: Path, level: str | None
+) -> None:
+    """Write a program as it is held, or in C where its backend's programs are not for files."""
+    assembled, name = (held, program.backend) if held else (compile_graph(graph, C, settings)[0], C.name)
+    random = partial(attrgetter("seed", "step"), program)
+    export(Exported(name, assembled, program.structure, program.threads, program.guard, random), path, level)
+
+
+def write_program(
+    graph: Graph, structure: str, backend: Backend, settings: Settings, path: Path, level: str | None
+) -> MemoryReport:
+    """Write the program of a closed graph, which need not be able to run here; what it will hold.
+
+    Raises BackendError, MemoryBudgetError, OSError.
+    """
+    if backend.name not in FORMS:
+        raise BackendError(f"programs of the {backend.name} backend are not for files; choose {' or '.join(FORMS)}")
+    threads = min(settings.threads, _planning(backend).most_threads)
+    ways = ways_of(graph, backend, threads)
+    planned = ways.within(settings.budget).planned
+    assembled = _written(graph, ways, planned)
+    guard = joined(parameter.guard for parameter in assembled.parameters)
+    exported = Exported(backend.name, assembled, structure, threads, guard, lambda: (settings.seed, 0))
+    export(exported, path, level)
+    return ways.report(planned)
 
 
 def _arguments(graph: Graph) -> tuple[list[Argument], list[Argument]]:

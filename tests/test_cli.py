@@ -11,7 +11,7 @@ import pytest
 
 import graphc as gx
 from graphc.cli import main
-from graphc.commands import checking, doctor
+from graphc.commands import checking, cuda_facts, doctor
 from graphc.commands.target import TargetError, load_target
 from graphc.ops.record import OPS
 from graphc.plan.format import from_json
@@ -266,8 +266,27 @@ def test_doctor_finds_everything_in_order(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
     code, out, _ = run(capsys, "doctor")
     assert code == 0, out
-    for text in ("baseline", "built", "chosen", "threads", "C compiler", "numpy", "everything works"):
+    for text in ("baseline", "built", "chosen", "threads", "C compiler", "numpy", "CUDA", "everything works"):
         assert text in out
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("", "simulate runs kernels without a device"), ("simulate", "GRAPHC_CUDA=simulate"), ("fly", "means nothing")],
+)
+def test_doctor_tells_of_cuda_and_misses_nothing(monkeypatch, value, text):
+    monkeypatch.setenv("GRAPHC_CUDA", value)
+    rows = dict(cuda_facts.cuda_rows())
+    assert text in rows["environment"]
+    assert "pip install 'graphc[cuda" in rows["compiling"] or "needs no device" in rows["compiling"]
+    assert set(rows) == {
+        "device", "cuda-bindings", "numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink", "compiling", "environment",
+    }  # fmt: skip
+
+
+def test_doctor_tests_simulated_kernels(monkeypatch):
+    outcome, passed = doctor._run_apart("cuda", {"GRAPHC_CUDA": "simulate"})
+    assert passed, outcome
 
 
 @pytest.mark.parametrize(

@@ -1,129 +1,160 @@
-"""Exported programs: writing one to files, and reading it back.
+"""A program in files: writing them, and reading them back.
 
-    NAME.c NAME.h        the program and how it is called; they need neither Python nor graphc
-    NAME.so              the same, compiled
     NAME.safetensors     the initial state: parameters, the optimiser's state, constants, random state
-    NAME.json            the manifest: tensors, types, shapes, memory, instruction set, and the hashes of the files
+    NAME.json            the manifest: the backend, tensors, types, shapes, memory, and the hashes of the other files
 
-A manifest is data and is checked, against itself and against the digest in the library; the library is a program: load
-only what you would run. Writing replaces all files or, if anything goes wrong, none.
+The other files hold the kernels, in the form that a backend has for them: c_form.py, cuda_form.py. A manifest is data
+and is checked, against itself and by the digest of the program that compiled kernels come with; these are programs:
+load only what you would run. Writing replaces all files or, if anything goes wrong, none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from graphc.backends.c.interface import PADDING, RANDOM, Interface, interface_of
-from graphc.dsl.state_dict import load_arrays
+from graphc.assembly.write import Assembled
+from graphc.dsl.state_dict import arrays_of
 from graphc.errors import FormatError, shown
 from graphc.files.replacing import folder_lock, replace_files
 from graphc.ir.types import DTYPES, TensorType
+from graphc.ops.guard import Guard, Storage
 from graphc.plan.format import parsed, plan_of, to_json, verified
 from graphc.plan.plan import Plan
-from graphc.runtime.executor import MOST_THREADS
-from graphc.toolchain.elf import is_cut
+from graphc.runtime.program import Engine
+from graphc.runtime.state_layout import PADDING, RANDOM, StateLayout, layout_of
 
-__all__ = ["Bundle", "random_state", "read_bundle", "write_bundle"]
+__all__ = ["Bundle", "Exported", "Form", "Made", "field_of", "random_state", "read_bundle", "write_bundle"]
 
 Array = np.ndarray[Any, Any]
-FORMAT, VERSION = "graphc-program", 3
-FILES = ("c", "h", "so", "safetensors")
-FACTS = {"level": str, "threads": int, "structure": str}  # of the manifest, beside the plan
+FORMAT, VERSION = "graphc-program", 4
 STRUCTURES = ("array", "list", "dict")
+STATE = "safetensors"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is written of a program: its plan and code for a backend that has a form, and how it hands back its results.
+
+    `guard` has the turns of its parameters; `random` tells seed and step.
+    """
+
+    backend: str
+    assembled: Assembled
+    structure: str
+    threads: int
+    guard: Guard
+    random: Callable[[], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a form makes of a program: `files` by suffix, `facts` of the manifest; `about` is for people to read."""
+
+    files: Mapping[str, bytes]
+    facts: Mapping[str, Any]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a backend's programs are kept: all in which its bundles differ from others.
+
+    `suffixes` are its files beside state and manifest, of which loading reads `read`; `source` is the one that
+    people read, if loading does. `facts` are what its manifests say beside the plan, by type, and `memory` what they
+    say of memory, which follows from the plan. `make` compiles a program, by its name and for an instruction set where
+    one was asked for; `engine` runs it: with the state's parameters, the constants, and so many threads if asked.
+    """
+
+    backend: str
+    suffixes: tuple[str, ...]
+    read: tuple[str, ...]
+    facts: Mapping[str, type]
+    memory: Callable[[Plan], Mapping[str, int]]
+    make: Callable[[Exported, str, str | None], Made]
+    engine: Callable[[Bundle, Sequence[Storage], Sequence[Array], int | None], Engine]
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A program in files. `state` holds its arrays by key; `structure`, `level` and `threads` are as compiled."""
+    """What the files of a program hold. `manifest` is the path of the manifest, `state` holds the arrays by key."""
 
-    interface: Interface
-    library: Path
+    form: Form
+    manifest: Path
+    name: str
+    layout: StateLayout
+    facts: Mapping[str, Any]
+    files: Mapping[str, bytes]
     state: Mapping[str, Array]
-    level: str
-    threads: int
-    structure: str
 
     @property
     def plan(self) -> Plan:
-        return self.interface.plan
+        return self.layout.plan
+
+    def path(self, suffix: str) -> Path:
+        return _beside(self.manifest, self.name, suffix)
 
 
 # Writing -------------------------------------------------------------------------------------------------------------
-def write_bundle(
-    folder: Path,
-    interface: Interface,
-    files: Mapping[str, bytes],
-    arrays: Sequence[Array],
-    about: Mapping[str, Any],
-) -> None:
-    """Write a program: `files` by suffix (c, h, so), `arrays` of the interface's state. `about` is for people to read.
+def write_bundle(folder: Path, form: Form, name: str, made: Made, layout: StateLayout, arrays: Sequence[Array]) -> None:
+    """Write a program as a form has made it, and `arrays` as its state.
 
     All files are replaced or, if the disk refuses one or the writer is interrupted, none. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contents: dict[str, bytes | memoryview] = {**files, "safetensors": _state_file(interface, arrays)}
+    contents: dict[str, bytes | memoryview] = {**made.files, STATE: layout.file(arrays)}
     manifest = {
         "format": FORMAT,
         "version": VERSION,
-        "name": interface.name,
-        **about,
-        **dict(interface.facts),
-        **_layout(interface),
-        "files": {suffix: hashlib.sha256(contents[suffix]).hexdigest() for suffix in FILES},
+        "backend": form.backend,
+        "name": name,
+        **made.about,
+        **made.facts,
+        **_described(form, layout),
+        "files": {suffix: hashlib.sha256(contents[suffix]).hexdigest() for suffix in (*form.suffixes, STATE)},
     }
     head = json.dumps(manifest, indent=1).removesuffix("\n}")  # the plan is for programs to read: on one line
-    contents["json"] = f'{head},\n "plan": {to_json(interface.plan)}\n}}\n'.encode()
-    replace_files({folder / f"{interface.name}.{suffix}": data for suffix, data in contents.items()}, runnable=(".so",))
+    contents["json"] = f'{head},\n "plan": {to_json(layout.plan)}\n}}\n'.encode()
+    replace_files({_beside(folder / name, name, suffix): data for suffix, data in contents.items()}, runnable=(".so",))
 
 
-def _layout(interface: Interface) -> dict[str, Any]:
+def _beside(path: Path, name: str, suffix: str) -> Path:
+    return path.with_name(f"{name[:200]}.{suffix}")
+
+
+def _described(form: Form, layout: StateLayout) -> dict[str, Any]:
     """What a manifest says of memory, all of which follows from the plan."""
-    return {
-        "memory": {
-            "state": interface.state_bytes,
-            "working": interface.memory_bytes(0),
-            "each_thread": interface.scratch_bytes,
-        },
-        "state": [{"key": stored.key, "buffer": stored.buffer, "offset": stored.offset} for stored in interface.state],
-    }
-
-
-def _state_file(interface: Interface, arrays: Sequence[Array]) -> memoryview:
-    """The state as safetensors: a header, then the block that a program in C keeps."""
-    header = interface.file_header
-    data = np.zeros(len(header) + interface.state_bytes, np.uint8)
-    data[: len(header)] = np.frombuffer(header, np.uint8)
-    for stored, array in zip(interface.state, arrays, strict=True):
-        start = len(header) + stored.offset
-        data[start : start + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return data.data
+    parts = [{"key": stored.key, "buffer": stored.buffer, "offset": stored.offset} for stored in layout.parts]
+    return {"memory": {"state": layout.nbytes, **form.memory(layout.plan)}, "state": parts}
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path, forms: Mapping[str, Form]) -> Bundle:
     """Read and check what `write_bundle` wrote. `path` is a manifest, with or without .json, or a folder with just one.
 
-    Whether the library is that of the manifest is asked when it is loaded: it holds the interface's digest. Raises
+    Whether the kernels are those of the manifest is for the form to say: they come with the program's digest. Raises
     FormatError (what the manifest lacks, files that are not those it was written for), OSError.
     """
     with folder_lock(path if path.is_dir() else path.parent):
         manifest_path = _manifest(path)
-        manifest = _header(manifest_path)
-        files = {suffix: _file(manifest_path, manifest, suffix) for suffix in ("so", "safetensors")}
-        state = load_arrays(files["safetensors"])
+        manifest = _header(manifest_path, forms)
+        form, name = forms[manifest["backend"]], manifest["name"]
+        files = {suffix: _file(manifest_path, manifest, suffix) for suffix in (*form.read, STATE)}
+        state = arrays_of(files[STATE], str(_beside(manifest_path, name, STATE)))
     where = str(manifest_path)
-    if is_cut(files["so"].read_bytes()):
-        raise FormatError(f"{files['so']} is not whole: it ends before what its own tables name")
-    interface = _interface(manifest, where)
-    _check_state(state, interface, where)
-    return Bundle(interface, files["so"].resolve(), state, **dict(interface.facts))  # type: ignore[arg-type]
+    facts = {fact: field_of(manifest, fact, kind, where) for fact, kind in form.facts.items()}
+    if facts["structure"] not in STRUCTURES:
+        raise FormatError(f"{where}: structure is one of {', '.join(STRUCTURES)}")
+    layout = _layout(manifest, form, where)
+    _check_state(state, layout, where)
+    return Bundle(form, manifest_path, name, layout, facts, files, state)
 
 
 def _manifest(path: Path) -> Path:
@@ -136,8 +167,8 @@ def _manifest(path: Path) -> Path:
     return path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """The manifest in the file at `path`, whose format, version and name are right."""
+def _header(path: Path, forms: Mapping[str, Form]) -> dict[str, Any]:
+    """The manifest in the file at `path`, whose format, version, backend and name are right."""
     manifest = parsed(path.read_bytes(), f"{path}, the manifest of a program,")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise FormatError(f"{path} is not the manifest of a program: it has no field format = {FORMAT}")
@@ -146,49 +177,50 @@ def _header(path: Path) -> dict[str, Any]:
         raise FormatError(
             f"{path} has version {version}; this graphc reads version {VERSION}: export the program again"
         )
-    name = _field(manifest, "name", str, str(path))
+    backend = field_of(manifest, "backend", str, str(path))
+    if backend not in forms:
+        raise FormatError(f"{path}: there are programs for the backends {', '.join(forms)}, not for {shown(backend)}")
+    name = field_of(manifest, "name", str, str(path))
     if not name.isidentifier() or not name.isascii():
         raise FormatError(f"{path}: the name {shown(name)} is no identifier")
     return manifest
 
 
-def _file(path: Path, manifest: Mapping[str, Any], suffix: str) -> Path:
+def _file(path: Path, manifest: Mapping[str, Any], suffix: str) -> bytes:
     """The file beside the manifest at `path`, if it is there and the one that the manifest was written for."""
-    file = path.with_name(f"{manifest['name'][:200]}.{suffix}")
+    file = _beside(path, manifest["name"], suffix)
     try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        data = file.read_bytes()
     except FileNotFoundError:
         raise FormatError(f"{file}, which belongs to the program of {path}, is missing") from None
-    if found != _field(manifest, "files", dict, str(path)).get(suffix):
+    if hashlib.sha256(data).hexdigest() != field_of(manifest, "files", dict, str(path)).get(suffix):
         raise FormatError(f"{file} is not the file that {path} was written for; export the program again")
-    return file
+    return data
 
 
-def _field(manifest: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
+def field_of(manifest: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
+    """A field of a manifest, or of an object in one. Raises FormatError for another type."""
     value = manifest.get(name)
     if type(value) is not kind:
         raise FormatError(f"{where}: the field {name} must be of type {kind.__name__}, not {type(value).__name__}")
     return value
 
 
-def _interface(manifest: Mapping[str, Any], where: str) -> Interface:
-    """What the manifest says of the program, if it agrees with itself."""
-    facts = {name: _field(manifest, name, kind, where) for name, kind in FACTS.items()}
-    if facts["structure"] not in STRUCTURES or not 1 <= facts["threads"] <= MOST_THREADS:
-        raise FormatError(f"{where}: structure is one of {', '.join(STRUCTURES)}, threads are 1 to {MOST_THREADS}")
+def _layout(manifest: Mapping[str, Any], form: Form, where: str) -> StateLayout:
+    """The plan and its state, if what the manifest says of memory follows from it."""
     try:
-        plan = verified(plan_of(_field(manifest, "plan", dict, where)))
+        plan = verified(plan_of(field_of(manifest, "plan", dict, where)))
     except FormatError as error:
         raise FormatError(f"{where}: {error}") from None
-    interface = interface_of(plan, manifest["name"], facts)
-    for name, layout in _layout(interface).items():
-        if manifest.get(name) != layout:
+    layout = layout_of(plan)
+    for name, described in _described(form, layout).items():
+        if manifest.get(name) != described:
             raise FormatError(f"{where}: the field {name} is not what follows from the plan")
-    return interface
+    return layout
 
 
-def _check_state(state: Mapping[str, Array], interface: Interface, where: str) -> None:
-    buffers = {stored.key: interface.plan.buffers[stored.buffer] for stored in interface.state}
+def _check_state(state: Mapping[str, Array], layout: StateLayout, where: str) -> None:
+    buffers = {stored.key: layout.plan.buffers[stored.buffer] for stored in layout.parts}
     if {key for key in state if not key.startswith(PADDING)} != set(buffers):
         raise FormatError(f"{where}: the state's file holds other tensors than the manifest says")
     for key, buffer in buffers.items():

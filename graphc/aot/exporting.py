@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from graphc.aot.bundle import random_state, read_bundle, write_bundle
-from graphc.assembly.write import Assembled
-from graphc.backends.c.interface import Interface, functions, interface_of
-from graphc.backends.c.launches import CCode
-from graphc.backends.c.parts import DRIVER
-from graphc.backends.c.unit import header_text, unit_text
+from graphc.aot.bundle import Exported, Form, Made, random_state, read_bundle, write_bundle
+from graphc.aot.c_form import C_FORM
+from graphc.aot.cuda_form import CUDA_FORM
 from graphc.errors import BackendError
 from graphc.ir.public import public
 from graphc.ir.types import DTYPES, TensorType
@@ -23,61 +20,48 @@ from graphc.ops.parameter import aligned_copy
 from graphc.plan.plan import BufferNumber
 from graphc.plan.state import state_keys
 from graphc.runtime.argument import Argument
-from graphc.runtime.executor import Executor
-from graphc.runtime.library import load_image, taken
 from graphc.runtime.program import Program
+from graphc.runtime.state_layout import StateLayout, layout_of
 from graphc.runtime.threads import checked_threads
-from graphc.toolchain.build import build
-from graphc.toolchain.compiler import find_compiler
-from graphc.toolchain.isa import chosen_level, usable_levels
 from graphc.version import __version__
 
-__all__ = ["export", "load"]
+__all__ = ["FORMS", "export", "load"]
 
-_LEVELS = {"x86-64": "baseline", "x86-64-v3": "avx2", "x86-64-v4": "avx512"}  # by the compilers' names
+FORMS = {form.backend: form for form in (C_FORM, CUDA_FORM)}
 
 
-def export(program: Program, assembled: Assembled, path: Path, level: str | None) -> None:
-    """Write `program` as a C library, of the plan and the code that it has on the C backend.
+def export(exported: Exported, path: Path, level: str | None) -> None:
+    """Write a program, with its present state, as its backend's form has it.
 
     Raises BackendError, OSError.
     """
-    compiler, code = find_compiler(), assembled.code
-    assert isinstance(code, CCode)
-    level = _LEVELS.get(level or "", level) or chosen_level()
-    facts: dict[str, str | int] = {"level": level, "threads": program.threads, "structure": program.structure}
-    interface = interface_of(assembled.plan, _identifier(path.name), facts)
-    unit = unit_text(interface, code, standalone=True)
-    files = {"c": unit.encode(), "h": header_text(interface).encode()}
-    files["so"] = build(unit, level=level, compiler=compiler, parts=code.weights(DRIVER)).read_bytes()
-    about = {"graphc": __version__, "compiler": compiler.version, "flags": list(compiler.flags(level))}
-    write_bundle(path.parent, interface, files, _state_arrays(interface, assembled, program), about)
+    form = FORMS[exported.backend]
+    name = _identifier(path.name, form)
+    made = form.make(exported, name, level)
+    made = Made(made.files, made.facts, {"graphc": __version__, **made.about})
+    layout = layout_of(exported.assembled.plan)
+    write_bundle(path.parent, form, name, made, layout, _state_arrays(layout, exported))
 
 
-def _identifier(name: str) -> str:
+def _identifier(name: str, form: Form) -> str:
     if not name.isidentifier() or not name.isascii():
-        raise BackendError(
-            f"the last part of an export's path becomes the prefix of its C functions: {name!r} is no C identifier"
-        )
-    if found := taken(functions(name)):
-        raise BackendError(
-            f"the last part of an export's path becomes the prefix of its C functions: with {name!r}, {found[0]} would "
-            f"take the place of the system's own function in a program that links it; choose another name"
-        )
+        what = "the prefix of its C functions" if form is C_FORM else "the program's name"
+        raise BackendError(f"the last part of an export's path becomes {what}: {name!r} is no C identifier")
     return name
 
 
-def _state_arrays(interface: Interface, assembled: Assembled, program: Program) -> list[Any]:
+def _state_arrays(layout: StateLayout, exported: Exported) -> list[Any]:
     """What the program holds now: one moment of it."""
-    plan, storage = interface.plan, [parameter.storage for parameter in assembled.parameters]
+    plan, assembled = layout.plan, exported.assembled
+    storage = [parameter.storage for parameter in assembled.parameters]
 
     def copied() -> list[Any]:
         held: dict[BufferNumber, Any] = dict(zip(plan.parameters, storage, strict=True))
         held.update(zip(plan.constants, assembled.constants, strict=True))
-        held[plan.rng] = np.array([program.seed, program.step], np.uint64)
-        return [np.array(held[stored.buffer]) for stored in interface.state]
+        held[plan.rng] = np.array(exported.random(), np.uint64)
+        return [np.array(held[stored.buffer]) for stored in layout.parts]
 
-    return program.guard.hold(copied, changes=False)
+    return exported.guard.hold(copied, changes=False)
 
 
 @public
@@ -85,11 +69,13 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program
     """The program that `Program.export` or `graphc compile` wrote to `path`, with its initial state.
 
     `path` is what was given to export, or a folder that holds one program. `threads` is how many a step may use (as
-    when it was compiled, by default). The library is a program that runs in this process: only load what you trust.
-    Its parameters are its own: `state_dict` reads them, `load_state_dict` sets them.
+    when it was compiled, by default; none on another device). A library, and the kernels of a CUDA program, are
+    programs that run here: only load what you trust. Its parameters are its own: `state_dict` reads them,
+    `load_state_dict` sets them. Compilers are not needed, and to run CUDA programs just a device and the extra
+    `cuda-run`.
 
-    Raises FormatError (a damaged or foreign file, a manifest that is not that of its library), BackendError
-    (instructions that this processor lacks, threads that cannot be), OSError.
+    Raises FormatError (a damaged or foreign file, a manifest that is not that of its kernels), BackendError
+    (instructions that this processor lacks, no kernels for this device, threads that cannot be), OSError.
 
     >>> step.export("build/step")
     >>> again = gx.load("build/step")
@@ -97,26 +83,19 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Program
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"gx.load takes the path of an exported program, not {type(path).__name__}: {shown(path)}")
     wanted = None if threads is None else checked_threads(threads)
-    bundle = read_bundle(Path(path))
-    if bundle.level not in usable_levels():
-        raise BackendError(
-            f"{os.fspath(path)} was compiled for instruction set level {bundle.level!r}; usable here: "
-            f"{', '.join(usable_levels())}; export it for one of these, or compile its C file here"
-        )
-    image = load_image(bundle.library, bundle.interface.name, bundle.interface.digest)
-    plan, (seed, step) = bundle.plan, random_state(bundle)
-    arrays = {stored.buffer: aligned_copy(bundle.state[stored.key]) for stored in bundle.interface.state}
-    storage = [arrays[position] for position in plan.parameters]
-    constants = [arrays[position] for position in plan.constants]
-    engine = Executor(plan, storage, constants, image, wanted or bundle.threads, seed)
-    engine.step = step
+    bundle = read_bundle(Path(path), FORMS)
+    plan, form, guard = bundle.plan, bundle.form, Guard()
+    arrays = {stored.buffer: aligned_copy(bundle.state[stored.key]) for stored in bundle.layout.parts}
+    storage = [Storage(arrays[position], guard) for position in plan.parameters]
+    engine = form.engine(bundle, storage, [arrays[position] for position in plan.constants], wanted)
+    engine.seed, engine.step = random_state(bundle)
     arguments = [
         Argument(name, TensorType(DTYPES[plan.buffers[position].dtype], plan.buffers[position].shape))
         for name, position in zip(plan.names, (*plan.inputs, *plan.outputs), strict=True)
     ]
-    count, guard = len(plan.inputs), Guard()
+    count, text = len(plan.inputs), bundle.files[form.source].decode() if form.source else ""
     return Program(
-        engine, arguments[:count], arguments[count:], bundle.structure, backend="c", plan=plan,
-        parameters={name: Storage(array, guard) for name, array in zip(state_keys(plan), storage, strict=True)},
-        ranges=plan.ranges,
+        engine, arguments[:count], arguments[count:], bundle.facts["structure"], backend=form.backend, plan=plan,
+        parameters=dict(zip(state_keys(plan), storage, strict=True)), ranges=plan.ranges,
+        source=lambda: text,
     )  # fmt: skip

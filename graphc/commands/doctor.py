@@ -25,7 +25,9 @@ from rich.table import Table
 
 import graphc as gx
 from graphc import nn, optim
+from graphc.backends.cuda.choosing import is_simulated, lack
 from graphc.backends.table import VARIABLE
+from graphc.commands.cuda_facts import cuda_rows
 from graphc.kernels import cpu
 from graphc.kernels.cpu.features import has_avx2, has_avx512
 from graphc.toolchain import isa
@@ -50,13 +52,18 @@ _COMMAND = [sys.executable, "-P", "-m", "graphc.commands.doctor"]
 
 def examine(console: Console) -> int:
     """Print the report; 0 if everything that graphc needs works here, else 1."""
-    facts = {"system": _system(), "packages": _packages(), "kernels": _kernels(), "C compiler": _compiler()}
+    facts = {
+        "system": _system(), "packages": _packages(), "kernels": _kernels(), "C compiler": _compiler(),
+        "CUDA": cuda_rows(),
+    }  # fmt: skip
     for title, rows in facts.items():
         _section(console, title, rows)
     results = [("numpy", *_run_apart("numpy", {}))]
     results += [(f"cython, {level}", *_run_apart("cython", {isa.VARIABLE: level})) for level in isa.usable_levels()]
     if not isinstance(compiler_or_reason(), str):
         results.append(("c", *_run_apart("c", {})))
+    if not lack():
+        results.append((f"cuda, {'simulated' if is_simulated() else 'on the device'}", *_run_apart("cuda", {})))
     _section(console, "self-test: training steps against the reference", [(name, text) for name, text, _ in results])
     healthy = all(passed for _, _, passed in results) and all(_version(name) for name in REQUIRED)
     console.print("everything works" if healthy else "[bold red]something is wrong: see above[/]")

@@ -24,7 +24,7 @@ from graphc.ops.guard import Storage, copies, sets
 from graphc.ops.parameter import Parameter, checked_array
 
 __all__ = [
-    "SAFETENSORS_NAMES", "Mismatch", "load_arrays", "read_state", "save_arrays", "storages", "write_state",
+    "SAFETENSORS_NAMES", "Mismatch", "arrays_of", "load_arrays", "read_state", "save_arrays", "storages", "write_state",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -119,11 +119,15 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> No
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
     """The arrays of a safetensors file. Raises FormatError for any other content, OSError for no file."""
-    data = Path(path).read_bytes()
+    return arrays_of(Path(path).read_bytes(), os.fspath(path))
+
+
+def arrays_of(data: bytes, where: str) -> dict[str, Array]:
+    """The arrays that a safetensors file, which is called `where`, has in it. Raises FormatError."""
     try:
         return {name: _array(entry) for name, entry in safetensors.deserialize(data)}  # type: ignore[no-untyped-call]
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise FormatError(f"{os.fspath(path)} is not a safetensors file that graphc can read: {error}") from error
+        raise FormatError(f"{where} is not a safetensors file that graphc can read: {error}") from error
 
 
 def _array(entry: Mapping[str, Any]) -> Array:

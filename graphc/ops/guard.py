@@ -32,7 +32,9 @@ _joining = threading.Lock()
 
 
 class Elsewhere(Protocol):
-    """Another place that storage has. Whoever calls has the turn."""
+    """Another place that storage has, which may be newer than the array. Whoever calls has the turn."""
+
+    is_newer: bool
 
     def fetch(self) -> None:
         """Bring the array up to date."""
@@ -58,6 +60,11 @@ class Turn:
         self.next: Turn | None = None
         self.number = next(_numbers)
         _turns.add(self)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the newest values of some storage are not in its array."""
+        return any(place.is_newer for place in self.elsewhere)
 
     def gather(self, changes: bool = True) -> None:
         """Have all values in their arrays, which are written to then if something `changes`."""
@@ -91,7 +98,7 @@ class Guard:
                 if turn.next is not None:
                     self.turn = turn.next
                     continue
-                if turn.busy and (doing or turn.busy != CALL or turn.elsewhere):
+                if turn.busy and (doing or turn.busy != CALL or turn.is_behind):
                     raise nested(turn, doing or "reading parameters")
                 if turn.elsewhere:
                     turn.gather(changes)

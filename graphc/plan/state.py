@@ -8,9 +8,7 @@ from graphc.plan.plan import BufferNumber, Plan
 
 __all__ = ["state_keys"]
 
-_OURS = re.compile(
-    r"\(random\)|\(constant \d+\)"
-)  # what else the state of an exported program holds (backends/c/interface.py)
+_OURS = re.compile(r"\(random\)|\(constant \d+\)")  # what else a program's state holds (runtime/state_layout.py)
 
 
 def state_keys(plan: Plan) -> dict[str, BufferNumber]:

@@ -208,7 +208,8 @@ class Program(Uncopied):
         `export("build/step")` writes to the folder `build`: `step.c` and `step.h`, the program and how it is called;
         `step.so`, the same compiled; `step.safetensors`, parameters, optimiser state and constants; `step.json`, the
         manifest that `gx.load` reads. `isa` is the instruction set level: "baseline", "avx2" or "avx512", or as
-        compilers call them, such as "x86-64-v3"; this machine's by default.
+        compilers call them, such as "x86-64-v3"; this machine's by default. A program on the backend "cuda" is written
+        as its kernels: `step.py`, for people to read, and `step.cubins`, compiled for all devices, instead of C.
 
         Raises BackendError (no compiler, an unknown level, a name that is no C identifier), OSError.
         """

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 import graphc as gx
-from graphc.aot import exporting
+from graphc.aot import c_form
 
 __all__ = ["SANITIZERS", "build_runner", "run"]
 
@@ -73,7 +73,7 @@ int main(int count, char **words) {{
 
 def build_runner(program: gx.Program, folder: Path, flags: Sequence[str], compiler: Sequence[str] = ("cc",)) -> Path:
     """Export `program` to `folder`, without its library, and compile a main for it: without any warning."""
-    with mock.patch.object(exporting, "build", return_value=Path(os.devnull)):
+    with mock.patch.object(c_form, "build", return_value=Path(os.devnull)):
         program.export(folder / "step")
     sizes_in, sizes_out = ([a.nbytes for a in arguments] for arguments in (program.inputs, program.outputs))
     inputs = [f"    void *const input{i} = content(in, {size});" for i, size in enumerate(sizes_in)]

@@ -4,32 +4,26 @@
     NAME_run(program, inputs, outputs)   runs one step
     NAME_close(program)                  leaves the memory to the caller again
 
-The state is one block in the layout of the data section of the program's safetensors file. NAME may be any identifier:
-nothing else in the C file, its headers and theirs, ends as what is declared here does. Tensors are called by ordinals.
-All of a manifest that could change what a program computes is hashed into its library: `Interface.digest`.
+The state is one block (runtime/state_layout.py). NAME may be any identifier: nothing else in the C file, its headers
+and theirs, ends as what is declared here does. Tensors are called by ordinals. All of a manifest that could change what
+a program computes is hashed into its library: `Interface.digest`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from graphc.backends.c.plain import plain
-from graphc.dsl.state_dict import SAFETENSORS_NAMES
 from graphc.errors import InternalError
 from graphc.plan.format import plan_digest
 from graphc.plan.plan import Buffer, BufferNumber, Plan
-from graphc.plan.state import state_keys
+from graphc.runtime.state_layout import StateLayout, Stored, aligned, layout_of
 
-__all__ = ["PADDING", "RANDOM", "Interface", "Stored", "functions", "interface_of", "parameters", "prototype"]
+__all__ = ["Interface", "functions", "interface_of", "parameters", "prototype"]
 
-ALIGNMENT = 64
-RANDOM = "(random)"  # the key of seed and step
-PADDING = "(padding at "  # how keys start of what lies between the parts of a state
 _C_TYPES = {
     "float64": "double", "float32": "float", "bfloat16": "uint16_t", "float16": "uint16_t", "int64": "int64_t",
     "int32": "int32_t", "int8": "int8_t", "uint32": "uint32_t", "uint8": "uint8_t", "bool": "uint8_t",
@@ -62,22 +56,12 @@ void {name}_close({name}_program *program);"""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A tensor of the state: its key in the safetensors file, its buffer in the plan, and its first byte."""
-
-    key: str
-    buffer: BufferNumber
-    offset: int
-
-
-@dataclass(frozen=True)
 class Interface:
     """`name` prefixes what the header declares; `facts` stand in the manifest beside the plan. All sizes in bytes."""
 
     name: str
     plan: Plan
-    state: tuple[Stored, ...]
-    state_bytes: int
+    layout: StateLayout
     facts: tuple[tuple[str, str | int], ...] = ()
 
     @cached_property
@@ -87,44 +71,25 @@ class Interface:
         described = repr((self.name, state, self.state_bytes, self.memory_bytes(1), self.facts))
         return hashlib.blake2b((plan_digest(self.plan) + described).encode(), digest_size=32).hexdigest()
 
-    @cached_property
-    def file_header(self) -> bytes:
-        """The header of the state's file: its length, then JSON. Gaps are tensors of their own: files have no holes."""
-        entries: dict[str, Any] = {}
-        end = 0
-        for stored in self.state:
-            buffer = self.plan.buffers[stored.buffer]
-            entries.update(_gap(end, stored.offset))
-            end = stored.offset + buffer.nbytes
-            entries[stored.key] = _entry(SAFETENSORS_NAMES[buffer.dtype], buffer.shape, stored.offset, end)
-        entries.update(_gap(end, self.state_bytes))
-        text = json.dumps(entries, separators=(",", ":")).encode()
-        text += b" " * (-(len(text) + 8) % ALIGNMENT)
-        return len(text).to_bytes(8, "little") + text
+    @property
+    def state(self) -> tuple[Stored, ...]:
+        return self.layout.parts
+
+    @property
+    def state_bytes(self) -> int:
+        return self.layout.nbytes
 
     @property
     def context_bytes(self) -> int:
         """Room for the program's own records: a bound that the C code checks when it is compiled."""
-        return _aligned(1024 + 8 * len(self.plan.buffers) + 128 * max(1, len(self.plan.launches)))
+        return aligned(1024 + 8 * len(self.plan.buffers) + 128 * max(1, len(self.plan.launches)))
 
     @property
     def scratch_bytes(self) -> int:
-        return _aligned(max(self.plan.scratch_bytes, 1))
+        return aligned(max(self.plan.scratch_bytes, 1))
 
     def memory_bytes(self, threads: int) -> int:
-        return self.context_bytes + _aligned(self.plan.arena_bytes) + threads * self.scratch_bytes
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def _gap(start: int, end: int) -> dict[str, Any]:
-    return {f"{PADDING}{start})": _entry("U8", (end - start,), start, end)} if end > start else {}
-
-
-def _entry(dtype: str, shape: tuple[int, ...], start: int, end: int) -> dict[str, Any]:
-    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+        return self.context_bytes + aligned(self.plan.arena_bytes) + threads * self.scratch_bytes
 
 
 def functions(name: str) -> list[str]:
@@ -136,18 +101,7 @@ def interface_of(plan: Plan, name: str, facts: Mapping[str, str | int] | None = 
     """The interface of a plan; `name` is an identifier, `facts` is what the manifest says beside the plan."""
     if not name.isidentifier() or not name.isascii():
         raise InternalError(f"interface: {name!r} is no C identifier")
-    state, offset = [], 0
-    for key, position in _stored(plan):
-        state.append(Stored(key, position, offset))
-        offset += _aligned(plan.buffers[position].nbytes)
-    return Interface(name, plan, tuple(state), offset, tuple((facts or {}).items()))
-
-
-def _stored(plan: Plan) -> list[tuple[str, BufferNumber]]:
-    """What the state holds, by key: parameters by their names, the rest by names in parentheses."""
-    stored = list(state_keys(plan).items())
-    stored += [(f"(constant {number})", position) for number, position in enumerate(plan.constants)]
-    return stored + ([(RANDOM, plan.rng)] if plan.rng >= 0 else [])
+    return Interface(name, plan, layout_of(plan), tuple((facts or {}).items()))
 
 
 def prototype(interface: Interface) -> str:
@@ -161,7 +115,7 @@ def prototype(interface: Interface) -> str:
     ]
     return _PROTOTYPE.format(
         name=interface.name, upper=upper, state_bytes=interface.state_bytes,
-        header_bytes=len(interface.file_header), offsets="\n".join(offsets),
+        header_bytes=len(interface.layout.file_header), offsets="\n".join(offsets),
         memory=interface.memory_bytes(0), scratch=interface.scratch_bytes,
         arguments=",\n".join([f"    {interface.name}_program *program", *arguments]),
     )  # fmt: skip

@@ -10,18 +10,19 @@ import functools
 import importlib
 import os
 
-from graphc.backends.cuda.compiling import lack_of_compiler
+from graphc.backends.cuda.compiling import is_there, lack_of_compiler
 from graphc.backends.cuda.device import Device
 from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.errors import BackendError
 
-__all__ = ["VARIABLE", "chosen_device", "is_debugged", "is_simulated", "lack"]
+__all__ = ["VARIABLE", "asked", "chosen_device", "is_debugged", "is_simulated", "lack", "real_device"]
 
 VARIABLE = "GRAPHC_CUDA"
 _WORDS = ("simulate", "debug")
+_INSTALL = "pip install 'graphc[cuda-run]'"
 
 
-def _asked() -> list[str]:
+def asked() -> list[str]:
     """The words of the environment. Raises BackendError for one that means nothing."""
     words = [word.strip() for word in os.environ.get(VARIABLE, "").split(",") if word.strip()]
     if wrong := [word for word in words if word not in _WORDS]:
@@ -30,15 +31,15 @@ def _asked() -> list[str]:
 
 
 def is_simulated() -> bool:
-    return "simulate" in _asked()
+    return "simulate" in asked()
 
 
 def is_debugged() -> bool:
-    return "debug" in _asked()
+    return "debug" in asked()
 
 
 def lack() -> str:
-    """Why no CUDA program can run here, and what to do; nothing where one can."""
+    """Why no CUDA program can be compiled and run here, and what to do; nothing where one can."""
     try:
         if is_simulated():
             return ""
@@ -52,7 +53,7 @@ def lack() -> str:
 
 def chosen_device() -> Device:
     """The device that programs run on. Raises BackendError."""
-    return _simulated() if is_simulated() else _real()
+    return _simulated() if is_simulated() else real_device()
 
 
 @functools.cache
@@ -61,7 +62,10 @@ def _simulated() -> Device:
 
 
 @functools.cache
-def _real() -> Device:
+def real_device() -> Device:
+    """The device of the driver: for running programs, nothing but its bindings is needed."""
+    if not is_there("cuda.bindings.driver"):
+        raise BackendError(f"running CUDA programs needs cuda.bindings, which is not installed: {_INSTALL}")
     driver = importlib.import_module("cuda.bindings.driver")
     try:
         return Device(driver)

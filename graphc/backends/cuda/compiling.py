@@ -18,7 +18,7 @@ import numpy as np
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
-__all__ = ["Compiled", "compile_kernel", "lack_of_compiler"]
+__all__ = ["Compiled", "compile_kernel", "is_there", "lack_of_compiler", "link_kernel"]
 
 _NEEDED = ("numba", "numba_cuda", "llvmlite", "cuda.bindings.nvjitlink")
 _NUMBERS: dict[str, Callable[[Any], Any]] = {
@@ -40,11 +40,12 @@ class Compiled:
 
 def lack_of_compiler() -> str:
     """What is missing to compile kernels, and how to get it; nothing where all is there. Nothing heavy is imported."""
-    missing = [module for module in _NEEDED if not _is_there(module)]
+    missing = [module for module in _NEEDED if not is_there(module)]
     return f"compiling CUDA kernels needs {missing[0]}, which is not installed: {_INSTALL}" if missing else ""
 
 
-def _is_there(module: str) -> bool:
+def is_there(module: str) -> bool:
+    """Whether a module is installed. It is not imported."""
     try:
         return find_spec(module) is not None
     except ImportError:  # of what it is a part of
@@ -56,7 +57,7 @@ def compile_kernel(kernel: CudaKernel, capability: tuple[int, int] = (9, 0)) -> 
     if missing := lack_of_compiler():
         raise BackendError(missing)
     ptx = _ptx(kernel, capability)
-    cubin, log = _linked(ptx, kernel.name, capability)
+    cubin, log = link_kernel(ptx, kernel.name, capability)
     registers, spills = _counted(r"Used (\d+) registers", log), _counted(r"(\d+) bytes spill stores", log)
     return Compiled(kernel.name, ptx, cubin, registers, spills)
 
@@ -100,8 +101,8 @@ class _Constants(ast.NodeTransformer):
         return self.generic_visit(node)  # type: ignore[return-value]
 
 
-def _linked(ptx: str, name: str, capability: tuple[int, int]) -> tuple[bytes, str]:
-    """The cubin of PTX, and the linker's log. Raises BackendError."""
+def link_kernel(ptx: str, name: str, capability: tuple[int, int]) -> tuple[bytes, str]:
+    """The cubin of PTX, which may be of an older architecture, and the linker's log. Raises BackendError."""
     linker = importlib.import_module("cuda.bindings.nvjitlink")
     options = [f"-arch=sm_{capability[0]}{capability[1]}", "-O3", "-verbose"]
     handle, data = linker.create(len(options), options), ptx.encode()

@@ -165,13 +165,14 @@ def _simulated(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_programs_share_parameters_wherever_they_run() -> None:
     w, inputs, loss, updates = training()
     step = gx.compile(inputs, loss, updates, backend="cuda")
-    there, here = (gx.compile(inputs, loss, backend=backend) for backend in ("cuda", "cython"))
+    there, here, read = (gx.compile(inputs, loss, backend=backend) for backend in ("cuda", "cython", "numpy"))
     twin, *given = training()
     twin.value = w.value
     reference = gx.compile(*given, backend="cython")
     for _ in range(2):
         np.testing.assert_allclose(step(X), reference(X), rtol=1e-5)
         np.testing.assert_allclose(there(X), here(X), rtol=1e-5)
+        np.testing.assert_allclose(read(X), here(X), rtol=1e-5)
     np.testing.assert_allclose(w.value, twin.value, rtol=1e-5)
     w.value = np.zeros((5, 3))
     assert there(X) == here(X) == 0

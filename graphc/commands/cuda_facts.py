@@ -1,0 +1,55 @@
+"""What `graphc doctor` tells of CUDA: the device, what compiles kernels for it, and what mends what is missing.
+
+Nothing of it is needed for anything else, so nothing of it is ever a fault.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from graphc.backends.cuda.choosing import VARIABLE, asked, is_simulated, real_device
+from graphc.backends.cuda.compiling import lack_of_compiler
+from graphc.errors import BackendError
+
+__all__ = ["cuda_rows"]
+
+_COMPILERS = ("numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink")
+_DRIVER = "cuda-bindings"
+
+
+def cuda_rows() -> list[tuple[str, str]]:
+    """The rows of the section."""
+    rows = [(name, _version(name) or "not installed (CUDA programs)") for name in (_DRIVER, *_COMPILERS)]
+    return [("device", _device()), *rows, ("compiling", _compiling()), ("environment", _environment())]
+
+
+def _device() -> str:
+    """The device and its driver, or why there is none."""
+    try:
+        device = real_device()
+    except BackendError as error:
+        return str(error)
+    major, minor = device.capability
+    driver = f"driver for CUDA {device.version // 1000}.{device.version % 1000 // 10}"
+    return f"{device.name}, compute capability {major}.{minor}, {driver}"
+
+
+def _compiling() -> str:
+    return lack_of_compiler() or "kernels are compiled here, and `graphc compile --backend cuda` needs no device"
+
+
+def _environment() -> str:
+    """What the variable asks for, or what is wrong with it."""
+    try:
+        wanted = asked()
+    except BackendError as error:
+        return str(error)
+    what = f"={','.join(wanted)}" if wanted else " is not set"
+    return f"{VARIABLE}{what}" + ("" if is_simulated() else "; simulate runs kernels without a device, for tests")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
