@@ -17,7 +17,7 @@ import graphc as gx
 from benchmarks.cuda_check.gauge import Gauge, gauge_here
 from benchmarks.cuda_check.runner import Row
 from graphc import nn
-from graphc.backends.cuda.device import Memory
+from graphc.backends.cuda.device import DeviceMemory
 from graphc.ir.types import DTYPES
 
 __all__ = ["COLUMNS", "DTYPES_MEASURED", "ROWS", "bandwidth", "launch", "rows"]
@@ -104,7 +104,7 @@ def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
 def _rates(gauge: Gauge, program: Any, traffic: int, arrays: Any) -> Row:
     """GB/s of a program's kernels and of a copy that moves as many bytes, and the share of the one in the other."""
     program(*arrays)
-    blocks = [Memory(gauge.device, traffic // 2) for _ in range(2)]
+    blocks = [DeviceMemory(gauge.device, traffic // 2) for _ in range(2)]
     source, target = (int(block.address) for block in blocks)
     kernels = gauge.seconds(gauge.launching(program))
     copy = gauge.seconds(lambda: gauge.copy(target, source, traffic // 2))

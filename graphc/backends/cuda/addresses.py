@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from graphc.backends.cuda.device import DeviceGraph, Memory, Pointer
+from graphc.backends.cuda.device import DeviceGraph, DeviceMemory, Pointer
 from graphc.backends.cuda.nodes import KernelNode
 from graphc.plan.plan import BufferNumber
 
@@ -19,7 +19,7 @@ __all__ = ["Addresses"]
 class Addresses:
     """Where buffers lie that are no slices. `homes` says in which memory each lies, and from which byte on."""
 
-    def __init__(self, homes: Mapping[BufferNumber, tuple[Memory, int]], nodes: Sequence[KernelNode]) -> None:
+    def __init__(self, homes: Mapping[BufferNumber, tuple[DeviceMemory, int]], nodes: Sequence[KernelNode]) -> None:
         self._homes = {number: int(memory.address) + start for number, (memory, start) in homes.items()}
         self._addresses = dict(self._homes)
         self._nodes = nodes

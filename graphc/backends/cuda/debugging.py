@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device, Functions, Pointer
+from graphc.backends.cuda.device import Device, LoadedKernels, Pointer
 from graphc.backends.cuda.nodes import KernelNode
 from graphc.backends.cuda.residence import Residence
 from graphc.errors import BackendError
@@ -20,7 +20,7 @@ Placed = tuple[KernelNode, Sequence[Pointer]]
 
 
 def run_by_launches(
-    device: Device, functions: Functions, plan: Plan, nodes: Sequence[Placed], updated: Sequence[Residence]
+    device: Device, functions: LoadedKernels, plan: Plan, nodes: Sequence[Placed], updated: Sequence[Residence]
 ) -> None:
     """Run the nodes one after the other. Raises BackendError for the first launch that fails or makes a nan of numbers.
 
@@ -38,7 +38,7 @@ def run_by_launches(
         raise
 
 
-def _run(device: Device, functions: Functions, plan: Plan, number: LaunchNumber, nodes: Sequence[Placed]) -> None:
+def _run(device: Device, functions: LoadedKernels, plan: Plan, number: LaunchNumber, nodes: Sequence[Placed]) -> None:
     launch = plan.launches[number]
     where = f"launch {number}, {launch.label}" + f"\n  at {launch.location}" * bool(launch.location)
     clean = not any(_nans(device, plan, nodes, launch.reads).values())

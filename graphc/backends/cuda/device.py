@@ -18,7 +18,7 @@ import numpy as np
 
 from graphc.errors import BackendError
 
-__all__ = ["Bytes", "Device", "DeviceGraph", "Functions", "Memory", "Pointer"]
+__all__ = ["Bytes", "Device", "DeviceGraph", "DeviceMemory", "LoadedKernels", "Pointer"]
 
 Driver = Any  # cuInit, cuMemAlloc and so on, each of which answers with an error, 0 for none, and what it has made
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -38,7 +38,7 @@ class Pointer(int):
         return pointer
 
 
-class Memory:
+class DeviceMemory:
     """A block of memory of the device, freed with this object."""
 
     def __init__(self, device: Device, nbytes: int) -> None:
@@ -50,7 +50,7 @@ class Memory:
         return Pointer.to(int(self.address) + offset, nbytes)
 
 
-class Functions:
+class LoadedKernels:
     """Kernels of loaded modules by name, which stay loaded as long as this object lives."""
 
     def __init__(self, device: Device, images: Mapping[str, bytes]) -> None:
@@ -67,7 +67,9 @@ class Functions:
 class DeviceGraph:
     """Kernels that run with one launch: `nodes` are (name, blocks, threads, pointers, positions of nodes before)."""
 
-    def __init__(self, device: Device, functions: Functions, nodes: Sequence[tuple[str, int, int, Any, Any]]) -> None:
+    def __init__(
+        self, device: Device, functions: LoadedKernels, nodes: Sequence[tuple[str, int, int, Any, Any]]
+    ) -> None:
         self._device, self._functions = device, functions  # which have to stay loaded
         self._kernels = [(name, blocks, threads) for name, blocks, threads, _, _ in nodes]
         graph = device.call("making a graph", "cuGraphCreate", 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device, Memory
+from graphc.backends.cuda.device import Device, DeviceMemory
 from graphc.ir.types import TensorType
 from graphc.runtime import dlpack
 
@@ -30,7 +30,7 @@ class DeviceArray:
 
     def __init__(self, device: Device, kind: TensorType) -> None:
         self._device, self._kind = device, kind
-        self._memory = Memory(device, kind.nbytes)
+        self._memory = DeviceMemory(device, kind.nbytes)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ import numpy as np
 from graphc.backends.cuda.addresses import Addresses
 from graphc.backends.cuda.binding import DeviceBinding
 from graphc.backends.cuda.debugging import run_by_launches
-from graphc.backends.cuda.device import Device, DeviceGraph, Functions, Memory
+from graphc.backends.cuda.device import Device, DeviceGraph, DeviceMemory, LoadedKernels
 from graphc.backends.cuda.nodes import KernelNode
 from graphc.backends.cuda.residence import residence_of
 from graphc.backends.cuda.staging import Staging, staged, staging_bytes
@@ -65,16 +65,16 @@ class CudaEngine:
         pairs = zip(plan.parameters, self._residences, strict=True)
         self._updated = [residence for number, residence in pairs if number in written]
         self._constants = [_held(self._device, array) for array in constants]
-        self._arena = Memory(self._device, plan.arena_bytes)
+        self._arena = DeviceMemory(self._device, plan.arena_bytes)
         given, taken = staged(plan)
         self._given, self._taken = Staging(self._device, given), Staging(self._device, taken)
         self._copied = copied_outputs(plan)
         self._nodes = loaded.nodes
         self._addresses = Addresses(self._find_homes(), self._nodes)
-        self._functions = Functions(self._device, loaded.images)
+        self._functions = LoadedKernels(self._device, loaded.images)
         self._graph = None if self._debug else self._make_graph()
 
-    def _find_homes(self) -> dict[BufferNumber, tuple[Memory, int]]:
+    def _find_homes(self) -> dict[BufferNumber, tuple[DeviceMemory, int]]:
         """Where each buffer lies at first that is no slice: a block of the device, and a byte of it."""
         plan = self.plan
         found = {
@@ -106,9 +106,11 @@ class CudaEngine:
         ranges: Sequence[IndexRange],
     ) -> DeviceBinding:
         """How the arrays of a call find their places, in which those on the device stay there."""
-        return DeviceBinding(
-            inputs, outputs, structure, protected, ranges, self._device, self._given.views, self._taken.views
-        )
+        given, taken = (
+            [view.reshape(argument.type.shape) for view, argument in zip(staging.views, arguments, strict=False)]
+            for staging, arguments in ((self._given, inputs), (self._taken, outputs))
+        )  # the plan's buffers may have other shapes
+        return DeviceBinding(inputs, outputs, structure, protected, ranges, self._device, given, taken)
 
     # Running ---------------------------------------------------------------------------------------------------------
     def run(self, inputs: list[Any], outputs: list[Any]) -> None:
@@ -140,7 +142,7 @@ class CudaEngine:
         device, given = self._device, self._given
         for view, array, is_sent in zip(given.views, inputs, sent, strict=False):
             if is_sent:
-                np.copyto(view, array)
+                np.copyto(view, array.reshape(view.shape))
         if self.plan.rng >= 0:
             given.views[-1].view(np.uint64)[:] = self.seed, self.step
             sent = (*sent, True)
@@ -167,7 +169,7 @@ class CudaEngine:
         device.wait()
         for array, view, is_host in zip(outputs, taken.views, fetched, strict=True):
             if is_host:
-                np.copyto(array, view)
+                np.copyto(array, view.reshape(array.shape))
 
     def _copy_within(self, array: Any, place: int, *, is_input: bool) -> None:
         """Begin to copy an array on the device to the place of its buffer, or from there, if it is another one."""
@@ -190,9 +192,9 @@ def _usable(array: Any) -> int | None:
     return int(array.address)
 
 
-def _held(device: Device, array: Array) -> Memory:
-    """Memory of the device with a copy of the array."""
-    memory, contiguous = Memory(device, array.nbytes), np.ascontiguousarray(array).reshape(-1)
+def _held(device: Device, array: Array) -> DeviceMemory:
+    """DeviceMemory of the device with a copy of the array."""
+    memory, contiguous = DeviceMemory(device, array.nbytes), np.ascontiguousarray(array).reshape(-1)
     device.send(memory.address, contiguous)
     device.wait()
     return memory

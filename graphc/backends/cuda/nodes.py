@@ -14,13 +14,13 @@ from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import BackendError
 from graphc.plan.plan import SCRATCH, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
 
-__all__ = ["KernelNode", "Operand", "nodes_of"]
+__all__ = ["KernelNode", "Stretch", "nodes_of"]
 
 MOST_NODES = 1 << 17
 
 
 @dataclass(frozen=True)
-class Operand:
+class Stretch:
     """`nbytes` bytes of a buffer, which is no slice, from `offset` on."""
 
     buffer: BufferNumber
@@ -33,7 +33,7 @@ class KernelNode:
     """A kernel on its operands. `depends` are the positions of nodes before it for which it waits."""
 
     kernel: CudaKernel
-    operands: tuple[Operand, ...]
+    operands: tuple[Stretch, ...]
     depends: tuple[int, ...]
     launch: LaunchNumber
 
@@ -52,7 +52,7 @@ class _Nodes:
         self.plan, self.code = plan, code
         self.nodes: list[KernelNode] = []
         self.ends: dict[LaunchNumber, int] = {}
-        self.slices: dict[BufferNumber, Operand] = {}
+        self.slices: dict[BufferNumber, Stretch] = {}
 
     def add_range(
         self, first: LaunchNumber, last: LaunchNumber, loops: Sequence[Loop], before: tuple[int, ...]
@@ -99,17 +99,17 @@ class _Nodes:
                 "its loops has kernels of its own; choose backend='c' for loops of many short iterations"
             )
 
-    def _is_aligned(self, kernel: CudaKernel, operands: Sequence[Operand]) -> bool:
+    def _is_aligned(self, kernel: CudaKernel, operands: Sequence[Stretch]) -> bool:
         """Whether all operands are at multiples of the kernel's widths; buffers begin at multiples of all of them."""
         at = (self.plan.buffers[operand.buffer].offset + operand.offset for operand in operands)
         return not any(width and start % width for start, width in zip(at, kernel.widths, strict=True))
 
-    def _operands(self, kernel: CudaKernel, launch: Launch) -> tuple[Operand, ...]:
+    def _operands(self, kernel: CudaKernel, launch: Launch) -> tuple[Stretch, ...]:
         refs: Sequence[Ref] = (*launch.operands, *launch.program_operands)
         places = kernel.places or tuple((at, 0) for at in range(len(refs)))
         return tuple(self._place(refs[at].buffer, refs[at].offset + start) for at, start in places)
 
-    def _place(self, buffer: BufferNumber, offset: int, nbytes: int | None = None) -> Operand:
+    def _place(self, buffer: BufferNumber, offset: int, nbytes: int | None = None) -> Stretch:
         """The bytes from `offset` on of a buffer, which may be a slice: all, or so many."""
-        whole = self.slices.get(buffer) or Operand(buffer, 0, self.plan.buffers[buffer].nbytes)
-        return Operand(whole.buffer, whole.offset + offset, whole.nbytes - offset if nbytes is None else nbytes)
+        whole = self.slices.get(buffer) or Stretch(buffer, 0, self.plan.buffers[buffer].nbytes)
+        return Stretch(whole.buffer, whole.offset + offset, whole.nbytes - offset if nbytes is None else nbytes)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device, Memory
+from graphc.backends.cuda.device import Device, DeviceMemory
 from graphc.ops.guard import Storage
 
 __all__ = ["Residence", "residence_of"]
@@ -22,7 +22,7 @@ class Residence:
 
     def __init__(self, device: Device, array: Any) -> None:
         self.device, self.array = device, array
-        self.memory = Memory(device, array.nbytes)
+        self.memory = DeviceMemory(device, array.nbytes)
         self.is_newer = False  # than the array
         self._is_older = True
 

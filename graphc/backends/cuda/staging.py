@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Bytes, Device, Memory, Pointer
+from graphc.backends.cuda.device import Bytes, Device, DeviceMemory, Pointer
 from graphc.ir.types import DTYPES
 from graphc.plan.plan import Buffer, Plan
 
@@ -21,7 +21,7 @@ class Staging:
 
     def __init__(self, device: Device, buffers: Sequence[Buffer]) -> None:
         self.offsets, total = _packed(buffers)
-        self.memory, self.host = Memory(device, total), device.pinned(total)
+        self.memory, self.host = DeviceMemory(device, total), device.pinned(total)
         self._parts: dict[tuple[bool, ...], list[tuple[Pointer, Bytes]]] = {}  # few ways of calling a program are used
         self.views = [self._view(*pair) for pair in zip(buffers, self.offsets, strict=True)]
 

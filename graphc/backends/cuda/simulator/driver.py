@@ -204,7 +204,7 @@ class SimulatedDriver:
 
     def _run(self, graph: _Graph) -> None:
         """All nodes, one of those that may start at a time."""
-        waiting, done, touchers = dict(enumerate(graph.nodes)), set[int](), _Touchers(self.blocks)
+        waiting, done, touchers = dict(enumerate(graph.nodes)), set[int](), _NodeTouchers(self.blocks)
         while waiting:
             ready = [number for number, node in waiting.items() if done.issuperset(node.depends)]
             number = ready[int(self.random.integers(len(ready)))]
@@ -236,7 +236,7 @@ def _as_launched(kernel: CudaKernel, blocks: int, threads: int) -> CudaKernel:
     return kernel
 
 
-class _Touchers:
+class _NodeTouchers:
     """Which nodes of a graph have touched each byte of memory: the last that wrote it, the last that read it."""
 
     def __init__(self, blocks: Mapping[int, Array]) -> None:
