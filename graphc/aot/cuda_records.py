@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from graphc.aot.bundle import field_of
 from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.nodes import for_launch
 from graphc.backends.cuda.simulator import TYPES
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import FormatError, shown
@@ -30,7 +32,7 @@ _HEAD = """\
 # Writing -------------------------------------------------------------------------------------------------------------
 def records_of(code: CudaCode) -> dict[str, Any]:
     """The fields `kernels` and `launches` of a manifest."""
-    every = [kernel for made in code.kernels for kernel in (made, made.narrow) if kernel is not None]
+    every = [kernel for made in code.kernels for kernel in (made, *made.variants.values()) if kernel is not None]
     return {
         "kernels": {kernel.name: _record(kernel) for kernel in every},
         "launches": {name: [kernel.name for kernel in kernels] for name, kernels in code.launches.items()},
@@ -44,7 +46,7 @@ def _record(kernel: CudaKernel) -> dict[str, Any]:
         "threads": kernel.threads,
         "places": [[*place] for place in kernel.places],
         "widths": [*kernel.widths],
-        "narrow": "" if kernel.narrow is None else kernel.narrow.name,
+        **{field: "" if other is None else other.name for field, other in kernel.variants.items()},
     }
 
 
@@ -64,7 +66,7 @@ def code_of(kernels: Mapping[str, Any], launches: Mapping[str, Any], source: byt
     ends = [start.start() for start in starts[1:]] + [len(text)]
     texts = {start[1]: text[start.start() : end].rstrip() + "\n" for start, end in zip(starts, ends, strict=False)}
     alone = {name: _kernel(name, kernels, texts, where) for name in kernels}
-    whole = {name: _with_narrow(name, kernels[name].get("narrow"), alone, where) for name in kernels}
+    whole = {name: _with_variants(kernel, kernels[name], alone, where) for name, kernel in alone.items()}
     found = {}
     for launch in launches:
         names = _list(launches, launch, str, where)
@@ -85,7 +87,9 @@ def _kernel(name: str, kernels: Mapping[str, Any], texts: Mapping[str, str], whe
         raise FormatError(f"{where} has operands of types that there are not")
     if any([type(number) for number in place] != [int, int] for place in places):
         raise FormatError(f"{where} has places that are no pairs of numbers")
-    return CudaKernel.of(name, texts.get(name, ""), types, **numbers, places=places, widths=widths, narrow=None)
+    return CudaKernel.of(
+        name, texts.get(name, ""), types, **numbers, places=places, widths=widths, narrow=None, unstored=None
+    )
 
 
 def _list(record: Mapping[str, Any], name: str, kind: type, where: str) -> list[Any]:
@@ -95,23 +99,28 @@ def _list(record: Mapping[str, Any], name: str, kind: type, where: str) -> list[
     return found  # type: ignore[no-any-return]
 
 
-def _with_narrow(name: str, narrow: Any, alone: Mapping[str, CudaKernel], where: str) -> CudaKernel:
-    """A kernel with the one that takes its place where operands are not aligned: of the same operands."""
-    kernel, other = alone[name], alone.get(narrow) if isinstance(narrow, str) else None
-    if narrow == "":
-        return kernel
-    if other is None or other.types != kernel.types or len(kernel.widths) != len(kernel.types):
-        raise FormatError(f"{where}: the kernel {shown(name)} has no other in its place that takes the same")
-    return CudaKernel(
-        name, kernel.text, kernel.types, kernel.blocks, kernel.threads, kernel.places, kernel.widths, other
-    )
+def _with_variants(
+    kernel: CudaKernel, record: Mapping[str, Any], alone: Mapping[str, CudaKernel], where: str
+) -> CudaKernel:
+    """A kernel with those that may take its place: where operands are not aligned, of the same operands."""
+    found: dict[str, CudaKernel] = {}
+    for field in kernel.variants:
+        name = record.get(field)
+        if name == "":
+            continue
+        other = alone.get(name) if isinstance(name, str) else None
+        same = other is not None and other.types == kernel.types and len(kernel.widths) == len(kernel.types)
+        if other is None or (field == "narrow" and not same):
+            raise FormatError(f"{where}: the kernel {shown(kernel.name)} has no other in its place that takes the same")
+        found[field] = other
+    return replace(kernel, narrow=found.get("narrow"), unstored=found.get("unstored"))
 
 
 def check_launches(plan: Plan, code: CudaCode, where: str) -> None:
     """Raise FormatError unless every launch has kernels, with operands that start within its buffers."""
     for number, launch in enumerate(plan.launches):
         for kernel in code.launches.get(launch.kernel, ()):
-            if what := _fault(plan, launch, kernel):
+            if what := _fault(plan, launch, for_launch(kernel, launch)):
                 raise FormatError(f"{where}: launch {number}, the kernel {kernel.name}: {what}")
         if launch.kernel not in code.launches:
             raise FormatError(f"{where}: launch {number} has no kernels: {shown(launch.kernel)}")
@@ -125,6 +134,6 @@ def _fault(plan: Plan, launch: Launch, kernel: CudaKernel) -> str:
     for at, start in places:
         if not 0 <= at < len(refs) or refs[at].buffer < 0:
             return f"operand {at} is none of the launch"
-        if start < 0 or refs[at].offset + start > plan.buffers[refs[at].buffer].nbytes:
+        if not 0 <= refs[at].offset + start <= plan.buffers[refs[at].buffer].nbytes:
             return f"operand {at} does not start within its buffer"
     return ""

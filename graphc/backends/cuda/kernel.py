@@ -59,6 +59,11 @@ class CudaKernel:
         narrow, unstored = (other and other.signed() for other in (self.narrow, self.unstored))
         return replace(self, name=name, text=text, narrow=narrow, unstored=unstored)
 
+    @property
+    def variants(self) -> dict[str, CudaKernel | None]:
+        """The kernels that may take its place, by the fields that they are in."""
+        return {"narrow": self.narrow, "unstored": self.unstored}
+
     @classmethod
     def of(
         cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any, widths: Sequence[int],

@@ -14,7 +14,7 @@ from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import BackendError
 from graphc.plan.plan import SCRATCH, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
 
-__all__ = ["KernelNode", "Stretch", "nodes_of"]
+__all__ = ["KernelNode", "Stretch", "for_launch", "nodes_of"]
 
 MOST_NODES = 1 << 17
 
@@ -36,6 +36,12 @@ class KernelNode:
     operands: tuple[Stretch, ...]
     depends: tuple[int, ...]
     launch: LaunchNumber
+
+
+def for_launch(kernel: CudaKernel, launch: Launch) -> CudaKernel:
+    """The kernel, or the one that stores no result where the launch leaves it in registers."""
+    is_local = bool(launch.operands) and launch.operands[-1].buffer == SCRATCH
+    return kernel.unstored if is_local and kernel.unstored is not None else kernel
 
 
 def nodes_of(plan: Plan, code: CudaCode) -> list[KernelNode]:
@@ -85,8 +91,7 @@ class _Nodes:
         is_first = all(earlier < start for earlier in launch.depends)
         depends = tuple(sorted({*waits, *(before if is_first else ())}))
         for kernel in self.code.launches[launch.kernel]:
-            if kernel.unstored is not None and launch.operands[-1].buffer == SCRATCH:
-                kernel = kernel.unstored
+            kernel = for_launch(kernel, launch)
             operands = self._operands(kernel, launch)
             if kernel.narrow is not None and not self._is_aligned(kernel, operands):
                 kernel = kernel.narrow
