@@ -2,8 +2,8 @@
 
 Everything is prepared once: memory for inputs, outputs and the arena, loaded kernels, the graph with all addresses, and
 pinned memory of the host where a call's arrays wait to be copied. A step allocates nothing. Parameters stay on the
-device (residence.py). An error leaves parameters and the step as they were, but for one that the device recovers from
-no more: then they are what they were when they were read last.
+device (residence.py). An error leaves parameters and the step as they were. One of the device itself, which is known
+when the work should be done, takes what was there with it: then parameters are what they were when they were read last.
 
 Arrays that are on the device already are not copied: kernels read inputs and write outputs where the caller's arrays
 are (addresses.py), unless these begin at no multiple of 16 bytes; then a copy on the device goes between.
@@ -13,6 +13,7 @@ With `debug` a step runs launch by launch: an error, or a float that is no numbe
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from graphc.backends.cuda.device import Device, DeviceGraph, DeviceMemory, Loade
 from graphc.backends.cuda.nodes import KernelNode
 from graphc.backends.cuda.residence import residence_of
 from graphc.backends.cuda.staging import Staging, staged, staging_bytes
+from graphc.errors import BackendError
 from graphc.ir.ranges import IndexRange
 from graphc.ops.guard import Storage
 from graphc.plan.plan import BufferNumber, Plan, copied_outputs
@@ -122,10 +124,23 @@ class CudaEngine:
             self._move(inputs, outputs)
         self._send(inputs, sent)
         self._compute()
-        self._receive(outputs, fetched)
         for residence in self._updated:
             residence.is_newer = True
         self.step += 1
+        try:
+            self._receive(outputs, fetched)
+        except BackendError:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """The step has failed: what the device has is not to be relied upon."""
+        self.step -= 1
+        for residence in self._residences:
+            with contextlib.suppress(BackendError):
+                if residence not in self._updated:
+                    residence.fetch()
+            residence.changed()
 
     def _move(self, inputs: list[Any], outputs: list[Any]) -> None:
         """Let the buffers of inputs and outputs lie where the arrays are, where kernels can use them there."""
@@ -193,7 +208,7 @@ def _usable(array: Any) -> int | None:
 
 
 def _held(device: Device, array: Array) -> DeviceMemory:
-    """DeviceMemory of the device with a copy of the array."""
+    """Memory of the device with a copy of the array."""
     memory, contiguous = DeviceMemory(device, array.nbytes), np.ascontiguousarray(array).reshape(-1)
     device.send(memory.address, contiguous)
     device.wait()

@@ -86,7 +86,7 @@ def test_what_a_graph_needs_is_held_as_long_as_its_engine() -> None:
     assert {"cuModuleUnload", "cuMemFree", "cuMemFreeHost", "cuGraphExecDestroy"} <= {*driver.calls}
 
 
-@pytest.mark.parametrize("failing", ["cuMemcpyHtoDAsync", "cuGraphLaunch", "cuCtxSetCurrent"])
+@pytest.mark.parametrize("failing", ["cuMemcpyHtoDAsync", "cuGraphLaunch", "cuCtxSetCurrent", "cuStreamSynchronize"])
 def test_after_an_error_parameters_and_step_are_as_before(failing: str) -> None:
     w, engine, driver = watched()
     out = np.zeros((), np.float32)
