@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from graphc.scalar.ops import SCALARS, ArgumentTypes, LoopKind
 
-__all__ = ["CUDA_FLOATS", "CUDA_INTEGERS"]
+__all__ = ["CUDA_FLOATS", "CUDA_INTEGERS", "unspelled"]
 
 
 def _libdevice(*names: str) -> dict[str, str]:
@@ -136,16 +136,14 @@ for {r}k in range({w}):
 }
 
 
-def _check() -> None:
-    """Every op is spelled for the types that it has."""
+def unspelled() -> list[str]:
+    """The ops that lack a spelling for some type that they have."""
+    found = []
     for op in SCALARS.values():
         if op.loops is LoopKind.NONE:  # it is another op on each type
             continue
         floats = op.domain in (ArgumentTypes.ANY, ArgumentTypes.NUMBERS, ArgumentTypes.FLOATS)
         integers = op.domain is not ArgumentTypes.FLOATS and op.on_integers is None
-        for needed, table in ((floats, CUDA_FLOATS), (integers, CUDA_INTEGERS)):
-            if needed and op.name not in table:
-                raise ImportError(f"the scalar op {op.name} has no spelling in CUDA kernels: scalar/cuda.py")
-
-
-_check()
+        if (floats and op.name not in CUDA_FLOATS) or (integers and op.name not in CUDA_INTEGERS):
+            found.append(op.name)
+    return found

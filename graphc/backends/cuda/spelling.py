@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from graphc.errors import BackendError
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
 from graphc.kernel.machine import cast_steps, elementwise, load_step, machine_bits, machine_type, rounding, store_step
@@ -68,7 +69,9 @@ def call(op: str, source: DType, args: list[str], result: str) -> list[str]:
             return [args[0]]
         args = args * 2 if twice else args
     is_float = source.is_float if op != "where" else kind in ("f32", "f64")
-    text = (CUDA_FLOATS if is_float else CUDA_INTEGERS)[op]
+    text = (CUDA_FLOATS if is_float else CUDA_INTEGERS).get(op)
+    if text is None:
+        raise BackendError(f"the scalar op {op!r} has no spelling in CUDA kernels: it wants one in scalar/cuda.py")
     a, b, c = (*args, "", "")[:3]
     single = kind == "f32"
     filled = text.format(

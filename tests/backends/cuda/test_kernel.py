@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from graphc.backends.cuda.kernel import print_kernel
+from graphc.scalar.cuda import unspelled
 from tests.backends.c.cases import Case, recorded
 from tests.backends.cuda.running import run
 from tests.backends.tile import test_assembler as test_tile
@@ -24,6 +25,10 @@ TABLE = [
     if name.startswith("test_") and name not in LEFT_OUT
     and any(mark.args[0] == "level" for mark in getattr(test, "pytestmark", ()))
 ]  # fmt: skip
+
+
+def test_every_scalar_op_is_spelled() -> None:
+    assert unspelled() == []
 
 
 def check(case: Case) -> None:
