@@ -1,8 +1,8 @@
 """`python -m benchmarks cuda-kernels [WORKLOAD ...]`: the CUDA kernels of whole steps, compiled and looked at.
 
 No device is needed, but the extra `cuda`. A row for each kernel: how often a step launches it, how long it took to
-compile, what the linker and the PTX tell of it (graphc/backends/cuda/lint.py), and what is wrong with it, if anything.
-Exit code 1 says that something is.
+compile, what the linker and the PTX tell of it (compiler/lint.py of the backend), and what is wrong with it, if
+anything. Exit code 1 says that something is.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from benchmarks.sheet import Sheet
 from benchmarks.workloads import WORKLOADS
 from graphc.api import build_graph
 from graphc.backends.cuda.backend import CUDA
-from graphc.backends.cuda.compiling import compile_kernel, lack_of_compiler
-from graphc.backends.cuda.kernel import CudaKernel
-from graphc.backends.cuda.lint import Lint, lint
-from graphc.backends.cuda.nodes import nodes_of
+from graphc.backends.cuda.compiler.compiling import compile_kernel, lack_of_compiler
+from graphc.backends.cuda.compiler.lint import Lint, lint
+from graphc.backends.cuda.engine.nodes import nodes_of
+from graphc.backends.cuda.printer.kernel import CudaKernel
 from graphc.backends.cuda.writer import CudaCode
 from graphc.pipeline import compile_plan
 

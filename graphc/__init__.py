@@ -7,7 +7,7 @@ Build a graph with tensors from `input`, `parameter` and `constant` and the func
 from graphc import errors, nn, optim
 from graphc.aot.exporting import load
 from graphc.api import compile
-from graphc.backends.cuda.device_array import DeviceArray
+from graphc.backends.cuda.engine.device_array import DeviceArray
 from graphc.dsl.variables import constant, input, parameter, state
 from graphc.errors import GraphcError
 from graphc.frontier import Frontier, FrontierPoint, memory_frontier

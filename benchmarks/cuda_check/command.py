@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.cuda_check.runner import Finding, run_sections
 from benchmarks.cuda_check.sections import SECTIONS, sheet_of
-from graphc.backends.cuda.choosing import VARIABLE, lack
+from graphc.backends.cuda.engine.choosing import VARIABLE, lack
 
 __all__ = ["main", "write"]
 

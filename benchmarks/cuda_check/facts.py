@@ -14,7 +14,7 @@ from benchmarks.cuda_check.gauge import gauge_here
 from benchmarks.cuda_check.runner import Row
 from benchmarks.graphc_engine import step_of
 from benchmarks.workloads import WORKLOADS
-from graphc.backends.cuda.choosing import chosen_device
+from graphc.backends.cuda.engine.choosing import chosen_device
 
 __all__ = ["memory", "versions"]
 

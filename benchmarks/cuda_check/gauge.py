@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.choosing import chosen_device, is_simulated
-from graphc.backends.cuda.device import Device
+from graphc.backends.cuda.engine.choosing import chosen_device, is_simulated
+from graphc.backends.cuda.engine.device import Device
 
 __all__ = ["Gauge", "gauge_here"]
 

@@ -17,7 +17,7 @@ import graphc as gx
 from benchmarks.cuda_check.gauge import Gauge, gauge_here
 from benchmarks.cuda_check.runner import Row
 from graphc import nn
-from graphc.backends.cuda.device import DeviceMemory
+from graphc.backends.cuda.engine.device import DeviceMemory
 from graphc.ir.types import DTYPES
 
 __all__ = ["COLUMNS", "DTYPES_MEASURED", "ROWS", "bandwidth", "launch", "rows"]

@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.cuda_check.runner import Row
 from graphc.api import build_graph
 from graphc.backends.cuda.backend import CUDA
-from graphc.backends.cuda.choosing import chosen_device, is_simulated
-from graphc.backends.cuda.cubins import compiled
-from graphc.backends.cuda.nodes import KernelNode, nodes_of
+from graphc.backends.cuda.compiler.cubins import compiled
+from graphc.backends.cuda.engine.choosing import chosen_device, is_simulated
+from graphc.backends.cuda.engine.nodes import KernelNode, nodes_of
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import GraphcError
 from graphc.ops.record import FUNCTIONS, Function

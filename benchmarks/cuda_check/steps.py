@@ -24,7 +24,7 @@ from benchmarks.cuda_check.runner import Row
 from benchmarks.graphc_engine import step_of
 from benchmarks.workload import Data, Workload
 from benchmarks.workloads import WORKLOADS
-from graphc.backends.cuda.choosing import is_simulated
+from graphc.backends.cuda.engine.choosing import is_simulated
 
 __all__ = ["AHEAD", "DRY_STEPS", "STEPS", "compile_ahead", "differing", "steps"]
 

@@ -20,12 +20,12 @@ import safetensors.numpy
 
 from graphc.aot.bundle import Bundle, Exported, Form, Made
 from graphc.aot.cuda_records import check_launches, code_of, records_of, source_of
-from graphc.backends.cuda.choosing import chosen_device, is_debugged, is_simulated
-from graphc.backends.cuda.engine import CudaEngine, Loaded
-from graphc.backends.cuda.images import Images, capability_of, fitting, images_of
-from graphc.backends.cuda.nodes import nodes_of
+from graphc.backends.cuda.compiler.images import Images, capability_of, fitting, images_of
+from graphc.backends.cuda.engine.choosing import chosen_device, is_debugged, is_simulated
+from graphc.backends.cuda.engine.engine import CudaEngine, Loaded
+from graphc.backends.cuda.engine.nodes import nodes_of
+from graphc.backends.cuda.engine.staging import staging_bytes
 from graphc.backends.cuda.simulator.driver import image_of
-from graphc.backends.cuda.staging import staging_bytes
 from graphc.backends.cuda.writer import CudaCode
 from graphc.dsl.state_dict import arrays_of
 from graphc.errors import BackendError, FormatError, shown

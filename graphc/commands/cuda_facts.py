@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from graphc.backends.cuda.choosing import VARIABLE, asked, is_simulated, real_device
-from graphc.backends.cuda.compiling import lack_of_compiler
+from graphc.backends.cuda.compiler.compiling import lack_of_compiler
+from graphc.backends.cuda.engine.choosing import VARIABLE, asked, is_simulated, real_device
 from graphc.errors import BackendError
 
 __all__ = ["cuda_rows"]

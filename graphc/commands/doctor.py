@@ -25,7 +25,7 @@ from rich.table import Table
 
 import graphc as gx
 from graphc import nn, optim
-from graphc.backends.cuda.choosing import is_simulated, lack
+from graphc.backends.cuda.engine.choosing import is_simulated, lack
 from graphc.backends.table import VARIABLE
 from graphc.commands.cuda_facts import cuda_rows
 from graphc.kernels import cpu

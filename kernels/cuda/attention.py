@@ -12,7 +12,7 @@ longer than what they hold: neither writing, along whichever axis is contiguous,
 scale is part of q.
 
 `products`, `softmax`, `slopes`, `accumulate` and `write` are parts: their bodies stand where a kernel names them
-(backends/cuda/attention.py). Names in capitals are what a call gives: extents TQ TK, SUM the type that all is computed
+(calls/attention.py). Names in capitals are what a call gives: extents TQ TK, SUM the type that all is computed
 in, SEEN whether query `row` sees `key`, MASKING lines that add the mask to `s`, STARTS lines that say where operands of
 `batch` begin; an element is that of `row` and `column`. HERE asks whether a thread has something to load, THERE whether
 an element is there: no question where tiles are always whole, so that their loads do not wait for branches.

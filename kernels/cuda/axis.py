@@ -1,6 +1,6 @@
 """Along one axis: positions of extremes, running sums and products, gathering. Arrays are [outer, EXTENT, INNER].
 
-Names in capitals are what a call gives (backends/cuda/axes.py): extents, and how many LINES along the axis there are;
+Names in capitals are what a call gives (calls/axes.py): extents, and how many LINES along the axis there are;
 ELEMENT and RESULT convert what is loaded and stored; TOTAL is the type of what runs along a line, which NARROW brings
 into that of results.
 """

@@ -1,6 +1,6 @@
 """Pooling over the planes of x[PLANES, H, W], whose results have y[PLANES, OUT_H, OUT_W].
 
-Names in capitals are what a call gives (backends/cuda/poolings.py): extents, windows KH KW, strides, dilations, padding
+Names in capitals are what a call gives (calls/poolings.py): extents, windows KH KW, strides, dilations, padding
 TOP LEFT before and whether it counts; ELEMENT and RESULT convert what is loaded and stored, SUM is the type of sums.
 EPILOGUE are lines that finish what is `stored`, the element at position `p` of the result.
 """

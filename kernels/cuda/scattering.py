@@ -1,7 +1,7 @@
 """Adding slices at indices along one axis, which were sorted before: results are [OUTER, EXTENT, INNER].
 
 The COUNT keys are indices in range, sorted; places are where in the updates they stood. Names in capitals are what a
-call gives (backends/cuda/scattering.py): extents; ELEMENT and RESULT convert what is loaded and stored; TOTAL is the
+call gives (calls/scattering.py): extents; ELEMENT and RESULT convert what is loaded and stored; TOTAL is the
 type of sums, which NARROW brings into that of results.
 """
 

@@ -6,7 +6,7 @@ in the order of their places, so no two elements are alike and every order is st
 A row in memory is its sorted runs one after the other: RUNS of them, HELD elements each but for the last, STRIDE in
 all. What is stored has TO_HELD and TO_STRIDE of these.
 
-Names in capitals are what a call gives (backends/cuda/sorting.py): besides those above, extents; WIDE, the type of
+Names in capitals are what a call gives (calls/sorting.py): besides those above, extents; WIDE, the type of
 keys, and SIGNED, one as wide that shuffles take; ELEMENT, which converts what is loaded; MAKE_KEY, lines that make
 `key` of an element `x`; STORE, lines that store the `key` and `place` of an element of `row` as number `c` of all.
 """

@@ -22,9 +22,9 @@ from graphc import nn, optim
 from graphc.aot import cuda_form
 from graphc.aot.cuda_records import code_of
 from graphc.aot.exporting import FORMS
-from graphc.backends.cuda import images
-from graphc.backends.cuda.compiling import lack_of_compiler
-from graphc.backends.cuda.device import Device
+from graphc.backends.cuda.compiler import images
+from graphc.backends.cuda.compiler.compiling import lack_of_compiler
+from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.simulator.driver import SimulatedDriver, image_of
 from graphc.cli import main
 from graphc.errors import BackendError, FormatError

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc.backends.backend import Backend, Code, Planning
-from graphc.backends.cuda.choosing import chosen_device, is_debugged, is_simulated, lack
-from graphc.backends.cuda.cubins import compiled
-from graphc.backends.cuda.engine import CudaEngine, Loaded
-from graphc.backends.cuda.nodes import nodes_of
+from graphc.backends.cuda.compiler.cubins import compiled
+from graphc.backends.cuda.engine.choosing import chosen_device, is_debugged, is_simulated, lack
+from graphc.backends.cuda.engine.engine import CudaEngine, Loaded
+from graphc.backends.cuda.engine.nodes import nodes_of
 from graphc.backends.cuda.simulator.driver import image_of
 from graphc.backends.cuda.spreading import spread_reductions
 from graphc.backends.cuda.writer import CudaCode, CudaWriter, cuda_call

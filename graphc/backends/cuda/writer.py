@@ -11,15 +11,15 @@ from itertools import starmap
 from typing import Any
 
 from graphc.backends.backend import Footprint, LaunchCode, Routine, Written
-from graphc.backends.cuda.attention import ATTENTION_CALLS, ATTENTION_KERNELS, GRADIENT_KERNELS
-from graphc.backends.cuda.axes import AXIS_CALLS, AXIS_KERNELS
-from graphc.backends.cuda.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KERNELS
-from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels, print_kernel
-from graphc.backends.cuda.poolings import POOLING_CALLS, POOLING_KERNELS
-from graphc.backends.cuda.products import matmul_call, matmul_kernel
-from graphc.backends.cuda.scattering import SCATTER_CALLS, SCATTER_KERNELS
-from graphc.backends.cuda.sorting import SEARCH_KERNELS, SORT_CALLS, SORT_KERNELS
-from graphc.backends.cuda.staging import staging_bytes
+from graphc.backends.cuda.calls.attention import ATTENTION_CALLS, ATTENTION_KERNELS, GRADIENT_KERNELS
+from graphc.backends.cuda.calls.axes import AXIS_CALLS, AXIS_KERNELS
+from graphc.backends.cuda.calls.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KERNELS
+from graphc.backends.cuda.calls.poolings import POOLING_CALLS, POOLING_KERNELS
+from graphc.backends.cuda.calls.products import matmul_call, matmul_kernel
+from graphc.backends.cuda.calls.scattering import SCATTER_CALLS, SCATTER_KERNELS
+from graphc.backends.cuda.calls.sorting import SEARCH_KERNELS, SORT_CALLS, SORT_KERNELS
+from graphc.backends.cuda.engine.staging import staging_bytes
+from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel, MakeKernels, print_kernel
 from graphc.errors import BackendError
 from graphc.ir.node import Type
 from graphc.ir.types import TensorType

@@ -17,7 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.printer.kernel import CudaKernel
 
 __all__ = ["run_one_by_one"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.backends.cuda import attention as kernels
-from graphc.backends.cuda.attention_tiles import X, tiling_of
+from graphc.backends.cuda.calls import attention as kernels
+from graphc.backends.cuda.calls.attention_tiles import X, tiling_of
 from graphc.ir.types import DTYPES
 from graphc.ops.build import apply_several, broadcast_to
 from graphc.ops.primitives.attention import unlaid

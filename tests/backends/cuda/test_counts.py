@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.graphc_engine import step_of
 from benchmarks.workloads import WORKLOADS
-from graphc.backends.cuda.nodes import nodes_of
+from graphc.backends.cuda.engine.nodes import nodes_of
 from tests.backends.cuda.running import compiled
 
 COUNTS = {

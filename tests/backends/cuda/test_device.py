@@ -10,8 +10,8 @@ import pytest
 
 import graphc as gx
 from graphc import nn, optim
-from graphc.backends.cuda.engine import CudaEngine
-from graphc.backends.cuda.products import matmul_call, matmul_kernel
+from graphc.backends.cuda.calls.products import matmul_call, matmul_kernel
+from graphc.backends.cuda.engine.engine import CudaEngine
 from graphc.backends.cuda.writer import cuda_call
 from graphc.errors import BackendError
 from graphc.ir.types import DTYPES, TensorType

@@ -14,9 +14,9 @@ import pytest
 
 import graphc as gx
 from graphc import nn, optim
-from graphc.backends.cuda import choosing
-from graphc.backends.cuda.device import Device
-from graphc.backends.cuda.lent import lent_by
+from graphc.backends.cuda.engine import choosing
+from graphc.backends.cuda.engine.device import Device
+from graphc.backends.cuda.engine.lent import lent_by
 from graphc.errors import BackendError, InputError
 from graphc.runtime import dlpack
 from tests.backends.cuda.test_engine import WatchedDriver

@@ -15,10 +15,10 @@ import pytest
 
 import graphc as gx
 from graphc import optim
-from graphc.backends.cuda.choosing import lack
-from graphc.backends.cuda.compiling import lack_of_compiler
-from graphc.backends.cuda.device import Device
-from graphc.backends.cuda.engine import CudaEngine
+from graphc.backends.cuda.compiler.compiling import lack_of_compiler
+from graphc.backends.cuda.engine.choosing import lack
+from graphc.backends.cuda.engine.device import Device
+from graphc.backends.cuda.engine.engine import CudaEngine
 from graphc.backends.cuda.simulator import SimulationError
 from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.errors import BackendError

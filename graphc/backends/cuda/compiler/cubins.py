@@ -1,7 +1,8 @@
 """Compiled kernels: those that were compiled before are in the compile cache, the rest is shared out among processes.
 
 A kernel is found by all that its cubin depends on: its text, the architecture, what compiles it. Processes help where
-many are missing: `python -m graphc.backends.cuda.cubins` is one of them, which compiles what it reads into the cache.
+many are missing: `python -m graphc.backends.cuda.compiler.cubins` is one of them, and fills the cache with what it is
+given.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from dataclasses import asdict, astuple
 from importlib.metadata import version
 from pathlib import Path
 
-from graphc.backends.cuda.compiling import Compiled, compile_kernel
-from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.compiler.compiling import Compiled, compile_kernel
+from graphc.backends.cuda.printer.kernel import CudaKernel
 from graphc.kernels import cuda
 from graphc.toolchain.cache import digest, open_cache, use_cache
 from graphc.toolchain.shares import processors, share_out
@@ -27,7 +28,7 @@ __all__ = ["compiled"]
 FORMAT = "1"  # changes with what keys do not cover
 MANY = 6  # kernels for which another process is worth its start
 _PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
-_HELPER = [sys.executable, "-P", "-m", "graphc.backends.cuda.cubins"]
+_HELPER = [sys.executable, "-P", "-m", "graphc.backends.cuda.compiler.cubins"]
 
 Capability = tuple[int, int]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Bytes, Device, DeviceMemory, Pointer
+from graphc.backends.cuda.engine.device import Bytes, Device, DeviceMemory, Pointer
 from graphc.ir.types import DTYPES
 from graphc.plan.plan import Buffer, Plan
 

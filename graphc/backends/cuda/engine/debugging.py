@@ -7,9 +7,9 @@ from itertools import groupby
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device, LoadedKernels, Pointer
-from graphc.backends.cuda.nodes import KernelNode
-from graphc.backends.cuda.residence import Residence
+from graphc.backends.cuda.engine.device import Device, LoadedKernels, Pointer
+from graphc.backends.cuda.engine.nodes import KernelNode
+from graphc.backends.cuda.engine.residence import Residence
 from graphc.errors import BackendError
 from graphc.ir.types import DTYPES
 from graphc.plan.plan import BufferNumber, LaunchNumber, Plan

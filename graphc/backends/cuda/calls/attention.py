@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.attention_tiles import THREADS, AttentionTiling, X, tiling_of
-from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels
-from graphc.backends.cuda.rendering import part, rendered
-from graphc.backends.cuda.spelling import from_memory, literal, memory_type
+from graphc.backends.cuda.calls.attention_tiles import THREADS, AttentionTiling, X, tiling_of
+from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel, MakeKernels
+from graphc.backends.cuda.printer.rendering import part, rendered
+from graphc.backends.cuda.printer.spelling import from_memory, literal, memory_type
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DTYPES, DType, TupleType
 from graphc.kernel.ir import LibraryCall

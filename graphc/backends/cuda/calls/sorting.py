@@ -13,10 +13,10 @@ from itertools import accumulate
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels
-from graphc.backends.cuda.layout import BLOCK
-from graphc.backends.cuda.rendering import rendered
-from graphc.backends.cuda.spelling import from_memory, memory_type
+from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel, MakeKernels
+from graphc.backends.cuda.printer.layout import BLOCK
+from graphc.backends.cuda.printer.rendering import rendered
+from graphc.backends.cuda.printer.spelling import from_memory, memory_type
 from graphc.ir.types import DTYPES, DType, TensorType, TupleType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.kernel import CudaKernel, MakeKernel
-from graphc.backends.cuda.layout import BLOCK, WARP
-from graphc.backends.cuda.rendering import rendered
-from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
+from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel
+from graphc.backends.cuda.printer.layout import BLOCK, WARP
+from graphc.backends.cuda.printer.rendering import rendered
+from graphc.backends.cuda.printer.spelling import from_memory, memory_type, to_memory
 from graphc.ir.types import DTYPES, DType, TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.epilogue import epilogue_of
-from graphc.backends.cuda.kernel import CudaKernel
-from graphc.backends.cuda.layout import BLOCK
-from graphc.backends.cuda.rendering import rendered
-from graphc.backends.cuda.spelling import from_memory, memory_type, to_memory
+from graphc.backends.cuda.printer.epilogue import epilogue_of
+from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.printer.layout import BLOCK
+from graphc.backends.cuda.printer.rendering import rendered
+from graphc.backends.cuda.printer.spelling import from_memory, memory_type, to_memory
 from graphc.ir.types import DTYPES, DType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.addresses import Addresses
-from graphc.backends.cuda.binding import DeviceBinding
-from graphc.backends.cuda.debugging import run_by_launches
-from graphc.backends.cuda.device import Device, DeviceGraph, DeviceMemory, LoadedKernels
-from graphc.backends.cuda.nodes import KernelNode
-from graphc.backends.cuda.residence import residence_of
-from graphc.backends.cuda.staging import Staging, staged, staging_bytes
+from graphc.backends.cuda.engine.addresses import Addresses
+from graphc.backends.cuda.engine.binding import DeviceBinding
+from graphc.backends.cuda.engine.debugging import run_by_launches
+from graphc.backends.cuda.engine.device import Device, DeviceGraph, DeviceMemory, LoadedKernels
+from graphc.backends.cuda.engine.nodes import KernelNode
+from graphc.backends.cuda.engine.residence import residence_of
+from graphc.backends.cuda.engine.staging import Staging, staged, staging_bytes
 from graphc.errors import BackendError
 from graphc.ir.ranges import IndexRange
 from graphc.ops.guard import Storage

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from graphc.backends.cuda.spelling import call, cast, literal, loaded, memory_type, rounded, stored
-from graphc.backends.cuda.text import KernelText
+from graphc.backends.cuda.printer.spelling import call, cast, literal, loaded, memory_type, rounded, stored
+from graphc.backends.cuda.printer.text import KernelText
 from graphc.ir.scalar import Scalar
 from graphc.ir.types import DType
 from graphc.kernel.ir import Compute, Iota, Load, Random, Reduce, Statement, Store

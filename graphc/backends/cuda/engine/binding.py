@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device
-from graphc.backends.cuda.device_array import DeviceArray
-from graphc.backends.cuda.lent import Lent, lent_by
+from graphc.backends.cuda.engine.device import Device
+from graphc.backends.cuda.engine.device_array import DeviceArray
+from graphc.backends.cuda.engine.lent import Lent, lent_by
 from graphc.errors import GraphcError, InputError, with_location
 from graphc.ir.ranges import IndexRange
 from graphc.runtime.argument import Argument

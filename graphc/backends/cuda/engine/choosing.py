@@ -10,8 +10,8 @@ import functools
 import importlib
 import os
 
-from graphc.backends.cuda.compiling import is_there, lack_of_compiler
-from graphc.backends.cuda.device import Device
+from graphc.backends.cuda.compiler.compiling import is_there, lack_of_compiler
+from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.errors import BackendError
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.kernel import CudaKernel, MakeKernel
-from graphc.backends.cuda.products import IN_REGISTERS, product_kernel
-from graphc.backends.cuda.spelling import from_memory
+from graphc.backends.cuda.calls.products import IN_REGISTERS, product_kernel
+from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel
+from graphc.backends.cuda.printer.spelling import from_memory
 from graphc.ir.types import DTYPES, DType, TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView

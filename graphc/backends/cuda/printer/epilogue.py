@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.kernel import operand_types
-from graphc.backends.cuda.statements import Statements
+from graphc.backends.cuda.printer.kernel import operand_types
+from graphc.backends.cuda.printer.statements import Statements
 from graphc.ir.types import DType
 from graphc.kernel.ir import Store
 from graphc.kernel.nest import Nest, NestIndex

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device
+from graphc.backends.cuda.engine.device import Device
 from graphc.ir.types import DTYPES
 from graphc.runtime import dlpack
 

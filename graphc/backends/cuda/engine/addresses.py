@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from graphc.backends.cuda.device import DeviceGraph, DeviceMemory, Pointer
-from graphc.backends.cuda.nodes import KernelNode
+from graphc.backends.cuda.engine.device import DeviceGraph, DeviceMemory, Pointer
+from graphc.backends.cuda.engine.nodes import KernelNode
 from graphc.plan.plan import BufferNumber
 
 __all__ = ["Addresses"]

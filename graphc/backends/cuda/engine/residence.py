@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device, DeviceMemory
+from graphc.backends.cuda.engine.device import Device, DeviceMemory
 from graphc.ops.guard import Storage
 
 __all__ = ["Residence", "residence_of"]

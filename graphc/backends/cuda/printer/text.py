@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from graphc.backends.cuda.grouping import ALONE, Grouping
+from graphc.backends.cuda.printer.grouping import ALONE, Grouping
 from graphc.kernel.ir import Iota, Load, Random, Store
 from graphc.kernel.nest import FULL, Axis, Nest, NestIndex
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.grouping import ALONE, Grouping, grouping_of
-from graphc.backends.cuda.layout import BLOCK, WARP, ThreadLayout, layout_of
-from graphc.backends.cuda.spelling import call, memory_type, rounded, whole
-from graphc.backends.cuda.statements import Statements
+from graphc.backends.cuda.printer.grouping import ALONE, Grouping, grouping_of
+from graphc.backends.cuda.printer.layout import BLOCK, WARP, ThreadLayout, layout_of
+from graphc.backends.cuda.printer.spelling import call, memory_type, rounded, whole
+from graphc.backends.cuda.printer.statements import Statements
 from graphc.kernel.ir import Kernel, Load, Random, Reduce, Statement, Store
 from graphc.kernel.machine import machine_type
 from graphc.kernel.nest import FULL, Nest, without_empty_reductions

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.device import Device, DeviceMemory
+from graphc.backends.cuda.engine.device import Device, DeviceMemory
 from graphc.ir.types import TensorType
 from graphc.runtime import dlpack
 

@@ -1,0 +1,1 @@
+"""Texts of kernels become PTX and cubins, which are kept; no device is needed."""

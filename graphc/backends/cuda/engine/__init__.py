@@ -1,0 +1,1 @@
+"""A plan on a device: nodes of one graph, memory, parameters, the arrays of a call."""
