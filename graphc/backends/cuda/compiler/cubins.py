@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import gc
 import json
 import subprocess
 import sys
@@ -87,6 +88,7 @@ def _remembered(kernel: CudaKernel, capability: Capability) -> Compiled:
 
 
 def _help() -> None:
+    gc.disable()  # what Numba leaves goes with the process
     (major, minor), kernels = json.load(sys.stdin)
     for told in kernels:
         _remembered(CudaKernel.of(*told), (major, minor))
