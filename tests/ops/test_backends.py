@@ -28,7 +28,11 @@ from tests.runtime.support import needs_compiler
 NAMES = sorted(FUNCTIONS)
 FULL = bool(os.environ.get("GRAPHC_TEST_FULL"))
 TOGETHER = 16  # functions whose sampled cases are compiled to one C program
-COMPILED = [pytest.param(backend, marks=needs_compiler if backend == "c" else ()) for backend in BACKENDS]
+SIMULATED = {"cuda"}  # and too slow for large arrays: tests/backends/cuda has the same table
+COMPILED = [
+    pytest.param(backend, marks=needs_compiler if backend == "c" else ())
+    for backend in BACKENDS if backend not in SIMULATED
+]  # fmt: skip
 
 
 def one_case(name: str) -> Case:
