@@ -20,7 +20,7 @@ import pytest
 
 import graphc as gx
 from graphc import nn
-from graphc.aot import exporting
+from graphc.aot import c_form
 from graphc.backends.cpu.matmul import is_vector_product, product_shapes
 from graphc.kernel.ir import LibraryCall
 from graphc.kernels import cpu
@@ -151,7 +151,7 @@ def test_no_generated_kernel_holds_a_trap(target: str, tmp_path: Path) -> None:
     command = [*TARGETS[target].command, "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-c", "step.c"]
     pairs = [program(dtype) for dtype in ("bfloat16", "float64")]
     inputs, outputs = ([tensor for pair in pairs for tensor in pair[side]] for side in (0, 1))
-    with mock.patch.object(exporting, "build", return_value=Path(os.devnull)):
+    with mock.patch.object(c_form, "build", return_value=Path(os.devnull)):
         gx.compile(inputs, outputs, backend="numpy").export(tmp_path / "step")
     subprocess.run(command, cwd=tmp_path, check=True)
     assert traps(tmp_path / "step.o") == []

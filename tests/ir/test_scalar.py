@@ -59,7 +59,17 @@ OTHER_NUMBERS = {
     "Assembled.constants": "arrays, kept by position; never compared",
     "Planned.constants": "arrays, kept by position; never compared",
     "Planning.code_of": "a function",
+    "Planning.engine": "a function",
+    "Form.engine": "a function",
     "Bundle.state": "arrays, kept by name; never compared",
+    "Bundle.facts": "what a manifest tells; never compared",
+    "Made.facts": "what a manifest tells; never compared",
+    "Made.about": "what a manifest tells; never compared",
+    "Lent.kept": "an object of another library; never compared",
+    "Touched.read": "which elements, of a simulated kernel; never compared",
+    "Touched.written": "which elements, of a simulated kernel; never compared",
+    "_Node.pointers": "addresses",
+    "_Attention.scale": "of a call that is being read; never compared",
     "Rewrite.differs": "examples of the document; never compared",
 }
 

@@ -49,6 +49,7 @@ def test_constants():
 
 
 def test_layers_start_within_pytorchs_bounds():
+    nn.seed(0)
     for layer, fan_in in ((nn.Linear(100, 200), 100), (nn.Conv2d(8, 40, 3), 72), (nn.ConvTranspose2d(40, 8, 3), 72)):
         bound = 1 / math.sqrt(fan_in)
         for parameter in layer.parameters():

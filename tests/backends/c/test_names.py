@@ -21,7 +21,7 @@ import pytest
 
 import graphc as gx
 from graphc import nn
-from graphc.aot import exporting
+from graphc.aot import c_form
 from graphc.backends.c.amalgamation import INCLUDE, Amalgamation
 from graphc.backends.c.plain import MOST, plain
 from graphc.errors import BackendError
@@ -70,7 +70,7 @@ def program(names: Sequence[str]) -> dict[str, Any]:
 
 def export(program: gx.Program, path: Path) -> dict[str, str]:
     """The texts of an exported program, by suffix; its library is not compiled."""
-    with mock.patch.object(exporting, "build", return_value=Path(os.devnull)):
+    with mock.patch.object(c_form, "build", return_value=Path(os.devnull)):
         program.export(path)
     return {suffix: path.with_suffix(f".{suffix}").read_text() for suffix in ("c", "h", "json")}
 
