@@ -77,7 +77,7 @@ EXTENSIONS = [
     *(extension(f"graphc.kernels.cpu.{level}", f"kernels/cpu/{level}.pyx", HEADERS, level) for level in CHOSEN),
     extension("graphc.kernels.cpu.features", "kernels/cpu/features.pyx", [f"{INCLUDE}/graphc/features.h"]),
     extension("graphc.memory.simulator", "graphc/memory/simulator.pyx", []),
-    extension("graphc.runtime.executor", "graphc/runtime/executor.pyx", STEP_HEADERS),
+    extension("graphc.runtime.executor", "graphc/runtime/executor.pyx", [*STEP_HEADERS, "graphc/runtime/execute.pxd"]),
     extension("graphc.runtime.binding", "graphc/runtime/binding.pyx", []),
     extension("graphc.runtime.dlpack", "graphc/runtime/dlpack.pyx", []),
     extension("graphc.memory.search", "graphc/memory/search.pyx", ["graphc/memory/search.h"]),
@@ -103,7 +103,7 @@ setup(
     package_data={
         "graphc": ["py.typed", "docs/*.md"],
         "graphc.examples": ["*.c"],
-        "graphc.runtime": ["*.pyi", "*.pyx"],
+        "graphc.runtime": ["*.pxd", "*.pyi", "*.pyx"],
         "graphc.memory": ["*.h", "*.pyi", "*.pyx"],
         "graphc.kernels.cpu": ["*.pyx", "include/graphc/*.h"],
     },

@@ -24,7 +24,7 @@ from graphc.backends.cuda.backend import CUDA
 from graphc.backends.cuda.compiler.compiling import compile_kernel, lack_of_compiler
 from graphc.backends.cuda.compiler.lint import Lint, lint
 from graphc.backends.cuda.engine.nodes import nodes_of
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.writer import CudaCode
 from graphc.pipeline import compile_plan
 

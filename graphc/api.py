@@ -73,8 +73,7 @@ def compile(
     checked_request(backend, threads)
     try:
         settings = _settings(threads, memory_budget, seed)
-        graph, structure = build_graph(inputs, outputs, updates)
-        graph = graph if check_indices else drop_index_marks(graph)
+        graph, structure = _closed(inputs, outputs, updates, check_indices)
         with collection_paused():
             return _program(graph, structure, backend, settings)
     except (GraphError, MemoryBudgetError) as error:
@@ -101,8 +100,7 @@ def write_files(
     checked_request(backend, threads)
     try:
         settings = _settings(threads, memory_budget, seed)
-        graph, structure = build_graph(inputs, outputs, updates)
-        graph = graph if check_indices else drop_index_marks(graph)
+        graph, structure = _closed(inputs, outputs, updates, check_indices)
         with collection_paused():
             return write_program(graph, structure, BACKENDS[backend], settings, path, isa)
     except (GraphError, MemoryBudgetError) as error:
@@ -112,6 +110,13 @@ def write_files(
 def _settings(threads: int | None, budget: int | str | float | None, seed: int) -> Settings:
     start = whole_number(seed, "a seed", 0, MOST_SEED)
     return Settings(checked_threads(threads), start, checked_budget(budget))
+
+
+def _closed(
+    inputs: Tensor | Sequence[Tensor], outputs: Outputs, updates: Mapping[Parameter, Tensor] | None, check_indices: bool
+) -> tuple[Graph, str]:
+    graph, structure = build_graph(inputs, outputs, updates)
+    return (graph if check_indices else drop_index_marks(graph)), structure
 
 
 def _program(graph: Graph, structure: str, name: str, settings: Settings) -> Program:

@@ -60,7 +60,7 @@ def files_digest(top: str) -> str:
     for folder, folders, names in os.walk(top):
         folders.sort()
         for name in sorted(names):
-            if name.endswith((".py", ".pyx", ".h")):
+            if name.endswith((".py", ".pyx", ".pxd", ".h")):
                 with open(os.path.join(folder, name), "rb", buffering=0) as file:
                     contents = file.read()
                 total.update(f"{name} {len(contents)}\n".encode())

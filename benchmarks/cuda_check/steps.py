@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import graphc as gx
+from benchmarks import cuda_kernels
 from benchmarks.cuda_check.gauge import gauge_here
 from benchmarks.cuda_check.runner import Row
 from benchmarks.graphc_engine import step_of
@@ -29,9 +30,8 @@ from graphc.backends.cuda.engine.choosing import is_simulated
 __all__ = ["AHEAD", "DRY_STEPS", "STEPS", "compile_ahead", "differing", "steps"]
 
 AHEAD = "compile ahead"
-NAMES = ("tiny", "mlp", "gelumlp", "cnn", "lstm", "gpt")
 TOLERANCES = {"float32": 1e-3, "bfloat16": 5e-2, "tf32": 1e-2}  # of losses, as a part of the largest
-STEPS = (AHEAD, *(f"{name} {setting}" for setting in TOLERANCES for name in NAMES))
+STEPS = (AHEAD, *(f"{name} {setting}" for setting in TOLERANCES for name in cuda_kernels.STEPS))
 DRY_STEPS = (AHEAD, "tiny float32", "mlp bfloat16", "tiny tf32")
 LOSSES, ROUNDS, TURN_SECONDS, LEAST_STEPS = 5, 7, 0.08, 3
 Step = Callable[[], float]

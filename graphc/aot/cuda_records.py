@@ -13,7 +13,7 @@ from typing import Any
 
 from graphc.aot.bundle import field_of
 from graphc.backends.cuda.engine.nodes import for_launch
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.simulator import TYPES
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import FormatError, shown

@@ -36,7 +36,8 @@ _NONE: Mapping[str, Storage] = {}
 class Engine(Protocol):
     """What runs a step: `Executor`, say. A completed run raises `step` by one.
 
-    One that is `elsewhere` keeps parameters in memory of its own (ops/guard.py), others where they are.
+    One that is `elsewhere` keeps parameters in memory of its own (ops/guard.py), others where they are. Its `binding`,
+    if it has one, makes what finds places for the arrays of a call, in the place of `Binding`.
     """
 
     seed: int
@@ -91,7 +92,7 @@ class Program(Uncopied):
         self._state = dict(parameters)
         self._parameters = tuple(storage.array for storage in self._state.values())
         self.guard = joined(storage.guard for storage in self._state.values())
-        bind = getattr(engine, "binding", Binding)  # an engine may place arrays in a way of its own
+        bind = getattr(engine, "binding", Binding)
         self._binding: Binding = bind(self.inputs, self.outputs, structure, self._parameters, ranges)
 
     def __call__(self, /, *arrays: Any, out: Any = None, **named: Any) -> Any:

@@ -11,11 +11,12 @@ as wide as the result. Factors come to shared memory in slices, padded by zeros,
 longer than what they hold: neither writing, along whichever axis is contiguous, nor reading has lanes of one bank. The
 scale is part of q.
 
-`products`, `softmax`, `slopes`, `accumulate` and `write` are parts: their bodies stand where a kernel names them
-(calls/attention.py). Names in capitals are what a call gives: extents TQ TK, SUM the type that all is computed
-in, SEEN whether query `row` sees `key`, MASKING lines that add the mask to `s`, STARTS lines that say where operands of
-`batch` begin; an element is that of `row` and `column`. HERE asks whether a thread has something to load, THERE whether
-an element is there: no question where tiles are always whole, so that their loads do not wait for branches.
+`begin`, `products`, `softmax`, `slopes`, `spread`, `accumulate` and `write` are parts: their bodies stand where a
+kernel names them (calls/attention.py). Names in capitals are what a call gives: extents TQ TK, SUM the type that all is
+computed in, SEEN whether query `row` sees `key`, MASKING lines that add the mask to `s`, STARTS lines that say where
+operands of `batch` begin; an element is that of `row` and `column`. HERE asks whether a thread has something to load,
+THERE whether an element is there: no question where tiles are always whole, so that their loads do not wait for
+branches.
 """
 
 # ruff: noqa: B018, F821, F841
@@ -23,18 +24,8 @@ an element is there: no question where tiles are always whole, so that their loa
 
 def forward(q, k, v, outputs, tops, totals):
     """Online softmax: `top` and `total` of the keys so far, by which `sums` of weights and values are scaled."""
-    t = u32(cuda.threadIdx.x)
-    block = u32(cuda.blockIdx.x)
-    part = u32(block % u32(PARTS))
-    first_query = u32(u32(u32(QUERY_TILES - 1) - u32(block // u32(PARTS) % u32(QUERY_TILES))) * u32(QUERIES))
-    batch = u32(block // u32(PARTS * QUERY_TILES))
-    x = u32(t % u32(16))
-    y = u32(t // u32(16))
-    STARTS
-    weights = cuda.shared.array(QUERIES * STRIDE, SUM)
-    slices = cuda.shared.array(SLICES, SUM)
-    left = cuda.local.array(LEFT, SUM)
-    score = cuda.local.array(ROWS * EACH, SUM)
+    BEGIN
+    first_query = u32(u32(u32(TILES - 1) - tile_of_block) * u32(QUERIES))
     top = cuda.local.array(ROWS, SUM)
     total = cuda.local.array(ROWS, SUM)
     sums = cuda.local.array(ROWS * COLUMNS, SUM)
@@ -61,18 +52,8 @@ def forward(q, k, v, outputs, tops, totals):
 
 
 def query_grad(q, k, v, g, tops, totals, deltas, q_grad):
-    t = u32(cuda.threadIdx.x)
-    block = u32(cuda.blockIdx.x)
-    part = u32(block % u32(PARTS))
-    first_query = u32(u32(u32(QUERY_TILES - 1) - u32(block // u32(PARTS) % u32(QUERY_TILES))) * u32(QUERIES))
-    batch = u32(block // u32(PARTS * QUERY_TILES))
-    x = u32(t % u32(16))
-    y = u32(t // u32(16))
-    STARTS
-    weights = cuda.shared.array(QUERIES * STRIDE, SUM)
-    slices = cuda.shared.array(SLICES, SUM)
-    left = cuda.local.array(LEFT, SUM)
-    score = cuda.local.array(ROWS * EACH, SUM)
+    BEGIN
+    first_query = u32(u32(u32(TILES - 1) - tile_of_block) * u32(QUERIES))
     slope = cuda.local.array(ROWS * EACH, SUM)
     sums = cuda.local.array(ROWS * COLUMNS, SUM)
     for i in range(ROWS * COLUMNS):
@@ -83,9 +64,7 @@ def query_grad(q, k, v, g, tops, totals, deltas, q_grad):
             SCORES
             WEIGHT_GRADIENTS
             SLOPES
-            for i in range(ROWS):
-                for j in range(EACH):
-                    weights[u32(u32(y + u32(i * 8)) * u32(STRIDE) + x + u32(j * 16))] = slope[i * EACH + j]
+            SPREAD_SLOPES
             ACCUMULATE
     for i in range(ROWS * COLUMNS):
         sums[i] = SUM(sums[i] * SCALE)
@@ -93,18 +72,8 @@ def query_grad(q, k, v, g, tops, totals, deltas, q_grad):
 
 
 def key_grad(q, k, v, g, tops, totals, deltas, k_grad, v_grad):
-    t = u32(cuda.threadIdx.x)
-    block = u32(cuda.blockIdx.x)
-    part = u32(block % u32(PARTS))
-    first_key = u32(u32(block // u32(PARTS) % u32(KEY_TILES)) * u32(KEYS))
-    batch = u32(block // u32(PARTS * KEY_TILES))
-    x = u32(t % u32(16))
-    y = u32(t // u32(16))
-    STARTS
-    weights = cuda.shared.array(QUERIES * STRIDE, SUM)
-    slices = cuda.shared.array(SLICES, SUM)
-    left = cuda.local.array(LEFT, SUM)
-    score = cuda.local.array(ROWS * EACH, SUM)
+    BEGIN
+    first_key = u32(tile_of_block * u32(KEYS))
     slope = cuda.local.array(ROWS * EACH, SUM)
     k_sums = cuda.local.array(2 * EACH * K_COLUMNS, SUM)
     v_sums = cuda.local.array(2 * EACH * V_COLUMNS, SUM)
@@ -118,19 +87,38 @@ def key_grad(q, k, v, g, tops, totals, deltas, k_grad, v_grad):
             SCORES
             WEIGHT_GRADIENTS
             SLOPES
-            for i in range(ROWS):
-                for j in range(EACH):
-                    weights[u32(u32(y + u32(i * 8)) * u32(STRIDE) + x + u32(j * 16))] = slope[i * EACH + j]
+            SPREAD_SLOPES
             ACCUMULATE_K
-            for i in range(ROWS):
-                for j in range(EACH):
-                    weights[u32(u32(y + u32(i * 8)) * u32(STRIDE) + x + u32(j * 16))] = score[i * EACH + j]
+            SPREAD_WEIGHTS
             ACCUMULATE_V
     WRITE_K
     WRITE_V
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------
+def begin():
+    """Which thread this is, what its block has, one of TILES, and the memory of both."""
+    t = u32(cuda.threadIdx.x)
+    block = u32(cuda.blockIdx.x)
+    part = u32(block % u32(PARTS))
+    tile_of_block = u32(block // u32(PARTS) % u32(TILES))
+    batch = u32(block // u32(PARTS * TILES))
+    x = u32(t % u32(16))
+    y = u32(t // u32(16))
+    STARTS
+    weights = cuda.shared.array(QUERIES * STRIDE, SUM)
+    slices = cuda.shared.array(SLICES, SUM)
+    left = cuda.local.array(LEFT, SUM)
+    score = cuda.local.array(ROWS * EACH, SUM)
+
+
+def spread():
+    """A tile of SUMS, of which a thread has some, to shared memory in the place of weights."""
+    for i in range(ROWS):
+        for j in range(EACH):
+            weights[u32(u32(y + u32(i * 8)) * u32(STRIDE) + x + u32(j * 16))] = SUMS[i * EACH + j]
+
+
 def products():
     """SUMS of a tile: over the DEPTH, in STEPS of SLICE, the products of A, the queries', and B, the keys'."""
     for i in range(ROWS * EACH):

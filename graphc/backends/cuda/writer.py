@@ -19,7 +19,8 @@ from graphc.backends.cuda.calls.products import matmul_call, matmul_kernel
 from graphc.backends.cuda.calls.scattering import SCATTER_CALLS, SCATTER_KERNELS
 from graphc.backends.cuda.calls.sorting import SEARCH_KERNELS, SORT_CALLS, SORT_KERNELS
 from graphc.backends.cuda.engine.staging import staging_bytes
-from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel, MakeKernels, print_kernel
+from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels
+from graphc.backends.cuda.printer.loop_nest import print_kernel
 from graphc.errors import BackendError
 from graphc.ir.node import Type
 from graphc.ir.types import TensorType

@@ -17,7 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 
 __all__ = ["run_one_by_one"]
 
@@ -62,8 +62,16 @@ def _single(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: np.float32(function(*(np.float64(arg) for arg in args)))
 
 
+_DOUBLES: dict[str, Callable[..., Any]] = {
+    **{name: getattr(np, name) for name in str.split(
+        "exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh floor ceil trunc rint fabs fmod copysign"
+    )},
+    "atan2": np.arctan2, "pow": np.power, "erf": math.erf, "erfc": math.erfc,
+}  # fmt: skip
+
+
 class _Libdevice:
-    """Functions in float64, of which those for float32 are rounded."""
+    """Functions in float64, of which those for float32, whose names end in f, are rounded."""
 
     float_as_int = staticmethod(_as_bits("<f", "<i"))
     int_as_float = staticmethod(lambda value: np.float32(_as_bits("<i", "<f")(value)))
@@ -71,13 +79,9 @@ class _Libdevice:
     fsqrt_rn, dsqrt_rn = staticmethod(np.sqrt), staticmethod(np.sqrt)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        known = {"fabs": np.abs, "rint": np.rint, "atan2": np.arctan2, "pow": np.power}
-        double = known.get(name) or getattr(np, name, None)
-        single = known.get(name[:-1]) or getattr(np, name[:-1], None)
-        if double is not None and name not in ("expf",):
-            return lambda *args: np.float64(double(*args))
-        assert single is not None, name
-        return _single(single)
+        if name in _DOUBLES:
+            return lambda *args: np.float64(_DOUBLES[name](*args))
+        return _single(_DOUBLES[name.removesuffix("f")])
 
 
 def _larger(a: Any, b: Any) -> Any:

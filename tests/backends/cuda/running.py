@@ -14,7 +14,7 @@ from graphc.backends.cuda.backend import CUDA
 from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.engine.engine import CudaEngine, Loaded
 from graphc.backends.cuda.engine.nodes import nodes_of
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.simulator import TYPES, simulate
 from graphc.backends.cuda.simulator.driver import SimulatedDriver, image_of
 from graphc.backends.cuda.writer import CudaCode

@@ -12,7 +12,8 @@ import graphc as gx
 from graphc.backends.cuda.compiler import cubins
 from graphc.backends.cuda.compiler.compiling import Compiled, compile_kernel, lack_of_compiler
 from graphc.backends.cuda.compiler.lint import lint
-from graphc.backends.cuda.printer.kernel import CudaKernel, print_kernel
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.printer.loop_nest import print_kernel
 from graphc.errors import BackendError
 from graphc.ops.build import apply
 from tests.backends.cuda.running import compiled

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from graphc.backends.cuda.printer.kernel import print_kernel
+from graphc.backends.cuda.printer.loop_nest import print_kernel
 from graphc.scalar.cuda import unspelled
 from tests.backends.c.cases import Case, recorded
 from tests.backends.cuda.running import run

@@ -9,7 +9,8 @@ import pytest
 
 import graphc as gx
 from graphc.backends.cuda.engine.nodes import nodes_of
-from graphc.backends.cuda.printer.kernel import CudaKernel, print_kernel
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.printer.loop_nest import print_kernel
 from graphc.backends.cuda.simulator import TYPES, simulate
 from graphc.ops.build import apply
 from tests.backends.cuda.one_by_one import run_one_by_one

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from graphc.backends.cuda.printer.kernel import CudaKernel, print_kernel
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.printer.loop_nest import print_kernel
 from graphc.backends.cuda.simulator import SimulationError, simulate
 from graphc.ir.types import DTYPES
 from graphc.kernel.ir import Index, Kernel, Load, Operand, Reduce, Space, Store

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.backends.cuda.calls.sorting import RowOrder, regions
+from graphc.backends.cuda.calls.sorting import RowOrder
+from graphc.backends.cuda.regions import regions
 from graphc.ir.types import DTYPES, DType
 from graphc.ops.build import apply, apply_several
 from graphc.ops.primitives.sorting import order_of, search_reference

@@ -14,7 +14,8 @@ from typing import Any
 
 from graphc.backends.backend import Routine
 from graphc.backends.cuda.calls.attention_tiles import THREADS, AttentionTiling, X, tiling_of
-from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel, MakeKernels
+from graphc.backends.cuda.calls.numbers import dtype_of, number_of
+from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels
 from graphc.backends.cuda.printer.rendering import part, rendered
 from graphc.backends.cuda.printer.spelling import from_memory, literal, memory_type
 from graphc.ir.scalar import Scalar
@@ -52,7 +53,7 @@ def _call(name: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], 
     strides = [(*o.strides, 0)[: len(batch) + 2] for o in operands] + [_laid_strides(shape) for shape in shapes]
     if not grad:  # top and total
         strides += [(*contiguous_strides((*batch, rows)), 0)] * 2
-    head = (flags, rows, keys, depth, width, [*DTYPES].index(q.dtype.name), scale, len(batch), *batch)
+    head = (flags, rows, keys, depth, width, number_of(q.dtype), scale, len(batch), *batch)
     work = 2 * math.prod(batch) * rows * keys * (depth * (4 if grad else 1) + width * (3 if grad else 1))
     params = (*head, *(stride for line in strides for stride in line))
     return LibraryCall(name, params, 1, 0, work // (1 + attrs["causal"]))
@@ -92,7 +93,7 @@ class _Attention:
         batch, strides = tuple(rest[:axes]), rest[axes:]
         lines = {name: tuple(strides[i * (axes + 2) : (i + 1) * (axes + 2)]) for i, name in enumerate(names)}
         (value,) = struct.unpack("<d", struct.pack("<q", scale))
-        return cls(flags, rows, keys, depth, width, [*DTYPES.values()][number], value, batch, lines)
+        return cls(flags, rows, keys, depth, width, dtype_of(number), value, batch, lines)
 
     @property
     def real(self) -> DType:
@@ -182,10 +183,14 @@ def _given(call: _Attention, tiling: AttentionTiling, names: Sequence[str]) -> G
     end = ("", "d") if double else ("f", "f")
     query_there = {"row < u32(TQ)": _ragged(call.rows, tiling.queries)}
     key_there = {"key < u32(TK)": _ragged(call.keys, tiling.keys), "key <= row": bool(call.flags & _CAUSAL)}
-    return {
+    tiles = {
+        "QUERY_TILES": max(1, ceil_div(call.rows, tiling.queries)),
+        "KEY_TILES": max(1, ceil_div(call.keys, tiling.keys)),
+    }
+    given: Given = {
         "TQ": call.rows, "TK": call.keys, "QUERIES": tiling.queries, "KEYS": tiling.keys, "ROWS": tiling.rows,
-        "EACH": tiling.each, "PARTS": tiling.parts, "QUERY_TILES": max(1, ceil_div(call.rows, tiling.queries)),
-        "KEY_TILES": max(1, ceil_div(call.keys, tiling.keys)), "STRIDE": tiling.stride, "SLICES": tiling.slices,
+        "EACH": tiling.each, "PARTS": tiling.parts, "STRIDE": tiling.stride, "SLICES": tiling.slices, **tiles,
+        "TILES": tiles["KEY_TILES" if tiling.of_keys else "QUERY_TILES"],
         "LEFT": max(tiling.rows, tiling.height), "HEIGHT": tiling.height, "COLUMNS": tiling.columns[0],
         "SUM": machine_type(call.real), "SCALE": literal(Scalar.of(call.real, call.scale)),
         "EXP": f"libdevice.exp{end[0]}", "DIVIDE": f"libdevice.{end[1]}div_rn",
@@ -196,6 +201,7 @@ def _given(call: _Attention, tiling: AttentionTiling, names: Sequence[str]) -> G
         "TOP_INDEX": call.index("tops"), "TOTAL_INDEX": call.index("totals"),
         "DELTA_INDEX": call.index("deltas") if "deltas" in names else "",
     }  # fmt: skip
+    return given | {"BEGIN": part("attention", "begin", given)}
 
 
 def _products(call: _Attention, tiling: AttentionTiling, given: Given, sums: str, a: str, b: str) -> str:
@@ -291,6 +297,8 @@ def _slopes(call: _Attention, tiling: AttentionTiling, names: Sequence[str]) -> 
         "SCORES": _products(call, tiling, given, "score", "q", "k"),
         "WEIGHT_GRADIENTS": _products(call, tiling, given, "slope", "g", "v"),
         "SLOPES": part("attention", "slopes", given),
+        "SPREAD_SLOPES": part("attention", "spread", given | {"SUMS": "slope"}),
+        "SPREAD_WEIGHTS": part("attention", "spread", given | {"SUMS": "score"}),
     }
 
 

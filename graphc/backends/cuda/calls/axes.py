@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel
-from graphc.backends.cuda.printer.layout import BLOCK, WARP
+from graphc.backends.cuda.calls.numbers import dtype_of, number_of
+from graphc.backends.cuda.kernel import BLOCK, WARP, CudaKernel, MakeKernel
 from graphc.backends.cuda.printer.rendering import rendered
 from graphc.backends.cuda.printer.spelling import from_memory, memory_type, to_memory
-from graphc.ir.types import DTYPES, DType, TensorType
+from graphc.ir.types import DType, TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
@@ -19,8 +19,6 @@ from graphc.kernel.operand import OperandView, ceil_div
 __all__ = ["AXIS_CALLS", "AXIS_KERNELS"]
 
 Given = dict[str, int | bool | str]
-_NUMBERS = [*DTYPES]
-_TYPES = [*DTYPES.values()]
 
 
 def _call(name: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
@@ -28,7 +26,7 @@ def _call(name: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], 
     shape, axis = operands[0].shape, attrs["axis"]
     around = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     dtypes = [*(view.dtype for view in operands), result.dtype]
-    numbers = [_NUMBERS.index(dtype.name) for dtype in (dtypes if len(dtypes) == 3 else [dtypes[0], *dtypes])]
+    numbers = [number_of(dtype) for dtype in (dtypes if len(dtypes) == 3 else [dtypes[0], *dtypes])]
     count = math.prod(operands[-1].shape)
     params = (*around, *numbers, int(attrs.get("reverse", False)), count)
     return LibraryCall(name, params, 1, 0, 2 * math.prod(shape) + 2 * result.size)
@@ -43,7 +41,7 @@ AXIS_CALLS: Mapping[str, Callable[..., LibraryCall]] = {
 def _parts(params: Sequence[int]) -> tuple[Given, list[DType]]:
     """What every kernel asks for, and the dtypes of operands and result."""
     outer, extent, inner, *numbers, reverse, count = params
-    dtypes = [_TYPES[number] for number in numbers]
+    dtypes = [dtype_of(number) for number in numbers]
     given: Given = {
         "EXTENT": extent, "INNER": inner, "LINES": outer * inner, "REVERSED": bool(reverse), "COUNT": count,
         "SIZE": outer * count * inner, "ELEMENT": from_memory(dtypes[0]), "RESULT": to_memory(dtypes[-1]),

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc.backends.backend import Routine
+from graphc.backends.cuda.calls.numbers import dtype_of, number_of
 from graphc.backends.cuda.calls.products import IN_REGISTERS, product_kernel
-from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel
+from graphc.backends.cuda.kernel import CudaKernel, MakeKernel
 from graphc.backends.cuda.printer.spelling import from_memory
-from graphc.ir.types import DTYPES, DType, TensorType
+from graphc.ir.types import DType, TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView
 
@@ -42,14 +43,14 @@ class _Conv:
     @property
     def words(self) -> tuple[int, ...]:
         pairs = (self.size, self.window, self.out, self.stride, self.dilation, self.before)
-        head = (self.images, self.channels, self.filters, self.groups, [*DTYPES].index(self.dtype.name))
+        head = (self.images, self.channels, self.filters, self.groups, number_of(self.dtype))
         return (*head, *(word for pair in pairs for word in pair))
 
     @classmethod
     def of(cls, words: Sequence[int]) -> _Conv:
         images, channels, filters, groups, number, *rest = words
         size, window, out, stride, dilation, before = ((rest[i], rest[i + 1]) for i in range(0, len(rest), 2))
-        dtype = [*DTYPES.values()][number]
+        dtype = dtype_of(number)
         return cls(images, channels, filters, groups, size, window, out, stride, dilation, before, dtype)
 
     @property

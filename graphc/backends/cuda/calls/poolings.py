@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.backends.backend import Routine
+from graphc.backends.cuda.calls.numbers import dtype_of, number_of
+from graphc.backends.cuda.kernel import BLOCK, CudaKernel, MakeKernel
 from graphc.backends.cuda.printer.epilogue import epilogue_of
-from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel
-from graphc.backends.cuda.printer.layout import BLOCK
 from graphc.backends.cuda.printer.rendering import rendered
 from graphc.backends.cuda.printer.spelling import from_memory, memory_type, to_memory
-from graphc.ir.types import DTYPES, TensorType
+from graphc.ir.types import TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
@@ -27,7 +27,7 @@ def _call(name: str, attrs: Mapping[str, Any], plane: Sequence[int], out: Sequen
     (top, _), (left, _) = attrs.get("padding", _NONE)
     pairs = (plane[2:], out[2:], attrs.get("window", _ONE), attrs.get("stride", _ONE), attrs.get("dilation", _ONE))
     words = (math.prod(plane[:2]), *(word for pair in pairs for word in pair), top, left)
-    params = (*words, int(attrs.get("count_include_pad", True)), [*DTYPES].index(dtype.name))
+    params = (*words, int(attrs.get("count_include_pad", True)), number_of(dtype))
     return LibraryCall(name, params, 1, 0, math.prod(out) * math.prod(attrs.get("window", _ONE)))
 
 
@@ -62,7 +62,7 @@ def _kernel(kernel: str, threads: str, kinds: str, what: str = "") -> MakeKernel
 
     def make(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
         *words, every, number = params
-        dtype = [*DTYPES.values()][number]
+        dtype = dtype_of(number)
         given: dict[str, int | bool | str] = dict(zip(_NAMES, words, strict=True))
         sizes = {"planes": words[0], "in": math.prod(words[:3]), "out": words[0] * words[3] * words[4]}
         division = {"f32": "fdiv_rn", "f64": "ddiv_rn"}[machine_type(dtype)]

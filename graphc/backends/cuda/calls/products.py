@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from graphc.backends.backend import Routine
+from graphc.backends.cuda.calls.numbers import dtype_of, number_of
+from graphc.backends.cuda.kernel import BLOCK, CudaKernel
 from graphc.backends.cuda.printer.epilogue import epilogue_of
-from graphc.backends.cuda.printer.kernel import CudaKernel
-from graphc.backends.cuda.printer.layout import BLOCK
 from graphc.backends.cuda.printer.rendering import rendered
 from graphc.backends.cuda.printer.spelling import from_memory, memory_type, to_memory
-from graphc.ir.types import DTYPES, DType
+from graphc.ir.types import DType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
@@ -36,7 +36,7 @@ def matmul_call(operands: Sequence[OperandView], result: OperandView) -> Library
     batch = zip(a.shape[:-2], a.strides[:-2], b.strides[:-2], result.strides[:-2], strict=True)
     dims = [dim for dim in batch if dim[0] != 1]
     strides = (*a.strides[-2:], *b.strides[-2:], *result.strides[-2:])
-    params = (rows, columns, depth, *strides, [*DTYPES].index(a.dtype.name))
+    params = (rows, columns, depth, *strides, number_of(a.dtype))
     work = 2 * math.prod(result.shape) * max(depth, 1)
     return LibraryCall("matmul", (*params, *(word for dim in dims for word in dim)), 1, 0, work, IN_REGISTERS)
 
@@ -45,7 +45,7 @@ def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = No
     """The kernel of a call, with the epilogue of `routine`."""
     rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number = params[:_HEAD]
     dims = [tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4)]
-    dtype = [*DTYPES.values()][number]
+    dtype = dtype_of(number)
     load = from_memory(dtype)
     extents = [(dim[0], dim[1:]) for dim in dims]
     matrices = [(rows, (a_m, 0, c_m)), (columns, (0, b_n, c_n)), (depth, (a_k, b_k, 0))]

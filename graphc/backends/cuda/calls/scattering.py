@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from graphc.backends.cuda.calls.sorting import RowOrder, Source, ordering, regions
-from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernels
-from graphc.backends.cuda.printer.layout import BLOCK
+from graphc.backends.cuda.calls.numbers import dtype_of, number_of
+from graphc.backends.cuda.calls.sorting import RowOrder, Source, ordering
+from graphc.backends.cuda.kernel import BLOCK, CudaKernel, MakeKernels
 from graphc.backends.cuda.printer.rendering import rendered
 from graphc.backends.cuda.printer.spelling import from_memory, memory_type, to_memory
-from graphc.ir.types import DTYPES, DType, TensorType
+from graphc.backends.cuda.regions import regions
+from graphc.ir.types import DType, TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
@@ -23,8 +24,6 @@ from graphc.kernel.operand import OperandView, ceil_div
 __all__ = ["SCATTER_CALLS", "SCATTER_KERNELS"]
 
 MANY_UPDATES = 16  # of each element, on average: their sums are formed in float64
-_NUMBERS = [*DTYPES]
-_TYPES = [*DTYPES.values()]
 _SPACE = 3  # the operand that is the workspace, behind x, indices and updates
 
 
@@ -33,7 +32,7 @@ def _call(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: Ten
     x, indices, _ = operands
     axis, count = attrs["axis"], math.prod(indices.shape)
     around = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
-    params = (*around, count, _NUMBERS.index(indices.dtype.name), _NUMBERS.index(x.dtype.name))
+    params = (*around, count, number_of(indices.dtype), number_of(x.dtype))
     work = around[0] * around[2] * (around[1] + 2 * count) + count * count.bit_length() ** 2
     return LibraryCall("scatter_add", params, 1, 0, work, workspace=_starts(around[1], _order(count))[-1])
 
@@ -57,11 +56,11 @@ key = u32(i64(0) if x < i64(0) else (i64({extent - 1}) if x > i64({extent - 1}) 
 
 def _scatter_add(params: Sequence[int], name: str) -> tuple[CudaKernel, ...]:
     outer, extent, inner, count, index_number, number = params
-    dtype, order = _TYPES[number], _order(count)
+    dtype, order = dtype_of(number), _order(count)
     starts = _starts(extent, order)
     keys, places = ((_SPACE, starts[2 * (order.last % 2) + part]) for part in (0, 1))
     segments = _SPACE, starts[-2]
-    sorting = ordering(order, _source(extent, _TYPES[index_number]), f"{name}_sort", _SPACE, starts)
+    sorting = ordering(order, _source(extent, dtype_of(index_number)), f"{name}_sort", _SPACE, starts)
     given: dict[str, int | bool | str] = {
         "OUTER": outer, "EXTENT": extent, "INNER": inner, "COUNT": count, "STEPS": count.bit_length(),
         **_sums(dtype, is_wide=count >= MANY_UPDATES * extent),

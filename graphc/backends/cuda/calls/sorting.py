@@ -9,30 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.printer.kernel import CudaKernel, MakeKernel, MakeKernels
-from graphc.backends.cuda.printer.layout import BLOCK
+from graphc.backends.cuda.calls.numbers import dtype_of, number_of
+from graphc.backends.cuda.kernel import BLOCK, CudaKernel, MakeKernel, MakeKernels
 from graphc.backends.cuda.printer.rendering import rendered
 from graphc.backends.cuda.printer.spelling import from_memory, memory_type
-from graphc.ir.types import DTYPES, DType, TensorType, TupleType
+from graphc.backends.cuda.regions import regions
+from graphc.ir.types import DType, TensorType, TupleType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
 
-__all__ = ["SEARCH_KERNELS", "SORT_CALLS", "SORT_KERNELS", "RowOrder", "Sink", "Source", "ordering", "regions"]
+__all__ = ["SEARCH_KERNELS", "SORT_CALLS", "SORT_KERNELS", "RowOrder", "Sink", "Source", "ordering"]
 
 PIECE = 1024  # threads that sort a piece, the most that a block has
-_ALIGNMENT = 256  # bytes
-_NUMBERS = [*DTYPES]
-_TYPES = [*DTYPES.values()]
-
-
-def regions(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Where regions of so many bytes start, one after the other and aligned, and where the last of them ends."""
-    return 0, *accumulate(ceil_div(size, _ALIGNMENT) * _ALIGNMENT for size in sizes)
 
 
 # Keys ----------------------------------------------------------------------------------------------------------------
@@ -181,7 +173,7 @@ def _sort_call(attrs: Mapping[str, Any], operands: Sequence[OperandView], result
     *batch, extent = operands[0].shape
     size, dtype, count = math.prod(operands[0].shape), operands[0].dtype, attrs["count"]
     flags = int(attrs["descending"]), int(attrs["nan_first"])
-    params = (math.prod(batch), extent, count, _NUMBERS.index(dtype.name), *flags)
+    params = (math.prod(batch), extent, count, number_of(dtype), *flags)
     order = RowOrder(math.prod(batch), extent, count, _source(dtype).wide)
     space = regions(order.sizes(order.last))[-1]
     return LibraryCall("sort", params, 1, 0, size * extent.bit_length() ** 2, workspace=space)
@@ -189,7 +181,7 @@ def _sort_call(attrs: Mapping[str, Any], operands: Sequence[OperandView], result
 
 def _sort(params: Sequence[int], name: str) -> tuple[CudaKernel, ...]:
     rows, extent, count, number, descending, nan_first = params
-    dtype = _TYPES[number]
+    dtype = dtype_of(number)
     source = _source(dtype, descending=bool(descending), nan_first=bool(nan_first))
     order = RowOrder(rows, extent, count, source.wide)
     starts = regions(order.sizes(order.last))
@@ -204,14 +196,14 @@ def _sort(params: Sequence[int], name: str) -> tuple[CudaKernel, ...]:
 def _search_call(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:
     """Parameters: rows, extent, values of a row, dtype, and whether equals lie before a value."""
     *batch, extent = operands[0].shape
-    dtype = _NUMBERS.index(operands[0].dtype.name)
+    dtype = number_of(operands[0].dtype)
     params = (math.prod(batch), extent, operands[1].shape[-1], dtype, int(attrs["right"]))
     return LibraryCall("searchsorted", params, 1, 0, 4 * result.size * (2 + extent.bit_length()))
 
 
 def _search(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
     rows, extent, count, number, right = params
-    source = _source(_TYPES[number])
+    source = _source(dtype_of(number))
     given: dict[str, int | bool | str] = {
         "ROWS": rows, "EXTENT": extent, "COUNT": count, "STEPS": extent.bit_length(), "RIGHT": bool(right),
         "ELEMENT": source.element, "MAKE_KEY": source.keys,

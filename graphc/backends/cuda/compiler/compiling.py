@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
 __all__ = ["Compiled", "compile_kernel", "is_there", "lack_of_compiler", "link_kernel"]

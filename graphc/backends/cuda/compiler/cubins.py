@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from graphc.backends.cuda.compiler.compiling import Compiled, compile_kernel
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.kernels import cuda
 from graphc.toolchain.cache import digest, open_cache, use_cache
 from graphc.toolchain.shares import processors, share_out

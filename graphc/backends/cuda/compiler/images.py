@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from graphc.backends.cuda.compiler.compiling import lack_of_compiler, link_kernel
 from graphc.backends.cuda.compiler.cubins import Capability, compiled
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
 __all__ = ["ARCHITECTURES", "Images", "capability_of", "fitting", "images_of"]

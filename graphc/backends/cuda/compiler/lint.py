@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from graphc.backends.cuda.compiler.compiling import Compiled
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 
 __all__ = ["MOST_REGISTERS", "Lint", "lint"]
 

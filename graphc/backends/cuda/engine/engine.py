@@ -27,6 +27,7 @@ from graphc.backends.cuda.engine.device import Device, DeviceGraph, DeviceMemory
 from graphc.backends.cuda.engine.nodes import KernelNode
 from graphc.backends.cuda.engine.residence import residence_of
 from graphc.backends.cuda.engine.staging import Staging, staged, staging_bytes
+from graphc.backends.cuda.kernel import WIDEST
 from graphc.errors import BackendError
 from graphc.ir.ranges import IndexRange
 from graphc.ops.guard import Storage
@@ -36,7 +37,6 @@ from graphc.runtime.argument import Argument
 __all__ = ["CudaEngine", "Loaded"]
 
 Array = np.ndarray[Any, Any]
-_ALIGNMENT = 16  # bytes: kernels access up to so many at once
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class CudaEngine:
 
 def _usable(array: Any) -> int | None:
     """The address of an array on the device where kernels can use it there."""
-    if isinstance(array, np.ndarray) or array.address % _ALIGNMENT or not array.nbytes:
+    if isinstance(array, np.ndarray) or array.address % WIDEST or not array.nbytes:
         return None
     return int(array.address)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import BackendError
 from graphc.plan.plan import SCRATCH, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref

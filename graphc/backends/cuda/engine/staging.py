@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cuda.engine.device import Bytes, Device, DeviceMemory, Pointer
+from graphc.backends.cuda.regions import regions
 from graphc.ir.types import DTYPES
 from graphc.plan.plan import Buffer, Plan
 
-__all__ = ["ALIGNMENT", "Staging", "staged", "staging_bytes"]
-
-ALIGNMENT = 256  # bytes, as the driver gives out memory
+__all__ = ["Staging", "staged", "staging_bytes"]
 
 
 class Staging:
     """Places for the contents of `buffers`: `views` on the host, and `offsets` of both blocks."""
 
     def __init__(self, device: Device, buffers: Sequence[Buffer]) -> None:
-        self.offsets, total = _packed(buffers)
+        *self.offsets, total = regions(buffer.nbytes for buffer in buffers)
         self.memory, self.host = DeviceMemory(device, total), device.pinned(total)
         self._parts: dict[tuple[bool, ...], list[tuple[Pointer, Bytes]]] = {}  # few ways of calling a program are used
         self.views = [self._view(*pair) for pair in zip(buffers, self.offsets, strict=True)]
@@ -55,13 +54,4 @@ def staged(plan: Plan) -> tuple[list[Buffer], list[Buffer]]:
 
 def staging_bytes(plan: Plan) -> int:
     """The pinned memory of the host that a program takes beside its buffers."""
-    return sum(_packed(buffers)[1] for buffers in staged(plan))
-
-
-def _packed(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
-    """Offsets of buffers one behind the other, and the bytes of all."""
-    offsets, total = [], 0
-    for buffer in buffers:
-        offsets.append(total)
-        total += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
-    return offsets, total
+    return sum(regions(buffer.nbytes for buffer in buffers)[-1] for buffers in staged(plan))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.printer.kernel import operand_types
+from graphc.backends.cuda.printer.loop_nest import operand_types
 from graphc.backends.cuda.printer.statements import Statements
 from graphc.ir.types import DType
 from graphc.kernel.ir import Store

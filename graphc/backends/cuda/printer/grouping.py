@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graphc.backends.cuda.kernel import WIDEST
 from graphc.kernel.ir import Iota, Load, Random, Store
 from graphc.kernel.nest import FULL, Nest
 
 __all__ = ["ALONE", "Grouping", "grouping_of"]
 
-_BYTES = 16
 _MOST = 8  # points
 _LONGEST = 48  # statements of a nest whose points are grouped: a thread has registers for so much
 _INNER, _REDUCE = 2, 1  # parts
@@ -41,7 +41,7 @@ def grouping_of(nest: Nest, *, along_rows: bool) -> Grouping:
     extent = nest.extents[1] if along_rows else nest.size
     if not touched or sum(nest.needed) > _LONGEST:
         return ALONE
-    size = min(_MOST, _BYTES // max(_itemsize(nest, n) for n in touched))
+    size = min(_MOST, WIDEST // max(_itemsize(nest, n) for n in touched))
     wide = frozenset(n for n in _moving(nest, part) if _is_wide(nest, n, part, size))
     if size < 2 or extent % size or 2 * len(wide & {*touched}) < len(touched):
         return ALONE

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graphc.backends.cuda.kernel import BLOCK, WARP
 from graphc.kernel.ir import Load
 from graphc.kernel.nest import FULL, Nest
 
-__all__ = ["BLOCK", "WARP", "ThreadLayout", "layout_of"]
+__all__ = ["ThreadLayout", "layout_of"]
 
-WARP = 32
-BLOCK = 256  # threads
 _EACH_LANE = 4  # elements that a lane takes at least, where there are more lanes than one
 
 

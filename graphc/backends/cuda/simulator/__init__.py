@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.simulator.functions import TYPES
 from graphc.backends.cuda.simulator.grid import Grid
 from graphc.backends.cuda.simulator.memory import SimulationError, memory_of

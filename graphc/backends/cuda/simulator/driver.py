@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.printer.kernel import CudaKernel
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.simulator import TYPES, SimulationError, Touched, simulate
 
 __all__ = ["SimulatedDriver", "image_of"]

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cuda.printer.kernel import CudaKernel
-from graphc.backends.cuda.printer.layout import WARP
+from graphc.backends.cuda.kernel import WARP, CudaKernel
 from graphc.backends.cuda.simulator.functions import TYPES, garbage
 from graphc.backends.cuda.simulator.memory import Memory, Private, Several, Shared, SimulationError
 

@@ -2,7 +2,7 @@
 
 A kernel is a function of its operands, pointers to elements; all else is literal. A flat nest has a thread for each
 point. Rows are reduced by some threads each (layout.py): a lane goes through its elements in steps of the number of
-lanes, then lanes are combined in a tree that depends on their number alone, by shuffles within a warp and through
+lanes, then lanes are combined in an order that depends on their number alone, by shuffles within a warp and through
 shared memory beyond. What a row needs several times it reads again; stores along a row come in its last loop, as they
 may lie in the place of what is read.
 
@@ -12,73 +12,20 @@ where an operand has more elements.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from graphc.backends.backend import Routine
+from graphc.backends.cuda.kernel import BLOCK, WARP, CudaKernel
 from graphc.backends.cuda.printer.grouping import ALONE, Grouping, grouping_of
-from graphc.backends.cuda.printer.layout import BLOCK, WARP, ThreadLayout, layout_of
+from graphc.backends.cuda.printer.layout import ThreadLayout, layout_of
 from graphc.backends.cuda.printer.spelling import call, memory_type, rounded, whole
 from graphc.backends.cuda.printer.statements import Statements
 from graphc.kernel.ir import Kernel, Load, Random, Reduce, Statement, Store
 from graphc.kernel.machine import machine_type
 from graphc.kernel.nest import FULL, Nest, without_empty_reductions
 
-__all__ = ["CudaKernel", "MakeKernel", "MakeKernels", "operand_types", "print_kernel"]
+__all__ = ["operand_types", "print_kernel"]
 
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
-
-
-@dataclass(frozen=True)
-class CudaKernel:
-    """A kernel: the function `name` in `text`, its operands' types in memory, `blocks` of so many `threads`.
-
-    Its operands are those of its launch in their order, or what `places` says: for each an operand of the launch, and
-    the byte of it where it starts. Where they are not all at multiples of `widths`, `narrow` computes the same; where
-    its result is for its epilogue alone, `unstored` does, which leaves it in registers.
-    """
-
-    name: str
-    text: str
-    types: tuple[str, ...]
-    blocks: int
-    threads: int = BLOCK
-    places: tuple[tuple[int, int], ...] = ()
-    widths: tuple[int, ...] = ()
-    narrow: CudaKernel | None = None
-    unstored: CudaKernel | None = None
-
-    def signed(self) -> CudaKernel:
-        """The same kernel, called after what it is: so equal kernels of all programs have one name."""
-        told = json.dumps([self.text, self.types, self.blocks, self.threads])
-        name = f"{self.name}_{hashlib.blake2b(told.encode(), digest_size=6).hexdigest()}"
-        text = self.text.replace(f"def {self.name}(", f"def {name}(")
-        narrow, unstored = (other and other.signed() for other in (self.narrow, self.unstored))
-        return replace(self, name=name, text=text, narrow=narrow, unstored=unstored)
-
-    @property
-    def variants(self) -> dict[str, CudaKernel | None]:
-        """The kernels that may take its place, by the fields that they are in."""
-        return {"narrow": self.narrow, "unstored": self.unstored}
-
-    @classmethod
-    def of(
-        cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any, widths: Sequence[int],
-        narrow: Any, unstored: Any,
-    ) -> CudaKernel:  # fmt: skip
-        """A kernel of its fields, as JSON holds them."""
-        pairs = tuple((operand, start) for operand, start in places)
-        others = (None if other is None else cls.of(*other) for other in (narrow, unstored))
-        return cls(name, text, tuple(types), blocks, threads, pairs, tuple(widths), *others)
-
-
-MakeKernel = Callable[[Sequence[int], str, Routine | None], CudaKernel]
-"""What makes the kernel of a call: of its parameters, called so, with the epilogue of the routine."""
-MakeKernels = Callable[[Sequence[int], str], tuple[CudaKernel, ...]]
-"""What makes the kernels of a call, which run one after the other; their names begin so."""
 
 
 def print_kernel(kernel: Kernel, name: str = "kernel") -> CudaKernel:
