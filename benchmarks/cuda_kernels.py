@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def rows_of(name: str, console: Console, *, small: bool = False) -> list[Row]:
-    """The kernels of a workload's step, on its sizes for tests if `small`, in the order of their first launches."""
+    """The functions that a workload's step launches, on its sizes for tests if `small`, in the order of the first time."""
     workload = WORKLOADS[name].shrunk() if small else WORKLOADS[name]
     tensors, outputs, updates, _ = step_of(workload, workload.data())()
     graph, _ = build_graph(tensors, outputs, updates)
@@ -83,13 +83,13 @@ def rows_of(name: str, console: Console, *, small: bool = False) -> list[Row]:
     code = held.code
     assert isinstance(code, CudaCode)
     nodes = nodes_of(held.plan, code)
-    launches = Counter(node.kernel.name for node in nodes)
+    launches = Counter(node.kernel.function for node in nodes)
     rows = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        for kernel in progress.track({node.kernel.name: node.kernel for node in nodes}.values(), description=name):
+        for kernel in progress.track({node.kernel.function: node.kernel for node in nodes}.values(), description=name):
             start = time.perf_counter()
             found = compile_kernel(kernel)
-            rows.append(Row(kernel, launches[kernel.name], time.perf_counter() - start, lint(found)))
+            rows.append(Row(kernel, launches[kernel.function], time.perf_counter() - start, lint(found)))
     return rows
 
 

@@ -1,8 +1,8 @@
 """Programs as CUDA kernels.
 
     NAME.py              every kernel that a step launches, for people to read and for the simulator: it is never run
-    NAME.cubins          a safetensors file of bytes: what devices load, called "KERNEL sm_90" for cubins and
-                         "KERNEL compute_80" for PTX, and "(program)", the digest of what they were compiled for
+    NAME.cubins          a safetensors file of bytes: what devices load, called "FUNCTION sm_90" for cubins and
+                         "FUNCTION compute_80" for PTX, and "(program)", the digest of what they were compiled for
 
 The manifest's `kernels` tell by name how each is launched, its `launches` which ones a launch of the plan runs. With
 GRAPHC_CUDA=simulate no kernel is compiled: such bundles run where that is said, too, and nowhere else.
@@ -46,11 +46,11 @@ def _make(exported: Exported, name: str, level: str | None) -> Made:
         raise BackendError(f"isa={level!r} is a processor's; CUDA programs hold kernels for all devices")
     plan, code = exported.assembled.plan, exported.assembled.code
     assert isinstance(code, CudaCode)
-    kernels = {node.kernel.name: node.kernel for node in nodes_of(plan, code)}
-    source = source_of(name, kernels.values())
+    kernels = [node.kernel for node in nodes_of(plan, code)]
+    source = source_of(name, kernels)
     facts = {"structure": exported.structure, **records_of(code)}
-    images = {} if is_simulated() else images_of(kernels.values())
-    named = {f"{kernel} {arch}": image for arch, of in images.items() for kernel, image in of.items()}
+    images = {} if is_simulated() else images_of(kernels)
+    named = {f"{function} {arch}": image for arch, of in images.items() for function, image in of.items()}
     named[PROGRAM] = _digest(name, plan, facts, source)
     cubins = {key: np.frombuffer(data, np.uint8) for key, data in named.items()}
     return Made({"py": source, "cubins": safetensors.numpy.save(cubins)}, facts, {"architectures": [*images]})
@@ -78,9 +78,9 @@ def _engine(
     code = code_of(bundle.facts["kernels"], bundle.facts["launches"], source, where)
     check_launches(plan, code, where)
     nodes = nodes_of(plan, code)
-    kernels = {node.kernel.name: node.kernel for node in nodes}
-    if missing := [name for name, kernel in kernels.items() if not kernel.text]:
+    if missing := [node.kernel.name for node in nodes if not node.kernel.text]:
         raise FormatError(f"{bundle.path('py')} has no kernel {missing[0]}")
+    kernels = {node.kernel.function: node.kernel for node in nodes}
     if missing := [f"{name} {arch}" for arch in images for name in kernels if name not in images[arch]]:
         raise FormatError(f"{file} has no {missing[0]}")
     device = chosen_device()

@@ -41,9 +41,11 @@ def records_of(code: CudaCode) -> dict[str, Any]:
 
 def _record(kernel: CudaKernel) -> dict[str, Any]:
     return {
+        "function": kernel.function,
         "types": [*kernel.types],
         "blocks": kernel.blocks,
         "threads": kernel.threads,
+        "numbers": [*kernel.numbers],
         "places": [[*place] for place in kernel.places],
         "widths": [*kernel.widths],
         **{field: "" if other is None else other.name for field, other in kernel.variants.items()},
@@ -52,7 +54,8 @@ def _record(kernel: CudaKernel) -> dict[str, Any]:
 
 def source_of(name: str, kernels: Iterable[CudaKernel]) -> bytes:
     """The texts of kernels as one file."""
-    return "\n\n".join([_HEAD.format(name=name), *(f"{kernel.text}" for kernel in kernels)]).encode()
+    texts = {kernel.function: kernel.text for kernel in kernels}
+    return "\n\n".join([_HEAD.format(name=name), *texts.values()]).encode()
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
@@ -80,15 +83,20 @@ def _kernel(name: str, kernels: Mapping[str, Any], texts: Mapping[str, str], whe
     record, where = field_of(kernels, name, dict, where), f"{where}: the kernel {shown(name)}"
     numbers = {key: field_of(record, key, int, where) for key in _NUMBERS}
     types, widths = _list(record, "types", str, where), _list(record, "widths", int, where)
+    told, text = _list(record, "numbers", int, where), texts.get(field_of(record, "function", str, where), "")
     places = _list(record, "places", list, where)
     if wrong := [key for key, most in _NUMBERS.items() if not 1 <= numbers[key] <= most]:
         raise FormatError(f"{where}: {wrong[0]} are 1 to {_NUMBERS[wrong[0]]}")
+    if any(not 0 <= number < 1 << 32 for number in told):
+        raise FormatError(f"{where} is told numbers that are not of 32 bits")
+    if text and len(text.partition(")")[0].split(",")) != len(types) + len(told):
+        raise FormatError(f"{where} has a function that does not take {len(types)} operands and {len(told)} numbers")
     if any(kind not in TYPES for kind in types) or any(width < 0 for width in widths):
         raise FormatError(f"{where} has operands of types that there are not")
     if any([type(number) for number in place] != [int, int] for place in places):
         raise FormatError(f"{where} has places that are no pairs of numbers")
     return CudaKernel.of(
-        name, texts.get(name, ""), types, **numbers, places=places, widths=widths, narrow=None, unstored=None
+        name, text, types, **numbers, numbers=told, places=places, widths=widths, narrow=None, unstored=None
     )
 
 

@@ -5,7 +5,8 @@
 A block goes through k in steps of 16: both tiles of a step go to shared memory, rounded up with zeros, then each thread
 adds the products of 4 rows and 4 columns, k by k. So an element's sum has the order of k, whatever the shapes are.
 
-Names in capitals are what a call gives (calls/products.py, convolutions.py): extents M N K; A_VALUE of `batch`,
+Names in capitals are what a call gives (calls/products.py, convolutions.py), as numbers, or as names of those that the
+function is told: extents M N K; A_VALUE of `batch`,
 `m`, `k` and B_VALUE of `batch`, `k`, `n`, which are elements of o0 and o1; C_INDEX, where the result of `batch`, `m`,
 `n` lies. So a convolution is a product of matrices that nobody has to make. A_ALONG_K and B_ALONG_N say along which
 axis neighbouring threads read. STEPS is the number of steps of k, TILES_M and TILES_N the tiles. RESULT converts what

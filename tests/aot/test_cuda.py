@@ -186,7 +186,10 @@ LIES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "blocks": (lambda m: first(m).update(blocks=0), "blocks are 1 to"),
     "threads": (lambda m: first(m).update(threads=2048), "threads are 1 to 1024"),
     "types": (lambda m: first(m).update(types=["f80"] * len(first(m)["types"])), "types that there are not"),
-    "operands": (lambda m: first(m).update(types=first(m)["types"][1:], narrow=""), "operands, and places for"),
+    "operands": (lambda m: first(m).update(types=first(m)["types"][1:], narrow=""), "does not take 2 operands and"),
+    "places": (lambda m: first(m).update(places=[[0, 0]]), "operands, and places for"),
+    "numbers": (lambda m: first(m).update(numbers=[7]), "does not take 3 operands and"),
+    "no numbers": (lambda m: first(m).update(numbers=[1 << 32]), "not of 32 bits"),
     "place": (lambda m: first(m).update(places=[[99, 0]] * len(first(m)["types"])), "operand 99 is none"),
     "far": (lambda m: first(m).update(places=[[0, 1 << 40]] * len(first(m)["types"])), "not start within its buffer"),
     "pairs": (lambda m: first(m).update(places=[[0]]), "no pairs of numbers"),
@@ -307,7 +310,7 @@ def for_architecture(folder: Path, architecture: str) -> None:
     manifest, source = json.loads((folder / "step.json").read_text()), (folder / "step.py").read_bytes()
     code = code_of(manifest["kernels"], manifest["launches"], source, "here")
     every = [kernel for made in code.kernels for kernel in (made, made.narrow) if kernel and kernel.text]
-    loaded = {f"{kernel.name} {architecture}": np.frombuffer(image_of(kernel), np.uint8) for kernel in every}
+    loaded = {f"{kernel.function} {architecture}": np.frombuffer(image_of(kernel), np.uint8) for kernel in every}
     with_images(folder, loaded)
 
 

@@ -27,11 +27,11 @@ def _load(plan: Plan, read: Callable[[], Code], library: str) -> tuple[object, s
     code, device = read(), chosen_device()
     assert isinstance(code, CudaCode)
     nodes = nodes_of(plan, code)
-    kernels = {node.kernel.name: node.kernel for node in nodes}
+    kernels = [node.kernel for node in nodes]
     if is_simulated():
-        images = {name: image_of(kernel) for name, kernel in kernels.items()}
+        images = {kernel.function: image_of(kernel) for kernel in kernels}
     else:
-        images = {name: found.cubin for name, found in compiled(kernels.values(), device.capability).items()}
+        images = {function: found.cubin for function, found in compiled(kernels, device.capability).items()}
     return Loaded(nodes, images, device, is_debugged()), ""
 
 

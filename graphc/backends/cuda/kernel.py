@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +20,13 @@ WIDEST = 16  # bytes of an access
 
 @dataclass(frozen=True)
 class CudaKernel:
-    """A kernel: the function `name` in `text`, its operands' types in memory, `blocks` of so many `threads`.
+    """A kernel as it is launched: a function in `text`, its operands' types in memory, `blocks` of so many `threads`.
 
-    Its operands are those of its launch in their order, or what `places` says: for each an operand of the launch, and
-    the byte of it where it starts. Where they are not all at multiples of `widths`, `narrow` computes the same; where
-    its result is for its epilogue alone, `unstored` does, which leaves it in registers.
+    Behind its operands the function takes `numbers`, of 32 bits without a sign. Kernels that differ in these and in
+    blocks alone have one function, which is compiled once. Its operands are those of its launch in their order, or what
+    `places` says: for each an operand of the launch, and the byte of it where it starts. Where they are not all at
+    multiples of `widths`, `narrow` computes the same; where its result is for its epilogue alone, `unstored` does,
+    which leaves it in registers.
     """
 
     name: str
@@ -33,16 +36,24 @@ class CudaKernel:
     threads: int = BLOCK
     places: tuple[tuple[int, int], ...] = ()
     widths: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
     narrow: CudaKernel | None = None
     unstored: CudaKernel | None = None
 
     def signed(self) -> CudaKernel:
-        """The same kernel, called after what it is: so equal kernels of all programs have one name."""
-        told = json.dumps([self.text, self.types, self.blocks, self.threads])
-        name = f"{self.name}_{hashlib.blake2b(told.encode(), digest_size=6).hexdigest()}"
-        text = self.text.replace(f"def {self.name}(", f"def {name}(")
+        """The same kernel, called after what it is as is its function: so equal ones of all programs have one name."""
+        compiled = [self.text, self.types, self.threads]
+        function, name = (f"{self.name}_{_digest(told)}" for told in (compiled, [*compiled, self.blocks, self.numbers]))
+        text = self.text.replace(f"def {self.name}(", f"def {function}(")
         narrow, unstored = (other and other.signed() for other in self.variants.values())
         return replace(self, name=name, text=text, narrow=narrow, unstored=unstored)
+
+    @property
+    def function(self) -> str:
+        """The name of its function."""
+        found = re.match(r"def (\w+)\(", self.text)
+        assert found is not None, self.text
+        return found[1]
 
     @property
     def variants(self) -> dict[str, CudaKernel | None]:
@@ -52,12 +63,16 @@ class CudaKernel:
     @classmethod
     def of(
         cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any, widths: Sequence[int],
-        narrow: Any, unstored: Any,
+        numbers: Sequence[int], narrow: Any, unstored: Any,
     ) -> CudaKernel:  # fmt: skip
         """A kernel of its fields, as JSON holds them."""
         pairs = tuple((operand, start) for operand, start in places)
         others = (None if other is None else cls.of(*other) for other in (narrow, unstored))
-        return cls(name, text, tuple(types), blocks, threads, pairs, tuple(widths), *others)
+        return cls(name, text, tuple(types), blocks, threads, pairs, tuple(widths), tuple(numbers), *others)
+
+
+def _digest(told: object) -> str:
+    return hashlib.blake2b(json.dumps(told).encode(), digest_size=6).hexdigest()
 
 
 MakeKernel = Callable[[Sequence[int], str, Routine | None], CudaKernel]

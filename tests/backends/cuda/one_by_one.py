@@ -142,7 +142,7 @@ def run_one_by_one(kernel: CudaKernel, operands: Sequence[np.ndarray[Any, Any]])
 
 def _run_block(tree: ast.Module, kernel: CudaKernel, operands: Sequence[_Operand], block: int) -> None:
     shared: dict[int, dict[int, Any]] = {}
-    code = compile(tree, kernel.name, "exec")
+    code = compile(tree, kernel.function, "exec")
     threads = []
     for number in range(kernel.threads):
         names = _named()
@@ -150,7 +150,7 @@ def _run_block(tree: ast.Module, kernel: CudaKernel, operands: Sequence[_Operand
         place = {"threadIdx": SimpleNamespace(x=number), "blockIdx": SimpleNamespace(x=block), "local": local}
         names |= {"cuda": SimpleNamespace(**place), "shared_array": lambda line, *_: shared.setdefault(line, {})}
         exec(code, names)
-        made = names[kernel.name](*operands)
+        made = names[kernel.function](*operands, *kernel.numbers)
         threads.append(made if isinstance(made, Generator) else iter(()))
     _in_turns(threads)
 

@@ -44,7 +44,7 @@ def compiled(inputs: Any, outputs: Any, updates: Any = None, budget: float | Non
 def loaded_on(device: Device, plan: Plan, code: CudaCode, *, debug: bool = False) -> Loaded:
     """The kernels of a plan, ready for a simulated device."""
     nodes = nodes_of(plan, code)
-    return Loaded(nodes, {node.kernel.name: image_of(node.kernel) for node in nodes}, device, debug)
+    return Loaded(nodes, {node.kernel.function: image_of(node.kernel) for node in nodes}, device, debug)
 
 
 def on_device(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from graphc.backends.backend import Routine
@@ -45,31 +46,34 @@ def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = No
     """The kernel of a call, with the epilogue of `routine`."""
     rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number = params[:_HEAD]
     dims = [tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4)]
-    dtype = dtype_of(number)
+    dtype, told = dtype_of(number), _Told()
     load = from_memory(dtype)
     extents = [(dim[0], dim[1:]) for dim in dims]
     matrices = [(rows, (a_m, 0, c_m)), (columns, (0, b_n, c_n)), (depth, (a_k, b_k, 0))]
     before = [_before([*extents, *matrices], operand) for operand in range(3)]
-    a, b, c = (_offset(dims, operand, before[operand - 1]) for operand in (1, 2, 3))
+    a, b, c = (told.start(name, dims, at + 1, before[at]) for at, name in enumerate("abc"))
     given = {
-        "A_VALUE": f"{load}(o0[{_index(a, m=a_m, k=a_k)}])",
-        "B_VALUE": f"{load}(o1[{_index(b, k=b_k, n=b_n)}])",
-        "C_INDEX": _index(c, m=c_m, n=c_n),
-        "POSITION": _index([f"batch * u32({rows * columns})"] if dims else [], m=columns, n=1),
+        "A_VALUE": f"{load}(o0[{told.index(a, a_m=a_m, a_k=a_k)}])",
+        "B_VALUE": f"{load}(o1[{told.index(b, b_k=b_k, b_n=b_n)}])",
+        "C_INDEX": told.index(c, c_m=c_m, c_n=c_n),
+        "POSITION": f"u32({'batch * u32(rows * columns) + ' if dims else ''}m * columns + n)",
         "A_ALONG_K": a_k == 1 or a_m != 1, "B_ALONG_N": b_n == 1 or b_k != 1,
+        "M": "rows", "N": "columns", "K": "depth", "STEPS": "steps", "TILES_M": "tiles_m", "TILES_N": "tiles_n",
     }  # fmt: skip
+    tiles = {"steps": ceil_div(depth, DEPTH), "tiles_m": ceil_div(rows, TILE), "tiles_n": ceil_div(columns, TILE)}
+    numbers = {"rows": rows, "columns": columns, "depth": depth, **tiles, **told.numbers}
     batches = math.prod(dim[0] for dim in dims)
     starts = tuple(-count * dtype.itemsize for count in before)
-    return product_kernel((batches, rows, columns, depth), dtype, given, name, routine, starts)
+    return product_kernel((batches, rows, columns, depth), dtype, given, name, routine, starts, numbers)
 
 
 def product_kernel(
     shape: tuple[int, int, int, int], dtype: DType, own: Mapping[str, Any], name: str, routine: Routine | None,
-    starts: Sequence[int] = (0, 0, 0),
+    starts: Sequence[int] = (0, 0, 0), numbers: Mapping[str, int] = MappingProxyType({}),
 ) -> CudaKernel:  # fmt: skip
     """The kernel of a product of `shape`, batches, rows, columns and depth; `own` says where its elements lie.
 
-    `starts` are bytes of the three matrices that indices count from.
+    `starts` are bytes of the three matrices that indices count from, `numbers` what its function is told, by name.
     """
     batches, rows, columns, depth = shape
     tiles_m, tiles_n = ceil_div(rows, TILE), ceil_div(columns, TILE)
@@ -79,33 +83,48 @@ def product_kernel(
         "SUM": machine_type(dtype), "ELEMENT": from_memory(dtype), "RESULT": to_memory(dtype),
         "EPILOGUE": epilogue.finishing("POSITION"), **own,
     }  # fmt: skip
-    made, kind = list[CudaKernel](), memory_type(dtype)
+    made, kind, names = list[CudaKernel](), memory_type(dtype), (*epilogue.names, *numbers)
     for stores in (True, False) if epilogue.text else (True,):
         count = 2 + stores
-        text = rendered("matmul", "matmul", given | {"STORES": stores}, name, epilogue.names, () if stores else ("o2",))
+        text = rendered("matmul", "matmul", given | {"STORES": stores}, name, names, () if stores else ("o2",))
         places = epilogue.places([*enumerate(starts[:count])], 3)
         types = (*[kind] * count, *epilogue.types)
-        made.append(CudaKernel(name, text, types, batches * tiles_m * tiles_n, BLOCK, places))
+        blocks = batches * tiles_m * tiles_n
+        made.append(CudaKernel(name, text, types, blocks, BLOCK, places, numbers=tuple(numbers.values())))
     return made[0] if len(made) == 1 else replace(made[0], unstored=made[1])
 
 
-def _index(start: Sequence[str], **strides: int) -> str:
-    """An index: the terms where a matrix starts, and positions by their strides, which count in 32 bits if negative."""
-    pairs = ((name, stride % (1 << 32)) for name, stride in strides.items() if stride)
-    moving = [name if stride == 1 else f"{name} * u32({stride})" for name, stride in pairs]
-    return f"u32({' + '.join([*start, *moving]) or '0'})"
+class _Told:
+    """What the function of a product is told of strides and batches, as it grows; strides of 0 and 1 are in its text.
+
+    Strides may be negative, and count in 32 bits then.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def index(self, start: Sequence[str], **strides: int) -> str:
+        """An index: the terms where a matrix starts, and `m`, `n` or `k`, in which a stride's name ends, by strides."""
+        moving = [name[-1] if stride == 1 else f"{name[-1]} * {name}" for name, stride in strides.items() if stride]
+        self._add({name: stride for name, stride in strides.items() if stride not in (0, 1)})
+        return f"u32({' + '.join([*start, *moving]) or '0'})"
+
+    def start(self, matrix: str, dims: Sequence[tuple[int, ...]], operand: int, before: int) -> list[str]:
+        """Where a matrix of a batch starts, of the number `batch`, as terms."""
+        terms, suffix = [f"{matrix}_before"] if before else [], math.prod(dim[0] for dim in dims)
+        self._add({f"{matrix}_before": before} if before else {})
+        for number, dim in enumerate(dims):
+            suffix //= dim[0]
+            if dim[operand]:
+                within, extent, stride = f"within_{number}", f"extent_{number}", f"{matrix}_{number}"
+                terms.append(f"(batch // {within} % {extent}) * {stride}")
+                self._add({within: suffix, extent: dim[0], stride: dim[operand]})
+        return terms
+
+    def _add(self, numbers: Mapping[str, int]) -> None:
+        self.numbers |= {name: number % (1 << 32) for name, number in numbers.items()}
 
 
 def _before(extents: Sequence[tuple[int, tuple[int, ...]]], operand: int) -> int:
     """How many elements lie before the first one, as strides may be negative."""
     return sum((extent - 1) * max(-strides[operand], 0) for extent, strides in extents if extent)
-
-
-def _offset(dims: Sequence[tuple[int, ...]], operand: int, before: int) -> list[str]:
-    """Where the matrix of a batch starts, of the number `batch`, as terms."""
-    terms, suffix = [f"u32({before})"] if before else [], math.prod(dim[0] for dim in dims)
-    for dim in dims:
-        suffix //= dim[0]
-        if dim[operand]:
-            terms.append(f"(batch // u32({suffix}) % u32({dim[0]})) * u32({dim[operand] % (1 << 32)})")
-    return terms

@@ -6,9 +6,10 @@ Numba and NVIDIA's compilers are an extra of this package: they are imported whe
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -29,7 +30,7 @@ _INSTALL = "pip install 'graphc[cuda]'"
 
 @dataclass(frozen=True)
 class Compiled:
-    """A kernel for one architecture: `ptx` for newer ones, and what the linker says of `cubin`."""
+    """A kernel's function for one architecture: `ptx` for newer ones, and what the linker says of `cubin`."""
 
     name: str
     ptx: str
@@ -57,9 +58,9 @@ def compile_kernel(kernel: CudaKernel, capability: tuple[int, int] = (9, 0)) -> 
     if missing := lack_of_compiler():
         raise BackendError(missing)
     ptx = _ptx(kernel, capability)
-    cubin, log = link_kernel(ptx, kernel.name, capability)
+    cubin, log = link_kernel(ptx, kernel.function, capability)
     registers, spills = _counted(r"Used (\d+) registers", log), _counted(r"(\d+) bytes spill stores", log)
-    return Compiled(kernel.name, ptx, cubin, registers, spills)
+    return Compiled(kernel.function, ptx, cubin, registers, spills)
 
 
 def _counted(pattern: str, log: str) -> int:
@@ -72,18 +73,44 @@ def _ptx(kernel: CudaKernel, capability: tuple[int, int]) -> str:
     primitives = importlib.import_module("graphc.kernels.cuda.primitives")
     numba, types = (importlib.import_module(module) for module in ("numba.cuda", "numba.types"))
     names: dict[str, Any] = dict(primitives.NAMES)
-    exec(compile(_Constants(names).visit(ast.parse(kernel.text)), f"<{kernel.name}>", "exec"), names)
-    signature = types.void(*(primitives.pointer(kind) for kind in kernel.types))
+    exec(compile(_Constants(names).visit(ast.parse(kernel.text)), f"<{kernel.function}>", "exec"), names)
+    signature = types.void(*map(primitives.pointer, kernel.types), *[types.uint32] * len(kernel.numbers))
     try:
-        text, _ = numba.compile(
-            names[kernel.name], signature, device=False, abi="numba", cc=capability, output="ptx",
-            launch_bounds=kernel.threads,
-        )  # fmt: skip
+        with _remembered_calls():
+            text, _ = numba.compile(
+                names[kernel.function], signature, device=False, abi="numba", cc=capability, output="ptx",
+                launch_bounds=kernel.threads,
+            )  # fmt: skip
     except Exception as error:  # Numba's and NVVM's, which have nothing nearer in common
-        raise BackendError(f"Numba cannot compile {kernel.name}: {error}\n{kernel.text}") from error
+        raise BackendError(f"Numba cannot compile {kernel.function}: {error}\n{kernel.text}") from error
     found = re.search(r"\.entry (\w+)\(", text)
     assert found is not None, text
-    return str(text).replace(found[1], kernel.name)
+    return str(text).replace(found[1], kernel.function)
+
+
+_CALLS: dict[tuple[Any, tuple[Any, ...]], Any] = {}
+
+
+@contextlib.contextmanager
+def _remembered_calls() -> Iterator[None]:
+    """Within, Numba remembers what functions return for types: else it looks through all of `+` for each `+`."""
+    context = importlib.import_module("numba.cuda.descriptor").cuda_target.typing_context
+    resolve = context.resolve_function_type
+
+    def recall(function: Any, args: Any, keywords: Any) -> Any:
+        key = function, tuple(args)
+        if keywords or key not in _CALLS:
+            found = resolve(function, args, keywords)
+            if keywords or found is None:
+                return found
+            _CALLS[key] = found
+        return _CALLS[key]
+
+    context.resolve_function_type = recall  # in the object alone
+    try:
+        yield
+    finally:
+        del context.resolve_function_type
 
 
 class _Constants(ast.NodeTransformer):

@@ -35,8 +35,8 @@ Capability = tuple[int, int]
 
 
 def compiled(kernels: Iterable[CudaKernel], capability: Capability) -> dict[str, Compiled]:
-    """Kernels by name, from the cache or compiled now. Raises BackendError."""
-    wanted = {kernel.name: kernel for kernel in kernels}
+    """The functions of kernels by name, from the cache or compiled now. Raises BackendError."""
+    wanted = {kernel.function: kernel for kernel in kernels}
     found = {name: _recalled(kernel, capability) for name, kernel in wanted.items()}
     missing = [kernel for name, kernel in wanted.items() if found[name] is None]
     shares = share_out([len(kernel.text) for kernel in missing], processors() if len(missing) >= MANY else 1)
@@ -61,7 +61,7 @@ def _helped(kernels: Sequence[CudaKernel], capability: Capability) -> subprocess
 
 
 def _key(kernel: CudaKernel, capability: Capability) -> str:
-    facts = json.dumps([kernel.text, kernel.types, kernel.threads, capability])
+    facts = json.dumps([kernel.text, kernel.types, len(kernel.numbers), kernel.threads, capability])
     return digest("cubin", FORMAT, *_identity(), facts)
 
 

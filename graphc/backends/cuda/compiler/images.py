@@ -1,7 +1,7 @@
 """Kernels for devices that are not here: cubins for ARCHITECTURES, and PTX for what is newer than all of them.
 
 PTX is made once, for the oldest: NVIDIA's linker makes every cubin of it. Images are kept by architecture, which is
-called as NVIDIA does (`sm_90` for cubins, `compute_80` for PTX), and by the kernel's name.
+called as NVIDIA does (`sm_90` for cubins, `compute_80` for PTX), and by the name of the kernel's function.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def capability_of(architecture: str) -> Capability | None:
 
 
 def fitting(images: Images, capability: Capability) -> Mapping[str, bytes]:
-    """The images that a device of this capability loads, by kernel.
+    """The images that a device of this capability loads, by the names of functions.
 
     These are cubins for its major version and the last minor one that is not above its own, else PTX that is not newer
     than the device. Raises BackendError where there is neither.

@@ -44,7 +44,7 @@ def _run(device: Device, functions: LoadedKernels, plan: Plan, number: LaunchNum
     clean = not any(_nans(device, plan, nodes, launch.reads).values())
     try:
         for node, pointers in nodes:
-            device.run(functions[node.kernel.name], node.kernel.blocks, node.kernel.threads, pointers)
+            device.run(functions, node.kernel, pointers)
         device.wait()
     except BackendError as error:
         raise BackendError(f"{error}, in {where}") from error

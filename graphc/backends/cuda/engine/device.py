@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
 __all__ = ["Bytes", "Device", "DeviceGraph", "DeviceMemory", "LoadedKernels", "Pointer"]
@@ -51,7 +52,7 @@ class DeviceMemory:
 
 
 class LoadedKernels:
-    """Kernels of loaded modules by name, which stay loaded as long as this object lives."""
+    """Functions of loaded modules by name, which stay loaded as long as this object lives."""
 
     def __init__(self, device: Device, images: Mapping[str, bytes]) -> None:
         self._found: dict[str, Any] = {}
@@ -65,20 +66,20 @@ class LoadedKernels:
 
 
 class DeviceGraph:
-    """Kernels that run with one launch: `nodes` are (name, blocks, threads, pointers, positions of nodes before)."""
+    """Kernels that run with one launch: `nodes` are (kernel, pointers, positions of nodes before)."""
 
     def __init__(
-        self, device: Device, functions: LoadedKernels, nodes: Sequence[tuple[str, int, int, Any, Any]]
+        self, device: Device, functions: LoadedKernels, nodes: Sequence[tuple[CudaKernel, Sequence[Pointer], Any]]
     ) -> None:
         self._device, self._functions = device, functions  # which have to stay loaded
-        self._kernels = [(name, blocks, threads) for name, blocks, threads, _, _ in nodes]
+        self._kernels = [kernel for kernel, _, _ in nodes]
         graph = device.call("making a graph", "cuGraphCreate", 0)
         self._handles: list[Any] = []
-        for name, blocks, threads, pointers, depends in nodes:
+        for kernel, pointers, depends in nodes:
             before = [self._handles[number] for number in depends]
-            given = device.parameters(functions[name], blocks, threads, pointers)
+            given = device.parameters(functions, kernel, pointers)
             self._handles.append(
-                device.call(f"a node for {name}", "cuGraphAddKernelNode", graph, before, len(before), given)
+                device.call(f"a node for {kernel.name}", "cuGraphAddKernelNode", graph, before, len(before), given)
             )
         self.executable = device.call("making a graph ready", "cuGraphInstantiate", graph, 0)
         weakref.finalize(self, device.driver.cuGraphExecDestroy, self.executable)
@@ -86,10 +87,10 @@ class DeviceGraph:
 
     def move(self, number: int, pointers: Sequence[Pointer]) -> None:
         """Have a node work on these operands from the next launch on."""
-        name, blocks, threads = self._kernels[number]
-        given = self._device.parameters(self._functions[name], blocks, threads, pointers)
+        kernel = self._kernels[number]
+        given = self._device.parameters(self._functions, kernel, pointers)
         moving = "cuGraphExecKernelNodeSetParams"
-        self._device.call(f"moving operands of {name}", moving, self.executable, self._handles[number], given)
+        self._device.call(f"moving operands of {kernel.name}", moving, self.executable, self._handles[number], given)
 
 
 class Device:
@@ -164,25 +165,24 @@ class Device:
             self.call("copying", "cuMemcpyDtoDAsync", target, source, nbytes, self._stream)
 
     # Kernels ---------------------------------------------------------------------------------------------------------
-    def parameters(self, function: Any, blocks: int, threads: int, pointers: Sequence[Pointer]) -> Any:
+    def parameters(self, functions: LoadedKernels, kernel: CudaKernel, pointers: Sequence[Pointer]) -> Any:
         """How a kernel is launched, as a graph wants to know it."""
         given = self.driver.CUDA_KERNEL_NODE_PARAMS()
-        given.func = function
-        given.gridDimX, given.gridDimY, given.gridDimZ = blocks, 1, 1
-        given.blockDimX, given.blockDimY, given.blockDimZ = threads, 1, 1
+        given.func = functions[kernel.function]
+        given.gridDimX, given.gridDimY, given.gridDimZ = kernel.blocks, 1, 1
+        given.blockDimX, given.blockDimY, given.blockDimZ = kernel.threads, 1, 1
         given.sharedMemBytes = 0
-        given.kernelParams = tuple(pointers), (ctypes.c_void_p,) * len(pointers)
+        given.kernelParams = _arguments(kernel, pointers)
         return given
 
     def launch(self, graph: DeviceGraph) -> None:
         self.call("launching a program", "cuGraphLaunch", graph.executable, self._stream)
 
-    def run(self, function: Any, blocks: int, threads: int, pointers: Sequence[Pointer]) -> None:
+    def run(self, functions: LoadedKernels, kernel: CudaKernel, pointers: Sequence[Pointer]) -> None:
         """Launch a single kernel."""
-        given = tuple(pointers), (ctypes.c_void_p,) * len(pointers)
-        self.call(
-            "launching a kernel", "cuLaunchKernel", function, blocks, 1, 1, threads, 1, 1, 0, self._stream, given, 0
-        )
+        grid, block = (kernel.blocks, 1, 1), (kernel.threads, 1, 1)
+        function, given = functions[kernel.function], _arguments(kernel, pointers)
+        self.call("launching a kernel", "cuLaunchKernel", function, *grid, *block, 0, self._stream, given, 0)
 
     def wait(self) -> None:
         self.call("running", "cuStreamSynchronize", self._stream)
@@ -193,6 +193,12 @@ class Device:
             self.call("waiting for other streams", "cuCtxSynchronize")
         else:
             self.call("waiting for another stream", "cuStreamSynchronize", stream)
+
+
+def _arguments(kernel: CudaKernel, pointers: Sequence[Pointer]) -> tuple[tuple[int, ...], tuple[Any, ...]]:
+    """What a kernel's function takes, and of which types."""
+    types = (*[ctypes.c_void_p] * len(pointers), *[ctypes.c_uint32] * len(kernel.numbers))
+    return (*pointers, *kernel.numbers), types
 
 
 def _text(said: Any) -> str:

@@ -41,7 +41,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a program runs on: its nodes, each kernel's image as the device loads it, and the device."""
+    """What a program runs on: its nodes, the image of each kernel's function as the device loads it, and the device."""
 
     nodes: Sequence[KernelNode]
     images: Mapping[str, bytes]
@@ -93,10 +93,7 @@ class CudaEngine:
         return found
 
     def _make_graph(self) -> DeviceGraph:
-        nodes = [
-            (node.kernel.name, node.kernel.blocks, node.kernel.threads, self._addresses.pointers(node), node.depends)
-            for node in self._nodes
-        ]
+        nodes = [(node.kernel, self._addresses.pointers(node), node.depends) for node in self._nodes]
         return DeviceGraph(self._device, self._functions, nodes)
 
     def binding(

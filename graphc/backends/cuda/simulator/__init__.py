@@ -48,11 +48,13 @@ def simulate(kernel: CudaKernel, operands: Sequence[Array]) -> list[Touched]:
         if array.dtype != TYPES[kind] or array.ndim != 1:
             raise SimulationError(f"operand {number} is {array.dtype}{list(array.shape)}, the kernel takes {kind}")
     names, run = program_of(kernel.text)
-    memory = memory_of(names, operands)
+    memory = memory_of(names[: len(operands)], operands)
+    told = dict(zip(names[len(operands) :], map(np.uint32, kernel.numbers), strict=True))
     step = max(1, LANES // kernel.threads)
     with np.errstate(all="ignore"):
         for first in range(0, kernel.blocks, step):
             grid = Grid(kernel, memory, first, min(step, kernel.blocks - first))
+            grid.locals |= told
             run(grid, grid.all)
-    touchers = [memory[name].blocks for name in names]
+    touchers = [memory[name].blocks for name in names[: len(operands)]]
     return [Touched(blocks.reader != -1, blocks.writer != -1) for blocks in touchers]

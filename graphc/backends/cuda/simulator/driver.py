@@ -159,7 +159,7 @@ class SimulatedDriver:
         return 0, CudaKernel.of(*json.loads(image))
 
     def cuModuleGetFunction(self, module: CudaKernel, name: bytes) -> tuple[int, CudaKernel]:
-        return (0 if module.name == name.decode() else 500), module
+        return (0 if module.function == name.decode() else 500), module
 
     def cuModuleUnload(self, module: CudaKernel) -> tuple[int]:
         return (0,)
@@ -174,13 +174,13 @@ class SimulatedDriver:
         ancestors = 0
         for number in depends:
             ancestors |= graph.nodes[number].ancestors | 1 << number
-        kernel = _as_launched(given.func, given.gridDimX, given.blockDimX)
-        graph.nodes.append(_Node(kernel, given.kernelParams[0], tuple(depends), ancestors))
+        kernel, pointers = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
+        graph.nodes.append(_Node(kernel, pointers, tuple(depends), ancestors))
         return 0, len(graph.nodes) - 1
 
     def cuGraphExecKernelNodeSetParams(self, graph: _Graph, node: int, given: SimpleNamespace) -> tuple[int]:
-        kernel = _as_launched(given.func, given.gridDimX, given.blockDimX)
-        graph.nodes[node] = replace(graph.nodes[node], kernel=kernel, pointers=given.kernelParams[0])
+        kernel, pointers = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
+        graph.nodes[node] = replace(graph.nodes[node], kernel=kernel, pointers=pointers)
         return (0,)
 
     def cuGraphInstantiate(self, graph: _Graph, flags: int) -> tuple[int, _Graph]:
@@ -197,8 +197,8 @@ class SimulatedDriver:
         return (0,)
 
     def cuLaunchKernel(self, function: CudaKernel, *rest: Any) -> tuple[int]:
-        blocks, _, _, threads, _, _, _, _, (pointers, _), _ = rest
-        kernel = _as_launched(function, blocks, threads)
+        blocks, _, _, threads, _, _, _, _, given, _ = rest
+        kernel, pointers = _as_launched(function, blocks, threads, given)
         self.queue.append(lambda: (self._kernel(kernel, pointers), None)[1])
         return (0,)
 
@@ -229,11 +229,19 @@ def _copy(target: int, source: int, nbytes: int) -> None:
     ctypes.memmove(target, source, nbytes)
 
 
-def _as_launched(kernel: CudaKernel, blocks: int, threads: int) -> CudaKernel:
-    """The kernel, which knows how it is to be launched. Raises SimulationError where it is not launched so."""
-    if (kernel.blocks, kernel.threads) != (blocks, threads):
-        raise SimulationError(f"{kernel.name} is launched in {blocks} blocks of {threads} threads")
-    return kernel
+def _as_launched(
+    kernel: CudaKernel, blocks: int, threads: int, given: tuple[Sequence[Any], Sequence[type]]
+) -> tuple[CudaKernel, tuple[Any, ...]]:
+    """The kernel in these blocks, with the numbers that it is given, and its operands.
+
+    Raises SimulationError for threads or arguments for which it was not compiled.
+    """
+    values, types = given
+    count = len(kernel.types)
+    taken = [ctypes.c_void_p] * count + [ctypes.c_uint32] * len(kernel.numbers)
+    if threads != kernel.threads or [*types] != taken or len(values) != len(taken):
+        raise SimulationError(f"{kernel.function} is launched with {len(values)} arguments in {threads} threads")
+    return replace(kernel, blocks=blocks, numbers=tuple(values[count:])), tuple(values[:count])
 
 
 class _NodeTouchers:
