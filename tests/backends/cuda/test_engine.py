@@ -230,5 +230,7 @@ def test_what_is_lacking_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(BackendError, match=re.escape(reason)):
             gx.compile([x], x, backend="cuda")
     monkeypatch.setenv("GRAPHC_CUDA", "simulated")
-    with pytest.raises(BackendError, match="GRAPHC_CUDA=simulated means nothing; choose from simulate, debug"):
+    with pytest.raises(
+        BackendError, match="GRAPHC_CUDA=simulated means nothing; choose from simulate, own, libraries, debug"
+    ):
         gx.compile([x], x, backend="cuda")

@@ -10,16 +10,16 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
-__all__ = ["Bytes", "Device", "DeviceGraph", "DeviceMemory", "LoadedKernels", "Pointer"]
+__all__ = ["Bytes", "Device", "DeviceGraph", "DeviceMemory", "LibraryWork", "LoadedKernels", "Pointer", "Work"]
 
 Driver = Any  # cuInit, cuMemAlloc and so on, each of which answers with an error, 0 for none, and what it has made
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -65,29 +65,46 @@ class LoadedKernels:
         return self._found[name]
 
 
+class LibraryWork(Protocol):
+    """What a library does on the device's stream."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, operands: Sequence[Pointer], /) -> None:
+        """Begin to do it."""
+
+
+Work = CudaKernel | LibraryWork
+
+
 class DeviceGraph:
-    """Kernels that run with one launch: `nodes` are (kernel, pointers, positions of nodes before)."""
+    """Work that runs with one launch: `nodes` are (work, pointers, positions of nodes before)."""
 
     def __init__(
-        self, device: Device, functions: LoadedKernels, nodes: Sequence[tuple[CudaKernel, Sequence[Pointer], Any]]
+        self, device: Device, functions: LoadedKernels, nodes: Sequence[tuple[Work, Sequence[Pointer], Any]]
     ) -> None:
         self._device, self._functions = device, functions  # which have to stay loaded
-        self._kernels = [kernel for kernel, _, _ in nodes]
+        self._works = [work for work, _, _ in nodes]
         graph = device.call("making a graph", "cuGraphCreate", 0)
         self._handles: list[Any] = []
-        for kernel, pointers, depends in nodes:
+        for work, pointers, depends in nodes:
             before = [self._handles[number] for number in depends]
-            given = device.parameters(functions, kernel, pointers)
-            self._handles.append(
-                device.call(f"a node for {kernel.name}", "cuGraphAddKernelNode", graph, before, len(before), given)
-            )
+            if isinstance(work, CudaKernel):
+                add, given = "cuGraphAddKernelNode", device.parameters(functions, work, pointers)
+            else:
+                add, given = "cuGraphAddChildGraphNode", device.recorded(partial(work.run, pointers))
+            self._handles.append(device.call(f"a node for {work.name}", add, graph, before, len(before), given))
+            if not isinstance(work, CudaKernel):  # the node has a copy
+                device.call("forgetting what was recorded", "cuGraphDestroy", given)
         self.executable = device.call("making a graph ready", "cuGraphInstantiate", graph, 0)
         weakref.finalize(self, device.driver.cuGraphExecDestroy, self.executable)
         weakref.finalize(self, device.driver.cuGraphDestroy, graph)
 
     def move(self, number: int, pointers: Sequence[Pointer]) -> None:
-        """Have a node work on these operands from the next launch on."""
-        kernel = self._kernels[number]
+        """Have the node of a kernel work on these operands from the next launch on."""
+        kernel = self._works[number]
+        assert isinstance(kernel, CudaKernel), "what libraries do stays where it was recorded"
         given = self._device.parameters(self._functions, kernel, pointers)
         moving = "cuGraphExecKernelNodeSetParams"
         self._device.call(f"moving operands of {kernel.name}", moving, self.executable, self._handles[number], given)
@@ -178,8 +195,23 @@ class Device:
     def launch(self, graph: DeviceGraph) -> None:
         self.call("launching a program", "cuGraphLaunch", graph.executable, self._stream)
 
-    def run(self, functions: LoadedKernels, kernel: CudaKernel, pointers: Sequence[Pointer]) -> None:
-        """Launch a single kernel."""
+    def recorded(self, work: Callable[[], None]) -> Any:
+        """What a library begins on the stream, as a graph, instead of running it."""
+        mode = self.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self.call("recording a library", "cuStreamBeginCapture", self._stream, mode)
+        try:
+            work()
+        except Exception:
+            self.driver.cuStreamEndCapture(self._stream)
+            raise
+        return self.call("recording a library", "cuStreamEndCapture", self._stream)
+
+    def run(self, functions: LoadedKernels, work: Work, pointers: Sequence[Pointer]) -> None:
+        """Run a single kernel, or what a library does."""
+        if not isinstance(work, CudaKernel):
+            work.run(pointers)
+            return
+        kernel = work
         grid, block = (kernel.blocks, 1, 1), (kernel.threads, 1, 1)
         function, given = functions[kernel.function], _arguments(kernel, pointers)
         self.call("launching a kernel", "cuLaunchKernel", function, *grid, *block, 0, self._stream, given, 0)
