@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def rows_of(name: str, console: Console, *, small: bool = False) -> list[Row]:
-    """The functions that a workload's step launches, on its sizes for tests if `small`, in the order of the first time."""
+    """The functions that a workload's step launches, on its sizes for tests if `small`, in the order of the first."""
     workload = WORKLOADS[name].shrunk() if small else WORKLOADS[name]
     tensors, outputs, updates, _ = step_of(workload, workload.data())()
     graph, _ = build_graph(tensors, outputs, updates)

@@ -103,7 +103,8 @@ def check_product(dtype: str, shape: tuple[int, int, int, int], turned: tuple[bo
     result = np.zeros(batches * m * n, kind.numpy)
     params = matmul_call(views[:2], views[2]).params
     kernel, longer = (matmul_kernel((rows, *params[1:]), "product").signed() for rows in (m, m + 9))
-    assert kernel.function == longer.function and kernel.name != longer.name
+    assert kernel.function == longer.function
+    assert kernel.name != longer.name
     run(kernel, [a, b, result])
     wide = np.float64 if kind.is_float else np.int64
     left = a.astype(wide).reshape((batches, k, m) if turned[0] else (batches, m, k))
