@@ -19,7 +19,7 @@ import numpy as np
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
-__all__ = ["Bytes", "Device", "DeviceGraph", "DeviceMemory", "LoadedKernels", "Pointer"]
+__all__ = ["Bytes", "Device", "DeviceEvent", "DeviceGraph", "DeviceMemory", "LoadedKernels", "Pointer"]
 
 Driver = Any  # cuInit, cuMemAlloc and so on, each of which answers with an error, 0 for none, and what it has made
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -65,11 +65,31 @@ class LoadedKernels:
         return self._found[name]
 
 
+class DeviceEvent:
+    """A moment in the device's work: when a graph last came to it."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self.handle = device.call("making an event", "cuEventCreate", 0)
+        weakref.finalize(self, device.driver.cuEventDestroy, self.handle)
+
+    def nanoseconds_since(self, earlier: DeviceEvent) -> float:
+        """The time between two events of a graph that has run."""
+        milliseconds = self._device.call("reading a time", "cuEventElapsedTime", earlier.handle, self.handle)
+        return float(milliseconds) * 1e6
+
+
 class DeviceGraph:
-    """Kernels that run with one launch: `nodes` are (kernel, pointers, positions of nodes before)."""
+    """Kernels that run with one launch: `nodes` are (kernel, pointers, positions of nodes before).
+
+    An event may take a kernel's place: it notes when all nodes before it are done.
+    """
 
     def __init__(
-        self, device: Device, functions: LoadedKernels, nodes: Sequence[tuple[CudaKernel, Sequence[Pointer], Any]]
+        self,
+        device: Device,
+        functions: LoadedKernels,
+        nodes: Sequence[tuple[CudaKernel | DeviceEvent, Sequence[Pointer], Any]],
     ) -> None:
         self._device, self._functions = device, functions  # which have to stay loaded
         self._kernels = [kernel for kernel, _, _ in nodes]
@@ -77,6 +97,10 @@ class DeviceGraph:
         self._handles: list[Any] = []
         for kernel, pointers, depends in nodes:
             before = [self._handles[number] for number in depends]
+            if isinstance(kernel, DeviceEvent):
+                added = "cuGraphAddEventRecordNode", graph, before, len(before), kernel.handle
+                self._handles.append(device.call("a node for an event", *added))
+                continue
             given = device.parameters(functions, kernel, pointers)
             self._handles.append(
                 device.call(f"a node for {kernel.name}", "cuGraphAddKernelNode", graph, before, len(before), given)
@@ -88,6 +112,7 @@ class DeviceGraph:
     def move(self, number: int, pointers: Sequence[Pointer]) -> None:
         """Have a node work on these operands from the next launch on."""
         kernel = self._kernels[number]
+        assert isinstance(kernel, CudaKernel)
         given = self._device.parameters(self._functions, kernel, pointers)
         moving = "cuGraphExecKernelNodeSetParams"
         self._device.call(f"moving operands of {kernel.name}", moving, self.executable, self._handles[number], given)

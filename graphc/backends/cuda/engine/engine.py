@@ -14,7 +14,7 @@ With `debug` a step runs launch by launch: an error, or a float that is no numbe
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from graphc.backends.cuda.engine.device import Device, DeviceGraph, DeviceMemory
 from graphc.backends.cuda.engine.nodes import KernelNode
 from graphc.backends.cuda.engine.residence import residence_of
 from graphc.backends.cuda.engine.staging import Staging, staged, staging_bytes
+from graphc.backends.cuda.engine.timing import TimedGraph
 from graphc.backends.cuda.kernel import WIDEST
 from graphc.errors import BackendError
 from graphc.ir.ranges import IndexRange
@@ -114,13 +115,28 @@ class CudaEngine:
     # Running ---------------------------------------------------------------------------------------------------------
     def run(self, inputs: list[Any], outputs: list[Any]) -> None:
         """Run one step: read the arrays `inputs`, fill the arrays `outputs`. Each is NumPy's, or on the device."""
+        self._run(inputs, outputs, self._compute)
+
+    def run_profiled(self, inputs: list[Any], outputs: list[Any]) -> list[float]:
+        """`run` with one launch after the other; answers with the nanoseconds that each took."""
+        timed: list[TimedGraph] = []
+
+        def compute() -> None:
+            nodes = [(node, self._addresses.pointers(node)) for node in self._nodes]
+            timed.append(TimedGraph(self._device, self._functions, nodes))
+            self._device.launch(timed[0].graph)
+
+        self._run(inputs, outputs, compute)
+        return timed[0].nanoseconds(len(self.plan.launches))
+
+    def _run(self, inputs: list[Any], outputs: list[Any], compute: Callable[[], None]) -> None:
         self._device.enter()
         sent = tuple([isinstance(array, np.ndarray) for array in inputs])
         fetched = tuple([isinstance(array, np.ndarray) for array in outputs])
         if self._addresses.are_away or not (all(sent) and all(fetched)):
             self._move(inputs, outputs)
         self._send(inputs, sent)
-        self._compute()
+        compute()
         for residence in self._updated:
             residence.is_newer = True
         self.step += 1

@@ -1,14 +1,16 @@
 """A simulated CUDA driver: the functions that device.py calls, on memory of this process and the simulator of kernels.
 
-Work of a stream is done when somebody waits for it, not before. Nodes of a graph run in any order that its edges allow,
-another one for each launch; a node that touches what another one writes, with no path between the two, is an error, as
-is an address outside all memory, or an operand that goes beyond its block. A module is a kernel's record as JSON.
+Work of a stream is done when somebody waits for it, not before; the time of an event is the host's, when it was done.
+Nodes of a graph run in any order that its edges allow, another one for each launch; a node that touches what another
+one writes, with no path between the two, is an error, as is an address outside all memory, or an operand that goes
+beyond its block. A module is a kernel's record as JSON.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
@@ -31,6 +33,11 @@ def image_of(kernel: CudaKernel) -> bytes:
     return json.dumps(astuple(kernel)).encode()
 
 
+@dataclass
+class _Event:
+    nanoseconds: int = -1
+
+
 @dataclass(frozen=True)
 class _Node:
     kernel: CudaKernel
@@ -39,9 +46,23 @@ class _Node:
     ancestors: int  # a bit for each node that is done before this one starts
 
 
+@dataclass(frozen=True)
+class _EventNode:
+    event: _Event
+    depends: tuple[int, ...]
+    ancestors: int
+
+
 @dataclass
 class _Graph:
-    nodes: list[_Node] = field(default_factory=list)
+    nodes: list[_Node | _EventNode] = field(default_factory=list)
+
+    def ancestors(self, depends: Sequence[int]) -> int:
+        """The ancestors of a node that waits for these."""
+        found = 0
+        for number in depends:
+            found |= self.nodes[number].ancestors | 1 << number
+        return found
 
 
 class SimulatedDriver:
@@ -55,6 +76,7 @@ class SimulatedDriver:
         self.blocks: dict[int, Array] = {}  # by address
         self.addresses: list[int] = []  # in order
         self.queue: list[Callable[[], None]] = []
+        self.clock = time.perf_counter_ns
 
     # Devices ---------------------------------------------------------------------------------------------------------
     def cuInit(self, flags: int) -> tuple[int]:
@@ -164,6 +186,16 @@ class SimulatedDriver:
     def cuModuleUnload(self, module: CudaKernel) -> tuple[int]:
         return (0,)
 
+    # Events ----------------------------------------------------------------------------------------------------------
+    def cuEventCreate(self, flags: int) -> tuple[int, _Event]:
+        return 0, _Event()
+
+    def cuEventDestroy(self, event: _Event) -> tuple[int]:
+        return (0,)
+
+    def cuEventElapsedTime(self, start: _Event, end: _Event) -> tuple[int, float]:
+        return int(min(start.nanoseconds, end.nanoseconds) < 0), (end.nanoseconds - start.nanoseconds) / 1e6
+
     # Graphs ----------------------------------------------------------------------------------------------------------
     def cuGraphCreate(self, flags: int) -> tuple[int, _Graph]:
         return 0, _Graph()
@@ -171,16 +203,21 @@ class SimulatedDriver:
     def cuGraphAddKernelNode(
         self, graph: _Graph, depends: Sequence[int], count: int, given: SimpleNamespace
     ) -> tuple[int, int]:
-        ancestors = 0
-        for number in depends:
-            ancestors |= graph.nodes[number].ancestors | 1 << number
         kernel, pointers = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
-        graph.nodes.append(_Node(kernel, pointers, tuple(depends), ancestors))
+        graph.nodes.append(_Node(kernel, pointers, tuple(depends), graph.ancestors(depends)))
+        return 0, len(graph.nodes) - 1
+
+    def cuGraphAddEventRecordNode(
+        self, graph: _Graph, depends: Sequence[int], count: int, event: _Event
+    ) -> tuple[int, int]:
+        graph.nodes.append(_EventNode(event, tuple(depends), graph.ancestors(depends)))
         return 0, len(graph.nodes) - 1
 
     def cuGraphExecKernelNodeSetParams(self, graph: _Graph, node: int, given: SimpleNamespace) -> tuple[int]:
         kernel, pointers = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
-        graph.nodes[node] = replace(graph.nodes[node], kernel=kernel, pointers=pointers)
+        moved = graph.nodes[node]
+        assert isinstance(moved, _Node)
+        graph.nodes[node] = replace(moved, kernel=kernel, pointers=pointers)
         return (0,)
 
     def cuGraphInstantiate(self, graph: _Graph, flags: int) -> tuple[int, _Graph]:
@@ -209,11 +246,14 @@ class SimulatedDriver:
             ready = [number for number, node in waiting.items() if done.issuperset(node.depends)]
             number = ready[int(self.random.integers(len(ready)))]
             node = waiting.pop(number)
+            done.add(number)
+            if isinstance(node, _EventNode):
+                node.event.nanoseconds = self.clock()
+                continue
             found = zip(node.pointers, node.kernel.types, self._kernel(node.kernel, node.pointers), strict=True)
             for pointer, kind, touched in found:
                 size = np.dtype(TYPES[kind]).itemsize
                 touchers.check(self._block(pointer), int(pointer), touched, size, number, node)
-            done.add(number)
 
     def _kernel(self, kernel: CudaKernel, pointers: Sequence[Any]) -> list[Touched]:
         operands = []
