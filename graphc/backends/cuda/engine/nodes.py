@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import BackendError
-from graphc.plan.plan import SCRATCH, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
+from graphc.plan.plan import REGISTERS, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
 
 __all__ = ["KernelNode", "Stretch", "for_launch", "nodes_of"]
 
@@ -40,7 +40,7 @@ class KernelNode:
 
 def for_launch(kernel: CudaKernel, launch: Launch) -> CudaKernel:
     """The kernel, or the one that stores no result where the launch leaves it in registers."""
-    is_local = bool(launch.operands) and launch.operands[-1].buffer == SCRATCH
+    is_local = bool(launch.operands) and launch.operands[-1].buffer == REGISTERS
     return kernel.unstored if is_local and kernel.unstored is not None else kernel
 
 
