@@ -23,7 +23,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.indices import Indexed, numbered, numbers
 from graphc.memory.numbers import Position, ValueNumber
 from graphc.memory.storage import Arrangement, Lifetime
-from graphc.plan.plan import NO_PROGRAM, SCRATCH, Buffer, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
+from graphc.plan.plan import NO_PROGRAM, REGISTERS, SCRATCH, Buffer, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
 
 __all__ = ["linked"]
 
@@ -145,10 +145,11 @@ class _Linker:
     def _launch(self, sketch: Sketch, depends: Launches) -> Launch:
         footprint, buffer = self.writer.measure(sketch.routine), self.buffer
         scratch, start = footprint.scratch, -(-footprint.scratch // ALIGNMENT) * ALIGNMENT
-        if sketch.is_local:
+        local = Ref(REGISTERS) if sketch.routine.in_registers else Ref(SCRATCH, start)
+        if sketch.is_local and not sketch.routine.in_registers:
             scratch = start + sketch.routine.result_bytes
         operands, program_operands = (
-            tuple(self._ref(value, start if value == LOCAL else offset) for value, offset in places)
+            tuple(local if value == LOCAL else self._ref(value, offset) for value, offset in places)
             for places in (sketch.operands, sketch.program_operands)
         )
         reads, writes = (tuple(dict.fromkeys(buffer[v] for v in touched)) for touched in (sketch.reads, sketch.writes))
@@ -161,8 +162,6 @@ class _Linker:
         )  # fmt: skip
 
     def _ref(self, value: ValueNumber, offset: int) -> Ref:
-        if value == LOCAL:
-            return Ref(SCRATCH, offset)
         return Ref(self.buffer[value], self.values.place(value, offset)[1])
 
     def _buffer(self, value: ValueNumber, sizes: Indexed[Position, int]) -> Buffer:

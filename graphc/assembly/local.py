@@ -1,8 +1,9 @@
 """Results that need no buffer: what a library kernel computes and its own epilogue alone reads.
 
 A weight's gradient that goes straight into the update, the input of an activation that nobody asks for again: such a
-result stays in the scratch memory of the thread, tile by tile. Where the epilogue can write its own result over it,
-a buffer is shared already, and nothing is gained; where that lies inside another value, it is written there at once.
+result stays in the scratch memory of the thread, tile by tile, or in registers. Where the epilogue can write its own
+result over it, a buffer is shared already, and nothing is gained; where that lies inside another value, it is written
+there at once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["keep_local"]
 def keep_local(
     sketches: Sequence[Sketch], values: Values, wanted: Collection[ValueNumber]
 ) -> tuple[list[Sketch], set[ValueNumber]]:
-    """The sketches, with local results in scratch memory, and these results; `wanted` values are read afterwards."""
+    """The sketches, with local results in no buffer, and these results; `wanted` values are read afterwards."""
     touches = Counter(value for sketch in sketches for value in {*sketch.reads, *sketch.writes})
     local = set[ValueNumber]()
     result = []
@@ -32,11 +33,16 @@ def keep_local(
             inside = next((record.inside for record in over if record.inside is not None), None)
             if inside is not None:
                 values.put_inside(value, *inside)
-            elif sketch.routine.result_bytes and not any(record.storage is None for record in over):
+            elif _can_stay(sketch) and not any(record.storage is None for record in over):
                 local.add(value)
                 sketch = _localised(sketch, value)
         result.append(sketch)
     return result, local
+
+
+def _can_stay(sketch: Sketch) -> bool:
+    """Whether the library kernel can leave its result for its epilogue, in scratch memory or in registers."""
+    return sketch.routine.in_registers or sketch.routine.result_bytes > 0
 
 
 def _is_alone(value: ValueNumber, values: Values) -> bool:
@@ -46,7 +52,7 @@ def _is_alone(value: ValueNumber, values: Values) -> bool:
 
 
 def _localised(sketch: Sketch, value: ValueNumber) -> Sketch:
-    """The sketch with `value` in scratch memory, behind the rest that the launch needs there."""
+    """The sketch with `value` in no buffer."""
     operands, program_operands = (
         tuple((LOCAL, 0) if operand == value else (operand, offset) for operand, offset in places)
         for places in (sketch.operands, sketch.program_operands)

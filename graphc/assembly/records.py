@@ -22,7 +22,7 @@ from graphc.plan.rematerialisation import launch_seconds
 
 __all__ = ["LOCAL", "Looping", "Place", "Planned", "Sketch"]
 
-LOCAL = ValueNumber(-1)  # stands for a value in the scratch memory of a thread
+LOCAL = ValueNumber(-1)  # stands for a value in the scratch memory of a thread, or in registers
 T = TypeVar("T")
 Place = tuple[ValueNumber, int]  # a value, and the byte of it where something starts
 
@@ -90,5 +90,5 @@ class Sketch:
 
     @property
     def is_local(self) -> bool:
-        """Whether the library kernel leaves its result in scratch memory (local.py)."""
+        """Whether the library kernel leaves its result in scratch memory or in registers (local.py)."""
         return self.loop is None and bool(self.operands) and self.operands[-1][0] == LOCAL

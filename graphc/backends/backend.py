@@ -52,6 +52,11 @@ class Routine:
         """What a tile's results take in scratch memory, if an epilogue can read them there; else 0."""
         return self.call.result_bytes if self.call is not None and self.nest is not None else 0
 
+    @property
+    def in_registers(self) -> bool:
+        """Whether an epilogue can read the call's results in registers."""
+        return self.call is not None and self.nest is not None and self.call.in_registers
+
     def footprint(self, nest: Measured | None) -> Footprint:
         """What the routine takes, where `nest` is what its loop nest does, if it has one."""
         if self.call is None:

@@ -177,8 +177,9 @@ class LibraryCall:
     `tiles` parts of the work may run at the same time; each needs `scratch` bytes. `work` is the number of scalar
     operations, for deciding on threads; one takes `slowness` times as long as in a large matrix product.
     `result_bytes` is the stretch that the results of one tile take, for a kernel that can leave them in scratch memory
-    for its epilogue (gc_result in launch.h); 0 for one that cannot. All tiles together have `workspace` bytes, where
-    there are any: an operand before the results. A kernel that has a workspace takes no epilogue.
+    for its epilogue (gc_result in launch.h); 0 for one that cannot. One that keeps them `in_registers` takes no memory
+    for that. All tiles together have `workspace` bytes, where there are any: an operand before the results. A kernel
+    that has a workspace takes no epilogue.
     """
 
     name: str
@@ -189,6 +190,7 @@ class LibraryCall:
     result_bytes: int = 0
     slowness: float = 1.0
     workspace: int = 0
+    in_registers: bool = False
 
     @property
     def effort(self) -> int:

@@ -73,6 +73,11 @@ class Turn:
             if changes:
                 place.changed()
 
+    def written(self) -> None:
+        """The arrays were written to: what other places have is out of date, even where it was newer."""
+        for place in self.elsewhere:
+            place.changed()
+
 
 class Guard:
     """Belongs to storage, or to a program: `turn` is that of its set, or one that leads there.

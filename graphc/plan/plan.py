@@ -23,14 +23,15 @@ from graphc.ir.ranges import IndexRange
 from graphc.plan.text import plan_text
 
 __all__ = [
-    "NO_PROGRAM", "SCRATCH", "Buffer", "BufferNumber", "Launch", "LaunchNumber", "Loop", "Plan", "ProgramNumber", "Ref",
-    "Slice", "copied_outputs",
+    "NO_PROGRAM", "REGISTERS", "SCRATCH", "Buffer", "BufferNumber", "Launch", "LaunchNumber", "Loop", "Plan",
+    "ProgramNumber", "Ref", "Slice", "copied_outputs",
 ]  # fmt: skip
 
 BufferNumber = NewType("BufferNumber", int)  # positions in `Plan.buffers`; for these three see ir/indices.py
 LaunchNumber = NewType("LaunchNumber", int)  # in `Plan.launches`
 ProgramNumber = NewType("ProgramNumber", int)  # in `Plan.programs`
 SCRATCH = BufferNumber(-1)  # the scratch memory of the thread
+REGISTERS = BufferNumber(-2)  # of the thread: no memory
 NO_PROGRAM = ProgramNumber(-1)
 
 
@@ -57,7 +58,8 @@ class Buffer:
 class Ref:
     """An operand: bytes of a buffer from `offset` on.
 
-    Buffer -1 is `SCRATCH`: a library kernel leaves the results of a tile there for its epilogue.
+    Buffer -1 is `SCRATCH`: a library kernel leaves the results of a tile there for its epilogue. One whose last operand
+    is in buffer -2, `REGISTERS`, leaves them in registers, as kernels of the CPU do not.
     """
 
     buffer: BufferNumber

@@ -18,13 +18,12 @@ def plan_text(plan: Plan, *, lines: bool = True) -> str:
 
     Buffers are written `%number`; a slice says what it is in iteration i of its loop (`%3 + 0 + 256 i`). What lies in
     the arena says which bytes and during which launches; a launch says what it waits for, what it writes over
-    (`%2 over %0`), and what it rematerialises.
+    (`%2 over %0`), and what it rematerialises. Scratch memory is told of where launches have some.
     """
     head = (
         f"plan: {len(plan.launches)} launches, {len(plan.buffers)} buffers, {len(plan.programs)} tile programs; "
-        f"arena {bytes_text(plan.arena_bytes)} (lower bound {bytes_text(plan.lower_bound)}), "
-        f"scratch {bytes_text(plan.scratch_bytes)} a thread"
-    )
+        f"arena {bytes_text(plan.arena_bytes)} (lower bound {bytes_text(plan.lower_bound)})"
+    ) + (f", scratch {bytes_text(plan.scratch_bytes)} a thread" if plan.scratch_bytes else "")
     line = ["line"] if lines else []
     buffers = [["buffer", "name", "type", "where", "launches", *line]]
     slices: dict[int, Slice] = {part.buffer: part for loop in plan.loops for part in loop.slices}

@@ -30,7 +30,7 @@ from graphc.plan.fault import fault
 from graphc.plan.loop_rules import check_carried, check_loops, check_slices
 from graphc.plan.loops import roots
 from graphc.plan.order_rules import check_order
-from graphc.plan.plan import SCRATCH, Buffer, BufferNumber, Launch, LaunchNumber, Plan, Ref
+from graphc.plan.plan import REGISTERS, SCRATCH, Buffer, BufferNumber, Launch, LaunchNumber, Plan, Ref
 
 __all__ = ["SPACES", "verify"]
 
@@ -97,6 +97,8 @@ def _check_launch(
     for ref in (*launch.operands, *launch.program_operands):
         if ref.buffer == SCRATCH and launch.operands and 0 <= ref.offset < launch.scratch:
             continue  # a result that stays in scratch memory
+        if launch.operands and ref == launch.operands[-1] == Ref(REGISTERS):
+            continue
         if not _is_inside(plan, ref, launch.tiles):
             raise fault(plan, f"operand {ref} of launch {position} is out of bounds", [position], [ref.buffer])
         if whose[ref.buffer] not in touched:

@@ -97,6 +97,8 @@ cdef Block refs(values):
     cdef Block block = Block(sizeof(gc_ref) * len(items))
     cdef int64_t i
     for i in range(len(items)):
+        if items[i].buffer < -1:
+            raise InternalError("executor: kernels of the CPU leave no results in registers")
         (<gc_ref *> block.memory)[i] = gc_ref(items[i].buffer, items[i].offset)
     return block
 

@@ -26,7 +26,7 @@ class ProfileRow:
 
 @dataclass(frozen=True)
 class Profile:
-    """The rows in launch order, measured on one thread. Printing sorts them by time."""
+    """The rows in launch order, measured one after the other. Printing sorts them by time."""
 
     rows: tuple[ProfileRow, ...]
     runs: int

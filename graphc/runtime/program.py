@@ -25,7 +25,6 @@ from graphc.plan.memory_report import MemoryReport, memory_report
 from graphc.plan.plan import Plan
 from graphc.runtime.argument import Argument
 from graphc.runtime.binding import Binding, commit
-from graphc.runtime.executor import Executor
 from graphc.runtime.profile import Profile, profile_of
 
 __all__ = ["Engine", "Program"]
@@ -37,7 +36,8 @@ class Engine(Protocol):
     """What runs a step: `Executor`, say. A completed run raises `step` by one.
 
     One that is `elsewhere` keeps parameters in memory of its own (ops/guard.py), others where they are. Its `binding`,
-    if it has one, makes what finds places for the arrays of a call, in the place of `Binding`.
+    if it has one, makes what finds places for the arrays of a call, in the place of `Binding`. Its `run_profiled`, if
+    it has one, runs a step and answers with the nanoseconds that each launch of the plan took.
     """
 
     seed: int
@@ -222,22 +222,26 @@ class Program(Uncopied):
     def profile(self, /, *arrays: Any, runs: int = 10, **named: Any) -> Profile:
         """The time of each launch, median of `runs` steps on one thread. Parameters and the step stay as they are.
 
+        On a device launches run one after the other, too, and the device measures.
+
         >>> print(step.profile(x_batch, y_batch))
         """
         engine, plan = self._engine, self.plan
+        run_profiled = getattr(engine, "run_profiled", None)
         runs = whole_number(runs, "the number of runs", 1, 1 << 31)
-        if plan is None or not isinstance(engine, Executor):
+        if plan is None or run_profiled is None:
             raise InputError(f"the {self.backend} backend has no launches to profile; compile with another backend")
         given = self._binding.inputs(arrays, named)
 
-        def measure() -> list[list[int]]:
+        def measure() -> list[list[float]]:
             inputs = self._binding.placed(given)
             outputs = self._binding.outputs(None, inputs)
             saved, step = [array.copy() for array in self._parameters], engine.step
             try:
-                return [engine.run_profiled(inputs, outputs) for _ in range(runs + 1)][1:]
+                return [run_profiled(inputs, outputs) for _ in range(runs + 1)][1:]
             finally:
                 commit(list(self._parameters), saved)
+                self.guard.root().written()
                 engine.step = step
 
         samples = self.guard.hold(measure, "a profile")

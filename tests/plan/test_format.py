@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def test_what_is_no_plan_is_refused(text: str, message: str) -> None:
 
 
 TEXT = """\
-plan: 3 launches, 4 buffers, 0 tile programs; arena 64 B (lower bound 64 B), scratch 0 B a thread
+plan: 3 launches, 4 buffers, 0 tile programs; arena 64 B (lower bound 64 B)
 
 buffer  name  type         where        launches
 %0      x     float32[16]  input
@@ -66,3 +67,4 @@ launch  kernel  writes  reads  tiles  after              computes
 
 def test_text() -> None:
     assert str(in_place()) == plan_text(in_place()) == TEXT
+    assert "64 B), scratch 1.50 KiB a thread\n" in plan_text(replace(in_place(), scratch_bytes=1536))

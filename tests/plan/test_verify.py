@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from graphc.errors import InternalError
-from graphc.plan.plan import Launch, Plan, Ref
+from graphc.plan.plan import REGISTERS, Launch, Plan, Ref
 from graphc.plan.verify import verify
 from tests.runtime.support import add_launch, buffer, chain, plan_of
 
@@ -102,6 +102,11 @@ FAULTS: dict[str, tuple[Callable[[], Plan], str]] = {
     "operand out of bounds": (lambda: edit(diamond(), 0, operands=(Ref(0), Ref(0, 64), Ref(3))), "out of bounds"),
     "operand before its buffer": (lambda: edit(diamond(), 0, operands=(Ref(0, -4), Ref(0), Ref(3))), "out of bounds"),
     "operand without buffer": (lambda: edit(diamond(), 0, operands=(Ref(7), Ref(0), Ref(3))), "out of bounds"),
+    "registers before the result": (
+        lambda: edit(diamond(), 0, operands=(Ref(REGISTERS), Ref(0), Ref(3))),
+        "out of bounds",
+    ),
+    "a place in registers": (lambda: edit(diamond(), 0, operands=(Ref(0), Ref(REGISTERS, 4))), "out of bounds"),
     "undeclared access": (lambda: edit(diamond(), 0, writes=()), "declares no access"),
     "too few bytes": (lambda: edit_buffer(diamond(), 0, nbytes=60), "holds 60 bytes but needs 64"),
     "input written": (lambda: edit(diamond(), 0, writes=(3, 0)), "read-only"),

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from graphc.errors import InternalError
-from graphc.plan.plan import Buffer, Launch, Plan, Ref
+from graphc.plan.plan import REGISTERS, Buffer, Launch, Plan, Ref
 from graphc.runtime.executor import Executor, return_freed_memory
 from tests.runtime.support import (
     HERE,
@@ -128,13 +128,13 @@ def test_profile_has_a_time_for_each_launch(table: object) -> None:
         ({"threads": 0}, "1 to 256 threads"),
         ({"parameters": [np.zeros(3, np.float32)]}, "0 parameters, given are 1"),
         ({"programs": ((-1,),)}, "tile program 0 is malformed"),
+        ({"operands": (Ref(0), Ref(0), Ref(REGISTERS))}, "no results in registers"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(table: object, change: dict[str, Any], message: str) -> None:
     plan = plan_of([buffer("x", "input", 4), buffer("y", "output", 4)], [add_launch(0, 0, 1, 4)])
-    if "kernel" in change:
-        plan = replace(plan, launches=(replace(plan.launches[0], kernel=change["kernel"]),))
-    plan = replace(plan, programs=change.get("programs", ()))
+    launch = {name: change[name] for name in ("kernel", "operands") if name in change}
+    plan = replace(plan, launches=(replace(plan.launches[0], **launch),), programs=change.get("programs", ()))
     with pytest.raises(InternalError, match=message):
         Executor(plan, change.get("parameters", []), [], table, change.get("threads", 1))
 

@@ -17,7 +17,9 @@ from graphc.errors import BackendError
 from graphc.ir.types import DTYPES, TensorType
 from graphc.kernel.operand import OperandView
 from graphc.ops.functions.loops import loop
-from tests.backends.cuda.running import on_device, run
+from graphc.plan.format import from_json, to_json, verified
+from graphc.plan.plan import REGISTERS, Ref
+from tests.backends.cuda.running import compiled, on_device, run
 from tests.kernel.support import small_values
 
 RNG = np.random.default_rng(0)
@@ -67,6 +69,15 @@ def test_a_loop_runs_on_a_device() -> None:
 def test_an_op_without_a_kernel_says_so() -> None:
     with pytest.raises(BackendError, match="op 'fold' has no CUDA kernel"):
         cuda_call("fold", {}, [], TensorType(DTYPES["float32"], (5,)))
+
+
+def test_a_result_for_an_epilogue_alone_stays_in_registers_and_takes_no_memory() -> None:
+    x, w, y = gx.input("x", (8, 5)), gx.input("w", (5, 7)), gx.input("y", (1, 2, 6, 6))
+    plan = compiled([x, w, y], [gx.tanh(x @ w), gx.exp(gx.conv2d(y, y[:, :, :3, :3]))])[0].plan
+    assert [launch.operands[-1] for launch in plan.launches if launch.operands] == [Ref(REGISTERS)] * 2
+    assert plan.scratch_bytes == 0
+    assert "scratch" not in str(plan)
+    assert verified(from_json(to_json(plan))) == plan
 
 
 # Products ------------------------------------------------------------------------------------------------------------

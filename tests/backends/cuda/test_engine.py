@@ -19,7 +19,7 @@ from graphc.backends.cuda.compiler.compiling import lack_of_compiler
 from graphc.backends.cuda.engine.choosing import lack
 from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.engine.engine import CudaEngine
-from graphc.backends.cuda.simulator import SimulationError
+from graphc.backends.cuda.simulator import SimulationError, Touched
 from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.errors import BackendError
 from graphc.ops.functions.loops import loop
@@ -199,6 +199,74 @@ def test_an_iteration_of_a_loop_waits_for_the_one_before() -> None:
         found = np.zeros((6, 5), np.float32)
         on_device([x], last, order=order).run([X], [found])
         np.testing.assert_allclose(found, gx.evaluate([last], {x: X})[0], rtol=1e-4)
+
+
+# Profiles ------------------------------------------------------------------------------------------------------------
+class TimedDriver(SimulatedDriver):
+    """A simulated driver on which a kernel takes as many nanoseconds as it has blocks, and nothing else any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.clock = lambda: self.now
+
+    def _kernel(self, work: Any) -> list[tuple[int, int, Touched]]:
+        self.now += work.kernel.blocks
+        return super()._kernel(work)
+
+
+def test_a_profile_has_the_time_of_each_launch_in_all_its_iterations() -> None:
+    x = gx.input("x", (6, 5))
+    (last,), _ = loop(lambda c, s: ([gx.sum(c[0] @ c[0].T, axis=1, keepdims=True) * 0.1 + s[0]], []), 6, [x], [x])
+    held, code = compiled([x], [last, gx.cumsum(gx.ones((70000,)) * x[0, 0])])
+    loaded = loaded_on(Device(TimedDriver()), held.plan, code)
+    expected = [0.0] * len(held.plan.launches)
+    for node in loaded.nodes:
+        expected[node.launch] += node.kernel.blocks
+    outputs = [np.zeros(shape, np.float32) for shape in ((6, 5), (70000,))]
+    engine = CudaEngine(held.plan, [], held.constants, loaded)
+    assert len(expected) < len(loaded.nodes)
+    for _ in range(2):
+        np.testing.assert_allclose(engine.run_profiled([X], outputs), expected)
+    np.testing.assert_allclose(outputs[0], gx.evaluate([last], {x: X})[0], rtol=1e-4)
+
+
+@pytest.mark.usefixtures("_simulated")
+def test_a_profile_leaves_no_trace() -> None:
+    w, *given = training()
+    step, other = (gx.compile(*given, backend=backend) for backend in ("cuda", "cython"))
+    twin, *same = training()
+    twin.value = w.value
+    reference = gx.compile(*same, backend="cuda")
+    step(X), reference(X)
+    before, state = w.value, step.state_dict()
+    profile = step.profile(X, runs=3)
+    assert [row.label for row in profile.rows] == [launch.label for launch in step.plan.launches]
+    assert profile.runs == 3
+    assert min(row.microseconds for row in profile.rows) > 0
+    assert "median of 3 runs" in str(profile)
+    assert (step.step, [row.location for row in profile.rows if "test_engine.py" in row.location] != []) == (1, True)
+    np.testing.assert_array_equal(w.value, before)
+    for name, value in step.state_dict().items():
+        np.testing.assert_array_equal(value, state[name])
+    np.testing.assert_array_equal(step(X), reference(X))
+    np.testing.assert_array_equal(w.value, twin.value)
+    step.profile(X, runs=1)
+    np.testing.assert_allclose(other(X), reference(X), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("_simulated")
+def test_a_profile_that_fails_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    w, *given = training()
+    step = gx.compile(*given, backend="cuda")
+    loss, before = step(X), w.value
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedDriver, "cuEventElapsedTime", lambda self, start, end: (1, 0.0))
+        with pytest.raises(BackendError, match="failed while reading a time"):
+            step.profile(X)
+    np.testing.assert_array_equal(w.value, before)
+    assert step.step == 1
+    assert step(X) < loss
 
 
 # Finding mistakes ----------------------------------------------------------------------------------------------------

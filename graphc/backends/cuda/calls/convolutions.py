@@ -14,7 +14,7 @@ from typing import Any
 
 from graphc.backends.backend import Routine
 from graphc.backends.cuda.calls.numbers import dtype_of, number_of
-from graphc.backends.cuda.calls.products import IN_REGISTERS, product_kernel
+from graphc.backends.cuda.calls.products import product_kernel
 from graphc.backends.cuda.kernel import CudaKernel, MakeKernel
 from graphc.backends.cuda.printer.spelling import from_memory
 from graphc.ir.types import DType, TensorType
@@ -72,7 +72,7 @@ def _call(
         attrs["dilation"], (top, left), dtype,
     )  # fmt: skip
     work = 2 * math.prod(y) * conv.own[0] * conv.taps
-    return LibraryCall(name, conv.words, 1, 0, work, IN_REGISTERS)
+    return LibraryCall(name, conv.words, 1, 0, work, in_registers=True)
 
 
 def _forward(attrs: Mapping[str, Any], operands: Sequence[OperandView], result: TensorType) -> LibraryCall:

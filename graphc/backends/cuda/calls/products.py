@@ -20,10 +20,9 @@ from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
 
-__all__ = ["IN_REGISTERS", "Matmul", "matmul_call", "matmul_kernel", "product_kernel"]
+__all__ = ["Matmul", "matmul_call", "matmul_kernel", "product_kernel"]
 
 TILE, DEPTH = 64, 16  # rows and columns of a tile, and how much of the depth a step takes
-IN_REGISTERS = 1  # byte of a result in scratch memory, as calls count it: what stays in registers needs no more
 _HEAD = 10  # parameters before the batch's
 
 
@@ -64,14 +63,15 @@ def matmul_call(operands: Sequence[OperandView], result: OperandView, *, keeps: 
     strides = (*a.strides[-2:], *b.strides[-2:], *result.strides[-2:])
     params = (rows, columns, depth, *strides, number_of(a.dtype))
     work = 2 * math.prod(result.shape) * max(depth, 1)
-    return LibraryCall("matmul", (*params, *(word for dim in dims for word in dim)), 1, 0, work, IN_REGISTERS * keeps)
+    every = (*params, *(word for dim in dims for word in dim))
+    return LibraryCall("matmul", every, 1, 0, work, in_registers=keeps)
 
 
 def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
     """The kernel of a call, with the epilogue of `routine`. A library may do its product where that is in memory."""
     call = Matmul.of(params)
     made = _matmul_kernel(call, name, routine)
-    if routine is None or routine.call is None or routine.call.result_bytes:
+    if routine is None or routine.call is None or routine.call.in_registers:
         return made
     return replace(made, product=tuple(params), finish=_finishing(routine, f"{name}_finish"))
 

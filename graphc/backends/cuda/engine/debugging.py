@@ -7,16 +7,14 @@ from itertools import groupby
 
 import numpy as np
 
-from graphc.backends.cuda.engine.device import Device, LoadedKernels, Pointer, Work
-from graphc.backends.cuda.engine.nodes import KernelNode
+from graphc.backends.cuda.engine.device import Device, LoadedKernels
+from graphc.backends.cuda.engine.nodes import Placed
 from graphc.backends.cuda.engine.residence import Residence
 from graphc.errors import BackendError
 from graphc.ir.types import DTYPES
 from graphc.plan.plan import BufferNumber, LaunchNumber, Plan
 
 __all__ = ["run_by_launches"]
-
-Placed = tuple[KernelNode, Work, Sequence[Pointer]]
 
 
 def run_by_launches(

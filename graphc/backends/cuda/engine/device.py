@@ -19,7 +19,9 @@ import numpy as np
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
-__all__ = ["Bytes", "Device", "DeviceGraph", "DeviceMemory", "LibraryWork", "LoadedKernels", "Pointer", "Work"]
+__all__ = [
+    "Bytes", "Device", "DeviceEvent", "DeviceGraph", "DeviceMemory", "LibraryWork", "LoadedKernels", "Pointer", "Work",
+]  # fmt: skip
 
 Driver = Any  # cuInit, cuMemAlloc and so on, each of which answers with an error, 0 for none, and what it has made
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -65,6 +67,20 @@ class LoadedKernels:
         return self._found[name]
 
 
+class DeviceEvent:
+    """A moment in the device's work: when a graph last came to it."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self.handle = device.call("making an event", "cuEventCreate", 0)
+        weakref.finalize(self, device.driver.cuEventDestroy, self.handle)
+
+    def nanoseconds_since(self, earlier: DeviceEvent) -> float:
+        """The time between two events of a graph that has run."""
+        milliseconds = self._device.call("reading a time", "cuEventElapsedTime", earlier.handle, self.handle)
+        return float(milliseconds) * 1e6
+
+
 class LibraryWork(Protocol):
     """What a library does on the device's stream."""
 
@@ -79,10 +95,16 @@ Work = CudaKernel | LibraryWork
 
 
 class DeviceGraph:
-    """Work that runs with one launch: `nodes` are (work, pointers, positions of nodes before)."""
+    """Work that runs with one launch: `nodes` are (work, pointers, positions of nodes before).
+
+    An event notes when all nodes before it are done.
+    """
 
     def __init__(
-        self, device: Device, functions: LoadedKernels, nodes: Sequence[tuple[Work, Sequence[Pointer], Any]]
+        self,
+        device: Device,
+        functions: LoadedKernels,
+        nodes: Sequence[tuple[Work | DeviceEvent, Sequence[Pointer], Any]],
     ) -> None:
         self._device, self._functions = device, functions  # which have to stay loaded
         self._works = [work for work, _, _ in nodes]
@@ -90,16 +112,23 @@ class DeviceGraph:
         self._handles: list[Any] = []
         for work, pointers, depends in nodes:
             before = [self._handles[number] for number in depends]
-            if isinstance(work, CudaKernel):
-                add, given = "cuGraphAddKernelNode", device.parameters(functions, work, pointers)
-            else:
-                add, given = "cuGraphAddChildGraphNode", device.recorded(partial(work.run, pointers))
-            self._handles.append(device.call(f"a node for {work.name}", add, graph, before, len(before), given))
-            if not isinstance(work, CudaKernel):  # the node has a copy
-                device.call("forgetting what was recorded", "cuGraphDestroy", given)
+            self._handles.append(self._add(graph, work, pointers, before))
         self.executable = device.call("making a graph ready", "cuGraphInstantiate", graph, 0)
         weakref.finalize(self, device.driver.cuGraphExecDestroy, self.executable)
         weakref.finalize(self, device.driver.cuGraphDestroy, graph)
+
+    def _add(self, graph: Any, work: Work | DeviceEvent, pointers: Sequence[Pointer], before: list[Any]) -> Any:
+        """A node for work."""
+        device, behind = self._device, (before, len(before))
+        if isinstance(work, CudaKernel):
+            given = device.parameters(self._functions, work, pointers)
+            return device.call(f"a node for {work.name}", "cuGraphAddKernelNode", graph, *behind, given)
+        if isinstance(work, DeviceEvent):
+            return device.call("a node for an event", "cuGraphAddEventRecordNode", graph, *behind, work.handle)
+        recorded = device.recorded(partial(work.run, pointers))
+        node = device.call(f"a node for {work.name}", "cuGraphAddChildGraphNode", graph, *behind, recorded)
+        device.call("forgetting what was recorded", "cuGraphDestroy", recorded)  # the node has a copy
+        return node
 
     def move(self, number: int, pointers: Sequence[Pointer]) -> None:
         """Have the node of a kernel work on these operands from the next launch on."""

@@ -14,7 +14,7 @@ With `debug` a step runs launch by launch: an error, or a float that is no numbe
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,17 +23,11 @@ import numpy as np
 from graphc.backends.cuda.engine.addresses import Addresses
 from graphc.backends.cuda.engine.binding import DeviceBinding
 from graphc.backends.cuda.engine.debugging import run_by_launches
-from graphc.backends.cuda.engine.device import (
-    Device,
-    DeviceGraph,
-    DeviceMemory,
-    LibraryWork,
-    LoadedKernels,
-    Work,
-)  # fmt: skip
-from graphc.backends.cuda.engine.nodes import KernelNode
+from graphc.backends.cuda.engine.device import Device, DeviceGraph, DeviceMemory, LibraryWork, LoadedKernels, Work
+from graphc.backends.cuda.engine.nodes import KernelNode, Placed
 from graphc.backends.cuda.engine.residence import residence_of
 from graphc.backends.cuda.engine.staging import Staging, staged, staging_bytes
+from graphc.backends.cuda.engine.timing import TimedGraph
 from graphc.backends.cuda.kernel import WIDEST
 from graphc.errors import BackendError
 from graphc.ir.ranges import IndexRange
@@ -120,10 +114,13 @@ class CudaEngine:
         return found
 
     def _make_graph(self) -> DeviceGraph:
-        return DeviceGraph(self._device, self._functions, [
-            (work, self._addresses.pointers(node), node.depends)
-            for node, work in zip(self._nodes, self._works, strict=True)
-        ])  # fmt: skip
+        nodes = [(work, pointers, node.depends) for node, work, pointers in self._placed()]
+        return DeviceGraph(self._device, self._functions, nodes)
+
+    def _placed(self) -> list[Placed]:
+        """The nodes, what does each, and where its operands are now."""
+        pairs = zip(self._nodes, self._works, strict=True)
+        return [(node, work, self._addresses.pointers(node)) for node, work in pairs]
 
     def binding(
         self,
@@ -143,13 +140,27 @@ class CudaEngine:
     # Running ---------------------------------------------------------------------------------------------------------
     def run(self, inputs: list[Any], outputs: list[Any]) -> None:
         """Run one step: read the arrays `inputs`, fill the arrays `outputs`. Each is NumPy's, or on the device."""
+        self._run(inputs, outputs, self._compute)
+
+    def run_profiled(self, inputs: list[Any], outputs: list[Any]) -> list[float]:
+        """`run` with one launch after the other; answers with the nanoseconds that each took."""
+        timed: list[TimedGraph] = []
+
+        def compute() -> None:
+            timed.append(TimedGraph(self._device, self._functions, self._placed()))
+            self._device.launch(timed[0].graph)
+
+        self._run(inputs, outputs, compute)
+        return timed[0].nanoseconds(len(self.plan.launches))
+
+    def _run(self, inputs: list[Any], outputs: list[Any], compute: Callable[[], None]) -> None:
         self._device.enter()
         sent = tuple([isinstance(array, np.ndarray) for array in inputs])
         fetched = tuple([isinstance(array, np.ndarray) for array in outputs])
         if self._addresses.are_away or not (all(sent) and all(fetched)):
             self._move(inputs, outputs)
         self._send(inputs, sent)
-        self._compute()
+        compute()
         for residence in self._updated:
             residence.is_newer = True
         self.step += 1
@@ -226,9 +237,7 @@ class CudaEngine:
 
     def _compute(self) -> None:
         if self._graph is None:
-            pairs = zip(self._nodes, self._works, strict=True)
-            nodes = [(node, work, self._addresses.pointers(node)) for node, work in pairs]
-            run_by_launches(self._device, self._functions, self.plan, nodes, self._updated)
+            run_by_launches(self._device, self._functions, self.plan, self._placed(), self._updated)
         else:
             self._device.launch(self._graph)
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from graphc.backends.cuda.engine.device import Pointer, Work
 from graphc.backends.cuda.kernel import WIDEST, CudaKernel
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import BackendError
-from graphc.plan.plan import SCRATCH, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
+from graphc.plan.plan import REGISTERS, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
 
-__all__ = ["KernelNode", "Stretch", "for_launch", "nodes_of"]
+__all__ = ["KernelNode", "Placed", "Stretch", "for_launch", "nodes_of"]
 
 MOST_NODES = 1 << 17
 _NONE: Mapping[str, int] = MappingProxyType({})
@@ -44,9 +45,13 @@ class KernelNode:
     by_library: bool = False
 
 
+Placed = tuple[KernelNode, Work, Sequence[Pointer]]
+"""A node, what does it, and its operands."""
+
+
 def for_launch(kernel: CudaKernel, launch: Launch) -> CudaKernel:
     """The kernel, or the one that stores no result where the launch leaves it in registers."""
-    is_local = bool(launch.operands) and launch.operands[-1].buffer == SCRATCH
+    is_local = bool(launch.operands) and launch.operands[-1].buffer == REGISTERS
     return kernel.unstored if is_local and kernel.unstored is not None else kernel
 
 

@@ -1,15 +1,17 @@
 """A simulated CUDA driver: the functions that device.py calls, on memory of this process and the simulator of kernels.
 
-Work of a stream is done when somebody waits for it, not before. Nodes of a graph run in any order that its edges allow,
-another one for each launch; a node that touches what another one writes, with no path between the two, is an error, as
-is an address outside all memory, or an operand that goes beyond its block. A module is a kernel's record as JSON. What
-simulated libraries do comes by `begin`, and is recorded like all that a stream is given while it records.
+Work of a stream is done when somebody waits for it, not before; the time of an event is the host's, when it was done.
+Nodes of a graph run in any order that its edges allow, another one for each launch; a node that touches what another
+one writes, with no path between the two, is an error, as is an address outside all memory, or an operand that goes
+beyond its block. A module is a kernel's record as JSON. What simulated libraries do comes by `begin`, and is recorded
+like all that a stream is given while it records.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
@@ -30,6 +32,12 @@ _GARBAGE = 0xFF
 def image_of(kernel: CudaKernel) -> bytes:
     """What stands for a kernel's cubin."""
     return json.dumps(astuple(kernel)).encode()
+
+
+@dataclass
+class _Event:
+    name: str = "event"
+    nanoseconds: int = -1
 
 
 @dataclass(frozen=True)
@@ -57,16 +65,31 @@ class _Launched:
         return self.kernel.name
 
 
+_Work = _Launched | LibraryTask | _Event
+
+
 @dataclass(frozen=True)
 class _Node:
-    works: tuple[_Launched | LibraryTask, ...]  # one after the other
+    works: tuple[_Work, ...]  # one after the other
     depends: tuple[int, ...]
     ancestors: int  # a bit for each node that is done before this one starts
+
+    @property
+    def name(self) -> str:
+        return ", ".join(work.name for work in self.works)
 
 
 @dataclass
 class _Graph:
     nodes: list[_Node] = field(default_factory=list)
+
+    def add(self, depends: Sequence[int], works: tuple[_Work, ...]) -> int:
+        """The number of a new node, which waits for these."""
+        ancestors = 0
+        for number in depends:
+            ancestors |= self.nodes[number].ancestors | 1 << number
+        self.nodes.append(_Node(works, tuple(depends), ancestors))
+        return len(self.nodes) - 1
 
 
 class SimulatedDriver:
@@ -82,6 +105,7 @@ class SimulatedDriver:
         self.addresses: list[int] = []  # in order
         self.queue: list[Callable[[], None]] = []
         self.recording: _Graph | None = None
+        self.clock = time.perf_counter_ns
 
     # Devices ---------------------------------------------------------------------------------------------------------
     def cuInit(self, flags: int) -> tuple[int]:
@@ -196,7 +220,7 @@ class SimulatedDriver:
             self.queue.append(lambda: (self._library(task), None)[1])
         else:
             last = len(self.recording.nodes) - 1
-            self.recording.nodes.append(_Node((task,), (last,) if last >= 0 else (), (1 << last + 1) - 1))
+            self.recording.add((last,) if last >= 0 else (), (task,))
 
     def cuModuleLoadData(self, image: bytes) -> tuple[int, CudaKernel]:
         return 0, CudaKernel.of(*json.loads(image))
@@ -207,6 +231,16 @@ class SimulatedDriver:
     def cuModuleUnload(self, module: CudaKernel) -> tuple[int]:
         return (0,)
 
+    # Events ----------------------------------------------------------------------------------------------------------
+    def cuEventCreate(self, flags: int) -> tuple[int, _Event]:
+        return 0, _Event()
+
+    def cuEventDestroy(self, event: _Event) -> tuple[int]:
+        return (0,)
+
+    def cuEventElapsedTime(self, start: _Event, end: _Event) -> tuple[int, float]:
+        return int(min(start.nanoseconds, end.nanoseconds) < 0), (end.nanoseconds - start.nanoseconds) / 1e6
+
     # Graphs ----------------------------------------------------------------------------------------------------------
     def cuGraphCreate(self, flags: int) -> tuple[int, _Graph]:
         return 0, _Graph()
@@ -215,12 +249,17 @@ class SimulatedDriver:
         self, graph: _Graph, depends: Sequence[int], count: int, given: SimpleNamespace
     ) -> tuple[int, int]:
         work = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
-        return 0, _add_node(graph, depends, (work,))
+        return 0, graph.add(depends, (work,))
+
+    def cuGraphAddEventRecordNode(
+        self, graph: _Graph, depends: Sequence[int], count: int, event: _Event
+    ) -> tuple[int, int]:
+        return 0, graph.add(depends, (event,))
 
     def cuGraphAddChildGraphNode(
         self, graph: _Graph, depends: Sequence[int], count: int, child: _Graph
     ) -> tuple[int, int]:
-        return 0, _add_node(graph, depends, tuple(work for node in child.nodes for work in node.works))
+        return 0, graph.add(depends, tuple(work for node in child.nodes for work in node.works))
 
     def cuGraphExecKernelNodeSetParams(self, graph: _Graph, node: int, given: SimpleNamespace) -> tuple[int]:
         work = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
@@ -254,10 +293,16 @@ class SimulatedDriver:
             number = ready[int(self.random.integers(len(ready)))]
             node = waiting.pop(number)
             for work in node.works:
-                found = self._kernel(work) if isinstance(work, _Launched) else self._library(work)
-                for pointer, size, touched in found:
-                    touchers.check(self._block(pointer), pointer, touched, size, number, node, work.name)
+                for pointer, size, touched in self._done(work):
+                    touchers.check(self._block(pointer), pointer, touched, size, number, node)
             done.add(number)
+
+    def _done(self, work: _Work) -> list[tuple[int, int, Touched]]:
+        """Do it. What it has touched, by address and bytes of an element."""
+        if isinstance(work, _Event):
+            work.nanoseconds = self.clock()
+            return []
+        return self._kernel(work) if isinstance(work, _Launched) else self._library(work)
 
     def _library(self, task: LibraryTask) -> list[tuple[int, int, Touched]]:
         """What a library's work has touched, by address and bytes of an element."""
@@ -289,15 +334,6 @@ def _copy(target: int, source: int, nbytes: int) -> None:
     ctypes.memmove(target, source, nbytes)
 
 
-def _add_node(graph: _Graph, depends: Sequence[int], works: tuple[_Launched | LibraryTask, ...]) -> int:
-    """The number of a new node of a graph."""
-    ancestors = 0
-    for number in depends:
-        ancestors |= graph.nodes[number].ancestors | 1 << number
-    graph.nodes.append(_Node(works, tuple(depends), ancestors))
-    return len(graph.nodes) - 1
-
-
 def _as_launched(
     kernel: CudaKernel, blocks: int, threads: int, given: tuple[Sequence[Any], Sequence[type]]
 ) -> _Launched:
@@ -320,7 +356,7 @@ class _NodeTouchers:
         self.blocks = blocks
         self.last: dict[int, tuple[Array, Array]] = {}
 
-    def check(self, block: int, address: int, touched: Touched, size: int, number: int, node: _Node, name: str) -> None:
+    def check(self, block: int, address: int, touched: Touched, size: int, number: int, node: _Node) -> None:
         """Note what a node has touched from an address on. Raises SimulationError where nothing orders it."""
         if block not in self.last:
             self.last[block] = tuple(np.full(self.blocks[block].size, -1, np.int32) for _ in range(2))  # type: ignore[assignment]
@@ -330,7 +366,7 @@ class _NodeTouchers:
         for others in (*np.unique(writer[read | written]), *np.unique(reader[written])):
             if others not in (-1, number) and not node.ancestors >> int(others) & 1:
                 raise SimulationError(
-                    f"{name} touches what node {others} of its graph does: no edge says which comes first"
+                    f"{node.name} touches what node {others} of its graph does: no edge says which comes first"
                 )
         writer[written] = number
         reader[read] = number

@@ -8,16 +8,15 @@ driver, library and kernels. A library that fails, or whose numbers are others t
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from graphc.backends.cuda.engine.device import (
     Device,
+    DeviceEvent,
     DeviceGraph,
     DeviceMemory,
     LibraryWork,
@@ -146,21 +145,21 @@ class _Trial:
             numbers[...] = random.standard_normal(numbers.size, np.float32)
         self._operands = [memory.at(0, memory.nbytes) for memory in self._memory]
 
-    def timed(self, works: Sequence[tuple[Work, Iterable[int]]]) -> float:
-        """Seconds for these, one after the other, on operands of the node that they name."""
+    def timed(self, works: Sequence[tuple[Work, Sequence[int]]]) -> float:
+        """Nanoseconds for these, one after the other, on operands of the node that they name."""
         self._send()
-        nodes: list[tuple[Work, list[Pointer], tuple[int, ...]]] = []
-        for _ in range(REPEATS):
-            for work, operands in works:
-                before = (len(nodes) - 1,) if nodes else ()
-                nodes.append((work, [self._operands[at] for at in operands], before))
-        graph = DeviceGraph(self._device, self._functions, nodes)
-        times = [time.perf_counter()]
+        start, end = DeviceEvent(self._device), DeviceEvent(self._device)
+        pairs = [(work, [self._operands[at] for at in operands]) for work, operands in works]
+        chain: list[tuple[Work | DeviceEvent, Sequence[Pointer]]] = [(start, ()), *pairs * REPEATS, (end, ())]
+        graph = DeviceGraph(
+            self._device, self._functions, [(*link, [at - 1] if at else []) for at, link in enumerate(chain)]
+        )
+        times = []
         for _ in range(ROUNDS):
             self._device.launch(graph)
             self._device.wait()
-            times.append(time.perf_counter())
-        return min(after - before for before, after in pairwise(times)) / REPEATS
+            times.append(end.nanoseconds_since(start))
+        return min(times) / REPEATS
 
     def result(self) -> np.ndarray[Any, Any]:
         """The product that was computed last."""
