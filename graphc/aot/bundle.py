@@ -136,7 +136,7 @@ def _described(form: Form, layout: StateLayout) -> dict[str, Any]:
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
-def read_bundle(path: Path, forms: Mapping[str, Form]) -> Bundle:
+def read_bundle(path: Path, forms: Mapping[str, Callable[[], Form]]) -> Bundle:
     """Read and check what `write_bundle` wrote. `path` is a manifest, with or without .json, or a folder with just one.
 
     Whether the kernels are those of the manifest is for the form to say: they come with the program's digest. Raises
@@ -145,7 +145,7 @@ def read_bundle(path: Path, forms: Mapping[str, Form]) -> Bundle:
     with folder_lock(path if path.is_dir() else path.parent):
         manifest_path = _manifest(path)
         manifest = _header(manifest_path, forms)
-        form, name = forms[manifest["backend"]], manifest["name"]
+        form, name = forms[manifest["backend"]](), manifest["name"]
         files = {suffix: _file(manifest_path, manifest, suffix) for suffix in (*form.read, STATE)}
         state = arrays_of(files[STATE], str(_beside(manifest_path, name, STATE)))
     where = str(manifest_path)
@@ -167,7 +167,7 @@ def _manifest(path: Path) -> Path:
     return path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
 
 
-def _header(path: Path, forms: Mapping[str, Form]) -> dict[str, Any]:
+def _header(path: Path, forms: Mapping[str, Callable[[], Form]]) -> dict[str, Any]:
     """The manifest in the file at `path`, whose format, version, backend and name are right."""
     manifest = parsed(path.read_bytes(), f"{path}, the manifest of a program,")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

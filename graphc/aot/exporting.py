@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
@@ -11,7 +13,6 @@ import numpy as np
 
 from graphc.aot.bundle import Exported, Form, Made, random_state, read_bundle, write_bundle
 from graphc.aot.c_form import C_FORM
-from graphc.aot.cuda_form import CUDA_FORM
 from graphc.errors import BackendError
 from graphc.ir.public import public
 from graphc.ir.types import DTYPES, TensorType
@@ -27,7 +28,10 @@ from graphc.version import __version__
 
 __all__ = ["FORMS", "export", "load"]
 
-FORMS = {form.backend: form for form in (C_FORM, CUDA_FORM)}
+FORMS: dict[str, Callable[[], Form]] = {
+    "c": lambda: C_FORM,
+    "cuda": lambda: importlib.import_module("graphc.aot.cuda_form").CUDA_FORM,  # imported when first asked for
+}
 
 
 def export(exported: Exported, path: Path, level: str | None) -> None:
@@ -35,7 +39,7 @@ def export(exported: Exported, path: Path, level: str | None) -> None:
 
     Raises BackendError, OSError.
     """
-    form = FORMS[exported.backend]
+    form = FORMS[exported.backend]()
     name = _identifier(path.name, form)
     made = form.make(exported, name, level)
     made = Made(made.files, made.facts, {"graphc": __version__, **made.about})

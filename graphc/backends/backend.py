@@ -10,6 +10,7 @@ one is a folder with such a record and a line in backends/table.py.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,8 +27,8 @@ from graphc.runtime.executor import MOST_THREADS
 from graphc.runtime.program import Engine
 
 __all__ = [
-    "Backend", "Code", "Footprint", "Interpreting", "LaunchCode", "Lowering", "Measured", "Planning", "Routine",
-    "Writer", "Written", "coded",
+    "Backend", "Code", "Deferred", "Footprint", "Interpreting", "LaunchCode", "Lowering", "Measured", "Planning",
+    "Routine", "Writer", "Written", "coded",
 ]  # fmt: skip
 
 
@@ -195,3 +196,17 @@ class Backend:
     lack: Callable[[], str]
     how: Planning | Interpreting
     automatic: bool = True
+
+
+class Deferred(Backend):
+    """A backend whose record is `name` in capitals, in a module that is imported when the record is first asked for."""
+
+    def __init__(self, name: str, module: str, automatic: bool = True) -> None:
+        self.__dict__.update(name=name, automatic=automatic, _module=module)
+
+    def __getattr__(self, field: str) -> Any:
+        if field not in ("lack", "how"):
+            raise AttributeError(field)
+        record = getattr(importlib.import_module(self._module), self.name.upper())
+        self.__dict__.update(vars(record))
+        return self.__dict__[field]

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 
-from graphc.backends.backend import Backend
+from graphc.backends.backend import Backend, Deferred
 from graphc.backends.c.backend import C
-from graphc.backends.cuda.backend import CUDA
 from graphc.backends.numpy.backend import NUMPY
 from graphc.backends.tile.backend import CYTHON
 from graphc.errors import BackendError
@@ -18,7 +17,15 @@ __all__ = ["AUTO", "BACKENDS", "NAMES", "VARIABLE", "candidates", "usable"]
 
 VARIABLE = "GRAPHC_BACKEND"
 AUTO = "auto"
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (C, CYTHON, CUDA, NUMPY)}  # as "auto" tries them
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend
+    for backend in (
+        C,
+        CYTHON,
+        Deferred("cuda", "graphc.backends.cuda.backend", automatic=False),
+        NUMPY,
+    )
+}  # as "auto" tries them
 NAMES = (AUTO, *BACKENDS)
 
 

@@ -92,7 +92,7 @@ def resigned(folder: Path) -> None:
     """The digest of the program is that of the manifest and the source, whatever these say."""
     manifest = json.loads((folder / "step.json").read_text())
     plan = plan_of(manifest["plan"])
-    facts = {name: manifest[name] for name in FORMS["cuda"].facts}
+    facts = {name: manifest[name] for name in FORMS["cuda"]().facts}
     digest = cuda_form._digest("step", plan, facts, (folder / "step.py").read_bytes())
     cubins = safetensors.numpy.load_file(folder / "step.cubins")
     cubins[cuda_form.PROGRAM] = np.frombuffer(digest, np.uint8)
