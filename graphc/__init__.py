@@ -32,18 +32,8 @@ from graphc.ops.functions.convolution import conv1d, conv2d, conv_transpose1d, c
 from graphc.ops.functions.diagonals import diagonal, one_hot, trace, tril, triu
 from graphc.ops.functions.einsum import einsum
 from graphc.ops.functions.elementary import (
-    cbrt,
-    deg2rad,
-    hypot,
-    logaddexp,
-    logaddexp2,
-    logit,
-    rad2deg,
-    rsqrt,
-    sinc,
-    xlog1py,
-    xlogy,
-)
+    cbrt, deg2rad, hypot, logaddexp, logaddexp2, logit, rad2deg, rsqrt, sinc, xlog1py, xlogy,
+)  # fmt: skip
 from graphc.ops.functions.gathering import scatter_add, take, take_along_axis
 from graphc.ops.functions.indexing import index_add, index_update
 from graphc.ops.functions.joining import concatenate, meshgrid, pad, split, stack, unstack
@@ -68,6 +58,7 @@ from graphc.ops.functions.pooling import (
 )
 from graphc.ops.functions.random import bernoulli, normal, randint, uniform
 from graphc.ops.functions.reductions import all, any, count_nonzero, max, mean, min, prod, sum
+from graphc.ops.functions.repeating import fori_loop, map, scan
 from graphc.ops.functions.scan import argmax, argmin, cumprod, cumsum
 from graphc.ops.functions.selection import (
     astype,
@@ -251,6 +242,7 @@ __all__ = [
     "fmax",
     "fmin",
     "fmod",
+    "fori_loop",
     "frac",
     "full",
     "full_like",
@@ -298,6 +290,7 @@ __all__ = [
     "logical_xor",
     "logit",
     "logsumexp",
+    "map",
     "matmul",
     "max",
     "max_pool1d",
@@ -345,6 +338,7 @@ __all__ = [
     "round",
     "rsqrt",
     "scaled_dot_product_attention",
+    "scan",
     "scatter_add",
     "searchsorted",
     "selu",
