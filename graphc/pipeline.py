@@ -18,7 +18,7 @@ before goes from its closing to its loading (reuse.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -27,7 +27,7 @@ from pathlib import Path
 from graphc.aot.bundle import Exported
 from graphc.aot.exporting import FORMS, export
 from graphc.assembly.budgeted import Budgeted
-from graphc.assembly.plan import sketch_program
+from graphc.assembly.plan import SketchedProgram, sketch_program
 from graphc.assembly.records import Planned
 from graphc.assembly.write import Assembled, write
 from graphc.backends.backend import Backend, Interpreting, Planning
@@ -48,13 +48,16 @@ from graphc.ops.build import infer_type
 from graphc.ops.guard import Storage, joined
 from graphc.ops.index_ranges import index_ranges
 from graphc.passes import (
+    add_after_loops,
     everywhere,
     fill_empty,
     gather_terms,
+    hoist_products,
     merge_products,
     pool_before_relu,
     prune_loops,
     resolve_marks,
+    save_residuals,
     share_reciprocals,
     share_stacks,
     stabilise,
@@ -69,7 +72,7 @@ from graphc.runtime.argument import Argument
 from graphc.runtime.program import Program
 
 __all__ = [
-    "LAYOUT", "PASSES", "Settings", "compile_graph", "compile_plan", "make_program", "optimise", "ways_of",
+    "LAYOUT", "PASSES", "SAVING", "Settings", "compile_graph", "compile_plan", "make_program", "optimise", "ways_of",
     "write_program",
 ]  # fmt: skip
 
@@ -77,6 +80,10 @@ Pass = Callable[[Graph], Graph]
 PASSES: tuple[Pass, ...] = (
     resolve_marks,  # stop_gradient goes; with_update becomes an update of the graph
     prune_loops,  # what loops compute for nobody
+    save_residuals,  # what loops would compute again is stacked by those that have computed it
+    hoist_products,  # products of slices alone, before their loops
+    add_after_loops,  # sums of products, behind their loops
+    prune_loops,  # what they have left behind
     fill_empty,  # what has no elements becomes a constant
     stabilise,  # constants folded, algebra that changes no value, stable forms of log(softmax(x)), log(1 + x), ...
     share_reciprocals,  # one reciprocal for each row that is divided by a standard deviation
@@ -87,6 +94,7 @@ PASSES: tuple[Pass, ...] = (
     share_stacks,  # stacks that overlap as parts of one
     transpose_products,  # transposes go where a matrix product reads them for nothing
 )
+SAVING: tuple[Pass, ...] = (save_residuals,)
 LAYOUT: tuple[Pass, ...] = (
     separate_results,  # every result in a buffer of its own
     nest_stacks,  # concatenations inside others that hold all their parts
@@ -104,10 +112,11 @@ class Settings:
 
 
 # The stages ----------------------------------------------------------------------------------------------------------
-def optimise(graph: Graph, backend: Backend = CYTHON) -> Graph:
-    """`graph` after all passes."""
+def optimise(graph: Graph, backend: Backend = CYTHON, *, lean: bool = False) -> Graph:
+    """`graph` after all passes; a `lean` one without those that take memory to save time."""
     _check(graph, "closing")
-    for rewrite in (*PASSES, *_planning(backend).passes, *LAYOUT):
+    passes = [rewrite for rewrite in PASSES if not lean or rewrite not in SAVING]
+    for rewrite in (*passes, *_planning(backend).passes, *LAYOUT):
         before, graph = graph, everywhere(rewrite, graph)
         if graph is not before:
             _check(graph, rewrite.__name__)
@@ -126,14 +135,19 @@ def _grouped(graph: Graph, *, apart: bool = False) -> list[Group]:
 
 def ways_of(graph: Graph, backend: Backend = CYTHON, threads: int = 2) -> Budgeted:
     """The plans of `graph` with more and with less memory: no code is written. Raises BackendError."""
-    planning, graph = _planning(backend), optimise(graph, backend)
+    planning = _planning(backend)
     threads = min(threads, planning.most_threads)
-    program = sketch_program(graph, _grouped(graph), planning, threads)
-    if not program.values.pieces:
-        return Budgeted(program)
-    return Budgeted(
-        program, lambda: Budgeted(sketch_program(graph, _grouped(graph, apart=True), planning, threads))
-    )  # fmt: skip
+
+    def ways(graph: Graph, others: Sequence[Callable[[], Budgeted]] = ()) -> Budgeted:
+        def sketched(*, apart: bool) -> SketchedProgram:
+            return sketch_program(graph, _grouped(graph, apart=apart), planning, threads)
+
+        program = sketched(apart=False)
+        more = [lambda: Budgeted(sketched(apart=True))] if program.values.pieces else []
+        return Budgeted(program, [*more, *others])
+
+    lean = [lambda: ways(optimise(graph, backend, lean=True))] if graph.bodies else []
+    return ways(optimise(graph, backend), lean)
 
 
 def compile_plan(

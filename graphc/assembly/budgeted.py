@@ -6,13 +6,14 @@ fits is taken; so a larger budget is never slower by the cost model. Without a b
 worth it; a budget that the plain program fits drops nothing but what the graph asks for (`gx.checkpoint`).
 
 What several launches write is never dropped. Where the program holds such buffers, budgets that ask for more are met
-by the same program with each concatenation put together by launches of its own, if that is cheaper.
+by the same program with each concatenation put together by launches of its own, if that is cheaper; and where loops
+stack what others read, by one whose loops compute that again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import merge
@@ -46,12 +47,12 @@ class Choice:
 class Budgeted:
     """The ways to run a program with less memory.
 
-    `apart` makes those of the same program whose launches write nothing together, where others do.
+    `others` make those of other programs that compute the same: where less memory is asked for, one may do.
     """
 
-    def __init__(self, program: SketchedProgram, apart: Callable[[], Budgeted] | None = None) -> None:
+    def __init__(self, program: SketchedProgram, others: Sequence[Callable[[], Budgeted]] = ()) -> None:
         self.program = program
-        self._make_apart = apart
+        self._make_others = others
         self._chosen: dict[int, Choice] = {}  # by number of the point
         plain = program.plan()
         self.plain = Choice(self.report(plain).peak_bytes, self._forced_overhead(), plain)
@@ -83,8 +84,8 @@ class Budgeted:
         return self._made(point)
 
     @cached_property
-    def _apart(self) -> Budgeted | None:
-        return self._make_apart() if self._make_apart is not None else None
+    def _others(self) -> list[Budgeted]:
+        return [make() for make in self._make_others]
 
     def _cost(self, choice: Choice) -> float:
         """Seconds that a step takes by the model."""
@@ -137,19 +138,19 @@ class Budgeted:
         if self.plain.peak <= limit:
             return self.plain
         found = self._fitting(limit)
-        if self._apart is not None:
-            found = self._cheaper(found, self._apart, limit)
+        for other in self._others:
+            found = self._cheaper(found, other, limit)
         if found is None:
             raise self._refusal(limit)
         return found
 
-    def _cheaper(self, found: Choice | None, apart: Budgeted, limit: int) -> Choice | None:
-        """What was found, or what fits of the program `apart`, if that is cheaper."""
+    def _cheaper(self, found: Choice | None, other: Budgeted, limit: int) -> Choice | None:
+        """What was found, or what fits of another program, if that is cheaper."""
         most = self._cost(found) if found is not None else math.inf
-        if apart._cost(apart.plain) >= most:
+        if other._cost(other.plain) >= most:
             return found
-        other = apart.plain if apart.plain.peak <= limit else apart._fitting(limit)
-        return found if other is None or apart._cost(other) >= most else apart._seen_from(self, other)
+        fitting = other.plain if other.plain.peak <= limit else other._fitting(limit)
+        return found if fitting is None or other._cost(fitting) >= most else other._seen_from(self, fitting)
 
     def _fitting(self, limit: int) -> Choice | None:
         """The cheapest point that needs at most `limit` bytes."""
@@ -163,9 +164,8 @@ class Budgeted:
     def smallest(self) -> Choice:
         """The choice that needs the fewest bytes."""
         best = self.plain
-        if self._apart is not None:
-            other = self._apart._seen_from(self, self._apart.smallest())
-            best = min(best, other, key=lambda choice: choice.peak)
+        for other in self._others:
+            best = min(best, other._seen_from(self, other.smallest()), key=lambda choice: choice.peak)
         for number in sorted(range(len(self._points)), key=self._least):
             if self._least(number) >= best.peak:
                 break
@@ -177,14 +177,16 @@ class Budgeted:
         """All choices that are worth it: of falling peak and rising overhead."""
         yield self.plain
         peak = self.plain.peak
-        found: Iterable[Choice] = map(self._choice, range(len(self._points)))
-        if self._apart is not None:
-            others = (self._apart._seen_from(self, choice) for choice in self._apart.choices())
-            found = merge(found, others, key=lambda choice: choice.overhead)
-        for choice in found:
+        own: Iterator[Choice] = map(self._choice, range(len(self._points)))
+        theirs = [self._choices_of(other) for other in self._others]
+        for choice in merge(own, *theirs, key=lambda choice: choice.overhead):
             if choice.peak < peak:
                 peak = choice.peak
                 yield choice
+
+    def _choices_of(self, other: Budgeted) -> Iterator[Choice]:
+        """The choices of another program, with their costs in terms of this one's."""
+        return (other._seen_from(self, choice) for choice in other.choices())
 
     def _refusal(self, limit: int) -> MemoryBudgetError:
         smallest = self.smallest()

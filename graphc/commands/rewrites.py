@@ -25,16 +25,19 @@ from graphc.ops.record import ALL, FLOAT, INTEGER, NUMERIC, SIGNED, WIDE_FLOAT
 from graphc.ops.reference import evaluate
 from graphc.ops.tensor import Tensor
 from graphc.passes import (
+    accumulating,
     algebra,
     alignment,
     empty,
     fold,
+    hoisting,
     marks,
     pooling,
     products,
     quotients,
     reciprocals,
     reductions,
+    residuals,
     stability,
     stacks,
     sums,
@@ -64,6 +67,9 @@ def _of_pass(run: Callable[[Graph], Graph], rewrites: Iterable[Rewrite]) -> list
 
 TABLE: tuple[Entry, ...] = (
     *_of_pass(marks.resolve_marks, marks.REWRITES),
+    *_of_pass(residuals.save_residuals, residuals.REWRITES),
+    *_of_pass(hoisting.hoist_products, hoisting.REWRITES),
+    *_of_pass(accumulating.add_after_loops, accumulating.REWRITES),
     *_of_pass(empty.fill_empty, empty.REWRITES),
     *_of_rules("stabilise", fold.FOLDING, views.VIEWS, reductions.REDUCTIONS, algebra.ALGEBRA, stability.STABILITY),
     *_of_pass(stability.stabilise, quotients.REWRITES),
