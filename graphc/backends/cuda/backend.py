@@ -10,6 +10,7 @@ from graphc.backends.cuda.compiler.cubins import compiled
 from graphc.backends.cuda.engine.choosing import chosen_device, is_debugged, is_simulated, lack
 from graphc.backends.cuda.engine.engine import CudaEngine, Loaded
 from graphc.backends.cuda.engine.nodes import nodes_of
+from graphc.backends.cuda.regions import ALIGNMENT
 from graphc.backends.cuda.simulator.driver import image_of
 from graphc.backends.cuda.spreading import spread_reductions
 from graphc.backends.cuda.writer import CudaCode, CudaWriter, cuda_call
@@ -54,6 +55,7 @@ CUDA = Backend(
         load=_load,
         engine=_engine,
         most_threads=0,
+        alignment=ALIGNMENT,
     ),
     automatic=False,
 )
