@@ -21,7 +21,7 @@ WITHIN = {
     "backends": (("backend",), ("cpu",), ("c", "cuda", "numpy", "tile"), ("table",)),
     "ops": (
         ("guard", "record", "special"), ("applying", "protocols"), ("tensor",), ("parameter",), ("build",),
-        ("elementwise",), ("primitives",), ("index_ranges",), ("functions", "reference"),
+        ("elementwise", "nested"), ("primitives",), ("index_ranges",), ("functions", "reference"),
     ),
 }  # fmt: skip
 ONLY = {"plan": ("errors", "ir", "plan"), "memory": ("errors", "ir", "memory"), "scalar": ("errors", "scalar")}

@@ -95,9 +95,7 @@ def _kernel(name: str, kernels: Mapping[str, Any], texts: Mapping[str, str], whe
         raise FormatError(f"{where} has operands of types that there are not")
     if any([type(number) for number in place] != [int, int] for place in places):
         raise FormatError(f"{where} has places that are no pairs of numbers")
-    return CudaKernel.of(
-        name, text, types, **numbers, numbers=told, places=places, widths=widths, narrow=None, unstored=None
-    )
+    return CudaKernel.of(name, text, types, **numbers, places=places, widths=widths, numbers=told)
 
 
 def _list(record: Mapping[str, Any], name: str, kind: type, where: str) -> list[Any]:

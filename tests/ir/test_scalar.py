@@ -68,7 +68,9 @@ OTHER_NUMBERS = {
     "Lent.kept": "an object of another library; never compared",
     "Touched.read": "which elements, of a simulated kernel; never compared",
     "Touched.written": "which elements, of a simulated kernel; never compared",
-    "_Node.pointers": "addresses",
+    "_Launched.pointers": "addresses",
+    "LibraryTask.operands": "addresses, and which elements, of a simulated library; never compared",
+    "LibraryTask.run": "a function",
     "_Attention.scale": "of a call that is being read; never compared",
     "Rewrite.differs": "examples of the document; never compared",
 }

@@ -26,7 +26,8 @@ class CudaKernel:
     blocks alone have one function, which is compiled once. Its operands are those of its launch in their order, or what
     `places` says: for each an operand of the launch, and the byte of it where it starts. Where they are not all at
     multiples of `widths`, `narrow` computes the same; where its result is for its epilogue alone, `unstored` does,
-    which leaves it in registers.
+    which leaves it in registers. Where `product` has the parameters of a call of `matmul`, a library may compute that
+    from the first two operands into the third, and `finish`, if there is an epilogue, the rest.
     """
 
     name: str
@@ -39,14 +40,16 @@ class CudaKernel:
     numbers: tuple[int, ...] = ()
     narrow: CudaKernel | None = None
     unstored: CudaKernel | None = None
+    product: tuple[int, ...] = ()
+    finish: CudaKernel | None = None
 
     def signed(self) -> CudaKernel:
         """The same kernel, called after what it is as is its function: so equal ones of all programs have one name."""
         compiled = [self.text, self.types, self.threads]
         function, name = (f"{self.name}_{_digest(told)}" for told in (compiled, [*compiled, self.blocks, self.numbers]))
         text = self.text.replace(f"def {self.name}(", f"def {function}(")
-        narrow, unstored = (other and other.signed() for other in self.variants.values())
-        return replace(self, name=name, text=text, narrow=narrow, unstored=unstored)
+        narrow, unstored, finish = (other and other.signed() for other in (self.narrow, self.unstored, self.finish))
+        return replace(self, name=name, text=text, narrow=narrow, unstored=unstored, finish=finish)
 
     @property
     def function(self) -> str:
@@ -63,12 +66,14 @@ class CudaKernel:
     @classmethod
     def of(
         cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any, widths: Sequence[int],
-        numbers: Sequence[int], narrow: Any, unstored: Any,
+        numbers: Sequence[int] = (), narrow: Any = None, unstored: Any = None, product: Sequence[int] = (),
+        finish: Any = None,
     ) -> CudaKernel:  # fmt: skip
         """A kernel of its fields, as JSON holds them."""
         pairs = tuple((operand, start) for operand, start in places)
-        others = (None if other is None else cls.of(*other) for other in (narrow, unstored))
-        return cls(name, text, tuple(types), blocks, threads, pairs, tuple(widths), tuple(numbers), *others)
+        one, other, last = (None if told is None else cls.of(*told) for told in (narrow, unstored, finish))
+        fields = tuple(types), blocks, threads, pairs, tuple(widths), tuple(numbers)
+        return cls(name, text, *fields, one, other, tuple(product), last)
 
 
 def _digest(told: object) -> str:

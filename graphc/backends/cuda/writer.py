@@ -18,6 +18,7 @@ from graphc.backends.cuda.calls.poolings import POOLING_CALLS, POOLING_KERNELS
 from graphc.backends.cuda.calls.products import matmul_call, matmul_kernel
 from graphc.backends.cuda.calls.scattering import SCATTER_CALLS, SCATTER_KERNELS
 from graphc.backends.cuda.calls.sorting import SEARCH_KERNELS, SORT_CALLS, SORT_KERNELS
+from graphc.backends.cuda.engine.choosing import has_library
 from graphc.backends.cuda.engine.staging import staging_bytes
 from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels
 from graphc.backends.cuda.printer.loop_nest import print_kernel
@@ -51,7 +52,8 @@ def cuda_call(
         raise BackendError(f"op {op!r} has no CUDA kernel")
     assert isinstance(result, TensorType)
     contiguous = OperandView.contiguous(result)
-    return matmul_call(operands, OperandView(result.dtype, result.shape, strides or contiguous.strides))
+    view = OperandView(result.dtype, result.shape, strides or contiguous.strides)
+    return matmul_call(operands, view, keeps=not has_library())
 
 
 @dataclass(frozen=True)

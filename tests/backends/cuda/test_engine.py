@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -19,7 +19,6 @@ from graphc.backends.cuda.compiler.compiling import lack_of_compiler
 from graphc.backends.cuda.engine.choosing import lack
 from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.engine.engine import CudaEngine
-from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.simulator import SimulationError, Touched
 from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.errors import BackendError
@@ -211,9 +210,9 @@ class TimedDriver(SimulatedDriver):
         self.now = 0
         self.clock = lambda: self.now
 
-    def _kernel(self, kernel: CudaKernel, pointers: Sequence[Any]) -> list[Touched]:
-        self.now += kernel.blocks
-        return super()._kernel(kernel, pointers)
+    def _kernel(self, work: Any) -> list[tuple[int, int, Touched]]:
+        self.now += work.kernel.blocks
+        return super()._kernel(work)
 
 
 def test_a_profile_has_the_time_of_each_launch_in_all_its_iterations() -> None:
@@ -299,5 +298,7 @@ def test_what_is_lacking_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(BackendError, match=re.escape(reason)):
             gx.compile([x], x, backend="cuda")
     monkeypatch.setenv("GRAPHC_CUDA", "simulated")
-    with pytest.raises(BackendError, match="GRAPHC_CUDA=simulated means nothing; choose from simulate, debug"):
+    with pytest.raises(
+        BackendError, match="GRAPHC_CUDA=simulated means nothing; choose from simulate, own, libraries, debug"
+    ):
         gx.compile([x], x, backend="cuda")

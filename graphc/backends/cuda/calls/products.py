@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +12,7 @@ from graphc.backends.backend import Routine
 from graphc.backends.cuda.calls.numbers import dtype_of, number_of
 from graphc.backends.cuda.kernel import BLOCK, CudaKernel
 from graphc.backends.cuda.printer.epilogue import epilogue_of
+from graphc.backends.cuda.printer.loop_nest import print_kernel
 from graphc.backends.cuda.printer.rendering import rendered
 from graphc.backends.cuda.printer.spelling import from_memory, memory_type, to_memory
 from graphc.ir.types import DType
@@ -19,17 +20,41 @@ from graphc.kernel.ir import LibraryCall
 from graphc.kernel.machine import machine_type
 from graphc.kernel.operand import OperandView, ceil_div
 
-__all__ = ["matmul_call", "matmul_kernel", "product_kernel"]
+__all__ = ["Matmul", "matmul_call", "matmul_kernel", "product_kernel"]
 
 TILE, DEPTH = 64, 16  # rows and columns of a tile, and how much of the depth a step takes
 _HEAD = 10  # parameters before the batch's
 
 
-def matmul_call(operands: Sequence[OperandView], result: OperandView) -> LibraryCall:
-    """The call that multiplies stacks of matrices by any strides.
+@dataclass(frozen=True)
+class Matmul:
+    """The parameters of a call of `matmul`: extents, strides of the matrices a, b and c by row, column and depth in
+    elements, the number of their dtype, then for each axis of the stack its extent and the strides of the three."""
 
-    Its parameters are rows, columns and depth, the strides of the three matrices by row and column in elements, their
-    dtype, then for each axis of the stack its extent and the strides of the three.
+    rows: int
+    columns: int
+    depth: int
+    a_m: int
+    a_k: int
+    b_k: int
+    b_n: int
+    c_m: int
+    c_n: int
+    number: int
+    dims: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, params: Sequence[int]) -> Matmul:
+        """The parameters of a call, as whole numbers one after the other."""
+        rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number = params[:_HEAD]
+        dims = tuple(tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4))
+        return cls(rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number, dims)
+
+
+def matmul_call(operands: Sequence[OperandView], result: OperandView, *, keeps: bool = True) -> LibraryCall:
+    """The call that multiplies stacks of matrices by any strides; see `Matmul`.
+
+    If it `keeps` its result in registers, its epilogue may be all that reads it; else it is always in memory.
     """
     a, b = operands
     (rows, depth), columns = a.shape[-2:], b.shape[-1]
@@ -38,14 +63,34 @@ def matmul_call(operands: Sequence[OperandView], result: OperandView) -> Library
     strides = (*a.strides[-2:], *b.strides[-2:], *result.strides[-2:])
     params = (rows, columns, depth, *strides, number_of(a.dtype))
     work = 2 * math.prod(result.shape) * max(depth, 1)
-    return LibraryCall("matmul", (*params, *(word for dim in dims for word in dim)), 1, 0, work, in_registers=True)
+    every = (*params, *(word for dim in dims for word in dim))
+    return LibraryCall("matmul", every, 1, 0, work, in_registers=keeps)
 
 
 def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
-    """The kernel of a call, with the epilogue of `routine`."""
-    rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number = params[:_HEAD]
-    dims = [tuple(params[i : i + 4]) for i in range(_HEAD, len(params), 4)]
-    dtype, told = dtype_of(number), _Told()
+    """The kernel of a call, with the epilogue of `routine`. A library may do its product where that is in memory."""
+    call = Matmul.of(params)
+    made = _matmul_kernel(call, name, routine)
+    if routine is None or routine.call is None or routine.call.in_registers:
+        return made
+    return replace(made, product=tuple(params), finish=_finishing(routine, f"{name}_finish"))
+
+
+def _finishing(routine: Routine, name: str) -> CudaKernel | None:
+    """The epilogue of a product as a kernel of its own, which reads the result where the product is stored."""
+    if routine.nest is None:
+        return None
+    made = print_kernel(routine.nest, name)
+    numbers = range(len(routine.nest.operands))
+    places = tuple((2, 0) if number == routine.result else (3 + number, 0) for number in numbers)
+    narrow = made.narrow and replace(made.narrow, places=places)
+    return replace(made, places=places, narrow=narrow)
+
+
+def _matmul_kernel(call: Matmul, name: str, routine: Routine | None) -> CudaKernel:
+    rows, columns, depth, dims = call.rows, call.columns, call.depth, call.dims
+    a_m, a_k, b_k, b_n, c_m, c_n = call.a_m, call.a_k, call.b_k, call.b_n, call.c_m, call.c_n
+    dtype, told = dtype_of(call.number), _Told()
     load = from_memory(dtype)
     extents = [(dim[0], dim[1:]) for dim in dims]
     matrices = [(rows, (a_m, 0, c_m)), (columns, (0, b_n, c_n)), (depth, (a_k, b_k, 0))]

@@ -1,6 +1,8 @@
 """Which device programs run on, and what GRAPHC_CUDA says of it: words with commas between them.
 
 simulate   no device, but the simulator of kernels: slow, and as strict as it can be
+own        own kernels alone, even where a vendor's library is installed
+libraries  with simulate: a simulated library, too
 debug      launch by launch, with a look at every float; see debugging.py
 """
 
@@ -15,10 +17,21 @@ from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.errors import BackendError
 
-__all__ = ["VARIABLE", "asked", "chosen_device", "is_debugged", "is_simulated", "lack", "real_device"]
+__all__ = [
+    "LIBRARY",
+    "VARIABLE",
+    "asked",
+    "chosen_device",
+    "has_library",
+    "is_debugged",
+    "is_simulated",
+    "lack",
+    "real_device",
+]
 
 VARIABLE = "GRAPHC_CUDA"
-_WORDS = ("simulate", "debug")
+LIBRARY = "nvmath.bindings.cublasLt"
+_WORDS = ("simulate", "own", "libraries", "debug")
 _INSTALL = "pip install 'graphc[cuda-run]'"
 
 
@@ -36,6 +49,14 @@ def is_simulated() -> bool:
 
 def is_debugged() -> bool:
     return "debug" in asked()
+
+
+def has_library() -> bool:
+    """Whether products may be a vendor's library's: it is installed, and the environment does not say `own`."""
+    words = asked()
+    if "own" in words:
+        return False
+    return "libraries" in words if is_simulated() else is_there(LIBRARY)
 
 
 def lack() -> str:

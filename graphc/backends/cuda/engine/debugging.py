@@ -7,16 +7,14 @@ from itertools import groupby
 
 import numpy as np
 
-from graphc.backends.cuda.engine.device import Device, LoadedKernels, Pointer
-from graphc.backends.cuda.engine.nodes import KernelNode
+from graphc.backends.cuda.engine.device import Device, LoadedKernels
+from graphc.backends.cuda.engine.nodes import Placed
 from graphc.backends.cuda.engine.residence import Residence
 from graphc.errors import BackendError
 from graphc.ir.types import DTYPES
 from graphc.plan.plan import BufferNumber, LaunchNumber, Plan
 
 __all__ = ["run_by_launches"]
-
-Placed = tuple[KernelNode, Sequence[Pointer]]
 
 
 def run_by_launches(
@@ -43,8 +41,8 @@ def _run(device: Device, functions: LoadedKernels, plan: Plan, number: LaunchNum
     where = f"launch {number}, {launch.label}" + f"\n  at {launch.location}" * bool(launch.location)
     clean = not any(_nans(device, plan, nodes, launch.reads).values())
     try:
-        for node, pointers in nodes:
-            device.run(functions, node.kernel, pointers)
+        for _, work, pointers in nodes:
+            device.run(functions, work, pointers)
         device.wait()
     except BackendError as error:
         raise BackendError(f"{error}, in {where}") from error
@@ -59,7 +57,7 @@ def _nans(
 ) -> dict[BufferNumber, int]:
     """How many elements of these operands of nodes are nan, by buffer."""
     found: dict[BufferNumber, int] = {}
-    for operand, pointer in (pair for node, pointers in nodes for pair in zip(node.operands, pointers, strict=True)):
+    for operand, pointer in (pair for node, _, pointers in nodes for pair in zip(node.operands, pointers, strict=True)):
         dtype = DTYPES[plan.buffers[operand.buffer].dtype]
         if operand.buffer in buffers and dtype.is_float:
             array = np.empty(pointer.nbytes // dtype.itemsize, dtype.numpy)

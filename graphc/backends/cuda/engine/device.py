@@ -10,16 +10,18 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
-__all__ = ["Bytes", "Device", "DeviceEvent", "DeviceGraph", "DeviceMemory", "LoadedKernels", "Pointer"]
+__all__ = [
+    "Bytes", "Device", "DeviceEvent", "DeviceGraph", "DeviceMemory", "LibraryWork", "LoadedKernels", "Pointer", "Work",
+]  # fmt: skip
 
 Driver = Any  # cuInit, cuMemAlloc and so on, each of which answers with an error, 0 for none, and what it has made
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -79,40 +81,59 @@ class DeviceEvent:
         return float(milliseconds) * 1e6
 
 
-class DeviceGraph:
-    """Kernels that run with one launch: `nodes` are (kernel, pointers, positions of nodes before).
+class LibraryWork(Protocol):
+    """What a library does on the device's stream."""
 
-    An event may take a kernel's place: it notes when all nodes before it are done.
+    @property
+    def name(self) -> str: ...
+
+    def run(self, operands: Sequence[Pointer], /) -> None:
+        """Begin to do it."""
+
+
+Work = CudaKernel | LibraryWork
+
+
+class DeviceGraph:
+    """Work that runs with one launch: `nodes` are (work, pointers, positions of nodes before).
+
+    An event notes when all nodes before it are done.
     """
 
     def __init__(
         self,
         device: Device,
         functions: LoadedKernels,
-        nodes: Sequence[tuple[CudaKernel | DeviceEvent, Sequence[Pointer], Any]],
+        nodes: Sequence[tuple[Work | DeviceEvent, Sequence[Pointer], Any]],
     ) -> None:
         self._device, self._functions = device, functions  # which have to stay loaded
-        self._kernels = [kernel for kernel, _, _ in nodes]
+        self._works = [work for work, _, _ in nodes]
         graph = device.call("making a graph", "cuGraphCreate", 0)
         self._handles: list[Any] = []
-        for kernel, pointers, depends in nodes:
+        for work, pointers, depends in nodes:
             before = [self._handles[number] for number in depends]
-            if isinstance(kernel, DeviceEvent):
-                added = "cuGraphAddEventRecordNode", graph, before, len(before), kernel.handle
-                self._handles.append(device.call("a node for an event", *added))
-                continue
-            given = device.parameters(functions, kernel, pointers)
-            self._handles.append(
-                device.call(f"a node for {kernel.name}", "cuGraphAddKernelNode", graph, before, len(before), given)
-            )
+            self._handles.append(self._add(graph, work, pointers, before))
         self.executable = device.call("making a graph ready", "cuGraphInstantiate", graph, 0)
         weakref.finalize(self, device.driver.cuGraphExecDestroy, self.executable)
         weakref.finalize(self, device.driver.cuGraphDestroy, graph)
 
+    def _add(self, graph: Any, work: Work | DeviceEvent, pointers: Sequence[Pointer], before: list[Any]) -> Any:
+        """A node for work."""
+        device, behind = self._device, (before, len(before))
+        if isinstance(work, CudaKernel):
+            given = device.parameters(self._functions, work, pointers)
+            return device.call(f"a node for {work.name}", "cuGraphAddKernelNode", graph, *behind, given)
+        if isinstance(work, DeviceEvent):
+            return device.call("a node for an event", "cuGraphAddEventRecordNode", graph, *behind, work.handle)
+        recorded = device.recorded(partial(work.run, pointers))
+        node = device.call(f"a node for {work.name}", "cuGraphAddChildGraphNode", graph, *behind, recorded)
+        device.call("forgetting what was recorded", "cuGraphDestroy", recorded)  # the node has a copy
+        return node
+
     def move(self, number: int, pointers: Sequence[Pointer]) -> None:
-        """Have a node work on these operands from the next launch on."""
-        kernel = self._kernels[number]
-        assert isinstance(kernel, CudaKernel)
+        """Have the node of a kernel work on these operands from the next launch on."""
+        kernel = self._works[number]
+        assert isinstance(kernel, CudaKernel), "what libraries do stays where it was recorded"
         given = self._device.parameters(self._functions, kernel, pointers)
         moving = "cuGraphExecKernelNodeSetParams"
         self._device.call(f"moving operands of {kernel.name}", moving, self.executable, self._handles[number], given)
@@ -203,8 +224,23 @@ class Device:
     def launch(self, graph: DeviceGraph) -> None:
         self.call("launching a program", "cuGraphLaunch", graph.executable, self._stream)
 
-    def run(self, functions: LoadedKernels, kernel: CudaKernel, pointers: Sequence[Pointer]) -> None:
-        """Launch a single kernel."""
+    def recorded(self, work: Callable[[], None]) -> Any:
+        """What a library begins on the stream, as a graph, instead of running it."""
+        mode = self.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self.call("recording a library", "cuStreamBeginCapture", self._stream, mode)
+        try:
+            work()
+        except Exception:
+            self.driver.cuStreamEndCapture(self._stream)
+            raise
+        return self.call("recording a library", "cuStreamEndCapture", self._stream)
+
+    def run(self, functions: LoadedKernels, work: Work, pointers: Sequence[Pointer]) -> None:
+        """Run a single kernel, or what a library does."""
+        if not isinstance(work, CudaKernel):
+            work.run(pointers)
+            return
+        kernel = work
         grid, block = (kernel.blocks, 1, 1), (kernel.threads, 1, 1)
         function, given = functions[kernel.function], _arguments(kernel, pointers)
         self.call("launching a kernel", "cuLaunchKernel", function, *grid, *block, 0, self._stream, given, 0)

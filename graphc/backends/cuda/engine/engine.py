@@ -16,15 +16,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphc.backends.cuda.engine.addresses import Addresses
 from graphc.backends.cuda.engine.binding import DeviceBinding
 from graphc.backends.cuda.engine.debugging import run_by_launches
-from graphc.backends.cuda.engine.device import Device, DeviceGraph, DeviceMemory, LoadedKernels
-from graphc.backends.cuda.engine.nodes import KernelNode
+from graphc.backends.cuda.engine.device import Device, DeviceGraph, DeviceMemory, LibraryWork, LoadedKernels, Work
+from graphc.backends.cuda.engine.nodes import KernelNode, Placed
 from graphc.backends.cuda.engine.residence import residence_of
 from graphc.backends.cuda.engine.staging import Staging, staged, staging_bytes
 from graphc.backends.cuda.engine.timing import TimedGraph
@@ -40,6 +40,16 @@ __all__ = ["CudaEngine", "Loaded"]
 Array = np.ndarray[Any, Any]
 
 
+class Library(Protocol):
+    """What computes the nodes that are `by_library`. No two of them run at a time: they share `workspace` bytes."""
+
+    @property
+    def workspace(self) -> int: ...
+
+    def prepared(self, workspace: int) -> Mapping[str, LibraryWork]:
+        """What is done for each kernel, by name, with a workspace at this address."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What a program runs on: its nodes, the image of each kernel's function as the device loads it, and the device."""
@@ -48,6 +58,12 @@ class Loaded:
     images: Mapping[str, bytes]
     device: Device
     debug: bool = False
+    library: Library | None = None
+
+    def works(self, workspace: int) -> list[Work]:
+        """What each node does; what libraries need beside their operands is at this address."""
+        prepared = {} if self.library is None else self.library.prepared(workspace)
+        return [prepared[node.kernel.name] if node.by_library else node.kernel for node in self.nodes]
 
 
 class CudaEngine:
@@ -60,7 +76,8 @@ class CudaEngine:
         self, plan: Plan, parameters: Sequence[Storage], constants: Sequence[Array], loaded: Loaded, seed: int = 0
     ) -> None:
         self.plan, self.seed, self.step = plan, seed, 0
-        self.table_bytes = staging_bytes(plan)
+        room = loaded.library.workspace if loaded.library is not None else 0
+        self.table_bytes = staging_bytes(plan) + room
         self._device, self._debug = loaded.device, loaded.debug
         self._device.enter()
         self._residences = [residence_of(self._device, storage) for storage in parameters]
@@ -73,7 +90,10 @@ class CudaEngine:
         self._given, self._taken = Staging(self._device, given), Staging(self._device, taken)
         self._copied = copied_outputs(plan)
         self._nodes = loaded.nodes
+        self._workspace = DeviceMemory(self._device, room) if room else None
+        self._works = loaded.works(int(self._workspace.address) if self._workspace else 0)
         self._addresses = Addresses(self._find_homes(), self._nodes)
+        self._fixed = {operand.buffer for node in self._nodes if node.by_library for operand in node.operands}
         self._functions = LoadedKernels(self._device, loaded.images)
         self._graph = None if self._debug else self._make_graph()
 
@@ -94,8 +114,13 @@ class CudaEngine:
         return found
 
     def _make_graph(self) -> DeviceGraph:
-        nodes = [(node.kernel, self._addresses.pointers(node), node.depends) for node in self._nodes]
+        nodes = [(work, pointers, node.depends) for node, work, pointers in self._placed()]
         return DeviceGraph(self._device, self._functions, nodes)
+
+    def _placed(self) -> list[Placed]:
+        """The nodes, what does each, and where its operands are now."""
+        pairs = zip(self._nodes, self._works, strict=True)
+        return [(node, work, self._addresses.pointers(node)) for node, work in pairs]
 
     def binding(
         self,
@@ -122,8 +147,7 @@ class CudaEngine:
         timed: list[TimedGraph] = []
 
         def compute() -> None:
-            nodes = [(node, self._addresses.pointers(node)) for node in self._nodes]
-            timed.append(TimedGraph(self._device, self._functions, nodes))
+            timed.append(TimedGraph(self._device, self._functions, self._placed()))
             self._device.launch(timed[0].graph)
 
         self._run(inputs, outputs, compute)
@@ -158,12 +182,18 @@ class CudaEngine:
     def _move(self, inputs: list[Any], outputs: list[Any]) -> None:
         """Let the buffers of inputs and outputs lie where the arrays are, where kernels can use them there."""
         for number, array in zip(self.plan.inputs, inputs, strict=True):
-            self._addresses.move(number, _usable(array))
+            self._addresses.move(number, self._usable(number, array))
         for at, (number, array) in enumerate(zip(self.plan.outputs, outputs, strict=True)):
             if at not in self._copied:
-                self._addresses.move(number, _usable(array))
+                self._addresses.move(number, self._usable(number, array))
         if self._graph is not None:
             self._addresses.tell(self._graph)
+
+    def _usable(self, number: BufferNumber, array: Any) -> int | None:
+        """The address of an array on the device where kernels can use it there; what libraries touch stays at home."""
+        if isinstance(array, np.ndarray) or array.address % WIDEST or not array.nbytes or number in self._fixed:
+            return None
+        return int(array.address)
 
     def _send(self, inputs: list[Any], sent: tuple[bool, ...]) -> None:
         """Bring to the device what is on the host: the inputs that are `sent`, parameters that were written there."""
@@ -207,17 +237,9 @@ class CudaEngine:
 
     def _compute(self) -> None:
         if self._graph is None:
-            nodes = [(node, self._addresses.pointers(node)) for node in self._nodes]
-            run_by_launches(self._device, self._functions, self.plan, nodes, self._updated)
+            run_by_launches(self._device, self._functions, self.plan, self._placed(), self._updated)
         else:
             self._device.launch(self._graph)
-
-
-def _usable(array: Any) -> int | None:
-    """The address of an array on the device where kernels can use it there."""
-    if isinstance(array, np.ndarray) or array.address % WIDEST or not array.nbytes:
-        return None
-    return int(array.address)
 
 
 def _held(device: Device, array: Array) -> DeviceMemory:

@@ -6,17 +6,20 @@ with the iteration has its place in each of them. So a step is one graph, whatev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.engine.device import Pointer, Work
+from graphc.backends.cuda.kernel import WIDEST, CudaKernel
 from graphc.backends.cuda.writer import CudaCode
 from graphc.errors import BackendError
 from graphc.plan.plan import REGISTERS, BufferNumber, Launch, LaunchNumber, Loop, Plan, Ref
 
-__all__ = ["KernelNode", "Stretch", "for_launch", "nodes_of"]
+__all__ = ["KernelNode", "Placed", "Stretch", "for_launch", "nodes_of"]
 
 MOST_NODES = 1 << 17
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,20 @@ class Stretch:
 
 @dataclass(frozen=True)
 class KernelNode:
-    """A kernel on its operands. `depends` are the positions of nodes before it for which it waits."""
+    """A kernel on its operands, or `by_library` its product alone.
+
+    `depends` are the positions of nodes before it for which it waits.
+    """
 
     kernel: CudaKernel
     operands: tuple[Stretch, ...]
     depends: tuple[int, ...]
     launch: LaunchNumber
+    by_library: bool = False
+
+
+Placed = tuple[KernelNode, Work, Sequence[Pointer]]
+"""A node, what does it, and its operands."""
 
 
 def for_launch(kernel: CudaKernel, launch: Launch) -> CudaKernel:
@@ -44,9 +55,13 @@ def for_launch(kernel: CudaKernel, launch: Launch) -> CudaKernel:
     return kernel.unstored if is_local and kernel.unstored is not None else kernel
 
 
-def nodes_of(plan: Plan, code: CudaCode) -> list[KernelNode]:
-    """The nodes of a step, each behind those that it waits for. Raises BackendError for more than a graph can hold."""
-    found = _Nodes(plan, code)
+def nodes_of(plan: Plan, code: CudaCode, by_library: Mapping[str, int] = _NONE) -> list[KernelNode]:
+    """The nodes of a step, each behind those that it waits for. Raises BackendError for more than a graph can hold.
+
+    `by_library` are the names of kernels whose products a library computes where it can, and how many bytes it needs
+    for that: those who need any have the same ones, one after the other.
+    """
+    found = _Nodes(plan, code, by_library)
     found.add_range(LaunchNumber(0), LaunchNumber(len(plan.launches)), plan.loops, ())
     return found.nodes
 
@@ -54,11 +69,12 @@ def nodes_of(plan: Plan, code: CudaCode) -> list[KernelNode]:
 class _Nodes:
     """The nodes as they grow. `ends` is the last node of each launch so far, `slices` where slices lie just now."""
 
-    def __init__(self, plan: Plan, code: CudaCode) -> None:
-        self.plan, self.code = plan, code
+    def __init__(self, plan: Plan, code: CudaCode, by_library: Mapping[str, int]) -> None:
+        self.plan, self.code, self.by_library = plan, code, by_library
         self.nodes: list[KernelNode] = []
         self.ends: dict[LaunchNumber, int] = {}
         self.slices: dict[BufferNumber, Stretch] = {}
+        self.in_workspace: tuple[int, ...] = ()  # the last node that needs it
 
     def add_range(
         self, first: LaunchNumber, last: LaunchNumber, loops: Sequence[Loop], before: tuple[int, ...]
@@ -87,13 +103,19 @@ class _Nodes:
 
     def _add_launch(self, number: LaunchNumber, start: LaunchNumber, before: tuple[int, ...]) -> None:
         launch = self.plan.launches[number]
-        waits = [self.ends[earlier] for earlier in launch.depends if earlier in self.ends]
+        ends = [self.ends[earlier] for earlier in launch.depends if earlier in self.ends]
         is_first = all(earlier < start for earlier in launch.depends)
-        depends = tuple(sorted({*waits, *(before if is_first else ())}))
+        depends = tuple(sorted({*ends, *(before if is_first else ())}))
         for kernel in self.code.launches[launch.kernel]:
             kernel = for_launch(kernel, launch)
             operands = self._operands(kernel, launch)
-            if kernel.narrow is not None and not self._is_aligned(kernel, operands):
+            if kernel.name in self.by_library and self._is_aligned([WIDEST] * 3, operands[:3]):
+                depends = self._add_product(kernel, operands[:3], depends, number)
+                if kernel.finish is None:
+                    continue
+                kernel = kernel.finish
+                operands = self._operands(kernel, launch)
+            if kernel.narrow is not None and not self._is_aligned(kernel.widths, operands):
                 kernel = kernel.narrow
             self.nodes.append(KernelNode(kernel, operands, depends, number))
             depends = (len(self.nodes) - 1,)
@@ -104,10 +126,22 @@ class _Nodes:
                 "its loops has kernels of its own; choose backend='c' for loops of many short iterations"
             )
 
-    def _is_aligned(self, kernel: CudaKernel, operands: Sequence[Stretch]) -> bool:
-        """Whether all operands are at multiples of the kernel's widths; buffers begin at multiples of all of them."""
+    def _add_product(
+        self, kernel: CudaKernel, operands: tuple[Stretch, ...], depends: tuple[int, ...], number: LaunchNumber
+    ) -> tuple[int, ...]:
+        """Let a library compute the product of a kernel; what comes next waits for it."""
+        needs = self.by_library[kernel.name] > 0
+        waits = tuple(sorted({*depends, *(self.in_workspace if needs else ())}))
+        self.nodes.append(KernelNode(kernel, operands, waits, number, by_library=True))
+        made = (len(self.nodes) - 1,)
+        if needs:
+            self.in_workspace = made
+        return made
+
+    def _is_aligned(self, widths: Sequence[int], operands: Sequence[Stretch]) -> bool:
+        """Whether all operands are at multiples of these widths; buffers begin at multiples of all of them."""
         at = (self.plan.buffers[operand.buffer].offset + operand.offset for operand in operands)
-        return not any(width and start % width for start, width in zip(at, kernel.widths, strict=True))
+        return not any(width and start % width for start, width in zip(at, widths, strict=True))
 
     def _operands(self, kernel: CudaKernel, launch: Launch) -> tuple[Stretch, ...]:
         refs: Sequence[Ref] = (*launch.operands, *launch.program_operands)

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 
-from graphc.backends.cuda.engine.device import Device, DeviceEvent, DeviceGraph, LoadedKernels, Pointer
-from graphc.backends.cuda.engine.nodes import KernelNode
-from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.engine.device import Device, DeviceEvent, DeviceGraph, LoadedKernels, Pointer, Work
+from graphc.backends.cuda.engine.nodes import Placed
 
 __all__ = ["TimedGraph"]
 
@@ -18,16 +17,14 @@ __all__ = ["TimedGraph"]
 class TimedGraph:
     """The nodes of a step, each with its operands, in their order: `graph` is to be launched."""
 
-    def __init__(
-        self, device: Device, functions: LoadedKernels, nodes: Sequence[tuple[KernelNode, Sequence[Pointer]]]
-    ) -> None:
+    def __init__(self, device: Device, functions: LoadedKernels, nodes: Sequence[Placed]) -> None:
         self._events = [DeviceEvent(device)]
         self._launches = []
-        chain: list[tuple[CudaKernel | DeviceEvent, Sequence[Pointer]]] = [(self._events[0], ())]
+        chain: list[tuple[Work | DeviceEvent, Sequence[Pointer]]] = [(self._events[0], ())]
         for launch, group in groupby(nodes, key=lambda placed: placed[0].launch):
             self._launches.append(launch)
             self._events.append(DeviceEvent(device))
-            chain += [*((node.kernel, pointers) for node, pointers in group), (self._events[-1], ())]
+            chain += [*((work, pointers) for _, work, pointers in group), (self._events[-1], ())]
         placed = [(*link, [at - 1] if at else []) for at, link in enumerate(chain)]
         self.graph = DeviceGraph(device, functions, placed)
 

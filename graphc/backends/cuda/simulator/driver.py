@@ -3,7 +3,8 @@
 Work of a stream is done when somebody waits for it, not before; the time of an event is the host's, when it was done.
 Nodes of a graph run in any order that its edges allow, another one for each launch; a node that touches what another
 one writes, with no path between the two, is an error, as is an address outside all memory, or an operand that goes
-beyond its block. A module is a kernel's record as JSON.
+beyond its block. A module is a kernel's record as JSON. What simulated libraries do comes by `begin`, and is recorded
+like all that a stream is given while it records.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.simulator import TYPES, SimulationError, Touched, simulate
 
-__all__ = ["SimulatedDriver", "image_of"]
+__all__ = ["LibraryTask", "SimulatedDriver", "image_of"]
 
 Array = np.ndarray[Any, Any]
 _GARBAGE = 0xFF
@@ -35,40 +36,67 @@ def image_of(kernel: CudaKernel) -> bytes:
 
 @dataclass
 class _Event:
+    name: str = "event"
     nanoseconds: int = -1
 
 
 @dataclass(frozen=True)
-class _Node:
-    kernel: CudaKernel
-    pointers: tuple[Any, ...]
-    depends: tuple[int, ...]
-    ancestors: int  # a bit for each node that is done before this one starts
+class LibraryTask:
+    """What a library does: `run` with arrays at addresses, of dtypes, of which it touches these elements.
+
+    It writes those from the operand `written` on.
+    """
+
+    name: str
+    operands: tuple[tuple[int, np.dtype[Any], Array], ...]
+    written: int
+    run: Callable[[list[Array]], None]
 
 
 @dataclass(frozen=True)
-class _EventNode:
-    event: _Event
+class _Launched:
+    """A kernel on operands."""
+
+    kernel: CudaKernel
+    pointers: tuple[Any, ...]
+
+    @property
+    def name(self) -> str:
+        return self.kernel.name
+
+
+_Work = _Launched | LibraryTask | _Event
+
+
+@dataclass(frozen=True)
+class _Node:
+    works: tuple[_Work, ...]  # one after the other
     depends: tuple[int, ...]
-    ancestors: int
+    ancestors: int  # a bit for each node that is done before this one starts
+
+    @property
+    def name(self) -> str:
+        return ", ".join(work.name for work in self.works)
 
 
 @dataclass
 class _Graph:
-    nodes: list[_Node | _EventNode] = field(default_factory=list)
+    nodes: list[_Node] = field(default_factory=list)
 
-    def ancestors(self, depends: Sequence[int]) -> int:
-        """The ancestors of a node that waits for these."""
-        found = 0
+    def add(self, depends: Sequence[int], works: tuple[_Work, ...]) -> int:
+        """The number of a new node, which waits for these."""
+        ancestors = 0
         for number in depends:
-            found |= self.nodes[number].ancestors | 1 << number
-        return found
+            ancestors |= self.nodes[number].ancestors | 1 << number
+        self.nodes.append(_Node(works, tuple(depends), ancestors))
+        return len(self.nodes) - 1
 
 
 class SimulatedDriver:
     """The driver of one device. `order` is the seed of the orders in which nodes of graphs run."""
 
     CUDA_KERNEL_NODE_PARAMS = SimpleNamespace
+    CUstreamCaptureMode = SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL=1)
     CUpointer_attribute = SimpleNamespace(CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL=9)
 
     def __init__(self, order: int = 0) -> None:
@@ -76,6 +104,7 @@ class SimulatedDriver:
         self.blocks: dict[int, Array] = {}  # by address
         self.addresses: list[int] = []  # in order
         self.queue: list[Callable[[], None]] = []
+        self.recording: _Graph | None = None
         self.clock = time.perf_counter_ns
 
     # Devices ---------------------------------------------------------------------------------------------------------
@@ -177,6 +206,22 @@ class SimulatedDriver:
             work()
         return (0,)
 
+    def cuStreamBeginCapture(self, stream: int, mode: int) -> tuple[int]:
+        self.recording = _Graph()
+        return (0,)
+
+    def cuStreamEndCapture(self, stream: int) -> tuple[int, _Graph | None]:
+        found, self.recording = self.recording, None
+        return 0, found
+
+    def begin(self, task: LibraryTask) -> None:
+        """Have a library's work done on the stream, or recorded."""
+        if self.recording is None:
+            self.queue.append(lambda: (self._library(task), None)[1])
+        else:
+            last = len(self.recording.nodes) - 1
+            self.recording.add((last,) if last >= 0 else (), (task,))
+
     def cuModuleLoadData(self, image: bytes) -> tuple[int, CudaKernel]:
         return 0, CudaKernel.of(*json.loads(image))
 
@@ -203,21 +248,22 @@ class SimulatedDriver:
     def cuGraphAddKernelNode(
         self, graph: _Graph, depends: Sequence[int], count: int, given: SimpleNamespace
     ) -> tuple[int, int]:
-        kernel, pointers = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
-        graph.nodes.append(_Node(kernel, pointers, tuple(depends), graph.ancestors(depends)))
-        return 0, len(graph.nodes) - 1
+        work = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
+        return 0, graph.add(depends, (work,))
 
     def cuGraphAddEventRecordNode(
         self, graph: _Graph, depends: Sequence[int], count: int, event: _Event
     ) -> tuple[int, int]:
-        graph.nodes.append(_EventNode(event, tuple(depends), graph.ancestors(depends)))
-        return 0, len(graph.nodes) - 1
+        return 0, graph.add(depends, (event,))
+
+    def cuGraphAddChildGraphNode(
+        self, graph: _Graph, depends: Sequence[int], count: int, child: _Graph
+    ) -> tuple[int, int]:
+        return 0, graph.add(depends, tuple(work for node in child.nodes for work in node.works))
 
     def cuGraphExecKernelNodeSetParams(self, graph: _Graph, node: int, given: SimpleNamespace) -> tuple[int]:
-        kernel, pointers = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
-        moved = graph.nodes[node]
-        assert isinstance(moved, _Node)
-        graph.nodes[node] = replace(moved, kernel=kernel, pointers=pointers)
+        work = _as_launched(given.func, given.gridDimX, given.blockDimX, given.kernelParams)
+        graph.nodes[node] = replace(graph.nodes[node], works=(work,))
         return (0,)
 
     def cuGraphInstantiate(self, graph: _Graph, flags: int) -> tuple[int, _Graph]:
@@ -235,8 +281,8 @@ class SimulatedDriver:
 
     def cuLaunchKernel(self, function: CudaKernel, *rest: Any) -> tuple[int]:
         blocks, _, _, threads, _, _, _, _, given, _ = rest
-        kernel, pointers = _as_launched(function, blocks, threads, given)
-        self.queue.append(lambda: (self._kernel(kernel, pointers), None)[1])
+        work = _as_launched(function, blocks, threads, given)
+        self.queue.append(lambda: (self._kernel(work), None)[1])
         return (0,)
 
     def _run(self, graph: _Graph) -> None:
@@ -246,23 +292,42 @@ class SimulatedDriver:
             ready = [number for number, node in waiting.items() if done.issuperset(node.depends)]
             number = ready[int(self.random.integers(len(ready)))]
             node = waiting.pop(number)
+            for work in node.works:
+                for pointer, size, touched in self._done(work):
+                    touchers.check(self._block(pointer), pointer, touched, size, number, node)
             done.add(number)
-            if isinstance(node, _EventNode):
-                node.event.nanoseconds = self.clock()
-                continue
-            found = zip(node.pointers, node.kernel.types, self._kernel(node.kernel, node.pointers), strict=True)
-            for pointer, kind, touched in found:
-                size = np.dtype(TYPES[kind]).itemsize
-                touchers.check(self._block(pointer), int(pointer), touched, size, number, node)
 
-    def _kernel(self, kernel: CudaKernel, pointers: Sequence[Any]) -> list[Touched]:
-        operands = []
-        for pointer, kind in zip(pointers, kernel.types, strict=True):
+    def _done(self, work: _Work) -> list[tuple[int, int, Touched]]:
+        """Do it. What it has touched, by address and bytes of an element."""
+        if isinstance(work, _Event):
+            work.nanoseconds = self.clock()
+            return []
+        return self._kernel(work) if isinstance(work, _Launched) else self._library(work)
+
+    def _library(self, task: LibraryTask) -> list[tuple[int, int, Touched]]:
+        """What a library's work has touched, by address and bytes of an element."""
+        arrays, found = [], []
+        for number, (pointer, dtype, elements) in enumerate(task.operands):
+            count = int(elements.max()) + 1
+            arrays.append(self._found(pointer, count * dtype.itemsize).view(dtype))
+            touched = np.zeros(count, bool)
+            touched[elements.reshape(-1)] = True
+            is_written = number >= task.written
+            found.append((int(pointer), dtype.itemsize, Touched(touched & (not is_written), touched & is_written)))
+        task.run(arrays)
+        return found
+
+    def _kernel(self, work: _Launched) -> list[tuple[int, int, Touched]]:
+        """What a kernel has touched, by address and bytes of an element."""
+        kernel, operands, sizes = work.kernel, [], []
+        for pointer, kind in zip(work.pointers, kernel.types, strict=True):
             size = np.dtype(TYPES[kind]).itemsize
             if pointer % size:
                 raise SimulationError(f"{kernel.name} takes {kind} at the address {int(pointer):#x}")
             operands.append(self._found(pointer, pointer.nbytes // size * size).view(TYPES[kind]))
-        return simulate(kernel, operands)
+            sizes.append(size)
+        touched = simulate(kernel, operands)
+        return [(int(pointer), size, of) for pointer, size, of in zip(work.pointers, sizes, touched, strict=True)]
 
 
 def _copy(target: int, source: int, nbytes: int) -> None:
@@ -271,8 +336,8 @@ def _copy(target: int, source: int, nbytes: int) -> None:
 
 def _as_launched(
     kernel: CudaKernel, blocks: int, threads: int, given: tuple[Sequence[Any], Sequence[type]]
-) -> tuple[CudaKernel, tuple[Any, ...]]:
-    """The kernel in these blocks, with the numbers that it is given, and its operands.
+) -> _Launched:
+    """The kernel in these blocks, with the numbers and the operands that it is given.
 
     Raises SimulationError for threads or arguments for which it was not compiled.
     """
@@ -281,7 +346,7 @@ def _as_launched(
     taken = [ctypes.c_void_p] * count + [ctypes.c_uint32] * len(kernel.numbers)
     if threads != kernel.threads or [*types] != taken or len(values) != len(taken):
         raise SimulationError(f"{kernel.function} is launched with {len(values)} arguments in {threads} threads")
-    return replace(kernel, blocks=blocks, numbers=tuple(values[count:])), tuple(values[:count])
+    return _Launched(replace(kernel, blocks=blocks, numbers=tuple(values[count:])), tuple(values[:count]))
 
 
 class _NodeTouchers:
@@ -301,7 +366,7 @@ class _NodeTouchers:
         for others in (*np.unique(writer[read | written]), *np.unique(reader[written])):
             if others not in (-1, number) and not node.ancestors >> int(others) & 1:
                 raise SimulationError(
-                    f"{node.kernel.name} touches what node {others} of its graph does: no edge says which comes first"
+                    f"{node.name} touches what node {others} of its graph does: no edge says which comes first"
                 )
         writer[written] = number
         reader[read] = number

@@ -1,0 +1,174 @@
+"""Which products a library computes: those for which it was faster, and as right, on this very device.
+
+Each product is tried once: the own kernel with its epilogue, against the library's algorithms with what is left of the
+epilogue as a kernel of its own, in graphs as a step has them. What came of it is kept in the compile cache, by device,
+driver, library and kernels. A library that fails, or whose numbers are others than the own kernel's, is not used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphc.backends.cuda.engine.device import (
+    Device,
+    DeviceEvent,
+    DeviceGraph,
+    DeviceMemory,
+    LibraryWork,
+    LoadedKernels,
+    Pointer,
+    Work,
+)
+from graphc.backends.cuda.engine.nodes import KernelNode
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.vendor.cublaslt import Algorithm, CublasLt
+from graphc.backends.cuda.vendor.product import Product, product_of
+from graphc.ir.notice import warn_once
+from graphc.ir.types import DTYPES
+from graphc.toolchain.cache import digest, open_cache, use_cache
+
+__all__ = ["ByLibrary", "Chosen", "choose"]
+
+CANDIDATES = 4  # algorithms of a product that are tried
+REPEATS, ROUNDS = 10, 5  # kernels of a graph, and launches of it, of which the fastest counts
+LIMITS = {"float64": 1e-11, "float32": 1e-4, "float16": 1e-2, "bfloat16": 3e-2}  # of a difference, to the largest value
+
+
+@dataclass(frozen=True)
+class ByLibrary:
+    """A product, and the algorithm by which the library computes it."""
+
+    product: Product
+    algorithm: Algorithm
+
+
+class Chosen:
+    """The library at work for kernels, by name; see `Library` in engine.py."""
+
+    def __init__(self, library: CublasLt, choices: Mapping[str, ByLibrary]) -> None:
+        self._library, self.choices = library, choices
+
+    @property
+    def workspace(self) -> int:
+        """The bytes that the greediest algorithm needs."""
+        return max((choice.algorithm.workspace for choice in self.choices.values()), default=0)
+
+    def prepared(self, workspace: int) -> dict[str, LibraryWork]:
+        """What the library does for each kernel, with a workspace at this address."""
+        return {
+            name: self._library.prepared(choice.product, choice.algorithm, workspace)
+            for name, choice in self.choices.items()
+        }
+
+
+def choose(
+    nodes: Sequence[KernelNode], images: Mapping[str, bytes], device: Device, library: CublasLt
+) -> dict[str, ByLibrary]:
+    """The kernels, by name, whose product the library computes from now on."""
+    asked = {node.kernel.name: node for node in nodes if node.kernel.product}
+    found: dict[str, ByLibrary] = {}
+    for name, node in asked.items():
+        product = product_of(node.kernel.product)
+        if product is not None and (algorithm := _recalled(node, product, images, device, library)) is not None:
+            found[name] = ByLibrary(product, algorithm)
+    return found
+
+
+def _recalled(
+    node: KernelNode, product: Product, images: Mapping[str, bytes], device: Device, library: CublasLt
+) -> Algorithm | None:
+    """The algorithm that was found for a product before, or is found now; None if the own kernel does it."""
+    sizes = [operand.nbytes for operand in node.operands]
+    told = [device.name, device.version, library.version, node.kernel.name, _finish(node.kernel), sizes]
+    key = digest("product", json.dumps(told))
+    facts = open_cache().recall(key)
+    if not isinstance(facts, dict) or "words" not in facts:
+        best = _tried(node, product, images, device, library)
+        facts = {"words": [*best.words], "workspace": best.workspace} if best else {"words": None}
+        use_cache(lambda cache: cache.remember(key, facts))
+    return Algorithm(tuple(facts["words"]), facts["workspace"]) if facts["words"] is not None else None
+
+
+def _finish(kernel: CudaKernel) -> str:
+    return kernel.finish.name if kernel.finish is not None else ""
+
+
+def _tried(
+    node: KernelNode, product: Product, images: Mapping[str, bytes], device: Device, library: CublasLt
+) -> Algorithm | None:
+    """The fastest algorithm that is right and faster than the own kernel, if there is one."""
+    kernels = [node.kernel, *([node.kernel.finish] if node.kernel.finish is not None else [])]
+    functions = LoadedKernels(device, {kernel.function: images[kernel.function] for kernel in kernels})
+    trial = _Trial(device, functions, node, DTYPES[product.dtype].numpy)
+    own, best = trial.timed([(node.kernel, range(len(node.operands)))]), None
+    expected = trial.result()
+    finishing = [(kernel, _positions(node.kernel, kernel)) for kernel in kernels[1:]]
+    try:
+        for algorithm in library.algorithms(product, CANDIDATES):
+            workspace = DeviceMemory(device, algorithm.workspace)
+            work = library.prepared(product, algorithm, int(workspace.address))
+            took = trial.timed([(work, range(3)), *finishing])
+            if not _is_near(trial.result(), expected, LIMITS[product.dtype]):
+                warn_once("numbers", f"cuBLASLt is not used for {product}: its numbers are not those of the own kernel")
+            elif took < own:
+                own, best = took, algorithm
+    except Exception as error:  # noqa: BLE001 - the library's, for whatever it cannot do here: there is an own kernel
+        warn_once("failure", f"cuBLASLt is not used for {product}: {error}")
+    return best
+
+
+def _positions(kernel: CudaKernel, finish: CudaKernel) -> list[int]:
+    """Which operands of a kernel those of its epilogue are."""
+    return [kernel.places.index(place) for place in finish.places]
+
+
+def _is_near(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], limit: float) -> bool:
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    return bool(np.abs(found - expected).max(initial=0) <= limit * np.abs(expected).max(initial=0))
+
+
+class _Trial:
+    """Operands for a node: the factors of its product have numbers of both signs, all else is zero."""
+
+    def __init__(self, device: Device, functions: LoadedKernels, node: KernelNode, dtype: np.dtype[Any]) -> None:
+        self._device, self._functions, self._dtype = device, functions, dtype
+        random = np.random.default_rng(0)
+        self._memory = [DeviceMemory(device, operand.nbytes) for operand in node.operands]
+        self._hosts = [np.zeros(operand.nbytes, np.uint8) for operand in node.operands]
+        for host in self._hosts[:2]:
+            numbers = host[: host.size // dtype.itemsize * dtype.itemsize].view(dtype)
+            numbers[...] = random.standard_normal(numbers.size, np.float32)
+        self._operands = [memory.at(0, memory.nbytes) for memory in self._memory]
+
+    def timed(self, works: Sequence[tuple[Work, Sequence[int]]]) -> float:
+        """Nanoseconds for these, one after the other, on operands of the node that they name."""
+        self._send()
+        start, end = DeviceEvent(self._device), DeviceEvent(self._device)
+        pairs = [(work, [self._operands[at] for at in operands]) for work, operands in works]
+        chain: list[tuple[Work | DeviceEvent, Sequence[Pointer]]] = [(start, ()), *pairs * REPEATS, (end, ())]
+        graph = DeviceGraph(
+            self._device, self._functions, [(*link, [at - 1] if at else []) for at, link in enumerate(chain)]
+        )
+        times = []
+        for _ in range(ROUNDS):
+            self._device.launch(graph)
+            self._device.wait()
+            times.append(end.nanoseconds_since(start))
+        return min(times) / REPEATS
+
+    def result(self) -> np.ndarray[Any, Any]:
+        """The product that was computed last."""
+        found = np.empty(self._memory[2].nbytes // self._dtype.itemsize, self._dtype)
+        self._device.receive(found, self._operands[2])
+        self._device.wait()
+        return found
+
+    def _send(self) -> None:
+        for memory, host in zip(self._memory, self._hosts, strict=True):
+            self._device.send(memory.address, host)
+        self._device.wait()
