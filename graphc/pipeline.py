@@ -181,7 +181,8 @@ def compile_graph(graph: Graph, backend: Backend, settings: Settings) -> tuple[A
     Raises BackendError, MemoryBudgetError.
     """
     planning = _planning(backend)
-    key = program_key(graph, backend.name, planning.identity(), settings.threads, settings.budget)
+    identity = (*planning.identity(), str(planning.alignment))
+    key = program_key(graph, backend.name, identity, settings.threads, settings.budget)
     known = recall_program(key, graph, planning.code_of)
     found = known or compile_plan(graph, backend, settings.threads, settings.budget)
     runs, library = planning.load(found.plan, found.read, found.library)

@@ -16,6 +16,7 @@ import pytest
 import graphc as gx
 from graphc import nn, optim, pipeline, reuse
 from graphc.api import build_graph
+from graphc.backends.backend import Planning
 from graphc.backends.c import backend as c_backend
 from graphc.backends.c.backend import C
 from graphc.ir.graph import Graph
@@ -48,6 +49,19 @@ def training_step(seed: int = 0) -> tuple[gx.Program, gx.Parameter]:
     loss = nn.mse_loss(noisy @ w, gx.zeros((8, 4)))
     program = gx.compile([x], {"loss": loss}, optim.AdamW(lr=1e-2).minimize(loss, [w]), backend="c", seed=5)
     return program, w
+
+
+def test_a_plan_is_recalled_with_its_alignment() -> None:
+    x = gx.input("x", (20, 3))
+    graph, _ = build_graph([x], gx.sum(gx.softmax(x @ x.T) @ x))
+    assert isinstance(C.how, Planning)
+    other = replace(C, how=replace(C.how, alignment=512))
+    for backend, alignment in ((C, 64), (other, 512), (C, 64), (other, 512)):
+        plan = pipeline.compile_graph(graph, backend, pipeline.Settings(1))[0].plan
+        offsets = [buffer.offset for buffer in plan.buffers if buffer.space == "arena"]
+        assert plan.alignment == alignment
+        assert max(offsets) > 0
+        assert not any(offset % alignment for offset in offsets)
 
 
 def run(program: gx.Program, w: gx.Parameter) -> tuple[bytes, bytes]:

@@ -20,7 +20,7 @@ from heapq import merge
 
 from graphc.assembly.plan import SketchedProgram
 from graphc.assembly.records import Planned
-from graphc.assembly.rematerialise import Rematerialisable, arranged
+from graphc.assembly.rematerialise import Rematerialisable
 from graphc.errors import MemoryBudgetError
 from graphc.memory.budget import Point, frontier, unbudgeted
 from graphc.memory.quantity import bytes_of
@@ -109,7 +109,7 @@ class Budgeted:
 
     def _made(self, point: Point) -> Choice:
         schedule = rematerialise(self._rematerialisable.problem, point.drops)
-        planned = self.program.rematerialising(schedule, arranged(schedule))
+        planned = self.program.rematerialising(schedule)
         return Choice(self.report(planned).peak_bytes, point.cost / self._whole, planned)
 
     @property

@@ -63,7 +63,7 @@ def _plan(graph: Graph, linker: _Linker, values: Values) -> Plan:
         max((launch.scratch for launch in launches), default=0), linker.arrangement.lower_bound,
         tuple(node.attrs["name"] for node in graph.inputs) + graph.names,
         tuple(buffer[values.number[p]] for p in parameters if not p.trainable),
-        loops=tuple(linker.loops),
+        loops=tuple(linker.loops), alignment=linker.arrangement.alignment,
     )  # fmt: skip
 
 

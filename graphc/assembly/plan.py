@@ -68,11 +68,13 @@ class SketchedProgram:
         if self.regions is not None:
             problem = self.rematerialisable.problem
             schedule = rematerialise(problem, problem.forced)
-            return self.rematerialising(schedule, arranged(schedule))
-        return self._planned(self.sketches, arrange(self.values.values, self.tasks), self.home, self.values)
+            return self.rematerialising(schedule)
+        arrangement = arrange(self.values.values, self.tasks, alignment=self.planning.alignment)
+        return self._planned(self.sketches, arrangement, self.home, self.values)
 
-    def rematerialising(self, schedule: TaskSchedule, arrangement: Arrangement) -> Planned:
-        """The plan of a schedule, whose values lie as in `arrangement`."""
+    def rematerialising(self, schedule: TaskSchedule) -> Planned:
+        """The plan of a schedule."""
+        arrangement = arranged(schedule, self.planning.alignment)
         values = self.values.copy()
         sketches = self.rematerialisable.sketches_of(schedule, values, self.planning.lowering, self.threads)
         home = [*self.home, *numbers(ValueNumber, len(values.values))[len(self.home) :]]

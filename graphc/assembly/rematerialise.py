@@ -64,12 +64,12 @@ class Rematerialisable:
         return sketches
 
 
-def arranged(schedule: TaskSchedule) -> Arrangement:
+def arranged(schedule: TaskSchedule, alignment: int) -> Arrangement:
     """Where the values of a schedule lie."""
     known = schedule.problem.values
     added = [Value(known[origin].nbytes) for origin in schedule.origin[len(known) :]]
     tasks = [Task(step.reads, step.writes, step.in_place) for step in schedule.steps]
-    return arrange([*known, *added], tasks, numbers(TaskNumber, len(tasks)), _EFFORT)
+    return arrange([*known, *added], tasks, numbers(TaskNumber, len(tasks)), _EFFORT, alignment)
 
 
 def _renamed(sketch: Sketch, new: Mapping[ValueNumber, ValueNumber]) -> Sketch:

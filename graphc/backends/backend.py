@@ -22,7 +22,7 @@ from graphc.kernel.cost import effort
 from graphc.kernel.ir import Kernel, LibraryCall
 from graphc.kernel.operand import OperandView
 from graphc.ops.guard import Storage
-from graphc.plan.plan import NO_PROGRAM, Plan, ProgramNumber
+from graphc.plan.plan import ALIGNMENT, NO_PROGRAM, Plan, ProgramNumber
 from graphc.runtime.executor import MOST_THREADS
 from graphc.runtime.program import Engine
 
@@ -169,6 +169,7 @@ class Planning:
     its code, which `read()` gives, and tells the key that the compile cache has it by, or ""; `library` is the key that
     it had before. It raises BackendError where that cannot be. `engine(plan, parameters, constants, what load made,
     threads, seed)` runs the program, on `most_threads` of this process at most: on none where work goes elsewhere.
+    Buffers in the arena begin at multiples of `alignment` bytes.
     """
 
     passes: tuple[Callable[[Graph], Graph], ...]
@@ -179,6 +180,7 @@ class Planning:
     load: Callable[[Plan, Callable[[], Code], str], tuple[object, str]]
     engine: Callable[[Plan, Sequence[Storage], Sequence[Any], object, int, int], Engine]
     most_threads: int = MOST_THREADS
+    alignment: int = ALIGNMENT
 
 
 @dataclass(frozen=True)

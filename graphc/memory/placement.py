@@ -21,8 +21,9 @@ from graphc.memory.packing import Integers, PlacementProblem, Solution, better, 
 from graphc.memory.search import best_fit
 from graphc.memory.sweeps import sweep
 
-__all__ = ["EFFORT", "Block", "Placement", "check", "place"]
+__all__ = ["ALIGNMENT", "EFFORT", "Block", "Placement", "check", "place"]
 
+ALIGNMENT = 64  # bytes
 EFFORT = 10_000_000  # entries of tables that a search may look at, about 2 ns each
 _MOST_GREEDY = 20_000  # blocks that are placed greedily, which compares each with each; beyond that, only sweeps run
 _FEW = 4_000  # blocks for which every order is tried, and a search
@@ -50,7 +51,7 @@ class Placement:
 def place(
     blocks: Sequence[Block],
     *,
-    alignment: int = 64,
+    alignment: int = ALIGNMENT,
     capacity: int | None = None,
     effort: int = EFFORT,
     progress: Callable[[int, float], None] | None = None,

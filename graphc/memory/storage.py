@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from graphc.ir.indices import Indexed, numbered, numbers
 from graphc.memory.numbers import Position, TaskNumber, ValueNumber
 from graphc.memory.order import order
-from graphc.memory.placement import EFFORT, Block, place
+from graphc.memory.placement import ALIGNMENT, EFFORT, Block, place
 
 __all__ = ["Arrangement", "Task", "Value", "arrange", "in_wholes", "order_tasks", "plan_updates"]
 
@@ -51,7 +51,8 @@ class Task:
 class Arrangement:
     """`order` lists tasks; all else is by position in that order.
 
-    `offsets`, `lifetimes` are by value (None and (0, 0) outside the arena); `depends` by position.
+    `offsets`, `lifetimes` are by value (None and (0, 0) outside the arena); `depends` by position. What lies in no
+    other value begins at a multiple of `alignment` bytes.
     """
 
     order: Indexed[Position, TaskNumber]
@@ -60,6 +61,7 @@ class Arrangement:
     depends: Indexed[Position, tuple[Position, ...]]
     arena_bytes: int
     lower_bound: int
+    alignment: int
 
 
 def _producers(tasks: Sequence[Task]) -> dict[ValueNumber, list[TaskNumber]]:
@@ -128,11 +130,15 @@ def _reaches(start: TaskNumber, goals: set[TaskNumber], followers: Indexed[TaskN
 
 
 def arrange(
-    values: Sequence[Value], tasks: Sequence[Task], sequence: Sequence[TaskNumber] | None = None, effort: int = EFFORT
+    values: Sequence[Value],
+    tasks: Sequence[Task],
+    sequence: Sequence[TaskNumber] | None = None,
+    effort: int = EFFORT,
+    alignment: int = ALIGNMENT,
 ) -> Arrangement:
     """Order the tasks, share and place the memory of the arena's values, and find who must wait for whom.
 
-    `sequence` is the order where that is settled, `effort` what placing may cost (`memory.place`).
+    `sequence` is the order where that is settled, `effort` and `alignment` are those of `memory.place`.
     """
     sequence = order_tasks(values, tasks) if sequence is None else sequence
     tasks = [in_wholes(task, values) for task in tasks]
@@ -145,12 +151,14 @@ def arrange(
         Block(values[home].nbytes, min(lifetimes[v][0] for v in members), max(lifetimes[v][1] for v in members))
         for home, members in blocks.items()
     ]
-    placement = place(spans, effort=effort)
+    placement = place(spans, alignment=alignment, effort=effort)
     offset_of_home = dict(zip(blocks, placement.offsets, strict=True))
     own = [offset_of_home[homes[v]] if v in homes else None for v in numbers(ValueNumber, len(values))]
     depends = _depends(values, tasks, sequence, homes, own)
     offsets = tuple(_offset(value, offset, own) for value, offset in zip(values, own, strict=True))
-    return Arrangement(tuple(sequence), offsets, tuple(lifetimes), depends, placement.peak, placement.lower_bound)
+    return Arrangement(
+        tuple(sequence), offsets, tuple(lifetimes), depends, placement.peak, placement.lower_bound, alignment
+    )  # fmt: skip
 
 
 def _offset(value: Value, own: int | None, offsets: Indexed[ValueNumber, int | None]) -> int | None:

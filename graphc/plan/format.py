@@ -22,7 +22,7 @@ from graphc.plan.verify import verify
 
 __all__ = ["VERSION", "from_json", "parsed", "plan_digest", "plan_of", "to_json", "verified"]
 
-VERSION = 8
+VERSION = 9
 _LARGEST = 1 << 63  # beyond what an int64 holds
 _INTEGERS = frozenset((int,))
 _KINDS = (Buffer, IndexRange, Launch, Loop, Plan, Ref, Slice)

@@ -14,8 +14,6 @@ from graphc.plan.plan import BufferNumber, LaunchNumber, Plan
 
 __all__ = ["Span", "arena_spans", "bytes_alive"]
 
-ALIGNMENT = 64  # places in the arena start at multiples of this many bytes, so that much of it is taken
-
 
 @dataclass(frozen=True)
 class Span:
@@ -47,11 +45,11 @@ def arena_spans(plan: Plan) -> list[Span]:
     return spans
 
 
-def bytes_alive(spans: Sequence[Span], launches: int) -> tuple[int, ...]:
-    """The bytes in use during each launch, in the steps in which places are given out."""
+def bytes_alive(spans: Sequence[Span], launches: int, alignment: int) -> tuple[int, ...]:
+    """The bytes in use during each launch, in multiples of `alignment`, as places are given out."""
     change = [0] * (launches + 1)
     for span in spans:
-        taken = -(-span.nbytes // ALIGNMENT) * ALIGNMENT
+        taken = -(-span.nbytes // alignment) * alignment
         change[span.first] += taken
         change[span.last + 1] -= taken
     return tuple(accumulate(change[:launches]))

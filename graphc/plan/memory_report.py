@@ -142,7 +142,7 @@ def memory_report(plan: Plan, threads: int = 1, table: int = 0) -> MemoryReport:
         return sum(plan.buffers[position].nbytes for position in positions)
 
     spans = arena_spans(plan)
-    timeline = bytes_alive(spans, len(plan.launches))
+    timeline = bytes_alive(spans, len(plan.launches), plan.alignment)
     peak = max(numbers(LaunchNumber, len(timeline)), key=timeline.__getitem__, default=LaunchNumber(0))
     found = rematerialisation_of(plan)
     return MemoryReport(

@@ -23,8 +23,8 @@ from graphc.ir.ranges import IndexRange
 from graphc.plan.text import plan_text
 
 __all__ = [
-    "NO_PROGRAM", "REGISTERS", "SCRATCH", "Buffer", "BufferNumber", "Launch", "LaunchNumber", "Loop", "Plan",
-    "ProgramNumber", "Ref", "Slice", "copied_outputs",
+    "ALIGNMENT", "NO_PROGRAM", "REGISTERS", "SCRATCH", "Buffer", "BufferNumber", "Launch", "LaunchNumber", "Loop",
+    "Plan", "ProgramNumber", "Ref", "Slice", "copied_outputs",
 ]  # fmt: skip
 
 BufferNumber = NewType("BufferNumber", int)  # positions in `Plan.buffers`; for these three see ir/indices.py
@@ -33,6 +33,7 @@ ProgramNumber = NewType("ProgramNumber", int)  # in `Plan.programs`
 SCRATCH = BufferNumber(-1)  # the scratch memory of the thread
 REGISTERS = BufferNumber(-2)  # of the thread: no memory
 NO_PROGRAM = ProgramNumber(-1)
+ALIGNMENT = 64  # bytes
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Plan:
     are the buffers bound to parameter storage and constant data, in the order of the program's lists; `rng` is the
     buffer with seed and step, or -1. `states` are those of the parameters that are not trained, in their order: an
     optimiser's moments, running statistics, counters. `ranges` say what inputs may hold where they are indices: a call
-    is checked against them before it runs.
+    is checked against them before it runs. Buffers in the arena begin at multiples of `alignment` bytes.
     """
 
     buffers: tuple[Buffer, ...]
@@ -156,6 +157,7 @@ class Plan:
     states: tuple[BufferNumber, ...] = ()
     ranges: tuple[IndexRange, ...] = ()
     loops: tuple[Loop, ...] = ()
+    alignment: int = ALIGNMENT
 
     def __str__(self) -> str:
         return plan_text(self)

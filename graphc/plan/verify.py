@@ -1,7 +1,8 @@
 """Checks a plan against the rules that executors rely on. Shares no code with the planner.
 
 * Every number of a buffer, launch or program names one that is there; every buffer has a dtype and a shape.
-* Every operand lies in its buffer, every arena buffer in the arena; operands, `reads` and `writes` agree.
+* Every operand lies in its buffer, every arena buffer in the arena, where it begins at a multiple of the alignment;
+  operands, `reads` and `writes` agree.
 * Loops nest. Their slices lie in their buffers, and are touched in the loop alone. What slices alone write, they write
   once and wholly.
 * A buffer is touched only between its `first` and `last` launch. Two arena buffers with common bytes have disjoint
@@ -76,6 +77,8 @@ def _buffer_fault(plan: Plan, buffer: Buffer) -> str:
         return f"holds {buffer.nbytes} bytes but needs {needed}"
     if buffer.space == "arena" and not 0 <= buffer.offset <= buffer.offset + buffer.nbytes <= plan.arena_bytes:
         return f"leaves the arena of {plan.arena_bytes} bytes"
+    if buffer.space == "arena" and (plan.alignment < 1 or buffer.offset % plan.alignment):
+        return f"begins at no multiple of {plan.alignment} bytes"
     return "dies before it is born" if buffer.last < buffer.first else ""
 
 

@@ -102,7 +102,8 @@ def test_the_same_place_at_another_time_is_another_span() -> None:
     spans = [Span(0, 1, 0, 64, (0,)), Span(2, 2, 0, 65, (1,))]
     buffers = [buffer("a", "arena", 16, 0, 0, 1), replace(buffer("b", "arena", 17, 0, 2, 2), nbytes=65)]
     assert arena_spans(plan_of(buffers, [add_launch(0, 0, 1, 16)] * 3, arena=128)) == spans
-    assert bytes_alive(spans, 3) == (64, 64, 128)
+    assert bytes_alive(spans, 3, 64) == (64, 64, 128)
+    assert bytes_alive(spans, 3, 256) == (256, 256, 256)
 
 
 def test_text() -> None:

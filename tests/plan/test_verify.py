@@ -54,6 +54,11 @@ def in_place() -> Plan:
     return plan_of(buffers, launches, arena=64)
 
 
+def anywhere(plan: Plan) -> Plan:
+    """`plan`, whose buffers may begin at any byte."""
+    return replace(plan, alignment=1)
+
+
 def edit(plan: Plan, position: int, **changes: Any) -> Plan:
     """`plan` with one launch changed."""
     launches = list(plan.launches)
@@ -73,10 +78,15 @@ def test_good_plans_pass(plan: Plan) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[], Plan], str]] = {
-    "overlap in space and time": (lambda: edit_buffer(diamond(), 4, offset=32), "buffers 3 and 4 overlap"),
-    "overlap of one byte": (lambda: edit_buffer(diamond(), 5, offset=127), "overlap"),
+    "overlap in space and time": (lambda: edit_buffer(anywhere(diamond()), 4, offset=32), "buffers 3 and 4 overlap"),
+    "overlap of one byte": (lambda: edit_buffer(anywhere(diamond()), 5, offset=127), "overlap"),
+    "no multiple of the alignment": (lambda: edit_buffer(diamond(), 5, offset=127), "buffer 5 begins at no multiple"),
+    "no alignment": (lambda: replace(diamond(), alignment=0), "begins at no multiple of 0 bytes"),
     "in place, not declared": (lambda: edit(in_place(), 1, in_place=()), "overlap at launch 1"),
-    "in place, shifted": (lambda: edit_buffer(replace(in_place(), arena_bytes=96), 3, offset=4), "overlap at launch 1"),
+    "in place, shifted": (
+        lambda: edit_buffer(anywhere(replace(in_place(), arena_bytes=96)), 3, offset=4),
+        "overlap at launch 1",
+    ),
     "in place, other elements": (
         lambda: edit_buffer(in_place(), 3, dtype="float64", shape=(8,)),
         "overlap at launch 1",

@@ -12,6 +12,7 @@ from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.engine.engine import CudaEngine, Loaded
 from graphc.backends.cuda.engine.nodes import nodes_of
 from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.regions import ALIGNMENT
 from graphc.backends.cuda.simulator.driver import image_of
 from graphc.backends.cuda.spreading import spread_reductions
 from graphc.backends.cuda.vendor.installed import library_of
@@ -68,6 +69,7 @@ CUDA = Backend(
         load=_load,
         engine=_engine,
         most_threads=0,
+        alignment=ALIGNMENT,
     ),
     automatic=False,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import accumulate
 
-__all__ = ["regions"]
+__all__ = ["ALIGNMENT", "regions"]
 
 ALIGNMENT = 256  # bytes
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
 import graphc as gx
-from graphc.backends.cuda.compiler import cubins
-from graphc.backends.cuda.compiler.compiling import Compiled, compile_kernel, lack_of_compiler
+from graphc.backends.cuda.compiler import cubins, images
+from graphc.backends.cuda.compiler.compiling import Compiled, compile_kernel, lack_of_compiler, link_kernel
 from graphc.backends.cuda.compiler.lint import lint
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.printer.loop_nest import print_kernel
 from graphc.errors import BackendError
 from graphc.ops.build import apply
+from graphc.toolchain.cache import FOLDER
 from tests.backends.cuda.running import compiled
 from tests.backends.cuda.test_device import training
 from tests.kernel.support import RandomKernel
@@ -153,3 +155,21 @@ def test_compiled_kernels_are_found_again_and_processes_share_the_work(monkeypat
     first = cubins.compiled(kernels, (9, 0))
     monkeypatch.setattr(cubins, "compile_kernel", None)
     assert cubins.compiled(kernels, (9, 0)) == first
+
+
+@needs_numba
+def test_images_are_linked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    x = gx.input("x", (64, 8))
+    kernels = compiled([x], [gx.softmax(x, 1), gx.sum(x, 0)])[1].kernels
+    first = images.images_of(kernels)
+    assert [*first] == ["sm_80", "sm_90", "sm_100", "compute_80"]
+    assert len({of[kernels[0].function] for of in first.values()}) == 4
+    for name, image in first["sm_90"].items():
+        assert image == link_kernel(first["compute_80"][name].decode(), name, (9, 0))[0]
+    monkeypatch.setattr(cubins, "compile_kernel", None)
+    monkeypatch.setattr(cubins, "link_kernel", None)
+    assert images.images_of(kernels) == first
+    monkeypatch.setattr(images, "ARCHITECTURES", ((8, 0), (8, 9)))
+    with pytest.raises(TypeError, match="not callable"):
+        images.images_of(kernels)

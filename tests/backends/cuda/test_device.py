@@ -18,6 +18,7 @@ from graphc.ir.types import DTYPES, TensorType
 from graphc.kernel.operand import OperandView
 from graphc.ops.functions.loops import loop
 from graphc.plan.format import from_json, to_json, verified
+from graphc.plan.memory_report import memory_report
 from graphc.plan.plan import REGISTERS, Ref
 from tests.backends.cuda.running import compiled, on_device, run
 from tests.kernel.support import small_values
@@ -78,6 +79,20 @@ def test_a_result_for_an_epilogue_alone_stays_in_registers_and_takes_no_memory()
     assert plan.scratch_bytes == 0
     assert "scratch" not in str(plan)
     assert verified(from_json(to_json(plan))) == plan
+
+
+@pytest.mark.parametrize("budget", [None, 0.97])
+def test_buffers_of_the_arena_begin_where_the_driver_would_begin_blocks(budget: float | None) -> None:
+    xs, w = gx.input("xs", (6, 5)), gx.input("w", (5, 5))
+    (last,), (ys,) = loop(lambda c, s: ([gx.tanh(c[0] @ w + s[0])], [c[0] * 2]), 6, [gx.zeros((5,))], [xs])
+    gradients = gx.grad(gx.sum(last * last) + gx.sum(gx.sin(ys)), [xs, w])
+    for made in (compiled(*training(), budget=budget), compiled([xs, w], gradients)):
+        plan = made[0].plan
+        offsets = [buffer.offset for buffer in plan.buffers if buffer.space == "arena"]
+        assert len({*offsets}) > 2
+        assert not any(offset % 256 for offset in offsets)
+        assert (plan.alignment, plan.arena_bytes % 256) == (256, 0)
+        assert max(memory_report(plan).timeline) == plan.lower_bound <= plan.arena_bytes == memory_report(plan).arena
 
 
 # Products ------------------------------------------------------------------------------------------------------------

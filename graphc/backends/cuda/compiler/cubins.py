@@ -1,8 +1,8 @@
 """Compiled kernels: those that were compiled before are in the compile cache, the rest is shared out among processes.
 
-A kernel is found by all that its cubin depends on: its text, the architecture, what compiles it. Processes help where
-many are missing: `python -m graphc.backends.cuda.compiler.cubins` is one of them, and fills the cache with what it is
-given.
+A kernel is found by all that its cubin depends on: its text, the architecture, what compiles it; one that is linked of
+PTX by that PTX. Processes help where many are missing: `python -m graphc.backends.cuda.compiler.cubins` is one of them,
+and fills the cache with what it is given. The linker needs no more than threads.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple
 from importlib.metadata import version
 from pathlib import Path
 
-from graphc.backends.cuda.compiler.compiling import Compiled, compile_kernel
+from graphc.backends.cuda.compiler.compiling import Compiled, compile_kernel, link_kernel
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.kernels import cuda
 from graphc.toolchain.cache import digest, open_cache, use_cache
 from graphc.toolchain.shares import processors, share_out
 
-__all__ = ["compiled"]
+__all__ = ["Capability", "compiled", "linked"]
 
 FORMAT = "1"  # changes with what keys do not cover
 MANY = 6  # kernels for which another process is worth its start
@@ -51,6 +52,35 @@ def compiled(kernels: Iterable[CudaKernel], capability: Capability) -> dict[str,
     }
 
 
+def linked(kernels: Iterable[Compiled], capability: Capability) -> dict[str, bytes]:
+    """Cubins of functions by name for a newer architecture, from the cache or linked now. Raises BackendError."""
+    wanted = {kernel.name: (kernel.ptx, _link_key(kernel.ptx, capability)) for kernel in kernels}
+    found = {name: _recalled_cubin(key) for name, (_, key) in wanted.items()}
+    missing = [name for name, cubin in found.items() if cubin is None]
+    with ThreadPoolExecutor(processors()) as pool:
+        images = pool.map(lambda name: link_kernel(wanted[name][0], name, capability)[0], missing)
+        made = dict(zip(missing, images, strict=True))
+    for name, cubin in made.items():
+        _remember_cubin(wanted[name][1], cubin)
+    return {name: made[name] if cubin is None else cubin for name, cubin in found.items()}
+
+
+def _link_key(ptx: str, capability: Capability) -> str:
+    return digest("linked", FORMAT, *_versions(), json.dumps([ptx, capability]))
+
+
+def _recalled_cubin(key: str) -> bytes | None:
+    try:
+        return base64.b64decode(open_cache().recall(key)["cubin"])
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _remember_cubin(key: str, cubin: bytes) -> None:
+    facts = {"cubin": base64.b64encode(cubin).decode()}
+    use_cache(lambda cache: cache.remember(key, facts))
+
+
 def _helped(kernels: Sequence[CudaKernel], capability: Capability) -> subprocess.Popen[bytes]:
     """A process that compiles these kernels. What it cannot do is left to whoever asks for them."""
     helper = subprocess.Popen(_HELPER, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -69,7 +99,12 @@ def _key(kernel: CudaKernel, capability: Capability) -> str:
 def _identity() -> tuple[str, ...]:
     """What kernels are compiled by: packages, and the primitives that texts call."""
     primitives = Path(cuda.__file__).with_name("primitives.py").read_text()
-    return (*(version(package) for package in _PACKAGES), primitives)
+    return (*_versions(), primitives)
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    return tuple(version(package) for package in _PACKAGES)
 
 
 def _recalled(kernel: CudaKernel, capability: Capability) -> Compiled | None:

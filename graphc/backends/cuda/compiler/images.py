@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from graphc.backends.cuda.compiler.compiling import lack_of_compiler, link_kernel
-from graphc.backends.cuda.compiler.cubins import Capability, compiled
+from graphc.backends.cuda.compiler.compiling import lack_of_compiler
+from graphc.backends.cuda.compiler.cubins import Capability, compiled, linked
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.errors import BackendError
 
@@ -29,8 +29,7 @@ def images_of(kernels: Iterable[CudaKernel]) -> Images:
     found = compiled(kernels, oldest)
     made = {_called(_CUBIN, oldest): {name: kernel.cubin for name, kernel in found.items()}}
     for capability in others:
-        linked = {name: link_kernel(kernel.ptx, name, capability)[0] for name, kernel in found.items()}
-        made[_called(_CUBIN, capability)] = linked
+        made[_called(_CUBIN, capability)] = linked(found.values(), capability)
     return {**made, _called(_PTX, oldest): {name: kernel.ptx.encode() for name, kernel in found.items()}}
 
 
