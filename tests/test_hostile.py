@@ -135,6 +135,16 @@ OTHERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "evaluate": (gx.evaluate, ([X * 2], {X: ONES})),
     "memory_frontier": (gx.memory_frontier, ([X], [X * 2])),
     "load": (gx.load, ("nothing/there",)),
+    "scan": (
+        lambda init, xs, length=None, reverse=False, unroll=1: gx.scan(
+            lambda c, x: (c, x), init, xs, length, reverse=reverse, unroll=unroll
+        ),
+        (X, X),
+    ),
+    "scan's length": (lambda length: gx.scan(lambda c, _: (c, None), X, length=length), (3,)),
+    "map": (lambda xs: gx.map(gx.tanh, xs), (X,)),
+    "fori_loop": (lambda lower, upper, init: gx.fori_loop(lower, upper, lambda i, v: v, init), (0, 3, X)),
+    "a scanned function": (lambda y: gx.scan(lambda c, x: y, X, X), ((X, X),)),
     "checkpoint": (lambda function: gx.checkpoint(function)(X), (gx.tanh,)),
     "a checkpointed function": (gx.checkpoint(gx.tanh), (X,)),
     "a parameter's value": (lambda value: setattr(P, "value", value), (ONES,)),

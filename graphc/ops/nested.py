@@ -73,7 +73,10 @@ def flatten(value: Any, what: str) -> tuple[list[Tensor], Structure]:
     Raises GraphError for anything else.
     """
     leaves: list[Tensor] = []
-    return leaves, _flattened(value, what, leaves)
+    try:
+        return leaves, _flattened(value, what, leaves)
+    except RecursionError:
+        raise GraphError(f"{what} nests too deep: it holds itself, or more levels than Python's stack") from None
 
 
 def _flattened(value: Any, what: str, leaves: list[Tensor]) -> Structure:
