@@ -25,7 +25,13 @@ _SIMULATED: Mapping[str, Callable[[SimulatedDriver], Any]] = {"cuBLASLt": Simula
 
 
 def libraries_on(device: Device) -> dict[str, VendorLibrary]:
-    """The libraries that may be used and start on a device, by the calls that each knows."""
+    """The libraries that may be used and start on a device, which this thread uses then, by the calls that each knows.
+
+    Raises BackendError where the thread cannot use the device.
+    """
+    if not libraries_here():
+        return {}
+    device.enter()
     used = [(known, library_of(device, known)) for known in libraries_here()]
     return {call: library for known, library in used if library is not None for call in known.calls}
 
