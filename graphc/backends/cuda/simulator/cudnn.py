@@ -90,6 +90,7 @@ class SimulatedCudnn:
     """The library on a simulated driver."""
 
     data_type, heur_mode, numerical_note = _DataType, _HeurMode, _NumericalNote
+    __version__ = "1.22.0"
     cudnnGraphNotSupportedError = _GraphNotSupportedError  # noqa: N815 - as the frontend calls it
 
     def __init__(self, driver: SimulatedDriver) -> None:

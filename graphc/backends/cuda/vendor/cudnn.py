@@ -43,8 +43,9 @@ class Cudnn:
         self._last: _Planned | None = None  # one after the other is asked for all algorithms of a convolution
 
     @property
-    def version(self) -> int:
-        return int(self.library.backend_version())
+    def version(self) -> str:
+        """The versions of the library and of its frontend, on both of which plans depend."""
+        return f"{self.library.backend_version()} ({self.library.__version__})"
 
     def problem_of(self, call: str, params: Sequence[int]) -> Convolution | None:
         """The convolution that a call is, None for what the library does not take."""
