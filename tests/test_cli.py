@@ -280,7 +280,8 @@ def test_doctor_tells_of_cuda_and_misses_nothing(monkeypatch, value, text):
     assert text in rows["environment"]
     assert "pip install 'graphc[cuda" in rows["compiling"] or "needs no device" in rows["compiling"]
     assert set(rows) == {
-        "device", "cuda-bindings", "numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink", "compiling", "environment",
+        "device", "cuda-bindings", "numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink", "compiling", "products",
+        "convolutions", "environment",
     }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from graphc.backends.cuda.compiler.compiling import is_there, lack_of_compiler
-from graphc.backends.cuda.engine.choosing import LIBRARY, VARIABLE, asked, has_library, is_simulated, real_device
+from graphc.backends.cuda.engine.choosing import VARIABLE, asked, is_simulated, real_device
+from graphc.backends.cuda.vendor.known import LIBRARIES, KnownLibrary
 from graphc.errors import BackendError
 
 __all__ = ["cuda_rows"]
@@ -20,7 +21,8 @@ _DRIVER = "cuda-bindings"
 def cuda_rows() -> list[tuple[str, str]]:
     """The rows of the section."""
     rows = [(name, _version(name) or "not installed (CUDA programs)") for name in (_DRIVER, *_COMPILERS)]
-    own = [("compiling", _compiling()), ("products", _products()), ("environment", _environment())]
+    computing = [(library.computes, _computing(library)) for library in LIBRARIES]
+    own = [("compiling", _compiling()), *computing, ("environment", _environment())]
     return [("device", _device()), *rows, *own]
 
 
@@ -39,12 +41,13 @@ def _compiling() -> str:
     return lack_of_compiler() or "kernels are compiled here, and `graphc compile --backend cuda` needs no device"
 
 
-def _products() -> str:
-    """What computes products of matrices, or what is missing for another choice."""
-    if not is_there(LIBRARY):
-        return "own kernels alone; cuBLASLt is not installed: pip install 'graphc[cuda-libraries]'"
+def _computing(library: KnownLibrary) -> str:
+    """What computes that which a library may, or what is missing for another choice."""
+    if not is_there(library.module):
+        return f"own kernels alone; {library.name} is not installed: pip install 'graphc[{library.extra}]'"
     try:
-        return "own kernels, or cuBLASLt where it was faster" if has_library() else f"own kernels, as {VARIABLE} says"
+        chosen = library.is_here
+        return f"own kernels, or {library.name} where it was faster" if chosen else f"own kernels, as {VARIABLE} says"
     except BackendError as error:
         return str(error)
 

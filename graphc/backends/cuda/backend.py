@@ -7,7 +7,7 @@ from typing import Any
 
 from graphc.backends.backend import Backend, Code, Planning
 from graphc.backends.cuda.compiler.cubins import compiled
-from graphc.backends.cuda.engine.choosing import chosen_device, has_library, is_debugged, is_simulated, lack
+from graphc.backends.cuda.engine.choosing import chosen_device, is_debugged, is_simulated, lack
 from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.engine.engine import CudaEngine, Loaded
 from graphc.backends.cuda.engine.nodes import nodes_of
@@ -15,7 +15,8 @@ from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.regions import ALIGNMENT
 from graphc.backends.cuda.simulator.driver import image_of
 from graphc.backends.cuda.spreading import spread_reductions
-from graphc.backends.cuda.vendor.installed import library_of
+from graphc.backends.cuda.vendor.installed import libraries_on
+from graphc.backends.cuda.vendor.known import libraries_here
 from graphc.backends.cuda.vendor.trying import Chosen, choose
 from graphc.backends.cuda.writer import CudaCode, CudaWriter, cuda_call
 from graphc.errors import BackendError
@@ -32,12 +33,12 @@ def _load(plan: Plan, read: Callable[[], Code], library: str) -> tuple[object, s
     code, device = read(), chosen_device()
     assert isinstance(code, CudaCode)
     nodes = nodes_of(plan, code)
-    vendor = library_of(device) if has_library() else None
-    if vendor is None:
+    libraries = libraries_on(device)
+    if not libraries:
         return Loaded(nodes, _images([node.kernel for node in nodes], device), device, is_debugged()), ""
     finishing = [node.kernel.finish for node in nodes if node.kernel.finish is not None]
     images = _images([*(node.kernel for node in nodes), *finishing], device)
-    chosen = Chosen(vendor, choose(nodes, images, device, vendor))
+    chosen = Chosen(choose(nodes, images, device, libraries))
     nodes = nodes_of(plan, code, {name: choice.algorithm.workspace for name, choice in chosen.choices.items()})
     images = _images([node.kernel for node in nodes], device)
     return Loaded(nodes, images, device, is_debugged(), chosen), ""
@@ -64,7 +65,7 @@ CUDA = Backend(
         passes=(spread_reductions,),
         lowering=cuda_call,
         writer=CudaWriter,
-        identity=lambda: ("cuda", *["libraries"] * has_library()),
+        identity=lambda: ("cuda", *(library.name for library in libraries_here())),
         code_of=CudaCode.of,
         load=_load,
         engine=_engine,

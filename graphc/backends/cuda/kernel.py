@@ -26,8 +26,8 @@ class CudaKernel:
     blocks alone have one function, which is compiled once. Its operands are those of its launch in their order, or what
     `places` says: for each an operand of the launch, and the byte of it where it starts. Where they are not all at
     multiples of `widths`, `narrow` computes the same; where its result is for its epilogue alone, `unstored` does,
-    which leaves it in registers. Where `product` has the parameters of a call of `matmul`, a library may compute that
-    from the first two operands into the third, and `finish`, if there is an epilogue, the rest.
+    which leaves it in registers. Where `library` has the name of a call and its parameters, a vendor's library may
+    compute that from the first two operands into the third, and `finish`, if there is an epilogue, the rest.
     """
 
     name: str
@@ -40,7 +40,7 @@ class CudaKernel:
     numbers: tuple[int, ...] = ()
     narrow: CudaKernel | None = None
     unstored: CudaKernel | None = None
-    product: tuple[int, ...] = ()
+    library: tuple[str, tuple[int, ...]] | None = None
     finish: CudaKernel | None = None
 
     def signed(self) -> CudaKernel:
@@ -66,14 +66,15 @@ class CudaKernel:
     @classmethod
     def of(
         cls, name: str, text: str, types: Sequence[str], blocks: int, threads: int, places: Any, widths: Sequence[int],
-        numbers: Sequence[int] = (), narrow: Any = None, unstored: Any = None, product: Sequence[int] = (),
+        numbers: Sequence[int] = (), narrow: Any = None, unstored: Any = None, library: Any = None,
         finish: Any = None,
     ) -> CudaKernel:  # fmt: skip
         """A kernel of its fields, as JSON holds them."""
         pairs = tuple((operand, start) for operand, start in places)
         one, other, last = (None if told is None else cls.of(*told) for told in (narrow, unstored, finish))
         fields = tuple(types), blocks, threads, pairs, tuple(widths), tuple(numbers)
-        return cls(name, text, *fields, one, other, tuple(product), last)
+        call = (library[0], tuple(library[1])) if library else None
+        return cls(name, text, *fields, one, other, call, last)
 
 
 def _digest(told: object) -> str:

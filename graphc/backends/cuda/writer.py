@@ -6,7 +6,7 @@ Kernels of one launch run one after the other, each on all operands of the launc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import starmap
 from typing import Any
 
@@ -18,10 +18,11 @@ from graphc.backends.cuda.calls.poolings import POOLING_CALLS, POOLING_KERNELS
 from graphc.backends.cuda.calls.products import matmul_call, matmul_kernel
 from graphc.backends.cuda.calls.scattering import SCATTER_CALLS, SCATTER_KERNELS
 from graphc.backends.cuda.calls.sorting import SEARCH_KERNELS, SORT_CALLS, SORT_KERNELS
-from graphc.backends.cuda.engine.choosing import has_library
 from graphc.backends.cuda.engine.staging import staging_bytes
 from graphc.backends.cuda.kernel import CudaKernel, MakeKernel, MakeKernels
+from graphc.backends.cuda.printer.epilogue import finishing_kernel
 from graphc.backends.cuda.printer.loop_nest import print_kernel
+from graphc.backends.cuda.vendor.known import is_by_library, library_for
 from graphc.errors import BackendError
 from graphc.ir.node import Type
 from graphc.ir.types import TensorType
@@ -45,15 +46,19 @@ def cuda_call(
     op: str, attrs: Mapping[str, Any], operands: Sequence[OperandView], result: Type, threads: int = 2,
     strides: tuple[int, ...] | None = None,
 ) -> LibraryCall:  # fmt: skip
-    """The call that computes `op`. Raises BackendError for an op that has no kernel."""
+    """The call that computes `op`; what a library may compute is always in memory.
+
+    Raises BackendError for an op that has no kernel.
+    """
     if op in _CALLS:
-        return _CALLS[op](attrs, operands, result)
-    if op != "matmul":
+        made = _CALLS[op](attrs, operands, result)
+    elif op == "matmul":
+        assert isinstance(result, TensorType)
+        contiguous = OperandView.contiguous(result)
+        made = matmul_call(operands, OperandView(result.dtype, result.shape, strides or contiguous.strides))
+    else:
         raise BackendError(f"op {op!r} has no CUDA kernel")
-    assert isinstance(result, TensorType)
-    contiguous = OperandView.contiguous(result)
-    view = OperandView(result.dtype, result.shape, strides or contiguous.strides)
-    return matmul_call(operands, view, keeps=not has_library())
+    return replace(made, in_registers=False) if is_by_library(made.name) else made
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,17 @@ class _LaunchKernels:
             return self._add(key, "fused", lambda name: (print_kernel(nest, name),))
         if call.name in _SEVERAL:
             return self._add(key, call.name, lambda name: _SEVERAL[call.name](call.params, name))
-        return self._add(key, call.name, lambda name: (_ALONE[call.name](call.params, name, routine),))
+        return self._add(key, call.name, lambda name: (_alone(call, name, routine),))
 
     def _add(self, key: object, kind: str, make: Callable[[str], tuple[CudaKernel, ...]]) -> str:
         name = self.names[key] = f"{kind}_{len(self.names)}"
         self.kernels[name] = tuple(kernel.signed() for kernel in make(kind))
         return name
+
+
+def _alone(call: LibraryCall, name: str, routine: Routine) -> CudaKernel:
+    """The one kernel of a call. A library may compute what it knows where that is in memory."""
+    made = _ALONE[call.name](call.params, name, routine)
+    if call.in_registers or library_for(call.name) is None:
+        return made
+    return replace(made, library=(call.name, call.params), finish=finishing_kernel(routine, f"{name}_finish"))

@@ -21,6 +21,7 @@ from graphc.backends.cuda.simulator.cublaslt import WORKSPACE, SimulatedCublasLt
 from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.backends.cuda.vendor import installed, trying
 from graphc.backends.cuda.vendor.cublaslt import CublasLt
+from graphc.backends.cuda.vendor.known import LIBRARIES
 from graphc.backends.cuda.vendor.product import product_of
 from graphc.errors import BackendError, GraphcWarning
 from graphc.ir import notice
@@ -98,7 +99,7 @@ def test_a_product_is_that_of_the_own_kernel(device: Device, name: str, number: 
     hosts = [small_values(RNG, dtype, size) for size in sizes[:2]] + [np.zeros(sizes[2], dtype.numpy)]
     expected = [host.copy() for host in hosts]
     run(matmul_kernel(params, "product"), expected)
-    product, library = product_of(params), installed.library_of(device)
+    product, library = product_of(params), installed.library_of(device, LIBRARIES[0])
     assert product is not None
     assert library is not None
     algorithm = [*library.algorithms(product, 2)][number]
@@ -252,7 +253,7 @@ def test_a_library_that_does_not_start_is_told(device: Device, monkeypatch: pyte
     monkeypatch.setattr(installed, "is_simulated", lambda: False)
     monkeypatch.setattr(installed.importlib, "import_module", lambda _: SimulatedCublasLt(device.driver))
     with pytest.warns(GraphcWarning, match="cuBLASLt is installed, but cannot be used.*division by zero"):
-        assert installed.library_of(device) is None
+        assert installed.library_of(device, LIBRARIES[0]) is None
 
 
 @pytest.mark.usefixtures("device")

@@ -21,12 +21,13 @@ from graphc.ir.types import DType, TensorType
 from graphc.kernel.ir import LibraryCall
 from graphc.kernel.operand import OperandView
 
-__all__ = ["CONVOLUTION_CALLS", "CONVOLUTION_KERNELS"]
+__all__ = ["CONVOLUTION_CALLS", "CONVOLUTION_KERNELS", "Conv"]
 
 
 @dataclass(frozen=True)
-class _Conv:
-    """x[images, channels, *size], w[filters, channels / groups, *window], y[images, filters, *out]."""
+class Conv:
+    """The parameters of a call: of x[images, channels, *size], w[filters, channels / groups, *window] and
+    y[images, filters, *out]."""
 
     images: int
     channels: int
@@ -47,7 +48,8 @@ class _Conv:
         return (*head, *(word for pair in pairs for word in pair))
 
     @classmethod
-    def of(cls, words: Sequence[int]) -> _Conv:
+    def of(cls, words: Sequence[int]) -> Conv:
+        """The parameters of a call, as whole numbers one after the other."""
         images, channels, filters, groups, number, *rest = words
         size, window, out, stride, dilation, before = ((rest[i], rest[i + 1]) for i in range(0, len(rest), 2))
         dtype = dtype_of(number)
@@ -67,7 +69,7 @@ def _call(
     name: str, attrs: Mapping[str, Any], x: Sequence[int], w: Sequence[int], y: Sequence[int], dtype: DType
 ) -> LibraryCall:
     (top, _), (left, _) = attrs["padding"]
-    conv = _Conv(
+    conv = Conv(
         x[0], x[1], w[0], attrs["groups"], (x[2], x[3]), (w[2], w[3]), (y[2], y[3]), attrs["stride"],
         attrs["dilation"], (top, left), dtype,
     )  # fmt: skip
@@ -96,7 +98,7 @@ CONVOLUTION_CALLS: Mapping[str, Callable[..., LibraryCall]] = {
 
 
 # Kernels: o0, o1 are the op's operands, so the product's A and B are either -------------------------------------------
-def _pixel(c: _Conv, operand: str, image: str, channel: str, place: str, tap: str) -> str:
+def _pixel(c: Conv, operand: str, image: str, channel: str, place: str, tap: str) -> str:
     """The element of x that a tap of a window meets, or 0; `place` is the window's position in the output."""
     at = []
     pairs = zip(_divided(place, c.out[1]), _divided(tap, c.window[1]), strict=True)
@@ -113,19 +115,19 @@ def _divided(number: str, by: int) -> tuple[str, str]:
     return f"({number} // u32({by}))", f"({number} % u32({by}))"
 
 
-def _output(c: _Conv, operand: str, image: str, filter: str, place: str) -> str:
+def _output(c: Conv, operand: str, image: str, filter: str, place: str) -> str:
     index = f"u32(({image} * u32({c.filters}) + {filter}) * u32({math.prod(c.out)}) + {place})"
     return f"{from_memory(c.dtype)}({operand}[{index}])"
 
 
-def _weight(c: _Conv, operand: str, filter: str, channel: str, tap: str) -> str:
+def _weight(c: Conv, operand: str, filter: str, channel: str, tap: str) -> str:
     """`channel` counts within the group."""
     index = f"u32(({filter} * u32({c.own[0]}) + {channel}) * u32({c.taps}) + {tap})"
     return f"{from_memory(c.dtype)}({operand}[{index}])"
 
 
 def _conv2d(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
-    c = _Conv.of(params)
+    c = Conv.of(params)
     image, group = _divided("batch", c.groups)
     channel, tap = _divided("k", c.taps)
     filter = f"({group} * u32({c.own[1]}) + m)"
@@ -141,7 +143,7 @@ def _conv2d(params: Sequence[int], name: str, routine: Routine | None = None) ->
 
 
 def _conv2d_weight_grad(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
-    c = _Conv.of(params)
+    c = Conv.of(params)
     image, place = _divided("k", math.prod(c.out))
     channel, tap = _divided("n", c.taps)
     filter = f"(batch * u32({c.own[1]}) + m)"
@@ -156,7 +158,7 @@ def _conv2d_weight_grad(params: Sequence[int], name: str, routine: Routine | Non
 
 
 def _conv2d_input_grad(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
-    c = _Conv.of(params)
+    c = Conv.of(params)
     image, group = _divided("batch", c.groups)
     filter, tap = _divided("k", c.taps)
     filter = f"({group} * u32({c.own[1]}) + {filter})"

@@ -12,7 +12,6 @@ from graphc.backends.backend import Routine
 from graphc.backends.cuda.calls.numbers import dtype_of, number_of
 from graphc.backends.cuda.kernel import BLOCK, CudaKernel
 from graphc.backends.cuda.printer.epilogue import epilogue_of
-from graphc.backends.cuda.printer.loop_nest import print_kernel
 from graphc.backends.cuda.printer.rendering import rendered
 from graphc.backends.cuda.printer.spelling import from_memory, memory_type, to_memory
 from graphc.ir.types import DType
@@ -51,11 +50,8 @@ class Matmul:
         return cls(rows, columns, depth, a_m, a_k, b_k, b_n, c_m, c_n, number, dims)
 
 
-def matmul_call(operands: Sequence[OperandView], result: OperandView, *, keeps: bool = True) -> LibraryCall:
-    """The call that multiplies stacks of matrices by any strides; see `Matmul`.
-
-    If it `keeps` its result in registers, its epilogue may be all that reads it; else it is always in memory.
-    """
+def matmul_call(operands: Sequence[OperandView], result: OperandView) -> LibraryCall:
+    """The call that multiplies stacks of matrices by any strides; see `Matmul`."""
     a, b = operands
     (rows, depth), columns = a.shape[-2:], b.shape[-1]
     batch = zip(a.shape[:-2], a.strides[:-2], b.strides[:-2], result.strides[:-2], strict=True)
@@ -64,30 +60,12 @@ def matmul_call(operands: Sequence[OperandView], result: OperandView, *, keeps: 
     params = (rows, columns, depth, *strides, number_of(a.dtype))
     work = 2 * math.prod(result.shape) * max(depth, 1)
     every = (*params, *(word for dim in dims for word in dim))
-    return LibraryCall("matmul", every, 1, 0, work, in_registers=keeps)
+    return LibraryCall("matmul", every, 1, 0, work, in_registers=True)
 
 
 def matmul_kernel(params: Sequence[int], name: str, routine: Routine | None = None) -> CudaKernel:
-    """The kernel of a call, with the epilogue of `routine`. A library may do its product where that is in memory."""
+    """The kernel of a call, with the epilogue of `routine`."""
     call = Matmul.of(params)
-    made = _matmul_kernel(call, name, routine)
-    if routine is None or routine.call is None or routine.call.in_registers:
-        return made
-    return replace(made, product=tuple(params), finish=_finishing(routine, f"{name}_finish"))
-
-
-def _finishing(routine: Routine, name: str) -> CudaKernel | None:
-    """The epilogue of a product as a kernel of its own, which reads the result where the product is stored."""
-    if routine.nest is None:
-        return None
-    made = print_kernel(routine.nest, name)
-    numbers = range(len(routine.nest.operands))
-    places = tuple((2, 0) if number == routine.result else (3 + number, 0) for number in numbers)
-    narrow = made.narrow and replace(made.narrow, places=places)
-    return replace(made, places=places, narrow=narrow)
-
-
-def _matmul_kernel(call: Matmul, name: str, routine: Routine | None) -> CudaKernel:
     rows, columns, depth, dims = call.rows, call.columns, call.depth, call.dims
     a_m, a_k, b_k, b_n, c_m, c_n = call.a_m, call.a_k, call.b_k, call.b_n, call.c_m, call.c_n
     dtype, told = dtype_of(call.number), _Told()

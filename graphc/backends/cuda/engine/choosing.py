@@ -2,7 +2,7 @@
 
 simulate   no device, but the simulator of kernels: slow, and as strict as it can be
 own        own kernels alone, even where a vendor's library is installed
-libraries  with simulate: a simulated library, too
+libraries  with simulate: simulated libraries, too
 debug      launch by launch, with a look at every float; see debugging.py
 """
 
@@ -18,11 +18,9 @@ from graphc.backends.cuda.simulator.driver import SimulatedDriver
 from graphc.errors import BackendError
 
 __all__ = [
-    "LIBRARY",
     "VARIABLE",
     "asked",
     "chosen_device",
-    "has_library",
     "is_debugged",
     "is_simulated",
     "lack",
@@ -30,7 +28,6 @@ __all__ = [
 ]
 
 VARIABLE = "GRAPHC_CUDA"
-LIBRARY = "nvmath.bindings.cublasLt"
 _WORDS = ("simulate", "own", "libraries", "debug")
 _INSTALL = "pip install 'graphc[cuda-run]'"
 
@@ -49,14 +46,6 @@ def is_simulated() -> bool:
 
 def is_debugged() -> bool:
     return "debug" in asked()
-
-
-def has_library() -> bool:
-    """Whether products may be a vendor's library's: it is installed, and the environment does not say `own`."""
-    words = asked()
-    if "own" in words:
-        return False
-    return "libraries" in words if is_simulated() else is_there(LIBRARY)
 
 
 def lack() -> str:

@@ -33,7 +33,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class KernelNode:
-    """A kernel on its operands, or `by_library` its product alone.
+    """A kernel on its operands, or `by_library` the call alone that it computes.
 
     `depends` are the positions of nodes before it for which it waits.
     """
@@ -58,8 +58,8 @@ def for_launch(kernel: CudaKernel, launch: Launch) -> CudaKernel:
 def nodes_of(plan: Plan, code: CudaCode, by_library: Mapping[str, int] = _NONE) -> list[KernelNode]:
     """The nodes of a step, each behind those that it waits for. Raises BackendError for more than a graph can hold.
 
-    `by_library` are the names of kernels whose products a library computes where it can, and how many bytes it needs
-    for that: those who need any have the same ones, one after the other.
+    `by_library` are the names of kernels whose calls a library computes where it can, and how many bytes it needs for
+    that: those who need any have the same ones, one after the other.
     """
     found = _Nodes(plan, code, by_library)
     found.add_range(LaunchNumber(0), LaunchNumber(len(plan.launches)), plan.loops, ())
@@ -110,7 +110,7 @@ class _Nodes:
             kernel = for_launch(kernel, launch)
             operands = self._operands(kernel, launch)
             if kernel.name in self.by_library and self._is_aligned([WIDEST] * 3, operands[:3]):
-                depends = self._add_product(kernel, operands[:3], depends, number)
+                depends = self._add_library_work(kernel, operands[:3], depends, number)
                 if kernel.finish is None:
                     continue
                 kernel = kernel.finish
@@ -126,10 +126,10 @@ class _Nodes:
                 "its loops has kernels of its own; choose backend='c' for loops of many short iterations"
             )
 
-    def _add_product(
+    def _add_library_work(
         self, kernel: CudaKernel, operands: tuple[Stretch, ...], depends: tuple[int, ...], number: LaunchNumber
     ) -> tuple[int, ...]:
-        """Let a library compute the product of a kernel; what comes next waits for it."""
+        """Let a library compute the call of a kernel; what comes next waits for it."""
         needs = self.by_library[kernel.name] > 0
         waits = tuple(sorted({*depends, *(self.in_workspace if needs else ())}))
         self.nodes.append(KernelNode(kernel, operands, waits, number, by_library=True))

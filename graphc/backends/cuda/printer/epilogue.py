@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphc.backends.backend import Routine
-from graphc.backends.cuda.printer.loop_nest import operand_types
+from graphc.backends.cuda.kernel import CudaKernel
+from graphc.backends.cuda.printer.loop_nest import operand_types, print_kernel
 from graphc.backends.cuda.printer.statements import Statements
 from graphc.ir.types import DType
 from graphc.kernel.ir import Store
 from graphc.kernel.nest import Nest, NestIndex
 
-__all__ = ["Epilogue", "epilogue_of"]
+__all__ = ["Epilogue", "epilogue_of", "finishing_kernel"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,17 @@ def epilogue_of(routine: Routine | None) -> Epilogue:
     numbers = tuple(number for number in range(len(types)) if number != routine.result)
     names, kinds = (tuple(listed[number] for number in numbers) for listed in (made.names, types))
     return Epilogue("\n".join(made.finished()), numbers, names, kinds)
+
+
+def finishing_kernel(routine: Routine, name: str) -> CudaKernel | None:
+    """The epilogue of a product as a kernel of its own, which reads the result where the product is stored."""
+    if routine.nest is None:
+        return None
+    made = print_kernel(routine.nest, name)
+    numbers = range(len(routine.nest.operands))
+    places = tuple((2, 0) if number == routine.result else (3 + number, 0) for number in numbers)
+    narrow = made.narrow and replace(made.narrow, places=places)
+    return replace(made, places=places, narrow=narrow)
 
 
 class _Epilogue(Statements):

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from graphc.backends.cuda.kernel import WIDEST
-from graphc.backends.cuda.vendor.product import Matrix, Product
+from graphc.backends.cuda.vendor.library import Algorithm
+from graphc.backends.cuda.vendor.product import Matrix, Product, product_of
 
-__all__ = ["WORKSPACE", "Algorithm", "CublasLt", "PreparedProduct"]
+__all__ = ["WORKSPACE", "CublasLt", "PreparedProduct"]
 
 WORKSPACE = 32 << 20  # the most bytes that an algorithm may take
 _TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}  # cudaDataType
@@ -24,16 +24,10 @@ _COMPUTE_32F, _COMPUTE_64F = 68, 70  # cublasComputeType_t
 _TURNED = 1  # CUBLAS_OP_T
 
 
-@dataclass(frozen=True)
-class Algorithm:
-    """How a product is computed, in the library's own words, and the bytes of workspace that this takes."""
-
-    words: tuple[int, ...]
-    workspace: int
-
-
 class CublasLt:
     """The library on a device. Raises the library's own errors."""
+
+    name = "cuBLASLt"
 
     def __init__(self, library: Any, stream: int) -> None:
         self.library, self._stream = library, stream
@@ -43,6 +37,10 @@ class CublasLt:
     @property
     def version(self) -> int:
         return int(self.library.get_version())
+
+    def problem_of(self, call: str, params: Sequence[int]) -> Product | None:
+        """The product that a call is, None for what the library does not take."""
+        return product_of(params)
 
     def algorithms(self, product: Product, most: int) -> Iterator[Algorithm]:
         """Up to `most` algorithms for a product, those first that should be the fastest."""
@@ -84,7 +82,7 @@ class CublasLt:
 class PreparedProduct:
     """A product that can run again and again; it keeps what the library needs of it."""
 
-    name = "cuBLASLt"
+    name = CublasLt.name
 
     def __init__(
         self, library: CublasLt, described: _Described, product: Product, algorithm: Algorithm, workspace: int

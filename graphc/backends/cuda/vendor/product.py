@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 from graphc.backends.cuda.calls.numbers import dtype_of
 from graphc.backends.cuda.calls.products import Matmul
+from graphc.backends.cuda.vendor.library import FLOATS, MOST
 
 __all__ = ["Factor", "Matrix", "Product", "product_of"]
-
-DTYPES = ("float32", "float64", "float16", "bfloat16")
-MOST = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def product_of(params: Sequence[int]) -> Product | None:
     stack = _stack(call.dims)
     extents = (call.rows, call.columns, call.depth)
     dtype = dtype_of(call.number).name
-    if stack is None or dtype not in DTYPES or not 0 < min(extents) <= max(extents) <= MOST:
+    if stack is None or dtype not in FLOATS or not 0 < min(extents) <= max(extents) <= MOST:
         return None
     batches, *steps = stack
     a = (call.rows, call.depth, call.a_m, call.a_k)

@@ -1,6 +1,6 @@
-"""Which products a library computes: those for which it was faster, and as right, on this very device.
+"""Which calls a library computes: those for which it was faster, and as right, on this very device.
 
-Each product is tried once: the own kernel with its epilogue, against the library's algorithms with what is left of the
+Each call is tried once: the own kernel with its epilogue, against the library's algorithms with what is left of the
 epilogue as a kernel of its own, in graphs as a step has them. What came of it is kept in the compile cache, by device,
 driver, library and kernels. A library that fails, or whose numbers are others than the own kernel's, is not used.
 """
@@ -26,32 +26,32 @@ from graphc.backends.cuda.engine.device import (
 )
 from graphc.backends.cuda.engine.nodes import KernelNode
 from graphc.backends.cuda.kernel import CudaKernel
-from graphc.backends.cuda.vendor.cublaslt import Algorithm, CublasLt
-from graphc.backends.cuda.vendor.product import Product, product_of
+from graphc.backends.cuda.vendor.library import Algorithm, LibraryProblem, VendorLibrary
 from graphc.ir.notice import warn_once
 from graphc.ir.types import DTYPES
 from graphc.toolchain.cache import digest, open_cache, use_cache
 
 __all__ = ["ByLibrary", "Chosen", "choose"]
 
-CANDIDATES = 4  # algorithms of a product that are tried
+CANDIDATES = 4  # algorithms of a problem that are tried
 REPEATS, ROUNDS = 10, 5  # kernels of a graph, and launches of it, of which the fastest counts
 LIMITS = {"float64": 1e-11, "float32": 1e-4, "float16": 1e-2, "bfloat16": 3e-2}  # of a difference, to the largest value
 
 
 @dataclass(frozen=True)
 class ByLibrary:
-    """A product, and the algorithm by which the library computes it."""
+    """A problem, the library that computes it, and by which algorithm."""
 
-    product: Product
+    library: VendorLibrary
+    problem: LibraryProblem
     algorithm: Algorithm
 
 
 class Chosen:
-    """The library at work for kernels, by name; see `Library` in engine.py."""
+    """Libraries at work for kernels, by name; see `Library` in engine.py."""
 
-    def __init__(self, library: CublasLt, choices: Mapping[str, ByLibrary]) -> None:
-        self._library, self.choices = library, choices
+    def __init__(self, choices: Mapping[str, ByLibrary]) -> None:
+        self.choices = choices
 
     @property
     def workspace(self) -> int:
@@ -59,36 +59,39 @@ class Chosen:
         return max((choice.algorithm.workspace for choice in self.choices.values()), default=0)
 
     def prepared(self, workspace: int) -> dict[str, LibraryWork]:
-        """What the library does for each kernel, with a workspace at this address."""
+        """What a library does for each kernel, with a workspace at this address."""
         return {
-            name: self._library.prepared(choice.product, choice.algorithm, workspace)
+            name: choice.library.prepared(choice.problem, choice.algorithm, workspace)
             for name, choice in self.choices.items()
         }
 
 
 def choose(
-    nodes: Sequence[KernelNode], images: Mapping[str, bytes], device: Device, library: CublasLt
+    nodes: Sequence[KernelNode], images: Mapping[str, bytes], device: Device, libraries: Mapping[str, VendorLibrary]
 ) -> dict[str, ByLibrary]:
-    """The kernels, by name, whose product the library computes from now on."""
-    asked = {node.kernel.name: node for node in nodes if node.kernel.product}
+    """The kernels, by name, whose calls libraries compute from now on; these are by the calls that they know."""
     found: dict[str, ByLibrary] = {}
-    for name, node in asked.items():
-        product = product_of(node.kernel.product)
-        if product is not None and (algorithm := _recalled(node, product, images, device, library)) is not None:
-            found[name] = ByLibrary(product, algorithm)
+    for name, node in {node.kernel.name: node for node in nodes}.items():
+        call, params = node.kernel.library or ("", ())
+        library = libraries.get(call)
+        problem = library.problem_of(call, params) if library is not None else None
+        if library is None or problem is None:
+            continue
+        if (algorithm := _recalled(node, problem, images, device, library)) is not None:
+            found[name] = ByLibrary(library, problem, algorithm)
     return found
 
 
 def _recalled(
-    node: KernelNode, product: Product, images: Mapping[str, bytes], device: Device, library: CublasLt
+    node: KernelNode, problem: LibraryProblem, images: Mapping[str, bytes], device: Device, library: VendorLibrary
 ) -> Algorithm | None:
-    """The algorithm that was found for a product before, or is found now; None if the own kernel does it."""
+    """The algorithm that was found for a problem before, or is found now; None if the own kernel does it."""
     sizes = [operand.nbytes for operand in node.operands]
-    told = [device.name, device.version, library.version, node.kernel.name, _finish(node.kernel), sizes]
-    key = digest("product", json.dumps(told))
+    told = [device.name, device.version, library.name, library.version, node.kernel.name, _finish(node.kernel), sizes]
+    key = digest("library", json.dumps(told))
     facts = open_cache().recall(key)
     if not isinstance(facts, dict) or "words" not in facts:
-        best = _tried(node, product, images, device, library)
+        best = _tried(node, problem, images, device, library)
         facts = {"words": [*best.words], "workspace": best.workspace} if best else {"words": None}
         use_cache(lambda cache: cache.remember(key, facts))
     return Algorithm(tuple(facts["words"]), facts["workspace"]) if facts["words"] is not None else None
@@ -99,26 +102,27 @@ def _finish(kernel: CudaKernel) -> str:
 
 
 def _tried(
-    node: KernelNode, product: Product, images: Mapping[str, bytes], device: Device, library: CublasLt
+    node: KernelNode, problem: LibraryProblem, images: Mapping[str, bytes], device: Device, library: VendorLibrary
 ) -> Algorithm | None:
     """The fastest algorithm that is right and faster than the own kernel, if there is one."""
     kernels = [node.kernel, *([node.kernel.finish] if node.kernel.finish is not None else [])]
     functions = LoadedKernels(device, {kernel.function: images[kernel.function] for kernel in kernels})
-    trial = _Trial(device, functions, node, DTYPES[product.dtype].numpy)
+    trial = _Trial(device, functions, node, DTYPES[problem.dtype].numpy)
     own, best = trial.timed([(node.kernel, range(len(node.operands)))]), None
     expected = trial.result()
     finishing = [(kernel, _positions(node.kernel, kernel)) for kernel in kernels[1:]]
     try:
-        for algorithm in library.algorithms(product, CANDIDATES):
+        for algorithm in library.algorithms(problem, CANDIDATES):
             workspace = DeviceMemory(device, algorithm.workspace)
-            work = library.prepared(product, algorithm, int(workspace.address))
+            work = library.prepared(problem, algorithm, int(workspace.address))
             took = trial.timed([(work, range(3)), *finishing])
-            if not _is_near(trial.result(), expected, LIMITS[product.dtype]):
-                warn_once("numbers", f"cuBLASLt is not used for {product}: its numbers are not those of the own kernel")
+            if not _is_near(trial.result(), expected, LIMITS[problem.dtype]):
+                why = "its numbers are not those of the own kernel"
+                warn_once(f"numbers of {library.name}", f"{library.name} is not used for {problem}: {why}")
             elif took < own:
                 own, best = took, algorithm
     except Exception as error:  # noqa: BLE001 - the library's, for whatever it cannot do here: there is an own kernel
-        warn_once("failure", f"cuBLASLt is not used for {product}: {error}")
+        warn_once(f"failure of {library.name}", f"{library.name} is not used for {problem}: {error}")
     return best
 
 
@@ -133,7 +137,7 @@ def _is_near(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], limit:
 
 
 class _Trial:
-    """Operands for a node: the factors of its product have numbers of both signs, all else is zero."""
+    """Operands for a node: the two that a library reads have numbers of both signs, all else is zero."""
 
     def __init__(self, device: Device, functions: LoadedKernels, node: KernelNode, dtype: np.dtype[Any]) -> None:
         self._device, self._functions, self._dtype = device, functions, dtype
@@ -162,7 +166,7 @@ class _Trial:
         return min(times) / REPEATS
 
     def result(self) -> np.ndarray[Any, Any]:
-        """The product that was computed last."""
+        """What the library, or the own kernel in its place, has computed last."""
         found = np.empty(self._memory[2].nbytes // self._dtype.itemsize, self._dtype)
         self._device.receive(found, self._operands[2])
         self._device.wait()
