@@ -4,14 +4,15 @@
 
 This is the gradient of a recurrent net's weights: instead of a small product that reads and writes all weights in each
 step, one large product over all steps. The loop stacks u and v instead. That takes memory by the iteration, so it is
-done where the factors are no larger than the sum: where they are, a product in the loop is as fast. A sum over rows of
-what is stacked then, a bias's gradient, is taken behind the loop as well.
+done where that is little beside what an iteration takes and gives anyway, and where the factors are no larger than the
+sum: where they are, a product in the loop is as fast. A sum over rows of what is stacked then, a bias's gradient, is
+taken behind the loop as well.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 
 from graphc.ir.graph import Graph, topological
@@ -44,6 +45,9 @@ REWRITES = (
 )  # fmt: skip
 
 
+MOST = 2  # times what an iteration takes and gives anyway, that may be stacked besides
+
+
 def add_after_loops(graph: Graph) -> Graph:
     """`graph` whose sums of products are made behind loops."""
     if not graph.bodies:
@@ -58,10 +62,10 @@ def _behind(changed: list[Node], node: Node, inputs: Sequence[Node]) -> Parts:
     found = {at: _term(opened, at) for at in range(len(opened.carries))}
     terms = {at: term for at, term in found.items() if term is not None}
     chosen = {at: term for at, term in terms.items() if term.op == "matmul" and _is_small(term)}
-    if not chosen:
+    stacked = {_straight(factor)[0] for term in chosen.values() for factor in term.inputs}
+    if not chosen or not _is_little(opened, stacked):
         return opened.closed()
     changed.append(node)
-    stacked = {_straight(factor)[0] for term in chosen.values() for factor in term.inputs}
     for at, term in terms.items():
         if term.op == "sum" and term.inputs[0] in stacked:
             chosen[at] = term
@@ -93,6 +97,12 @@ def _term(opened: OpenLoop, at: int) -> Node | None:
 def _is_small(term: Node) -> bool:
     """Whether the factors of a product are matrices, and no larger than it."""
     return term.ndim == 2 and sum(factor.elements for factor in term.inputs) <= term.elements
+
+
+def _is_little(opened: OpenLoop, stacked: Set[Node]) -> bool:
+    """Whether stacking these takes little memory beside what is stacked anyway."""
+    anyway = {inside for inside, _ in opened.slices} | {*opened.outputs}
+    return sum(inside.elements for inside in stacked - anyway) <= MOST * sum(inside.elements for inside in anyway)
 
 
 def _straight(factor: Node) -> tuple[Node, bool]:

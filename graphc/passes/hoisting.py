@@ -4,8 +4,8 @@
     in each iteration  W @ column x_t                 (X as one matrix) @ W', likewise
 
 So the input projection of a recurrent net reads its weights once and not in every step. That is done where a slice has
-fewer rows than it has columns; of many rows, a product in the loop is as fast. What is elementwise stays: it would only
-take memory.
+fewer rows than it has columns: of many rows, a product in the loop is as fast; and where the product is not much larger
+than the slice. What is elementwise stays: it would only take memory.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from graphc.passes.rewriting import Keeps, Rewrite
 
 __all__ = ["REWRITES", "hoist_products"]
 
+MOST = 8  # times its slice, that a product may take; those of an LSTM's gates take 4
 REWRITES = (
     Rewrite(
         "x_t @ w in iteration t of a loop", "slice t of x @ w, before the loop", Keeps.ROUNDING,
@@ -52,7 +53,7 @@ def _hoisted(node: Node, inputs: Sequence[Node]) -> Parts:
         stack = stacks.get(_below(source))
         if stack is None or matrix not in fixed or matrix.ndim != 2 or (source is b and b.shape[-1] != 1):
             continue
-        if source is a and a.elements >= a.shape[-1] ** 2:
+        if (source is a and a.elements >= a.shape[-1] ** 2) or inside.elements > MOST * source.elements:
             continue
         (value,) = interpret([matrix], around, remade)
         new[inside] = opened.takes(_product(inside, stack, value, is_column=source is b))

@@ -59,6 +59,22 @@ def test_of_many_rows_products_stay() -> None:
     assert backward["matmul"] == 3
 
 
+def test_a_sum_of_what_is_not_stacked_stays_small() -> None:
+    """A filter of many steps has a state of its own size: memory does not grow with the steps."""
+    peaks = []
+    for times in (10, 1000):
+        xs, h = gx.input("xs", (times, 1)), gx.input("h", (WIDTH, 1))
+
+        def step(carry: Any, x: Any) -> tuple[Any, Any]:
+            state, second = carry
+            state = gx.tanh(state * 0.9 + x)
+            return (state, second + state @ state.T), None
+
+        (_, second), _ = gx.scan(step, (h, gx.zeros((WIDTH, WIDTH))), xs)
+        peaks.append(gx.compile([xs, h], second).memory.arena)
+    assert peaks[0] == peaks[1]
+
+
 CELLS: dict[str, Any] = {
     "columns": lambda h, x, w, u: gx.tanh((w @ x.T).T[: h.shape[0]] + h @ u),
     "twice": lambda h, x, w, u: gx.tanh(x @ w + gx.tanh(h @ u) @ u + x @ w),
