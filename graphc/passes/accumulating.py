@@ -16,7 +16,7 @@ from collections.abc import Sequence, Set
 from functools import partial
 
 from graphc.ir.graph import Graph, topological
-from graphc.ir.node import Node
+from graphc.ir.node import Node, inherit_location, next_serial
 from graphc.ops.build import apply
 from graphc.ops.functions.loops import loop
 from graphc.ops.primitives.views import matrix_transpose, permute, reshape_to
@@ -79,7 +79,9 @@ def _behind(changed: list[Node], node: Node, inputs: Sequence[Node]) -> Parts:
     stacks = slices | {inside: outputs[at] for inside, at in gives.items()}
     finals = dict(zip(kept, parts, strict=False))
     for at, term in chosen.items():
+        since = next_serial()
         finals[at] = apply("add", inits[at], _summed(term, stacks))
+        inherit_location([finals[at]], since, term.location)
     return [*(finals[at] for at in range(len(inits))), *outputs]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ from graphc.ir.body import Body, bodies_of
 from graphc.ir.graph import Graph, interpret, topological
 from graphc.ir.node import Node, remade
 from graphc.ir.text import body_of
-from graphc.ops.build import build_node, parts_of
-from graphc.ops.primitives.loops import Looped, closed
+from graphc.ops.primitives.loops import Looped
 from graphc.ops.record import Kind, op_of
+from graphc.passes.opened import OpenLoop
 
 __all__ = ["everywhere", "prune_loops"]
 
@@ -55,13 +55,13 @@ def prune_loops(graph: Graph) -> Graph:
 
 @dataclass(frozen=True)
 class _Need:
-    """What of a loop is needed: of its body the `outputs`, and the inputs at the positions `inputs`, of which the first
+    """What of a loop is needed: of its body the `outputs` and, of what it is given, the nodes `used`, of which those
     `carried` change. `parts` are the results that are read."""
 
     parts: frozenset[int]
     outputs: tuple[Node, ...]
-    inputs: tuple[int, ...]
-    carried: int
+    used: frozenset[Node]
+    carried: frozenset[Node]
 
 
 def _needs(graph: Graph) -> tuple[set[Node], dict[Node, _Need]]:
@@ -78,7 +78,8 @@ def _needs(graph: Graph) -> tuple[set[Node], dict[Node, _Need]]:
             live.add(source)
         elif op_of(node).kind is Kind.LOOP:
             needs[node] = _need(node, frozenset(read[node]))
-            live.update(node.inputs[position] for position in needs[node].inputs)
+            pairs = zip(Looped(node).body.inputs, node.inputs, strict=True)
+            live.update(given for inside, given in pairs if inside in needs[node].used)
             live.update(node.inputs[part] for part in read[node] if _is_still(node, part))
         else:
             live.update(node.inputs)
@@ -102,36 +103,25 @@ def _need(node: Node, parts: frozenset[int]) -> _Need:
         if carried == moving & under:
             break
         carried = moving & under
-    order = [*(i for i, n in enumerate(graph.inputs) if n in carried), *_others(node, under - carried)]
-    return _Need(parts, outputs, tuple(order), len(carried))
-
-
-def _others(node: Node, used: Set[Node]) -> list[int]:
-    """The positions of slices that are used, then of constants, and of carried values that are constant."""
-    looped = Looped(node)
-    carries, slices, constants = looped.divided(range(len(node.inputs)))
-    inputs = looped.body.inputs
-    return [position for part in (slices, carries, constants) for position in part if inputs[position] in used]
+    return _Need(parts, outputs, frozenset(under.intersection(graph.inputs)), frozenset(carried))
 
 
 def _pruned(node: Node, inputs: Sequence[Node], need: _Need) -> dict[int, Node]:
     """The parts that are read of `node`, whose inputs are to be `inputs`."""
-    looped = Looped(node)
-    graph, count = looped.body, len(looped.body.updates)
-    still: dict[int, Node] = {part: inputs[part] for part in need.parts if _is_still(node, part)}
+    updates = Looped(node).body.updates
+    still = {part: inputs[part] for part in need.parts if _is_still(node, part)}
     if len(still) == len(need.parts):
         return still
-    nexts = dict(graph.updates)
-    carried = [graph.inputs[position] for position in need.inputs[: need.carried]]
-    body = closed([graph.inputs[i] for i in need.inputs], [nexts[carry] for carry in carried], need.outputs)
-    body = body_of(prune_loops(body.graph))
-    _, slices, _ = looped.divided(range(len(node.inputs)))
-    attrs = {**node.attrs, "body": body, "stacked": sum(position in slices for position in need.inputs)}
-    new = build_node(node.op, tuple(inputs[position] for position in need.inputs), attrs)
-    new.location = node.location
-    results = parts_of(new)
-    finals = dict(zip(carried, results, strict=False))
-    stacks = dict(zip(need.outputs, results[len(carried) :], strict=True))
+    opened = OpenLoop.of(node, inputs)
+    opened.constants = [*((inside, init) for inside, init, _ in opened.carries), *opened.constants]
+    opened.constants = [pair for pair in opened.constants if pair[0] in need.used - need.carried]
+    opened.carries = [carry for carry in opened.carries if carry[0] in need.carried]
+    opened.slices = [pair for pair in opened.slices if pair[0] in need.used]
+    opened.outputs = [*need.outputs]
+    results = opened.closed(lambda body: body_of(prune_loops(body.graph)))
+    finals = {carry[0]: result for carry, result in zip(opened.carries, results, strict=False)}
+    stacks = dict(zip(need.outputs, results[len(finals) :], strict=True))
+    outputs = Looped(node).body.outputs
     for part in need.parts - still.keys():
-        still[part] = finals[graph.updates[part][0]] if part < count else stacks[graph.outputs[part - count]]
+        still[part] = finals[updates[part][0]] if part < len(updates) else stacks[outputs[part - len(updates)]]
     return still

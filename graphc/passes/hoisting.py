@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 from graphc.ir.graph import Graph, interpret, topological
-from graphc.ir.node import Node, remade
+from graphc.ir.node import Node, inherit_location, next_serial, remade
 from graphc.ops.build import apply
 from graphc.ops.functions.contraction import matmul
 from graphc.ops.functions.loops import loop
@@ -56,7 +56,10 @@ def _hoisted(node: Node, inputs: Sequence[Node]) -> Parts:
         if (source is a and a.elements >= a.shape[-1] ** 2) or inside.elements > MOST * source.elements:
             continue
         (value,) = interpret([matrix], around, remade)
-        new[inside] = opened.takes(_product(inside, stack, value, is_column=source is b))
+        since = next_serial()
+        product = _product(inside, stack, value, is_column=source is b)
+        inherit_location([product], since, inside.location)
+        new[inside] = opened.takes(product)
     if new:
         opened.replace(new)
     return opened.closed()

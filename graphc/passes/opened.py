@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from graphc.ir.body import Body
 from graphc.ir.graph import Graph, interpret
 from graphc.ir.node import Node, remade
 from graphc.ops.build import build_node, parts_of
@@ -40,18 +41,11 @@ class OpenLoop:
         carries, slices, constants = looped.divided(graph.inputs)
         return cls(
             node,
-            [
-                (inside, init, graph.updates[at][1])
-                for at, (inside, init) in enumerate(zip(carries, inits, strict=True))
-            ],
+            [(inside, init, after) for inside, init, (_, after) in zip(carries, inits, graph.updates, strict=False)],
             [*zip(slices, stacks, strict=True)],
             [*zip(constants, values, strict=True)],
             [*graph.outputs],
         )
-
-    @property
-    def count(self) -> int:
-        return Looped(self.node).count
 
     @property
     def results(self) -> list[Node]:
@@ -82,12 +76,12 @@ class OpenLoop:
         self.outputs = found[:count]
         self.carries = [(*was[:2], after) for was, after in zip(self.carries, found[count:], strict=True)]
 
-    def closed(self) -> Parts:
-        """The last carried values, then the stacked outputs, of the loop as it is now."""
+    def closed(self, finish: Callable[[Body], Body] = lambda body: body) -> Parts:
+        """The last carried values, then the stacked outputs, of the loop as it is now, with a body that is finished."""
         inside = [*(part[0] for part in self.carries), *(i for i, _ in self.slices), *(i for i, _ in self.constants)]
         body = closed(inside, [after for _, _, after in self.carries], self.outputs)
         around = [*(part[1] for part in self.carries), *(o for _, o in self.slices), *(o for _, o in self.constants)]
-        attrs = {**self.node.attrs, "body": body, "stacked": len(self.slices)}
+        attrs = {**self.node.attrs, "body": finish(body), "stacked": len(self.slices)}
         new = build_node(LOOP, tuple(around), attrs)
         new.location = self.node.location
         return parts_of(new)

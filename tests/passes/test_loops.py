@@ -47,6 +47,13 @@ def test_a_recurrent_net_has_one_product_in_each_loop() -> None:
     assert not backward["sum"]
 
 
+def test_what_leaves_a_loop_keeps_its_line() -> None:
+    graph = optimise(build_graph(*recurrent())[0])
+    products = [node for node in graph.nodes if node.op == "matmul"]
+    assert len(products) == 3
+    assert all("in recurrent" in str(node.location) or "in step" in str(node.location) for node in products)
+
+
 def test_a_lean_one_computes_again() -> None:
     forward, backward = ops_in_loops(optimise(build_graph(*recurrent())[0], lean=True))
     assert (forward["tanh"], backward["tanh"]) == (1, 1)

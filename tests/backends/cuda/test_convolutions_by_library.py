@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,11 @@ import pytest
 import graphc as gx
 from graphc import nn, optim
 from graphc.backends.cuda.calls.convolutions import CONVOLUTION_CALLS, CONVOLUTION_KERNELS
-from graphc.backends.cuda.engine.device import Device, DeviceGraph, LoadedKernels
+from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.engine.engine import CudaEngine
 from graphc.backends.cuda.simulator import SimulationError
 from graphc.backends.cuda.simulator.cudnn import WORKSPACE, SimulatedCudnn
-from graphc.backends.cuda.simulator.driver import SimulatedDriver
-from graphc.backends.cuda.vendor import installed, trying
+from graphc.backends.cuda.vendor import installed
 from graphc.backends.cuda.vendor.convolution import convolution_of
 from graphc.backends.cuda.vendor.cudnn import Cudnn
 from graphc.backends.cuda.vendor.known import LIBRARIES
@@ -27,24 +24,11 @@ from graphc.ir import notice
 from graphc.ir.types import DTYPES, TensorType
 from graphc.kernel.operand import OperandView
 from graphc.runtime.program import Program
-from tests.backends.cuda.running import run
+from tests.backends.cuda.running import run, solve
 from tests.kernel.support import small_values
 
 RNG = np.random.default_rng(0)
 Pairs = tuple[int, int]
-
-
-@pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Device]:
-    """A simulated device with libraries, on which nothing was tried before."""
-    monkeypatch.setenv("GRAPHC_CUDA", "simulate,libraries")
-    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(trying, "ROUNDS", 1)
-    monkeypatch.setattr(trying, "REPEATS", 1)
-    found = Device(SimulatedDriver())
-    monkeypatch.setattr("graphc.backends.cuda.backend.chosen_device", lambda: found)
-    yield found
-    installed.library_of.cache_clear()
 
 
 def cudnn_on(device: Device) -> Cudnn:
@@ -100,14 +84,7 @@ def test_a_convolution_is_that_of_the_own_kernel(device: Device, name: str, dtyp
     library, convolution = cudnn_on(device), convolution_of(call, params)
     assert convolution is not None
     algorithm = next(a for a in library.algorithms(convolution, 9) if a.workspace == (0, WORKSPACE)[number])
-    addresses = [device.call("", "cuMemAlloc", host.nbytes) for host in hosts]
-    work = library.prepared(convolution, algorithm, device.call("", "cuMemAlloc", WORKSPACE))
-    for address, host in zip(addresses, hosts, strict=True):
-        device.send(address, host)
-    graph = DeviceGraph(device, LoadedKernels(device, {}), [(work, addresses, ())])
-    device.launch(graph)
-    device.receive(hosts[2], addresses[2])
-    device.wait()
+    solve(device, library, convolution, algorithm, hosts)
     np.testing.assert_array_equal(hosts[2], expected[2])
 
 
@@ -185,13 +162,6 @@ def by_library(program: Program) -> list[str]:
     engine = program._engine
     assert isinstance(engine, CudaEngine)
     return [node.kernel.library[0] for node in engine._nodes if node.by_library and node.kernel.library]
-
-
-@pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Libraries are faster than own kernels."""
-    timed, rounds = trying._Trial.timed, iter(range(1000, 0, -1))
-    monkeypatch.setattr(trying._Trial, "timed", lambda *args: (timed(*args), float(next(rounds)))[1])
 
 
 @pytest.mark.usefixtures("device", "fast")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 import graphc as gx
 from graphc import nn, optim
 from graphc.backends.cuda.calls.products import matmul_call, matmul_kernel
-from graphc.backends.cuda.engine.device import Device, DeviceGraph, LoadedKernels
+from graphc.backends.cuda.engine.device import Device
 from graphc.backends.cuda.engine.engine import CudaEngine
 from graphc.backends.cuda.engine.staging import staging_bytes
 from graphc.backends.cuda.simulator import SimulationError
@@ -28,24 +27,11 @@ from graphc.ir import notice
 from graphc.ir.types import DTYPES
 from graphc.kernel.operand import OperandView
 from graphc.runtime.program import Program
-from tests.backends.cuda.running import run
+from tests.backends.cuda.running import run, solve
 from tests.kernel.support import small_values
 
 RNG = np.random.default_rng(0)
 Layout = tuple[tuple[int, ...], ...]
-
-
-@pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Device]:
-    """A simulated device with a library, on which nothing was tried before."""
-    monkeypatch.setenv("GRAPHC_CUDA", "simulate,libraries")
-    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(trying, "ROUNDS", 1)
-    monkeypatch.setattr(trying, "REPEATS", 2)
-    found = Device(SimulatedDriver())
-    monkeypatch.setattr("graphc.backends.cuda.backend.chosen_device", lambda: found)
-    yield found
-    installed.library_of.cache_clear()
 
 
 # What a library takes ------------------------------------------------------------------------------------------------
@@ -104,14 +90,7 @@ def test_a_product_is_that_of_the_own_kernel(device: Device, name: str, number: 
     assert library is not None
     algorithm = [*library.algorithms(product, 2)][number]
     assert algorithm.workspace == (0, WORKSPACE)[number]
-    addresses = [device.call("", "cuMemAlloc", host.nbytes) for host in hosts]
-    work = library.prepared(product, algorithm, device.call("", "cuMemAlloc", WORKSPACE))
-    for address, host in zip(addresses, hosts, strict=True):
-        device.send(address, host)
-    graph = DeviceGraph(device, LoadedKernels(device, {}), [(work, addresses, ())])
-    device.launch(graph)
-    device.receive(hosts[2], addresses[2])
-    device.wait()
+    solve(device, library, product, algorithm, hosts)
     np.testing.assert_array_equal(hosts[2], expected[2])
 
 
@@ -143,7 +122,7 @@ def by_library(program: Program) -> int:
     return sum(node.by_library for node in engine_of(program)._nodes)
 
 
-@pytest.mark.usefixtures("device")
+@pytest.mark.usefixtures("device", "fast")
 def test_a_training_step_has_the_losses_of_the_other_engines() -> None:
     step, other = gx.compile(*training(), backend="cuda"), gx.compile(*training(), backend="cython")
     np.testing.assert_allclose([step(X, Y) for _ in range(4)], [other(X, Y) for _ in range(4)], rtol=1e-5)
@@ -152,7 +131,7 @@ def test_a_training_step_has_the_losses_of_the_other_engines() -> None:
     assert engine_of(step)._fixed
 
 
-@pytest.mark.usefixtures("device")
+@pytest.mark.usefixtures("device", "fast")
 def test_bits_do_not_depend_on_the_order_of_launches(monkeypatch: pytest.MonkeyPatch) -> None:
     step = gx.compile(*training(), backend="cuda")
     expected = [step(X, Y) for _ in range(2)]
@@ -161,6 +140,7 @@ def test_bits_do_not_depend_on_the_order_of_launches(monkeypatch: pytest.MonkeyP
         assert [gx.compile(*training(), backend="cuda")(X, Y)] == expected[:1]
 
 
+@pytest.mark.usefixtures("fast")
 def test_algorithms_that_share_a_workspace_run_one_after_the_other(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +159,7 @@ def test_algorithms_that_share_a_workspace_run_one_after_the_other(
         both(*arrays)
 
 
-@pytest.mark.usefixtures("device")
+@pytest.mark.usefixtures("device", "fast")
 def test_arrays_on_the_device_are_copied_to_what_a_library_reads() -> None:
     a, b = gx.input("a", (8, 8)), gx.input("b", (8, 8))
     product = gx.compile([a, b], gx.tanh(a @ b), backend="cuda")
@@ -189,6 +169,7 @@ def test_arrays_on_the_device_are_copied_to_what_a_library_reads() -> None:
     np.testing.assert_array_equal(product(*there), expected)
 
 
+@pytest.mark.usefixtures("fast")
 def test_one_that_debugs_runs_libraries_too(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHC_CUDA", "simulate,libraries,debug")
     a, b = gx.input("a", (8, 8)), gx.input("b", (8, 8))
@@ -210,14 +191,14 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
-@pytest.mark.usefixtures("device")
+@pytest.mark.usefixtures("device", "fast")
 def test_a_product_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = asked_for(monkeypatch)
     assert [by_library(compiled_product()) for _ in range(2)] == [1, 1]
     assert len(asked) == 1
 
 
-@pytest.mark.usefixtures("device")
+@pytest.mark.usefixtures("device", "fast")
 def test_a_slower_library_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     times, timed = iter([1.0, 2.0, 3.0]), trying._Trial.timed
     monkeypatch.setattr(trying._Trial, "timed", lambda *args: (timed(*args), next(times))[1])
@@ -225,12 +206,31 @@ def test_a_slower_library_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None
     assert by_library(compiled_product()) == 0  # recalled: there are no more times
 
 
+@pytest.mark.usefixtures("device", "fast")
+def test_one_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notice, "_given", set())
+    with monkeypatch.context() as failing:
+        failing.setattr(CublasLt, "run", lambda *_: 1 / 0)
+        with pytest.warns(GraphcWarning, match="division by zero"):
+            program = compiled_product()
+    assert (by_library(program), by_library(compiled_product())) == (0, 1)
+
+
+@pytest.mark.usefixtures("device", "fast")
+def test_a_call_that_the_simulated_library_refuses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        SimulatedCublasLt, "_shape", lambda *_: SimulatedCublasLt.matrix_layout_create(None, 9, 1, 1, 1)
+    )
+    with pytest.raises(SimulationError, match="no matrix of type 9"):
+        compiled_product()
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [(lambda *_: 1 / 0, "division by zero"), (lambda *_: None, "not those of the own kernel")],
     ids=["an error", "other numbers"],
 )
-@pytest.mark.usefixtures("device")
+@pytest.mark.usefixtures("device", "fast")
 def test_a_library_that_fails_is_not_chosen(monkeypatch: pytest.MonkeyPatch, fault: Any, message: str) -> None:
     monkeypatch.setattr(CublasLt, "run", fault)
     monkeypatch.setattr(notice, "_given", set())
@@ -241,6 +241,7 @@ def test_a_library_that_fails_is_not_chosen(monkeypatch: pytest.MonkeyPatch, fau
     np.testing.assert_allclose(program(ones, ones), np.tanh(8 * ones), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("fast")
 def test_the_environment_can_say_own(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHC_CUDA", "simulate,libraries,own")
     assert by_library(compiled_product()) == 0
@@ -256,7 +257,7 @@ def test_a_library_that_does_not_start_is_told(device: Device, monkeypatch: pyte
         assert installed.library_of(device, LIBRARIES[0]) is None
 
 
-@pytest.mark.usefixtures("device")
+@pytest.mark.usefixtures("device", "fast")
 def test_bundles_have_own_kernels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = compiled_product()
     program.export(tmp_path / "product")

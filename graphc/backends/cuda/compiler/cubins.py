@@ -13,11 +13,12 @@ import gc
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from graphc.backends.cuda.compiler.compiling import Compiled, compile_kernel, link_kernel
 from graphc.backends.cuda.kernel import CudaKernel
@@ -55,13 +56,13 @@ def compiled(kernels: Iterable[CudaKernel], capability: Capability) -> dict[str,
 def linked(kernels: Iterable[Compiled], capability: Capability) -> dict[str, bytes]:
     """Cubins of functions by name for a newer architecture, from the cache or linked now. Raises BackendError."""
     wanted = {kernel.name: (kernel.ptx, _link_key(kernel.ptx, capability)) for kernel in kernels}
-    found = {name: _recalled_cubin(key) for name, (_, key) in wanted.items()}
+    found = {name: _kept(key).get("cubin") for name, (_, key) in wanted.items()}
     missing = [name for name, cubin in found.items() if cubin is None]
     with ThreadPoolExecutor(processors()) as pool:
         images = pool.map(lambda name: link_kernel(wanted[name][0], name, capability)[0], missing)
         made = dict(zip(missing, images, strict=True))
     for name, cubin in made.items():
-        _remember_cubin(wanted[name][1], cubin)
+        _keep(wanted[name][1], {"cubin": cubin})
     return {name: made[name] if cubin is None else cubin for name, cubin in found.items()}
 
 
@@ -69,16 +70,18 @@ def _link_key(ptx: str, capability: Capability) -> str:
     return digest("linked", FORMAT, *_versions(), json.dumps([ptx, capability]))
 
 
-def _recalled_cubin(key: str) -> bytes | None:
+def _kept(key: str) -> dict[str, Any]:
+    """What the cache has, with a cubin's bytes; nothing where it has none that is whole."""
+    facts = open_cache().recall(key)
     try:
-        return base64.b64decode(open_cache().recall(key)["cubin"])
+        return {**facts, "cubin": base64.b64decode(facts["cubin"])}
     except (LookupError, TypeError, ValueError):
-        return None
+        return {}
 
 
-def _remember_cubin(key: str, cubin: bytes) -> None:
-    facts = {"cubin": base64.b64encode(cubin).decode()}
-    use_cache(lambda cache: cache.remember(key, facts))
+def _keep(key: str, facts: Mapping[str, Any]) -> None:
+    written = {**facts, "cubin": base64.b64encode(facts["cubin"]).decode()}
+    use_cache(lambda cache: cache.remember(key, written))
 
 
 def _helped(kernels: Sequence[CudaKernel], capability: Capability) -> subprocess.Popen[bytes]:
@@ -108,17 +111,16 @@ def _versions() -> tuple[str, ...]:
 
 
 def _recalled(kernel: CudaKernel, capability: Capability) -> Compiled | None:
-    facts = open_cache().recall(_key(kernel, capability))
+    facts = _kept(_key(kernel, capability))
     try:
-        return Compiled(**{**facts, "cubin": base64.b64decode(facts["cubin"])})
-    except (LookupError, TypeError, ValueError):
+        return Compiled(**facts)
+    except TypeError:  # other fields than these, or none
         return None
 
 
 def _remembered(kernel: CudaKernel, capability: Capability) -> Compiled:
     made = compile_kernel(kernel, capability)
-    facts = {**asdict(made), "cubin": base64.b64encode(made.cubin).decode()}
-    use_cache(lambda cache: cache.remember(_key(kernel, capability), facts))
+    _keep(_key(kernel, capability), asdict(made))
     return made
 
 

@@ -230,7 +230,7 @@ class Device:
         self.call("recording a library", "cuStreamBeginCapture", self._stream, mode)
         try:
             work()
-        except Exception:
+        except BaseException:  # an interruption, too, would leave the stream recording for ever
             self.driver.cuStreamEndCapture(self._stream)
             raise
         return self.call("recording a library", "cuStreamEndCapture", self._stream)

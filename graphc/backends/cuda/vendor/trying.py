@@ -2,7 +2,8 @@
 
 Each call is tried once: the own kernel with its epilogue, against the library's algorithms with what is left of the
 epilogue as a kernel of its own, in graphs as a step has them. What came of it is kept in the compile cache, by device,
-driver, library and kernels. A library that fails, or whose numbers are others than the own kernel's, is not used.
+driver, library and kernels. A library that fails, or whose numbers are others than the own kernel's, is not used; one
+that failed is tried again by the next program.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from graphc.backends.cuda.engine.device import (
 from graphc.backends.cuda.engine.nodes import KernelNode
 from graphc.backends.cuda.kernel import CudaKernel
 from graphc.backends.cuda.vendor.library import Algorithm, LibraryProblem, VendorLibrary
+from graphc.errors import BackendError, GraphcError
 from graphc.ir.notice import warn_once
 from graphc.ir.types import DTYPES
 from graphc.toolchain.cache import digest, open_cache, use_cache
@@ -90,11 +92,18 @@ def _recalled(
     told = [device.name, device.version, library.name, library.version, node.kernel.name, _finish(node.kernel), sizes]
     key = digest("library", json.dumps(told))
     facts = open_cache().recall(key)
-    if not isinstance(facts, dict) or "words" not in facts:
+    if isinstance(facts, dict) and "words" in facts:
+        return Algorithm(tuple(facts["words"]), facts["workspace"]) if facts["words"] is not None else None
+    try:
         best = _tried(node, problem, images, device, library)
-        facts = {"words": [*best.words], "workspace": best.workspace} if best else {"words": None}
-        use_cache(lambda cache: cache.remember(key, facts))
-    return Algorithm(tuple(facts["words"]), facts["workspace"]) if facts["words"] is not None else None
+    except Exception as error:
+        if isinstance(error, GraphcError) and not isinstance(error, BackendError):
+            raise  # ours
+        warn_once(f"failure of {library.name}", f"{library.name} is not used for {problem}: {error}")
+        return None  # next time it is tried again
+    facts = {"words": [*best.words], "workspace": best.workspace} if best else {"words": None}
+    use_cache(lambda cache: cache.remember(key, facts))
+    return best
 
 
 def _finish(kernel: CudaKernel) -> str:
@@ -104,25 +113,22 @@ def _finish(kernel: CudaKernel) -> str:
 def _tried(
     node: KernelNode, problem: LibraryProblem, images: Mapping[str, bytes], device: Device, library: VendorLibrary
 ) -> Algorithm | None:
-    """The fastest algorithm that is right and faster than the own kernel, if there is one."""
+    """The fastest algorithm that is right and faster than the own kernel, if any. Raises what the library does."""
     kernels = [node.kernel, *([node.kernel.finish] if node.kernel.finish is not None else [])]
     functions = LoadedKernels(device, {kernel.function: images[kernel.function] for kernel in kernels})
     trial = _Trial(device, functions, node, DTYPES[problem.dtype].numpy)
     own, best = trial.timed([(node.kernel, range(len(node.operands)))]), None
     expected = trial.result()
     finishing = [(kernel, _positions(node.kernel, kernel)) for kernel in kernels[1:]]
-    try:
-        for algorithm in library.algorithms(problem, CANDIDATES):
-            workspace = DeviceMemory(device, algorithm.workspace)
-            work = library.prepared(problem, algorithm, int(workspace.address))
-            took = trial.timed([(work, range(3)), *finishing])
-            if not _is_near(trial.result(), expected, LIMITS[problem.dtype]):
-                why = "its numbers are not those of the own kernel"
-                warn_once(f"numbers of {library.name}", f"{library.name} is not used for {problem}: {why}")
-            elif took < own:
-                own, best = took, algorithm
-    except Exception as error:  # noqa: BLE001 - the library's, for whatever it cannot do here: there is an own kernel
-        warn_once(f"failure of {library.name}", f"{library.name} is not used for {problem}: {error}")
+    for algorithm in library.algorithms(problem, CANDIDATES):
+        workspace = DeviceMemory(device, algorithm.workspace)
+        work = library.prepared(problem, algorithm, int(workspace.address))
+        took = trial.timed([(work, range(3)), *finishing])
+        if not _is_near(trial.result(), expected, LIMITS[problem.dtype]):
+            why = "its numbers are not those of the own kernel"
+            warn_once(f"numbers of {library.name}", f"{library.name} is not used for {problem}: {why}")
+        elif took < own:
+            own, best = took, algorithm
     return best
 
 
