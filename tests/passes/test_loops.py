@@ -101,6 +101,19 @@ def test_values_and_gradients_are_those_of_the_reference(name: str, batch: int) 
         np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)
 
 
+def test_products_with_columns_leave_too() -> None:
+    xs, h = gx.input("xs", (TIMES, WIDTH), "float64"), gx.input("h", (WIDTH,), "float64")
+    w, u = gx.input("w", (WIDTH, WIDTH), "float64"), gx.input("u", (WIDTH, WIDTH), "float64")
+    last, _ = gx.scan(lambda h, x: (gx.tanh(w @ x + u @ h), None), h, xs)
+    given, outputs = [xs, h, w, u], [last, *gx.grad(gx.sum(last), [xs, h, w, u])]
+    forward, _ = ops_in_loops(optimise(build_graph(given, outputs)[0]))
+    assert forward["matmul"] == 1
+    arrays = [RNG.normal(size=node.shape) / 2 for node in given]
+    expected = gx.evaluate(outputs, dict(zip(given, arrays, strict=True)))
+    for got, wanted in zip(gx.compile(given, outputs)(*arrays), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)
+
+
 def test_less_memory_has_the_same_bits() -> None:
     given, outputs = recurrent(cell=CELLS["gates"])
     ways = ways_of(build_graph(given, outputs)[0])
